@@ -1,0 +1,56 @@
+# Two commands set everything up: `make demo` and `make test`.
+# Each makes .venv, installs what the lock names, then does its work.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+
+.PHONY: demo test lint types doors tests docs lock clean
+
+demo: .venv/runtime
+	$(BIN)/k2compat demo
+
+test: lint types doors tests
+
+.venv/bin/pip:
+	$(PYTHON) -m venv .venv
+
+# The package is installed editable, without build isolation: an isolated
+# build would download a build backend that no lock pins.
+.venv/runtime: .venv/bin/pip requirements.lock pyproject.toml
+	$(PIP) install --require-hashes -r requirements.lock
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	touch $@
+
+.venv/development: .venv/runtime requirements-dev.lock
+	$(PIP) install --require-hashes -r requirements-dev.lock
+	touch $@
+
+lint: .venv/development
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: .venv/development
+	$(BIN)/mypy
+
+doors: .venv/development
+	$(BIN)/lint-imports
+
+tests: .venv/development
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --omit='k2compat/cli/*' --fail-under=100
+	$(BIN)/coverage report --include='k2compat/cli/*' --fail-under=95
+
+# Resolved for every platform and Python at once; --no-emit keeps the
+# resolver's own settings (indexes, local folders) out of the files.
+UV_COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-annotate --no-header pyproject.toml
+
+lock:
+	$(UV_COMPILE) --group build --output-file requirements.lock
+	$(UV_COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+
+clean:
+	rm -rf .venv build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
