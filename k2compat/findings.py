@@ -21,6 +21,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from k2compat.errors import RefusedError
+
 _PACKAGE = Path(__file__).parent
 _CODES = "codes.toml"
 
@@ -136,6 +138,22 @@ def catalogue() -> Mapping[str, Explanation]:
     """Every code of every room, by room and then as the room orders them."""
     rooms = sorted(path.parent.name for path in _PACKAGE.glob(f"*/{_CODES}"))
     return {code: entry for room in ("", *rooms) for code, entry in _read_room(room).items()}
+
+
+def explanation(code: str) -> Explanation:
+    """The catalogue's entry for a code.
+
+    Raises:
+        RefusedError: unknown-code; its hint names the nearest one.
+    """
+    from difflib import get_close_matches
+
+    entries = catalogue()
+    if code in entries:
+        return entries[code]
+    near = get_close_matches(code, entries, n=1, cutoff=0.5)
+    hint = f"k2compat explain {near[0]}" if near else "k2compat explain  (lists all codes)"
+    raise RefusedError("unknown-code", f"There is no code {code!r}.", hint=hint)
 
 
 @cache
