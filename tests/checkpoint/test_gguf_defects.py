@@ -40,6 +40,7 @@ def _nested(depth: int) -> bytes:
 
 CASES = [
     Case("gguf-magic", b"ggjt" + bytes(20), "byte 0"),
+    Case("gguf-magic", b"GA", "byte 0"),
     Case("gguf-version", B.file(version=1), "byte 4"),
     Case("gguf-version", B.file(version=0), "byte 4"),
     Case("gguf-version", B.file(version=4), "byte 4"),
