@@ -210,7 +210,7 @@ def _anywhere(_real: Path) -> bool:
 
 def _entries(folder: Path) -> list["os.DirEntry[str]"]:
     with os.scandir(folder) as entries:
-        return list(entries)
+        return sorted(entries, key=lambda entry: entry.name)
 
 
 def _size(entry: "os.DirEntry[str]") -> int:
