@@ -98,7 +98,7 @@ def states(action: Action, folder: Path) -> list[dict[str, Any]]:
     return [OLD, overlaid(folder)]
 
 
-actions: Any = pytest.mark.parametrize("action", [in_place, with_backup, as_overlay])
+actions = pytest.mark.parametrize("action", [in_place, with_backup, as_overlay])
 
 
 @actions

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from k2compat.errors import RefusedError, WriteError
-from k2compat.files import replace, replace_content
+from k2compat.files import replace_content
 
-root_only: Any = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to other users")
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to other users")
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_the_group_is_kept_where_the_owner_cannot_be(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = refuse(monkeypatch, "fchown", errno.EPERM, when=lambda arguments: arguments[1] != -1)
-    monkeypatch.setattr(replace.os, "lstat", owned_by(1234, 5678))
+    monkeypatch.setattr(os, "lstat", owned_by(1234, 5678))
     replace_content(file, b"new", was=b"old")
     assert [arguments[1:] for arguments in asked] == [(1234, 5678), (-1, 5678)]
     assert file.read_bytes() == b"new"
@@ -53,7 +53,7 @@ def test_the_group_is_kept_where_the_owner_cannot_be(
 
 def owned_by(user: int, group: int) -> Callable[..., os.stat_result]:
     def lstat(path: Path) -> os.stat_result:
-        values = list(os.stat(path, follow_symlinks=False))
+        values = list(path.stat(follow_symlinks=False))
         values[4:6] = [user, group]
         return os.stat_result(values)
 
@@ -64,7 +64,7 @@ def owned_by(user: int, group: int) -> Callable[..., os.stat_result]:
 def test_an_owner_that_cannot_be_kept_is_no_reason_to_fail(
     file: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    monkeypatch.setattr(replace.os, "lstat", owned_by(1234, 5678))
+    monkeypatch.setattr(os, "lstat", owned_by(1234, 5678))
     refuse(monkeypatch, "fchown", code)
     replace_content(file, b"new", was=b"old")
     assert file.read_bytes() == b"new"
@@ -113,7 +113,7 @@ def refuse(
             raise OSError(code, os.strerror(code))
         return real(*arguments, **options) if name != "fchown" else None
 
-    monkeypatch.setattr(replace.os, name, call)
+    monkeypatch.setattr(os, name, call)
     return asked
 
 

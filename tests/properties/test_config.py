@@ -12,7 +12,7 @@ from k2compat.config.locate import locate
 from k2compat.errors import RefusedError
 from tests.support.json_texts import ConfigFile, config_files, objects, spelled, values
 
-places: Any = pytest.mark.parametrize("at", [None, "text_config"])
+places = pytest.mark.parametrize("at", [None, "text_config"])
 
 
 def patched(data: bytes, to: str, at: str | None) -> bytes:

@@ -80,10 +80,12 @@ class Watch:
         """Count one call, and make it unless it is the one that goes wrong."""
         number = len(self.calls)
         self.calls.append(name)
-        if self.at is not None and self.effect is not None:
-            if number == self.at or (self.lasting and number > self.at):
-                self.effect(name, real, arguments)
+        if self.effect is not None and self._goes_wrong(number):
+            self.effect(name, real, arguments)
         return real(*arguments, **options)
+
+    def _goes_wrong(self, number: int) -> bool:
+        return number == self.at or (self.lasting and self.at is not None and number > self.at)
 
 
 class _StandIn:
