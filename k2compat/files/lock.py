@@ -5,7 +5,6 @@ import errno
 import fcntl
 import os
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -94,4 +93,6 @@ def _remove_hidden(folder: Path) -> None:
 
 def remove_hidden_folder(folder: Path) -> None:
     """Remove what was prepared and is not wanted; links in it are not followed."""
+    import shutil  # with it come three compressors, which a plain patch never needs
+
     shutil.rmtree(folder, ignore_errors=True)

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Generic, TypeVar
+from unittest import mock
 
 from k2compat import files
 from k2compat.errors import K2CompatError
@@ -136,9 +137,10 @@ class _Ctypes:
 def watched(watch: Watch) -> Iterator[Watch]:
     """Put the watch between the files room and the system."""
     stand_ins: dict[str, Any] = {
-        module.__name__: _StandIn(module, watch) for module in (os, fcntl, shutil)
+        module.__name__: _StandIn(module, watch) for module in (os, fcntl)
     }
-    stand_ins["ctypes"] = _Ctypes(watch)
+    # These two are imported where they are used.
+    late: dict[str, Any] = {"shutil": _StandIn(shutil, watch), "ctypes": _Ctypes(watch)}
     rooms = [module for name, module in sys.modules.items() if name.startswith(files.__name__)]
     real = [
         (room, name, vars(room)[name]) for room in rooms for name in stand_ins if name in vars(room)
@@ -146,7 +148,8 @@ def watched(watch: Watch) -> Iterator[Watch]:
     for room, name, _ in real:
         setattr(room, name, stand_ins[name])
     try:
-        yield watch
+        with mock.patch.dict(sys.modules, late):
+            yield watch
     finally:
         for room, name, module in real:
             setattr(room, name, module)
