@@ -68,7 +68,6 @@ def plan_patch(
             without doubt; the code says which.
     """
     document = read_text(data, where)
-    _refuse_other_architectures(document, where)
     config = _section(document, at, where)
     member = _only_member(document.text, (at, _KEY) if at else (_KEY,), where)
     source = _model_type(member, at, where)
@@ -81,8 +80,7 @@ def plan_patch(
     return Patch(at, source, to, data, new, findings)
 
 
-def _refuse_other_architectures(document: ConfigText, where: str) -> None:
-    model_type = document.members.get(_KEY)
+def _refuse_other_architectures(model_type: object, where: str) -> None:
     reason = OTHER_ARCHITECTURES.get(model_type) if isinstance(model_type, str) else None
     if reason:
         raise RefusedError(
@@ -96,6 +94,7 @@ def _section(document: ConfigText, at: str | None, where: str) -> Mapping[str, A
     """The members of the config that describes the text model."""
     if at is None:
         return document.members
+    _refuse_other_architectures(document.members.get(_KEY), where)
     section = document.members.get(at)
     if not isinstance(section, dict):
         raise RefusedError(
@@ -138,6 +137,7 @@ def _model_type(member: Member, at: str | None, where: str) -> str:
             hint="Fetch the model's config.json again.",
         )
     model_type: str = json.loads(member.token)
+    _refuse_other_architectures(model_type, where)
     if model_type in SWITCHABLE:
         return model_type
     nested = WRAPPERS.get(model_type)

@@ -199,7 +199,7 @@ def build_folder(
     """
     make_folder(target.parent)
     with exclusive(target.parent, waiting), explained_writing(target):
-        hidden = target.parent / hidden_name(target.name[:60])
+        hidden = target.parent / hidden_name(target.name)
         try:
             os.mkdir(hidden)
             for relative, content in contents.items():
