@@ -122,7 +122,8 @@ def _sentence(result: _Result, *, dry_run: bool) -> str:
     name = f"{patch.at}.model_type" if patch.at else "model_type"
     if not result.changed:
         return f"{path}: nothing to do, {name} is {patch.target} already."
-    verb = "would change" if dry_run else "changed"
     if not patch.changes:
-        return f"{path}: {verb.replace('change', 'link')}, {name} is {patch.target} already."
+        verb = "would link" if dry_run else "linked"
+        return f"{path}: {verb}, {name} is {patch.target} already."
+    verb = "would change" if dry_run else "changed"
     return f"{path}: {verb} {name} from {patch.source} to {patch.target}."
