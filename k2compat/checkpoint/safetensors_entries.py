@@ -27,15 +27,18 @@ METADATA_KEY = "__metadata__"
 FIELDS = ("dtype", "shape", "data_offsets")
 MOST_ELEMENTS_SHOWN = 8
 
-_STRING = r'[^"\\\x00-\x1f]*'
 _NUMBER = r"(?:0|[1-9][0-9]{0,18})"
 _ENTRY = re.compile(
-    rf'"({_STRING})":\{{'
-    rf'"dtype":"({_STRING})","shape":\[((?:{_NUMBER}(?:,{_NUMBER})*)?)\],'
+    rf'":\{{"dtype":"([A-Z0-9_]+)","shape":\[((?:{_NUMBER}(?:,{_NUMBER})*)?)\],'
     rf'"data_offsets":\[({_NUMBER}),({_NUMBER})\]\}}'
 )
-_PARTS = 6
-"""`split` gives the text before an entry and the entry's five groups, and so on."""
+"""An entry after its name: beginning with a fixed text, it is found four times as fast."""
+
+_BETWEEN = ',"'
+"""What stands between one entry and the next one's name."""
+
+_PARTS = 5
+"""`split` gives the text before a match, which ends in a name, and its four groups, and so on."""
 
 
 class Entries(NamedTuple):
@@ -68,18 +71,19 @@ def read_entries(text: str, data_bytes: int, defects: Defects) -> Entries:
 def read_canonical(text: str, data_bytes: int) -> Entries | None:
     """Read a sound header in the official writer's form; None for any other."""
     parts = _ENTRY.split(text)
-    names = parts[1::_PARTS]
-    if not names or not _is_framed(parts[0], parts[_PARTS:-1:_PARTS], parts[-1]):
+    between = parts[_PARTS:-1:_PARTS]
+    before, _, first_name = parts[0].rpartition('"')
+    metadata = _canonical_metadata(before)
+    names = [first_name, *(part[len(_BETWEEN) :] for part in between)]
+    framed = all(part.startswith(_BETWEEN) for part in between) and parts[-1].rstrip(" ") == "}"
+    if not framed or metadata is None or not _are_sound(names):
         return None
-    metadata = _canonical_metadata(parts[0])
-    if metadata is None or not _are_sound(names):
-        return None
-    kinds = _kinds(parts[2::_PARTS], parts[3::_PARTS])
-    starts = [int(number) for number in parts[4::_PARTS]]
-    ends = [int(number) for number in parts[5::_PARTS]]
+    kinds = _kinds(parts[1::_PARTS], parts[2::_PARTS])
+    starts = [int(number) for number in parts[3::_PARTS]]
+    ends = [int(number) for number in parts[4::_PARTS]]
     if [kind.size for kind in kinds] != list(map(sub, ends, starts)):
         return None
-    if starts[1:] != ends[:-1] or starts[0] != 0 or ends[-1] != data_bytes:
+    if starts != [0, *ends[:-1]] or ends[-1] != data_bytes:
         return None
     tensors = tuple(
         SafetensorsTensor(name, kind.dtype, kind.shape, start, end)
@@ -88,18 +92,16 @@ def read_canonical(text: str, data_bytes: int) -> Entries | None:
     return Entries(metadata, tensors)
 
 
-def _is_framed(before: str, between: Sequence[str], after: str) -> bool:
-    """Whether the entries stand in one object with nothing but single commas between them."""
-    opened = before == "{" or before.endswith(",")
-    return opened and set(between) <= {","} and after.rstrip(" ") == "}"
-
-
 def _are_sound(names: Sequence[str]) -> bool:
+    """Whether the names are distinct, need no escapes, and no one would stumble over them."""
     distinct = set(names)
+    characters = "".join(distinct)
     return (
         len(distinct) == len(names)
         and METADATA_KEY not in distinct
-        and "".join(names).isprintable()
+        and characters.isprintable()
+        and '"' not in characters
+        and "\\" not in characters
     )
 
 
@@ -107,6 +109,8 @@ def _canonical_metadata(before: str) -> dict[str, str] | None:
     """The metadata in the text before the first tensor; None if that is not all it holds."""
     if before == "{":
         return {}
+    if not before.endswith(","):
+        return None
     try:
         header = load_json(before.removesuffix(",") + "}")
     except JsonError:
