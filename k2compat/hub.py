@@ -1,6 +1,6 @@
 """The only module that talks to the Hub, and the one that knows its cache's layout.
 
-HUB_CACHE/models--ORG--NAME/blobs/HASH                    the bytes
+HUB_CACHE/models--ORG--NAME/blobs/HASH                       the bytes
 HUB_CACHE/models--ORG--NAME/snapshots/REVISION/config.json   a link to ../../blobs/HASH
 
 Where the cache and the Hub are, the token and offline mode are huggingface-hub's own affair:
@@ -109,14 +109,17 @@ def cache_entry_of(path: Path) -> Path | None:
 
 
 def parse_hub_url(text: str) -> HubRepo | None:
-    """Read hf://ORG/REPO[@REVISION]; None for what does not begin with hf://.
+    """Read hf://ORG/REPO[@REVISION] or the same with a slash behind.
+
+    Returns:
+        The repo, or None for what does not begin with hf://.
 
     Raises:
         RefusedError: hub-url-malformed.
     """
     if not text.startswith(_SCHEME):
         return None
-    repo_id, at, revision = text.removeprefix(_SCHEME).partition("@")
+    repo_id, at, revision = text.removeprefix(_SCHEME).removesuffix("/").partition("@")
     if not _is_repo_id(repo_id) or (at and not _is_revision(revision)):
         raise RefusedError(
             "hub-url-malformed",

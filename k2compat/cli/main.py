@@ -1,6 +1,8 @@
 """The `k2compat` program: finds the command, and gives every end of it one form."""
 
+import contextlib
 import importlib
+import io
 import os
 import signal
 import sys
@@ -97,10 +99,14 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _run(output: Output, name: str, arguments: Sequence[str]) -> int:
+    printed = io.TextIOWrapper(io.BytesIO(), "utf-8", "surrogateescape", write_through=True)
     try:
-        result = _invoke(output, arguments)
+        with contextlib.redirect_stdout(printed):
+            result = _invoke(output, arguments)
         return output.finish(name, result) if isinstance(result, Outcome) else FINE
-    except click.exceptions.Exit as end:  # --help, --version
+    except click.exceptions.Exit as end:  # --help and --version, which click prints itself
+        printed.seek(0)
+        output.print_text(printed.read())
         return end.exit_code
     except (BrokenPipeError, OutputLostError):
         raise
@@ -119,9 +125,9 @@ def _invoke(output: Output, arguments: Sequence[str]) -> Any:
     if _COMPLETION in os.environ:
         from click.shell_completion import shell_complete
 
-        return shell_complete(program, {}, "k2compat", _COMPLETION, os.environ[_COMPLETION])
-    given = list(arguments) or ["--help"]
-    with output.guarding_stdout(), program.make_context("k2compat", given, obj=output) as context:
+        shell_complete(program, {}, "k2compat", _COMPLETION, os.environ[_COMPLETION])
+        raise click.exceptions.Exit
+    with program.make_context("k2compat", list(arguments) or ["--help"], obj=output) as context:
         return program.invoke(context)
 
 

@@ -8,7 +8,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
@@ -52,6 +52,7 @@ class Output:
     def __init__(self, *, as_json: bool) -> None:
         """Choose between one JSON document and text."""
         self.as_json = as_json
+        self._stdout: TextIO | None = sys.stdout  # later, what others print is caught
 
     def say(self, words: str) -> None:
         """Say something on stderr at once. Words that nobody can hear stop no work."""
@@ -65,7 +66,12 @@ class Output:
     def show(self, text: str) -> None:
         """Show a part of a text answer at once; with --json nothing is shown."""
         if not self.as_json:
-            _answer(text + "\n")
+            self.print_text(text)
+
+    def print_text(self, text: str) -> None:
+        """Print text on stdout even with --json: the help that was asked for."""
+        if text:
+            self._answer(text.removesuffix("\n") + "\n")
 
     def finish(self, command: str, outcome: Outcome) -> int:
         """Print an outcome; returns the exit status."""
@@ -95,25 +101,29 @@ class Output:
         self._say_labelled("error", f"The answer could not be written: {error} [output-failed]")
         return FOUND_ERRORS
 
-    @contextlib.contextmanager
-    def guarding_stdout(self) -> Iterator[None]:
-        """Tell an OSError of stdout itself (click prints its help there) from all others."""
-        try:
-            yield
-        except OSError:
-            if sys.stdout is not None:
-                with _losing_the_answer():
-                    sys.stdout.flush()  # it still holds what it could not write: fails again
-            raise
-
     def _print_answer(self, outcome: Outcome) -> None:
         text = outcome.answer.removesuffix("\n") + "\n"
         if not outcome.verbatim:
-            _answer(text)
-        elif sys.stdout is not None and sys.stdout.isatty():
-            _answer("\n".join(printable(line) for line in text.split("\n")))
+            self._answer(text)
+        elif self._stdout is not None and self._stdout.isatty():
+            self._answer("\n".join(printable(line) for line in text.split("\n")))
         else:
-            _answer(text, "utf-8")
+            self._answer(text, "utf-8")
+
+    def _answer(self, text: str, encoding: str | None = None) -> None:
+        try:
+            _write(self._stdout, text, encoding)
+        except OSError as error:
+            self._drop_stdout()
+            if isinstance(error, BrokenPipeError):
+                raise
+            raise OutputLostError(error.strerror) from error
+
+    def _drop_stdout(self) -> None:
+        # Python would try to write the rest at exit; give it something that takes it.
+        if self._stdout is not None:
+            with contextlib.suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stdout.fileno())
 
     def _print_document(
         self, command: str, members: Mapping[str, Any], findings: list[Finding]
@@ -123,7 +133,7 @@ class Output:
             **members,
             "findings": [finding.as_dict() for finding in findings],
         }
-        _answer(json.dumps(document, ensure_ascii=False, indent=2) + "\n", "utf-8")
+        self._answer(json.dumps(document, ensure_ascii=False, indent=2) + "\n", "utf-8")
 
     def _say_finding(self, finding: Finding) -> None:
         self._say_labelled(finding.severity, f"{finding.message} [{finding.code}]")
@@ -152,10 +162,15 @@ def _wrapped(words: str, taken: int) -> str:
     import textwrap
 
     width = max(shutil.get_terminal_size().columns, 40)
-    lines = textwrap.wrap(
-        " " * taken + words, width, break_long_words=False, break_on_hyphens=False
+    filled = textwrap.fill(
+        words,
+        width,
+        initial_indent=" " * taken,  # where the label stands
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
     )
-    return "\n  ".join(lines).lstrip()
+    return filled.lstrip()
 
 
 def printable(text: str) -> str:
@@ -173,29 +188,6 @@ def _has_colors(stream: TextIO | None) -> bool:
     if stream is None or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
     return stream.isatty()
-
-
-def _answer(text: str, encoding: str | None = None) -> None:
-    with _losing_the_answer():
-        _write(sys.stdout, text, encoding)
-
-
-@contextlib.contextmanager
-def _losing_the_answer() -> Iterator[None]:
-    try:
-        yield
-    except BrokenPipeError:
-        drop_stdout()
-        raise
-    except OSError as error:
-        drop_stdout()
-        raise OutputLostError(error.strerror) from error
-
-
-def drop_stdout() -> None:
-    """Let what stdout did not take go nowhere: Python would try again at exit."""
-    with contextlib.suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _write(stream: TextIO | None, text: str, encoding: str | None = None) -> None:

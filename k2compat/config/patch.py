@@ -51,7 +51,13 @@ class Patch:
 
 
 def plan_patch(
-    data: bytes, *, to: str, where: str, at: str | None = None, force: bool = False
+    data: bytes,
+    *,
+    to: str,
+    where: str,
+    result: str = "",
+    at: str | None = None,
+    force: bool = False,
 ) -> Patch:
     """Plan the switch: only the bytes of one model_type's value differ between old and new.
 
@@ -59,6 +65,7 @@ def plan_patch(
         data: The config's bytes.
         to: "kimi_k2" or "deepseek_v3".
         where: The file's name, for messages.
+        result: The name of the file that will hold the new bytes, if it is another.
         at: Name of the nested config to change ("text_config" in Kimi-K2.5), None for the top.
         force: Go to kimi_k2 although the config carries no known fingerprint. It never makes
             a Kimi-K2 out of a config with DeepSeek-V3's fingerprint.
@@ -76,7 +83,8 @@ def plan_patch(
     new = data
     if source != to:
         new = document.with_replacement(member.start, member.end, json.dumps(to))
-    findings = (*_oddities(document, where), *cost_of(to, at, where))
+    place = result or where
+    findings = (*_oddities(document, place), *cost_of(to, at, place))
     return Patch(at, source, to, data, new, findings)
 
 

@@ -29,6 +29,11 @@ def hidden_name(suffix: str = "") -> str:
     return f".k2compat-{os.urandom(4).hex()}" + (f"-{suffix[:50]}" if suffix else "")
 
 
+def is_hidden_name(name: str) -> bool:
+    """Whether `hidden_name` made this name."""
+    return _HIDDEN.fullmatch(name) is not None
+
+
 @contextlib.contextmanager
 def exclusive(folder: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
     """Keep other k2compat processes out of `folder`, and clear what a killed one left.
@@ -82,7 +87,7 @@ def _lock(descriptor: int, folder: Path, waiting: Callable[[], None] | None) -> 
 
 def _remove_hidden(folder: Path) -> None:
     with os.scandir(folder) as entries:
-        leftovers = [entry for entry in entries if _HIDDEN.fullmatch(entry.name)]
+        leftovers = [entry for entry in entries if is_hidden_name(entry.name)]
     for entry in leftovers:
         if entry.is_dir(follow_symlinks=False):
             remove_hidden_folder(Path(entry.path))

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from k2compat.samples import checkpoint_files
+from tests.support.hub_endpoint import Hub, serve
 from tests.support.models import make_ggufs, make_model
 
 ROOT = Path(__file__).parents[2]
@@ -56,12 +58,22 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    """A Hub with the repo that the examples name."""
+    with serve() as endpoint:
+        endpoint.commit("moonshotai/Kimi-K2-Instruct", checkpoint_files())
+        yield endpoint
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_examples_do_what_they_show(page: Path, folder: Path) -> None:
+def test_examples_do_what_they_show(page: Path, folder: Path, hub: Hub) -> None:
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "LC_ALL": "C.UTF-8",
+        "HF_ENDPOINT": hub.url,
+        "HF_HOME": str(folder / "home"),
     }
     for command, expected in examples(page):
         process = subprocess.run(

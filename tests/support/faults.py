@@ -136,9 +136,7 @@ class _Ctypes:
 @contextlib.contextmanager
 def watched(watch: Watch) -> Iterator[Watch]:
     """Put the watch between the files room and the system."""
-    stand_ins: dict[str, Any] = {
-        module.__name__: _StandIn(module, watch) for module in (os, fcntl)
-    }
+    stand_ins: dict[str, Any] = {module.__name__: _StandIn(module, watch) for module in (os, fcntl)}
     # These two are imported where they are used.
     late: dict[str, Any] = {"shutil": _StandIn(shutil, watch), "ctypes": _Ctypes(watch)}
     rooms = [module for name, module in sys.modules.items() if name.startswith(files.__name__)]
