@@ -10,9 +10,10 @@ durable, give it the target's name in one system call, make the folder durable. 
 was killed leaves hidden names only; the next one under the same lock removes them.
 """
 
-from k2compat.files.lock import exclusive
+from k2compat.files.lock import exclusive, is_hidden_name
 from k2compat.files.replace import replace_content
 from k2compat.files.system import (
+    CHUNK_BYTES,
     explained_reading,
     explained_writing,
     make_folder,
@@ -24,12 +25,14 @@ from k2compat.files.system import (
 from k2compat.files.workspace import UnsupportedLinkError, Workspace, build_folder, publish
 
 __all__ = [
+    "CHUNK_BYTES",
     "UnsupportedLinkError",
     "Workspace",
     "build_folder",
     "exclusive",
     "explained_reading",
     "explained_writing",
+    "is_hidden_name",
     "make_folder",
     "open_regular",
     "publish",
