@@ -1,0 +1,54 @@
+"""Carry out a patch in place."""
+
+from collections.abc import Callable
+
+from k2compat.config.patch import Patch
+from k2compat.config.target import Target
+from k2compat.files import exclusive, replace_content
+from k2compat.findings import Codes, Finding
+
+BACKUP_SUFFIX = ".bak"
+
+_codes = Codes("config")
+
+
+def patch_in_place(
+    target: Target,
+    plan: Callable[[bytes], Patch],
+    *,
+    backup: bool = False,
+    waiting: Callable[[], None] | None = None,
+) -> Patch:
+    """Plan on the file's present bytes and write the result, alone in the folder.
+
+    Args:
+        target: The config.
+        plan: Makes the patch from the file's bytes.
+        backup: Keep the old bytes as `config.json.bak`.
+        waiting: Called once if another k2compat holds the folder.
+
+    Raises:
+        RefusedError: The plan refuses, or the file may not be written in place.
+        WriteError: The system refused; the file holds its old bytes or its new ones.
+    """
+    with exclusive(target.folder, waiting):
+        patch = plan(target.read())
+        if patch.changes:
+            target.refuse_write()
+            path = target.folder / target.path.name
+            kept = path.with_name(path.name + BACKUP_SUFFIX) if backup else None
+            replace_content(path, patch.new, was=patch.old, backup=kept)
+    return patch
+
+
+def notes_on_place(target: Target) -> tuple[Finding, ...]:
+    """What to know about a file that is replaced in place."""
+    if target.names == 1:
+        return ()
+    return (
+        _codes.finding(
+            "config-hard-link",
+            target.path,
+            f"The file has {target.names - 1} more names (hard links); they keep the old bytes.",
+        ),
+    )

@@ -1,0 +1,26 @@
+"""A patch as a unified diff."""
+
+from collections.abc import Iterator
+
+from k2compat.config.patch import Patch
+
+
+def unified_diff(patch: Patch, name: str) -> str:
+    """The change as `diff -u` and `patch` know it; empty where nothing changes."""
+    from difflib import unified_diff as diff
+
+    lines = diff(_lines(patch.old), _lines(patch.new), name, name, n=2)
+    return "".join(_with_newline_marks(lines))
+
+
+def _lines(data: bytes) -> list[str]:
+    # Only a newline ends a line here: splitlines() splits at characters inside strings too.
+    lines = data.decode().split("\n")
+    return [line + "\n" for line in lines[:-1]] + [line for line in lines[-1:] if line]
+
+
+def _with_newline_marks(lines: Iterator[str]) -> Iterator[str]:
+    for line in lines:
+        yield line
+        if not line.endswith("\n"):
+            yield "\n\\ No newline at end of file\n"

@@ -1,0 +1,120 @@
+"""A patched config without touching the model: a folder of links beside it."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from k2compat.config.target import Target
+from k2compat.errors import RefusedError
+from k2compat.family import CONFIG_FILE
+from k2compat.files import build_folder, explained_reading
+from k2compat.findings import Codes, Finding
+from k2compat.hub import cache_entry_of
+
+_codes = Codes("config")
+
+
+class Overlay:
+    """A folder with a patched config and symbolic links to everything else of a model."""
+
+    def __init__(self, target: Target, folder: Path) -> None:
+        """Plan the overlay of `target`'s folder at `folder`.
+
+        Raises:
+            RefusedError: overlay-in-model, overlay-in-hub-cache, or not-readable.
+        """
+        self.folder = folder
+        self._model = target.folder
+        place = folder.resolve()
+        if place.is_relative_to(self._model) or self._model.is_relative_to(place):
+            raise RefusedError(
+                "overlay-in-model",
+                f"{folder} and the model's folder {self._model} lie in one another.",
+                hint="Name a new folder beside the model.",
+            )
+        if cache_entry_of(place) is not None:
+            raise RefusedError(
+                "overlay-in-hub-cache",
+                f"{folder} lies in the Hub cache, which holds downloads only.",
+                hint="Name a new folder outside the cache.",
+            )
+        with explained_reading(self._model):
+            self._links = dict(_rest(self._model))
+
+    @property
+    def config(self) -> Path:
+        """Where the patched config stands."""
+        return self.folder / CONFIG_FILE
+
+    def exists(self, new: bytes) -> bool:
+        """Whether the folder holds this very overlay already.
+
+        Raises:
+            RefusedError: overlay-exists where it holds anything else.
+        """
+        if not os.path.lexists(self.folder):
+            return False
+        if self.folder.is_dir():
+            with explained_reading(self.folder):
+                there = dict(_rest(self.folder))
+            if not there and not os.path.lexists(self.config):
+                return False
+            if self._holds(there, new):
+                return True
+        raise RefusedError(
+            "overlay-exists",
+            f"{self.folder} exists and is not this overlay.",
+            hint="Name a new folder, or move that one away.",
+        )
+
+    def _holds(self, there: dict[str, Path], new: bytes) -> bool:
+        return (
+            there.keys() == self._links.keys()
+            and all(_points_to(there[name], self._links[name]) for name in there)
+            and not self.config.is_symlink()
+            and self.config.is_file()
+            and self.config.read_bytes() == new
+        )
+
+    def build(self, new: bytes, waiting: Callable[[], None] | None = None) -> None:
+        """Make the folder; it appears whole or not at all.
+
+        Raises:
+            WriteError: The system refused.
+        """
+        build_folder(self.folder, {CONFIG_FILE: new, **self._links}, waiting)
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Which links the overlay consists of, and what breaks them."""
+        return (
+            _codes.finding(
+                "overlay-links",
+                self.folder,
+                f"All but {CONFIG_FILE} are symbolic links to absolute paths in {self._model}: "
+                "they break when that folder is moved, deleted or cleaned from the cache, and in a "
+                "container that does not mount it under the same path.",
+                count=len(self._links),
+            ),
+        )
+
+
+def _rest(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Relative name and absolute path of everything in a folder but its own config.
+
+    Folders are walked, links are not followed.
+    """
+    for parent, folders, files in os.walk(folder, onerror=_raise):
+        linked = [name for name in folders if (Path(parent) / name).is_symlink()]
+        for name in [*files, *linked]:
+            path = Path(parent) / name
+            relative = str(path.relative_to(folder))
+            if relative != CONFIG_FILE:
+                yield relative, path
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _points_to(link: Path, destination: Path) -> bool:
+    return link.is_symlink() and link.readlink() == destination

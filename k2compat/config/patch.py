@@ -1,0 +1,226 @@
+"""Plan the switch of a config's model_type between kimi_k2 and deepseek_v3."""
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from k2compat.config.locate import Member, locate
+from k2compat.config.text import ConfigText, read_text
+from k2compat.errors import RefusedError
+from k2compat.family import (
+    DEEPSEEK_V3,
+    FINGERPRINTS,
+    KIMI_K2,
+    OTHER_ARCHITECTURES,
+    SWITCHABLE,
+    WRAPPERS,
+    fingerprint_of,
+)
+from k2compat.findings import Codes, Finding
+
+_KEY = "model_type"
+_codes = Codes("config")
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """What to write, and what to say about it.
+
+    Attributes:
+        at: The member that holds the text model's config; None: the top level.
+        source: The model_type that stands there now.
+        target: The model_type that was asked for.
+        old: The file's bytes as read.
+        new: The bytes to write; equal to `old` where nothing is to be done.
+        findings: What the change costs and what is odd about the file.
+    """
+
+    at: str | None
+    source: str
+    target: str
+    old: bytes
+    new: bytes
+    findings: tuple[Finding, ...]
+
+    @property
+    def changes(self) -> bool:
+        """Whether there is anything to write."""
+        return self.old != self.new
+
+
+def plan_patch(
+    data: bytes, *, to: str, where: str, at: str | None = None, force: bool = False
+) -> Patch:
+    """Plan the switch: only the bytes of one model_type's value differ between old and new.
+
+    Args:
+        data: The config's bytes.
+        to: "kimi_k2" or "deepseek_v3".
+        where: The file's name, for messages.
+        at: Name of the nested config to change ("text_config" in Kimi-K2.5), None for the top.
+        force: Go to kimi_k2 although the config carries no known fingerprint. It never makes
+            a Kimi-K2 out of a config with DeepSeek-V3's fingerprint.
+
+    Raises:
+        RefusedError: The file is no config of this family, or its model_type cannot be told
+            without doubt; the code says which.
+    """
+    document = read_text(data, where)
+    _refuse_other_architectures(document, where)
+    config = _section(document, at, where)
+    member = _only_member(document.text, (at, _KEY) if at else (_KEY,), where)
+    source = _model_type(member, at, where)
+    if source != to and to == KIMI_K2:
+        _check_fingerprint(config, where, force=force)
+    new = data
+    if source != to:
+        new = document.with_replacement(member.start, member.end, json.dumps(to))
+    findings = (*_oddities(document, where), *_price(to, at, where))
+    return Patch(at, source, to, data, new, findings)
+
+
+def _refuse_other_architectures(document: ConfigText, where: str) -> None:
+    model_type = document.members.get(_KEY)
+    reason = OTHER_ARCHITECTURES.get(model_type) if isinstance(model_type, str) else None
+    if reason:
+        raise RefusedError(
+            "model-other-architecture",
+            f"{where} is a {model_type}: {reason}, so its weights do not fit {DEEPSEEK_V3}.",
+            hint="Use an engine release that supports this model; no change of config helps.",
+        )
+
+
+def _section(document: ConfigText, at: str | None, where: str) -> Mapping[str, Any]:
+    """The members of the config that describes the text model."""
+    if at is None:
+        return document.members
+    section = document.members.get(at)
+    if not isinstance(section, dict):
+        raise RefusedError(
+            "config-section-missing",
+            f"{where} has no object {at}.",
+            hint=f"Leave --at {at} out: it is for Kimi-K2.5 and later, which nest the text model.",
+        )
+    if len(locate(document.text, (at,))) > 1:
+        raise _duplicate(at, where)
+    return section
+
+
+def _only_member(text: str, path: tuple[str, ...], where: str) -> Member:
+    members = locate(text, path)
+    name = ".".join(path)
+    if not members:
+        raise RefusedError(
+            "model-type-missing",
+            f"{where} has no {name}.",
+            hint="Name the config.json of a model; other JSON files have no model_type.",
+        )
+    if len(members) > 1:
+        raise _duplicate(name, where)
+    return members[0]
+
+
+def _duplicate(name: str, where: str) -> RefusedError:
+    return RefusedError(
+        "config-duplicate-key",
+        f"{where} holds {name} more than once, and readers differ in which one they take.",
+        hint="Delete all but the right one, then run the same command again.",
+    )
+
+
+def _model_type(member: Member, at: str | None, where: str) -> str:
+    if not member.token.startswith('"'):
+        raise RefusedError(
+            "model-type-not-string",
+            f"The model_type in {where} is {member.token}, not a string.",
+            hint="Fetch the model's config.json again.",
+        )
+    model_type: str = json.loads(member.token)
+    if model_type in SWITCHABLE:
+        return model_type
+    nested = WRAPPERS.get(model_type)
+    if nested and at is None:
+        raise RefusedError(
+            "model-type-nested",
+            f"{where} is a {model_type}: its text model is described in {nested}, "
+            "and the type at the top must stay.",
+            hint=f"Add --at {nested} to change the nested model_type.",
+        )
+    raise RefusedError(
+        "model-type-unknown",
+        f"The model_type in {where} is {model_type!r}; only {' and '.join(SWITCHABLE)} can be "
+        "switched.",
+        hint="Name the folder of a Kimi-K2 model.",
+    )
+
+
+def _check_fingerprint(config: Mapping[str, Any], where: str, *, force: bool) -> None:
+    found = fingerprint_of(config)
+    if found == KIMI_K2:
+        return
+    values = ", ".join(f"{key} {config.get(key)!r}" for key in FINGERPRINTS[KIMI_K2])
+    expected = ", ".join(f"{key} {value}" for key, value in FINGERPRINTS[KIMI_K2].items())
+    if found == DEEPSEEK_V3:
+        raise RefusedError(
+            "fingerprint-deepseek",
+            f"{where} is a DeepSeek-V3 ({values}), not a Kimi-K2 under another name.",
+            hint="Leave it: deepseek_v3 is this model's own type, and --force does not help.",
+        )
+    if not force:
+        raise RefusedError(
+            "fingerprint-missing",
+            f"{where} does not look like a Kimi-K2: it has {values}; Kimi-K2 has {expected}.",
+            hint="If you know that it is one, run the same command with --force.",
+        )
+
+
+def _oddities(document: ConfigText, where: str) -> tuple[Finding, ...]:
+    if not document.byte_order_mark:
+        return ()
+    return (
+        _codes.finding(
+            "config-byte-order-mark",
+            where,
+            "The file begins with a byte order mark, which Transformers refuses; "
+            "it was left as it is.",
+            fix=rf"sed -i '1s/^\xEF\xBB\xBF//' {shlex.quote(where)}",
+        ),
+    )
+
+
+def _price(to: str, at: str | None, where: str) -> tuple[Finding, ...]:
+    """What deepseek_v3 costs, said every time, changed or not."""
+    if to != DEEPSEEK_V3:
+        return ()
+    findings = [
+        _codes.finding(
+            "patch-tool-call-ids",
+            where,
+            "vLLM and TensorRT-LLM choose the style of tool-call ids by model_type: with "
+            "deepseek_v3 they send random ids instead of functions.NAME:IDX, and Kimi-K2 calls "
+            "tools worse from turn to turn.",
+            fix=f"k2compat patch-config {shlex.quote(where)} --to {KIMI_K2}"
+            + (f" --at {at}" if at else ""),
+        ),
+        _codes.finding(
+            "patch-tokenizer-remote-code",
+            where,
+            "The model now loads without remote code, but its tokenizer still needs it: "
+            "keep trust_remote_code for the tokenizer.",
+        ),
+    ]
+    if at is None:
+        findings.append(_without_edit())
+    return tuple(findings)
+
+
+def _without_edit() -> Finding:
+    override = json.dumps({_KEY: DEEPSEEK_V3})
+    return _codes.finding(
+        "patch-not-needed",
+        "vLLM, SGLang",
+        "Both engines can be told another model_type without an edit of the file.",
+        fix=f"vLLM: --hf-overrides '{override}'  SGLang: --json-model-override-args '{override}'",
+    )

@@ -1,0 +1,97 @@
+"""The config file that a person means, and whether it may be written in place."""
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from k2compat.config.text import MAXIMUM_BYTES
+from k2compat.errors import RefusedError
+from k2compat.family import CONFIG_FILE
+from k2compat.files import explained_reading, read_regular
+from k2compat.hub import cache_entry_of
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A config file.
+
+    Attributes:
+        path: The file as the person named it.
+        folder: The model's folder, all links resolved.
+        is_link: Whether the file itself is a symbolic link.
+        cache_entry: The Hub cache's entry it lies in, if it does.
+        names: How many names (hard links) the file has.
+    """
+
+    path: Path
+    folder: Path
+    is_link: bool
+    cache_entry: Path | None
+    names: int
+
+    def read(self) -> bytes:
+        """The config's bytes, at most one more than a config may have.
+
+        Raises:
+            RefusedError: not-found or not-readable.
+        """
+        with explained_reading(self.path):
+            return read_regular(self.path.resolve(strict=True), MAXIMUM_BYTES + 1)
+
+    def refuse_write(self) -> None:
+        """Refuse to write in place where that would damage what others use.
+
+        Raises:
+            RefusedError: config-in-hub-cache or config-is-link.
+        """
+        overlay = (
+            "Add --overlay DIR: it makes a folder with the patched config and links to the rest."
+        )
+        if self.cache_entry is not None:
+            raise RefusedError(
+                "config-in-hub-cache",
+                f"{self.path} lies in the Hub cache ({self.cache_entry}), whose files belong to "
+                "every program on this machine.",
+                hint=overlay,
+            )
+        if self.is_link:
+            raise RefusedError(
+                "config-is-link",
+                f"{self.path} is a symbolic link to {self.path.readlink()}.",
+                hint=f"Name that file if it is the one you mean. Or: {overlay}",
+            )
+
+
+def find_target(model: Path) -> Target:
+    """The config of a model's folder, or the file itself.
+
+    Raises:
+        RefusedError: not-found, not-readable, or config-missing where a folder has none.
+    """
+    with explained_reading(model):
+        is_folder = stat.S_ISDIR(model.stat().st_mode)
+    path = model / CONFIG_FILE if is_folder else model
+    if is_folder and not os.path.lexists(path):
+        raise RefusedError(
+            "config-missing",
+            f"{model} has no {CONFIG_FILE}.",
+            hint=_folder_hint(model),
+        )
+    with explained_reading(path):
+        own = path.lstat()
+        path.stat()  # a dangling link does not exist either
+        folder = path.parent.resolve(strict=True)
+    return Target(
+        path=path,
+        folder=folder,
+        is_link=stat.S_ISLNK(own.st_mode),
+        cache_entry=cache_entry_of(folder / path.name),
+        names=own.st_nlink,
+    )
+
+
+def _folder_hint(folder: Path) -> str:
+    if (folder / "snapshots").is_dir():
+        return f"This is an entry of the Hub cache; name a folder in {folder / 'snapshots'}."
+    return "Name the folder that holds the model's config.json, or the file itself."

@@ -1,0 +1,40 @@
+"""The only room that writes.
+
+Two promises hold at every instant, power loss included:
+
+- A file that existed holds its old bytes or its new ones, never a mix.
+- A file that is new is absent or whole.
+
+Both come from one order of steps: write under a hidden name beside the target, make that
+durable, give it the target's name in one system call, make the folder durable. A run that
+was killed leaves hidden names only; the next one under the same lock removes them.
+"""
+
+from k2compat.files.lock import exclusive
+from k2compat.files.replace import replace_content
+from k2compat.files.system import (
+    explained_reading,
+    explained_writing,
+    make_folder,
+    open_regular,
+    read_regular,
+    sync_file_system,
+    sync_folder,
+)
+from k2compat.files.workspace import UnsupportedLinkError, Workspace, build_folder, publish
+
+__all__ = [
+    "UnsupportedLinkError",
+    "Workspace",
+    "build_folder",
+    "exclusive",
+    "explained_reading",
+    "explained_writing",
+    "make_folder",
+    "open_regular",
+    "publish",
+    "read_regular",
+    "replace_content",
+    "sync_file_system",
+    "sync_folder",
+]

@@ -1,0 +1,155 @@
+"""System calls as the other modules want them: explained, bounded, following no link."""
+
+import contextlib
+import ctypes
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from k2compat.errors import RefusedError, WriteError
+
+CHUNK_BYTES = 1024 * 1024
+
+# What a system answers when it cannot do a thing at all, rather than this time.
+UNSUPPORTED = frozenset(
+    {
+        errno.EINVAL,
+        errno.EMLINK,
+        errno.ENOSYS,
+        errno.ENOTSUP,
+        errno.ENOTTY,
+        errno.EOPNOTSUPP,
+        errno.EPERM,
+        errno.EXDEV,
+    }
+)
+
+_SPACE = ("no-space", "Free some space and run the same command again: it continues.")
+_FORBIDDEN = ("not-writable", "Run as a user who may write there, or choose another folder.")
+_FAILED = ("write-failed", "Mend the cause and run the same command again: it continues.")
+_EXPLANATIONS = {
+    errno.ENOSPC: _SPACE,
+    errno.EDQUOT: _SPACE,
+    errno.EFBIG: _SPACE,
+    errno.EROFS: _FORBIDDEN,
+    errno.EACCES: _FORBIDDEN,
+    errno.EPERM: _FORBIDDEN,
+    errno.EIO: ("disk-error", "Look at the kernel's log (dmesg): the disk reports an error."),
+}
+
+
+@contextlib.contextmanager
+def explained_writing(path: Path) -> Iterator[None]:
+    """Turn the system's refusals to write into WriteErrors that name the way out."""
+    try:
+        yield
+    except OSError as error:
+        code, hint = _EXPLANATIONS.get(error.errno or 0, _FAILED)
+        raise WriteError(code, _sentence(error, path), hint=hint) from error
+
+
+@contextlib.contextmanager
+def explained_reading(path: Path) -> Iterator[None]:
+    """Turn the system's refusals to read into RefusedErrors that name the way out."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        hint = "Check the path; is the disk mounted on this machine?"
+        raise RefusedError("not-found", f"{path} does not exist.", hint=hint) from error
+    except OSError as error:
+        hint = "Check that it is a plain file or folder which this user may read."
+        raise RefusedError("not-readable", _sentence(error, path), hint=hint) from error
+
+
+def _sentence(error: OSError, path: Path) -> str:
+    return f"{path}: {error.strerror or error}."
+
+
+@contextlib.contextmanager
+def open_regular(path: Path) -> Iterator[int]:
+    """Open a regular file for reading, and nothing else: no FIFO hangs, no link is followed.
+
+    Yields:
+        A file descriptor.
+
+    Raises:
+        OSError: The system refused; ELOOP for a symlink, EINVAL for what is no regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "is not a regular file", str(path))
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def read_regular(path: Path, limit: int = -1) -> bytes:
+    """The bytes of a regular file, or its first `limit` ones.
+
+    Raises:
+        OSError: As open_regular.
+    """
+    with open_regular(path) as descriptor, os.fdopen(descriptor, "rb", closefd=False) as reader:
+        return reader.read(limit)
+
+
+def open_folder(folder: Path) -> int:
+    """A descriptor of a folder, for locks and syncs."""
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def create(path: Path, mode: int) -> int:
+    """A descriptor of a new, empty file; `mode` is subject to the umask."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(path, flags, mode)
+
+
+def write_all(descriptor: int, content: bytes) -> None:
+    """Write all bytes; the system may take them in several pieces."""
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and its missing parents.
+
+    Raises:
+        WriteError: The system refused.
+    """
+    with explained_writing(path):
+        os.makedirs(path, exist_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = open_folder(folder)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network file systems sync no folders
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def sync_file_system(folder: Path) -> None:
+    """Make all files written so far on the folder's file system durable, in one call.
+
+    With hundreds of files one such call costs a fraction of as many fsync calls. Unlike
+    sync(2), syncfs(2) reports what went wrong (from Linux 5.8).
+    """
+    syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if syncfs is None:  # pragma: no cover - not on macOS
+        os.sync()
+        return
+    descriptor = open_folder(folder)
+    try:
+        if syncfs(descriptor) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(folder))
+    finally:
+        os.close(descriptor)
