@@ -18,7 +18,9 @@ from k2compat.errors import K2CompatError
 # A command's module is imported when the command is called.
 COMMANDS = {
     "patch-config": "patch_config",
+    "stage-gguf": "stage_gguf",
     "explain": "explain",
+    "demo": "demo",
     "completion": "completion",
 }
 

@@ -92,12 +92,15 @@ class Output:
 
     def _say_finding(self, finding: Finding) -> None:
         self._say_labelled(finding.severity, f"{finding.message} [{finding.code}]")
-        if finding.where:
-            self.say(f"  where: {finding.where}")
-        if finding.expected is not None or finding.actual is not None:
-            self.say(f"  expected {finding.expected}, found {finding.actual}")
-        if finding.fix:
-            self.say(f"  fix: {finding.fix}")
+        details = {
+            "where": finding.where,
+            "expected": finding.expected,
+            "found": finding.actual,
+            "fix": finding.fix,
+        }
+        for label, words in details.items():
+            if words:
+                self.say(f"  {label}: {words}")
 
     def _say_labelled(self, label: str, words: str) -> None:
         shown = f"\033[1;{_COLORS[label]}m{label}\033[0m" if _has_colors(sys.stderr) else label

@@ -9,7 +9,7 @@ and `overlay` carry a plan out through the files room.
 """
 
 from k2compat.config.diff import unified_diff
-from k2compat.config.patch import Patch, plan_patch
+from k2compat.config.patch import Patch, cost_of, plan_patch
 from k2compat.config.text import ConfigText, read_text
 
-__all__ = ["ConfigText", "Patch", "plan_patch", "read_text", "unified_diff"]
+__all__ = ["ConfigText", "Patch", "cost_of", "plan_patch", "read_text", "unified_diff"]

@@ -77,7 +77,7 @@ def plan_patch(
     new = data
     if source != to:
         new = document.with_replacement(member.start, member.end, json.dumps(to))
-    findings = (*_oddities(document, where), *_price(to, at, where))
+    findings = (*_oddities(document, where), *cost_of(to, at, where))
     return Patch(at, source, to, data, new, findings)
 
 
@@ -190,8 +190,14 @@ def _oddities(document: ConfigText, where: str) -> tuple[Finding, ...]:
     )
 
 
-def _price(to: str, at: str | None, where: str) -> tuple[Finding, ...]:
-    """What deepseek_v3 costs, said every time, changed or not."""
+def cost_of(to: str, at: str | None, where: str) -> tuple[Finding, ...]:
+    """What a model_type costs the model that carries it; kimi_k2 costs nothing.
+
+    Args:
+        to: The model_type.
+        at: Name of the nested config that carries it, None for the top.
+        where: The config file that will carry it.
+    """
     if to != DEEPSEEK_V3:
         return ()
     findings = [

@@ -13,6 +13,7 @@ was killed leaves hidden names only; the next one under the same lock removes th
 from k2compat.files.lock import exclusive
 from k2compat.files.replace import replace_content
 from k2compat.files.system import (
+    CHUNK_BYTES,
     explained_reading,
     explained_writing,
     make_folder,
@@ -24,6 +25,7 @@ from k2compat.files.system import (
 from k2compat.files.workspace import UnsupportedLinkError, Workspace, build_folder, publish
 
 __all__ = [
+    "CHUNK_BYTES",
     "UnsupportedLinkError",
     "Workspace",
     "build_folder",

@@ -1,0 +1,5 @@
+"""`python -m k2compat`, the same program as `k2compat`."""
+
+from k2compat.cli.main import main
+
+main()

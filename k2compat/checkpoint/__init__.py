@@ -1,0 +1,1 @@
+"""Checkpoints on disk: headers in, findings out. Weights are never read here."""

@@ -1,0 +1,131 @@
+"""What keeps KTransformers from loading a GGUF folder, or makes it load another model.
+
+KTransformers walks the folder, takes the loader of the first weight file it meets, merges
+every GGUF it finds, later files over earlier ones, and compares nothing with the config; so
+most mistakes are silent, or end in "model not supported".
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from k2compat.checkpoint.companions import check_companions, read_members, remote_code
+from k2compat.checkpoint.gguf import GgufHeader, read_gguf
+from k2compat.checkpoint.gguf_sets import check_gguf_sets
+from k2compat.checkpoint.model_folder import ModelFolder
+from k2compat.family import CONFIG_FILE
+from k2compat.findings import Codes, Finding
+
+_codes = Codes("checkpoint")
+
+ARCHITECTURE = "deepseek2"
+
+# A size in the GGUF's metadata, and the config's member that says the same.
+SAME_SIZES: Mapping[str, str] = {
+    f"{ARCHITECTURE}.block_count": "num_hidden_layers",
+    f"{ARCHITECTURE}.embedding_length": "hidden_size",
+    f"{ARCHITECTURE}.attention.head_count": "num_attention_heads",
+    f"{ARCHITECTURE}.expert_count": "n_routed_experts",
+}
+
+_KEY_PROJECTION = re.compile(r"blk\.(\d+)\.attn_(k_b|kv_b)\.weight")
+
+
+def check_ktransformers(folder: ModelFolder) -> Iterator[Finding]:
+    """Everything that keeps KTransformers from loading the folder, or makes it load wrongly.
+
+    Args:
+        folder: The GGUF folder with the model's files beside the GGUFs.
+
+    Raises:
+        OSError: A Python file could not be read.
+    """
+    yield from _stray_safetensors(folder)
+    yield from check_companions(folder)
+    yield from _linked_folders(folder)
+    # GGUFs that are only planned are links to files elsewhere: read those.
+    headers = {
+        str(folder.root / relative): read_gguf(folder.files[relative])
+        for relative in folder.ending_with(".gguf")
+    }
+    yield from check_gguf_sets(headers, headers)
+    for header in headers.values():
+        yield from header.findings
+    yield from _other_models(headers, read_members(folder, CONFIG_FILE))
+    yield from _split_mla(folder.root, headers.values())
+    yield from remote_code(folder, folder.ending_with(".py"))
+
+
+def _stray_safetensors(folder: ModelFolder) -> Iterator[Finding]:
+    strays = folder.ending_with(".safetensors")
+    if strays:
+        yield _codes.finding(
+            "ktransformers-stray-safetensors",
+            folder.root / strays[0],
+            f"{len(strays)} safetensors in the GGUF folder: KTransformers may load them instead "
+            "of the GGUFs.",
+            count=len(strays),
+            fix="Move them out of the folder.",
+        )
+
+
+def _linked_folders(folder: ModelFolder) -> Iterator[Finding]:
+    for relative in folder.linked_folders:
+        yield _codes.finding(
+            "ktransformers-linked-folder",
+            folder.root / relative,
+            f"{relative} is a link to a folder; KTransformers does not look into it.",
+        )
+
+
+def _other_models(
+    headers: Mapping[str, GgufHeader], config: Mapping[str, Any] | Finding | None
+) -> Iterator[Finding]:
+    for path, header in headers.items():
+        architecture = header.metadata.get("general.architecture")
+        if architecture is not None and architecture != ARCHITECTURE:
+            yield _codes.finding(
+                "ktransformers-other-model",
+                path,
+                "This GGUF is of another architecture; KTransformers merges it with the rest.",
+                expected=ARCHITECTURE,
+                actual=str(architecture),
+                fix="Move it out of the folder.",
+            )
+        elif isinstance(config, Mapping):
+            yield from _other_sizes(path, header, config)
+
+
+def _other_sizes(path: str, header: GgufHeader, config: Mapping[str, Any]) -> Iterator[Finding]:
+    for key, member in SAME_SIZES.items():
+        theirs, ours = header.metadata.get(key), config.get(member)
+        if isinstance(theirs, int) and isinstance(ours, int) and theirs != ours:
+            yield _codes.finding(
+                "ktransformers-other-model",
+                path,
+                f"This GGUF is of another model than {CONFIG_FILE}: {key} is not its {member}.",
+                expected=f"{member} {ours}",
+                actual=f"{key} {theirs}",
+            )
+
+
+def _split_mla(root: Path, headers: Iterable[GgufHeader]) -> Iterator[Finding]:
+    """Layers whose key projection is split, in any file, and joint in none."""
+    layers: dict[str, set[int]] = {"k_b": set(), "kv_b": set()}
+    for header in headers:
+        for tensor in header.tensors:
+            match = _KEY_PROJECTION.fullmatch(tensor.name)
+            if match:
+                layers[match[2]].add(int(match[1]))
+    split_only = layers["k_b"] - layers["kv_b"]
+    if split_only:
+        yield _codes.finding(
+            "ktransformers-split-mla",
+            root,
+            f"{len(split_only)} layers hold attn_k_b and attn_v_b only; KTransformers needs "
+            "attn_kv_b, llama.cpp does not.",
+            count=len(split_only),
+            expected="attn_kv_b",
+            actual="attn_k_b, attn_v_b",
+        )

@@ -1,0 +1,119 @@
+"""k2compat demo: the main jobs on a small checkpoint made on the spot."""
+
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+
+from k2compat.cli.output import FINE, FOUND_ERRORS, Outcome, Output
+
+MODEL = "Kimi-K2-tiny"
+GGUFS = "Kimi-K2-tiny-GGUF"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A command, and why a person would type it.
+
+    Attributes:
+        why: One line for a person.
+        arguments: What follows `k2compat`.
+        exit_code: The exit status it must have.
+    """
+
+    why: str
+    arguments: tuple[str, ...]
+    exit_code: int = FINE
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A step that was run: what was typed, and what came of it."""
+
+    why: str
+    command: str
+    exit_code: int
+    expected_exit_code: int
+    stdout: str
+    stderr: str
+
+
+STEPS = (
+    Step(
+        "Show what would change for a framework that knows only deepseek_v3.",
+        ("patch-config", MODEL, "--to", "deepseek_v3", "--dry-run"),
+    ),
+    Step("Change it: one value, no other byte.", ("patch-config", MODEL, "--to", "deepseek_v3")),
+    Step("And back again.", ("patch-config", MODEL, "--to", "kimi_k2")),
+    Step(
+        "Bring everything but the weights beside the GGUF, as KTransformers wants it.",
+        ("stage-gguf", MODEL, GGUFS),
+    ),
+    Step("The same again finds nothing to do.", ("stage-gguf", MODEL, GGUFS, "--check")),
+    Step("What does a code mean?", ("explain", "patch-tool-call-ids")),
+)
+
+
+@click.command("demo", short_help="Do the main jobs on a small checkpoint made on the spot.")
+@click.pass_obj
+def command(output: Output) -> Outcome:
+    """Make a small Kimi-K2-shaped checkpoint and GGUF in a temporary folder and work on them.
+
+    Every command is run as it is printed; you can type it on a real model.
+    """
+    done = []
+    with tempfile.TemporaryDirectory(prefix="k2compat-demo-") as name:
+        folder = Path(name)
+        make_models(folder)
+        output.show(f"In {folder}: {MODEL} (safetensors) and {GGUFS}, both small and untrained.")
+        for step in STEPS:
+            result = run_step(step, folder)
+            done.append(result)
+            output.show("\n".join(_lines(result)))
+        whole = all(result.exit_code == result.expected_exit_code for result in done)
+    answer = "\nAll of it went as it should." if whole else "\nThe demo failed: see above."
+    steps = [asdict(result) for result in done]
+    return Outcome({"steps": steps}, answer, exit_code=FINE if whole else FOUND_ERRORS)
+
+
+def make_models(folder: Path) -> None:
+    """Make the checkpoint and the GGUF folder."""
+    from k2compat.files import build_folder
+    from k2compat.samples import checkpoint_files, write_gguf
+
+    build_folder(folder / MODEL, checkpoint_files())
+    build_folder(folder / GGUFS, {})
+    write_gguf(folder / GGUFS / f"{MODEL}-F32.gguf")
+
+
+def run_step(step: Step, folder: Path) -> Done:
+    """Run one command in a process of its own, as a person would."""
+    process = subprocess.run(  # noqa: S603 - our own program and arguments
+        [sys.executable, "-m", "k2compat", *step.arguments],
+        cwd=folder,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    return Done(
+        step.why,
+        shlex.join(("k2compat", *step.arguments)),
+        process.returncode,
+        step.exit_code,
+        process.stdout,
+        process.stderr,
+    )
+
+
+def _lines(done: Done) -> Iterator[str]:
+    yield f"\n# {done.why}"
+    yield f"$ {done.command}"
+    yield from (done.stdout + done.stderr).splitlines()
+    if done.exit_code != done.expected_exit_code:
+        yield f"exit status {done.exit_code}, expected {done.expected_exit_code}"

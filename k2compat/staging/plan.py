@@ -1,0 +1,165 @@
+"""Hold each file of the model against its place in the target: new, same or different."""
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import zip_longest
+from pathlib import Path
+
+from k2compat.files import CHUNK_BYTES, explained_reading, open_regular, read_regular
+from k2compat.staging.source import Source, SourceFile
+from k2compat.staging.target import StagingTarget
+
+
+class Action(StrEnum):
+    """What becomes of a file."""
+
+    NEW = "new"
+    SAME = "same"
+    REPLACED = "replaced"
+    CONFLICT = "conflict"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFile:
+    """One file of the plan.
+
+    Attributes:
+        relative: Its path within the target.
+        action: What becomes of it.
+        size: In bytes, as it will stand in the target.
+        origin: The file whose bytes it gets; for a link to a GGUF, where it points.
+        content: Bytes to write in place of the origin's (a patched config).
+        is_link: Whether it is a link to a GGUF.
+        obstacle: Why not even --force can put it there.
+    """
+
+    relative: str
+    action: Action
+    size: int
+    origin: Path
+    content: bytes | None = None
+    is_link: bool = False
+    obstacle: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What staging does; skipped files are not part of it.
+
+    Attributes:
+        target: The folder that receives the files.
+        files: Links to GGUFs first, then the model's files, each sorted by path.
+    """
+
+    target: Path
+    files: tuple[PlannedFile, ...]
+
+    def having(self, *actions: Action) -> list[PlannedFile]:
+        """The files with one of these actions."""
+        return [file for file in self.files if file.action in actions]
+
+    @property
+    def changes(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self.having(Action.NEW, Action.REPLACED))
+
+
+def plan_staging(
+    source: Source,
+    target: StagingTarget,
+    *,
+    contents: Mapping[str, bytes] | None = None,
+    force: bool = False,
+) -> Plan:
+    """Plan the staging of a model's files.
+
+    Args:
+        source: The model, walked.
+        target: Where the files go.
+        contents: By path, bytes to stage in place of the model's own (a patched config).
+        force: Replace files that differ.
+
+    Raises:
+        RefusedError: not-readable.
+    """
+    with explained_reading(target.folder):
+        links = [_plan_link(target.folder, name, path) for name, path in target.links]
+        files = [
+            _plan_file(target.folder, file, (contents or {}).get(file.relative), force=force)
+            for file in source.files
+        ]
+    return Plan(target.folder, (*links, *files))
+
+
+def _plan_file(
+    target: Path, file: SourceFile, content: bytes | None, *, force: bool
+) -> PlannedFile:
+    obstacle = _obstacle(target, file.relative)
+    size = file.size if content is None else len(content)
+    if obstacle:
+        action = Action.CONFLICT
+    elif not os.path.lexists(target / file.relative):
+        action = Action.NEW
+    elif _has_bytes(target / file.relative, file, content):
+        action = Action.SAME
+    else:
+        action = Action.REPLACED if force else Action.CONFLICT
+    return PlannedFile(file.relative, action, size, file.path, content, obstacle=obstacle)
+
+
+def _plan_link(target: Path, name: str, destination: Path) -> PlannedFile:
+    place = target / name
+    size = destination.stat().st_size
+    obstacle = None
+    if not os.path.lexists(place):
+        action = Action.NEW
+    elif place.exists() and place.samefile(destination):
+        action = Action.SAME
+    else:
+        # A GGUF in the target is never replaced: it may be the only copy.
+        action, obstacle = Action.CONFLICT, "another file of that name is there"
+    return PlannedFile(name, action, size, destination, is_link=True, obstacle=obstacle)
+
+
+def _obstacle(target: Path, relative: str) -> str | None:
+    """What stands in the way of a file and is not to be removed, in words."""
+    *parents, _ = relative.split("/")
+    place = target
+    for name in parents:
+        place /= name
+        if place.is_symlink():
+            return f"{place} is a symbolic link, and nothing is written through one"
+        if os.path.lexists(place) and not place.is_dir():
+            return f"{place} is no folder"
+    place = target / relative
+    if os.path.lexists(place) and not place.is_symlink() and not place.is_file():
+        return "a folder or special file of that name is there"
+    return None
+
+
+def _has_bytes(place: Path, file: SourceFile, content: bytes | None) -> bool:
+    """Whether a file, or the file a link leads to, holds exactly these bytes."""
+    try:
+        real = place.resolve(strict=True)
+        status = real.stat()
+    except (OSError, RuntimeError):  # a link that leads nowhere, or to itself
+        return False
+    if not stat.S_ISREG(status.st_mode):
+        return False
+    if content is not None:
+        return status.st_size == len(content) and read_regular(real) == content
+    if os.path.samestat(status, file.path.stat()):
+        return True
+    return status.st_size == file.size and all(
+        mine == theirs for mine, theirs in zip_longest(_chunks(file.path), _chunks(real))
+    )
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with open_regular(path) as descriptor:
+        while chunk := os.read(descriptor, CHUNK_BYTES):
+            yield chunk

@@ -1,0 +1,59 @@
+"""What a plan means, as findings."""
+
+import shlex
+from collections.abc import Iterator
+
+from k2compat.family import CONFIG_FILE
+from k2compat.findings import Codes, Finding
+from k2compat.staging.plan import Action, Plan, PlannedFile
+from k2compat.staging.source import Source, naming
+
+_codes = Codes("staging")
+
+
+def plan_findings(plan: Plan, source: Source) -> Iterator[Finding]:
+    """Conflicts, and what is left out."""
+    conflicts = plan.having(Action.CONFLICT)
+    differing = [file for file in conflicts if file.obstacle is None]
+    if differing:
+        yield _differing(plan, differing)
+    for file in conflicts:
+        if file.obstacle is not None:
+            yield _codes.finding(
+                "target-blocked",
+                plan.target / file.relative,
+                f"{file.relative} cannot be put there: {file.obstacle}.",
+            )
+    yield from _left_out(source)
+
+
+def _differing(plan: Plan, files: list[PlannedFile]) -> Finding:
+    names = [file.relative for file in files]
+    words = "1 file differs" if len(names) == 1 else f"{len(names)} files differ"
+    return _codes.finding(
+        "target-differs",
+        plan.target,
+        f"{words} from the model's and stayed untouched: {naming(names)}.",
+        count=len(names),
+        fix=_way_out(names),
+    )
+
+
+def _way_out(names: list[str]) -> str:
+    if names == [CONFIG_FILE]:
+        return (
+            "Look at the difference first; --force takes the model's, --exclude config.json keeps "
+            "yours. If yours was patched, add --patch-to deepseek_v3."
+        )
+    keep = " ".join(f"--exclude {shlex.quote(name)}" for name in names[:5])
+    return f"To keep yours: {keep}. To take the model's: --force."
+
+
+def _left_out(source: Source) -> Iterator[Finding]:
+    by_reason: dict[tuple[str, str], list[str]] = {}
+    for file in source.skipped:
+        by_reason.setdefault((file.reason.code, file.reason.what), []).append(file.relative)
+    for (code, what), names in by_reason.items():
+        yield _codes.finding(
+            code, source.folder, f"Left out, {what}: {naming(names, 3)}.", count=len(names)
+        )

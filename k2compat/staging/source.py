@@ -1,0 +1,226 @@
+"""The files of a model that are to be staged; what looks like one but is not, is refused."""
+
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from k2compat.errors import RefusedError
+from k2compat.family import CONFIG_FILE
+from k2compat.files import explained_reading, read_regular
+from k2compat.hub import cache_entry_of
+from k2compat.staging.left_out import LeftOut, reason_to_leave_out
+
+# A model has about twenty such files; links that fan out could make any number of them.
+MAXIMUM_FILES = 100_000
+
+# The first line of every Git-LFS pointer, a file of about 130 bytes:
+# https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+_LFS_POINTER_BYTES = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file to stage: its path within the model, where its bytes are, and how many."""
+
+    relative: str
+    path: Path
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedFile:
+    """A file or folder that is left out, and why."""
+
+    relative: str
+    size: int
+    reason: LeftOut
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A model's folder, walked.
+
+    Attributes:
+        folder: The folder, all links resolved.
+        files: What is to be staged, sorted by path.
+        skipped: What is left out, sorted by path.
+    """
+
+    folder: Path
+    files: tuple[SourceFile, ...]
+    skipped: tuple[SkippedFile, ...]
+
+
+def read_source(
+    model: Path, *, follow_links: bool = False, exclude: tuple[str, ...] = ()
+) -> Source:
+    """Walk a model's folder.
+
+    Args:
+        model: The folder.
+        follow_links: Accept links that lead anywhere.
+        exclude: Shell patterns of files to leave out.
+
+    Raises:
+        RefusedError: not-found, not-a-folder, config-missing, link-outside, link-cycle,
+            special-file, lfs-pointer, too-many-files or not-readable. All files of one kind
+            are named at once.
+    """
+    with explained_reading(model):
+        folder = model.resolve(strict=True)
+        if not folder.is_dir():
+            raise RefusedError(
+                "not-a-folder",
+                f"{model} is not a folder.",
+                hint="Name the folder that holds the model's config.json.",
+            )
+    walk = _Walk(folder, follow_links=follow_links, exclude=exclude)
+    with explained_reading(folder):
+        walk.enter(folder, "", (folder,))
+        pointers = [file.relative for file in walk.files if _is_lfs_pointer(file)]
+    walk.refuse()
+    if pointers:
+        raise RefusedError(
+            "lfs-pointer",
+            f"Git-LFS pointers stand in the place of files in {model}: {naming(pointers)}.",
+            hint="Fetch the files themselves: git lfs pull, or hf download.",
+        )
+    if not any(file.relative == CONFIG_FILE for file in walk.files) and CONFIG_FILE not in exclude:
+        raise RefusedError(
+            "config-missing",
+            f"{model} has no {CONFIG_FILE}.",
+            hint="Name the folder that holds the model's config.json.",
+        )
+    return Source(
+        folder,
+        tuple(sorted(walk.files, key=lambda file: file.relative)),
+        tuple(sorted(walk.skipped, key=lambda file: file.relative)),
+    )
+
+
+def naming(names: Sequence[str], most: int = 5) -> str:
+    """The first few names, and how many more there are."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+class _Walk:
+    """What a walk has found so far, refusals included: they are told all at once."""
+
+    def __init__(self, folder: Path, *, follow_links: bool, exclude: tuple[str, ...]) -> None:
+        self.files: list[SourceFile] = []
+        self.skipped: list[SkippedFile] = []
+        self._outside: list[str] = []
+        self._cycles: list[str] = []
+        self._special: list[str] = []
+        self._may_lead_to = _anywhere if follow_links else _Allowed(folder)
+        self._exclude = exclude
+
+    def enter(self, folder: Path, prefix: str, ancestors: tuple[Path, ...]) -> None:
+        """Walk a folder; `ancestors` are the real paths of it and those around it."""
+        for entry in _entries(folder):
+            relative = prefix + entry.name
+            reason = reason_to_leave_out(relative, self._exclude)
+            if reason is not None:
+                self.skipped.append(SkippedFile(relative, _size(entry), reason))
+            else:
+                self._take(Path(entry.path), relative, ancestors)
+
+    def _take(self, path: Path, relative: str, ancestors: tuple[Path, ...]) -> None:
+        try:
+            real = path.resolve(strict=True)
+        except RuntimeError:  # a link to itself: OSError from Python 3.13 on
+            self._cycles.append(relative)
+            return
+        except OSError:
+            self._outside.append(f"{relative} (leads nowhere)")
+            return
+        if path.is_symlink() and not self._may_lead_to(real):
+            self._outside.append(f"{relative} (leads to {real})")
+            return
+        status = real.stat()
+        if stat.S_ISDIR(status.st_mode):
+            if real in ancestors:
+                self._cycles.append(relative)
+            else:
+                self.enter(real, relative + "/", (*ancestors, real))
+        elif stat.S_ISREG(status.st_mode):
+            self._add(SourceFile(relative, real, status.st_size))
+        else:
+            self._special.append(relative)
+
+    def _add(self, file: SourceFile) -> None:
+        self.files.append(file)
+        if len(self.files) > MAXIMUM_FILES:
+            raise RefusedError(
+                "too-many-files",
+                f"The model's folder holds more than {MAXIMUM_FILES} files beside its weights.",
+                hint="Name the model's own folder, not one above it.",
+            )
+
+    def refuse(self) -> None:
+        """Raise for the links and special files that were met."""
+        if self._cycles:
+            raise RefusedError(
+                "link-cycle",
+                f"Symbolic links lead back to themselves: {naming(self._cycles)}.",
+                hint="Remove these links.",
+            )
+        if self._outside:
+            raise RefusedError(
+                "link-outside",
+                f"Symbolic links lead out of the model's folder: {naming(self._outside)}.",
+                hint="If you trust where they lead, add --follow-links.",
+            )
+        if self._special:
+            raise RefusedError(
+                "special-file",
+                f"No plain files: {naming(self._special)} (a FIFO, socket or device).",
+                hint="Remove them from the model's folder.",
+            )
+
+
+class _Allowed:
+    """Where links may lead: inside the model, or to one Hub cache entry's blobs.
+
+    Every file of a snapshot is such a link, and every file of an overlay of one.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._entry = cache_entry_of(folder)
+
+    def __call__(self, real: Path) -> bool:
+        if real.is_relative_to(self._folder):
+            return True
+        entry = cache_entry_of(real)
+        if entry is None or not real.is_relative_to(entry / "blobs"):
+            return False
+        if self._entry is None:
+            self._entry = entry
+        return entry == self._entry
+
+
+def _anywhere(_real: Path) -> bool:
+    return True
+
+
+def _entries(folder: Path) -> list["os.DirEntry[str]"]:
+    with os.scandir(folder) as entries:
+        return sorted(entries, key=lambda entry: entry.name)
+
+
+def _size(entry: "os.DirEntry[str]") -> int:
+    try:
+        return entry.stat().st_size if entry.is_file() else 0
+    except OSError:  # a weight that is a dangling link is left out all the same
+        return 0
+
+
+def _is_lfs_pointer(file: SourceFile) -> bool:
+    if file.size > _LFS_POINTER_BYTES:
+        return False
+    return read_regular(file.path, len(_LFS_POINTER)) == _LFS_POINTER

@@ -1,0 +1,130 @@
+"""Stage a model's files beside its GGUFs, from the folders as named to the findings."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from k2compat.checkpoint.ktransformers import check_ktransformers
+from k2compat.checkpoint.model_folder import read_model_folder
+from k2compat.config import Patch, cost_of, plan_patch
+from k2compat.errors import RefusedError
+from k2compat.family import CONFIG_FILE
+from k2compat.files import exclusive, explained_reading, make_folder, read_regular
+from k2compat.findings import Finding, Report, Severity
+from k2compat.staging.apply import LinkMode, apply_plan
+from k2compat.staging.plan import Action, Plan, plan_staging
+from k2compat.staging.report import plan_findings
+from k2compat.staging.source import Source, read_source
+from k2compat.staging.target import find_staging_target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What to stage, and how.
+
+    Attributes:
+        model: The model's folder.
+        gguf_folder: The folder that holds the GGUFs.
+        into: A folder of its own for the files and links to the GGUFs.
+        mode: How the bytes get there.
+        patch_to: The model_type that the staged config gets.
+        follow_links: Accept links that lead out of the model's folder.
+        exclude: Shell patterns of files to leave out.
+        force: Replace files that differ.
+    """
+
+    model: Path
+    gguf_folder: Path
+    into: Path | None = None
+    mode: LinkMode = LinkMode.AUTO
+    patch_to: str | None = None
+    follow_links: bool = False
+    exclude: tuple[str, ...] = ()
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Staging:
+    """What was done, or would be.
+
+    Attributes:
+        source: The model, walked.
+        plan: What became of each file.
+        report: The findings, the check of the result for KTransformers included.
+    """
+
+    source: Source
+    plan: Plan
+    report: Report
+
+
+def stage(
+    request: Request,
+    *,
+    write: bool = True,
+    waiting: Callable[[], None] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Staging:
+    """Stage a model's files.
+
+    Args:
+        request: What to stage, and how.
+        write: False to plan only.
+        waiting: Called once if another k2compat holds the target.
+        progress: Called with the number of bytes of each file that is ready.
+
+    Raises:
+        RefusedError: The folders do not do, a file is not what it should be, or it cannot be
+            read; nothing was changed.
+        WriteError: The system refused; each file is absent, old or new, never in between.
+    """
+    source = read_source(request.model, follow_links=request.follow_links, exclude=request.exclude)
+    target = find_staging_target(request.gguf_folder, source.folder, request.into)
+    patch = _patch(source, request.patch_to)
+    contents = {} if patch is None else {CONFIG_FILE: patch.new}
+    if not write:
+        plan = plan_staging(source, target, contents=contents, force=request.force)
+        applied: tuple[Finding, ...] = ()
+    else:
+        make_folder(target.folder)
+        with exclusive(target.folder, waiting):
+            plan = plan_staging(source, target, contents=contents, force=request.force)
+            applied = apply_plan(plan, request.mode, progress=progress)
+    findings = (
+        *plan_findings(plan, source),
+        *_cost(patch, plan.target),
+        *applied,
+        *_check_result(plan),
+    )
+    return Staging(source, plan, Report(findings))
+
+
+def _patch(source: Source, to: str | None) -> Patch | None:
+    config = next((file for file in source.files if file.relative == CONFIG_FILE), None)
+    if to is None or config is None:
+        return None
+    with explained_reading(config.path):
+        data = read_regular(config.path)
+    try:
+        return plan_patch(data, to=to, where=str(config.path))
+    except RefusedError as error:
+        if error.code != "model-type-nested":
+            raise
+        hint = f"Leave --patch-to out, then: k2compat patch-config DIR --to {to} --at text_config"
+        raise RefusedError(error.code, error.message, hint=hint) from error
+
+
+def _cost(patch: Patch | None, target: Path) -> tuple[Finding, ...]:
+    """What the patch costs; other engines' ways around it are no matter beside a GGUF."""
+    if patch is None:
+        return ()
+    findings = cost_of(patch.target, patch.at, str(target / CONFIG_FILE))
+    return tuple(finding for finding in findings if finding.severity is not Severity.INFO)
+
+
+def _check_result(plan: Plan) -> tuple[Finding, ...]:
+    """What KTransformers will think of the target, as it is or as it would be."""
+    planned = {file.relative: file.origin for file in plan.having(Action.NEW, Action.REPLACED)}
+    with explained_reading(plan.target):
+        folder = read_model_folder(plan.target, planned)
+        return tuple(check_ktransformers(folder))

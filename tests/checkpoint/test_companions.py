@@ -1,0 +1,86 @@
+"""The files a model needs beside its weights."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from k2compat.checkpoint.companions import check_companions, remote_code
+from k2compat.checkpoint.model_folder import read_model_folder
+from tests.support.models import make_model
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return make_model(tmp_path / "model")
+
+
+def found(model: Path) -> list[tuple[str, str | None]]:
+    return [(f.code, f.expected) for f in check_companions(read_model_folder(model))]
+
+
+def test_a_whole_folder_gives_nothing(model: Path) -> None:
+    assert found(model) == []
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
+def test_an_absent_config_is_named(model: Path, name: str) -> None:
+    (model / name).unlink()
+    assert ("companion-missing", name) in found(model)
+
+
+def test_any_vocabulary_will_do(model: Path) -> None:
+    (model / "tiktoken.model").rename(model / "tokenizer.json")
+    assert found(model) == []
+    (model / "tokenizer.json").unlink()
+    ((code, expected),) = found(model)
+    assert code == "companion-missing"
+    assert "tiktoken.model" in str(expected)
+
+
+@pytest.mark.parametrize(
+    "name", ["configuration_deepseek.py", "modeling_deepseek.py", "tokenization_kimi.py"]
+)
+def test_a_module_that_auto_map_names_must_be_there(model: Path, name: str) -> None:
+    (model / name).unlink()
+    assert found(model) == [("remote-code-missing", name)]
+
+
+def test_a_module_of_another_repo_is_not_looked_for(model: Path) -> None:
+    config = {
+        "auto_map": {"AutoConfig": "org/repo--configuration.Config", "AutoModel": 3, "x": "y"}
+    }
+    (model / "config.json").write_text(json.dumps(config))
+    assert found(model) == []
+
+
+def test_a_module_in_a_package_is_a_path(model: Path) -> None:
+    config = {"auto_map": {"AutoConfig": "code.configuration.Config"}}
+    (model / "config.json").write_text(json.dumps(config))
+    assert found(model) == [("remote-code-missing", "code/configuration.py")]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_text("{"),
+        lambda path: path.write_text("<html>"),
+        lambda path: path.write_bytes(b"\xff\xfe{"),
+        lambda path: (path.unlink(), path.symlink_to("nowhere")),
+        lambda path: (path.unlink(), os.mkfifo(path)),
+    ],
+)
+def test_a_damaged_config_is_a_finding(model: Path, damage: Callable[[Path], object]) -> None:
+    damage(model / "config.json")
+    assert found(model) == [("companion-damaged", None)]
+
+
+def test_remote_code_is_named_with_its_digest(model: Path) -> None:
+    (model / "tokenization_kimi.py").write_bytes(b"")
+    folder = read_model_folder(model)
+    (finding,) = remote_code(folder, ["tokenization_kimi.py"])
+    assert finding.code == "remote-code"
+    empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    assert finding.actual == f"sha256:{empty}"

@@ -1,0 +1,30 @@
+"""A model's folder as an engine sees it."""
+
+from pathlib import Path
+
+import pytest
+
+from k2compat.checkpoint import model_folder
+from k2compat.checkpoint.model_folder import read_model_folder
+
+
+def test_files_are_listed_and_linked_folders_named(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "b.gguf").write_text("")
+    (tmp_path / "a.gguf").symlink_to("sub/b.gguf")
+    (tmp_path / "linked").symlink_to("sub")
+    folder = read_model_folder(tmp_path)
+    assert folder.ending_with(".gguf") == ["a.gguf", "sub/b.gguf"]
+    assert folder.linked_folders == ("linked",)
+
+
+def test_what_is_planned_counts_as_there(tmp_path: Path) -> None:
+    folder = read_model_folder(tmp_path / "absent", {"config.json": tmp_path / "elsewhere"})
+    assert folder.files == {"config.json": tmp_path / "elsewhere"}
+
+
+def test_a_listing_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_folder, "MAXIMUM_FILES", 2)
+    for name in "abc":
+        (tmp_path / name).write_text("")
+    assert len(read_model_folder(tmp_path).files) == 2

@@ -1,0 +1,121 @@
+"""Whatever happens to the bytes of a GGUF file, reading it gives a header, never an exception."""
+
+import struct
+import warnings
+from pathlib import Path
+
+import pytest
+from gguf import GGUFReader
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from k2compat.checkpoint.gguf import GgufArray, GgufHeader, parse_gguf, read_gguf
+from tests.checkpoint.gguf_bytes import ARRAY, BOOL, STRING, UINT8, Bytes, Tensor
+from tests.checkpoint.test_gguf import agree, write
+
+B = Bytes()
+INTERESTING = [0, 1, 2, 5, 8, 9, 13, 31, 32, 64, 255, 2**16, 2**31, 2**32 - 1, 2**62, 2**64 - 1]
+
+handmade = st.builds(
+    B.file,
+    keys=st.just(
+        [
+            B.key("general.architecture", STRING, B.string("deepseek2")),
+            B.key("a.tokens", ARRAY, B.array(STRING, 3, B.string("a") + B.string("") * 2)),
+            B.key("a.nested", ARRAY, B.array(ARRAY, 2, B.array(UINT8, 2, b"ab") * 2)),
+            B.key("a.flag", BOOL, b"\1"),
+        ]
+    ),
+    tensors=st.just([Tensor("a"), Tensor("b", [32, 2], 8, 128)]),
+    data=st.just(256),
+)
+
+
+@st.composite
+def mutations(draw: st.DrawFn, content: bytes) -> bytes:
+    """The content with up to four places overwritten, cut out, doubled or cut off."""
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, max(len(content) - 1, 0)))
+        length = draw(st.integers(1, 16))
+        match draw(st.integers(0, 4)):
+            case 0:
+                piece = draw(st.binary(min_size=1, max_size=8))
+                content = content[:at] + piece + content[at + len(piece) :]
+            case 1:
+                piece = struct.pack("<Q", draw(st.sampled_from(INTERESTING)))
+                content = content[:at] + piece + content[at + 8 :]
+            case 2:
+                content = content[:at] + content[at + length :]
+            case 3:
+                content = content[: at + length] + content[at:]
+            case _:
+                content = content[:at]
+    return content
+
+
+def check(header: GgufHeader | None) -> None:
+    assert header is not None
+    for value in header.metadata.values():
+        if isinstance(value, GgufArray):
+            drain(value)
+    for finding in header.findings:
+        assert finding.where.startswith("x.gguf")
+        assert all(str(shown).isprintable() for shown in finding.as_dict().values())
+    for tensor in header.tensors:
+        assert tensor.start >= header.data_offset
+
+
+def drain(array: GgufArray) -> None:
+    elements = list(array)
+    assert len(elements) == array.count
+    for element in elements:
+        if isinstance(element, GgufArray):
+            drain(element)
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("sound") / "model.gguf"
+    write(path, alignment=32)
+    return path.read_bytes()
+
+
+@given(st.data())
+@settings(max_examples=400, deadline=None)
+def test_mutated_files_are_always_read(data: st.DataObject) -> None:
+    content = data.draw(handmade.flatmap(mutations))
+    check(parse_gguf(content, path="x.gguf", file_size=len(content)))
+
+
+@given(st.binary(max_size=200))
+@settings(deadline=None)
+def test_any_bytes_after_the_magic_are_read(rest: bytes) -> None:
+    content = b"GGUF\3\0\0\0" + rest
+    check(parse_gguf(content, path="x.gguf", file_size=len(content)))
+
+
+@given(data=st.data())
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_what_is_called_sound_the_official_reader_reads_alike(
+    data: st.DataObject, sound: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(data.draw(mutations(sound)))
+    header = read_gguf(path)
+    if header.findings:
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        agree(header, GGUFReader(path))
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None)
+def test_a_prefix_never_says_anything_else_than_the_whole(data: st.DataObject) -> None:
+    content = data.draw(handmade.flatmap(mutations))
+    whole = parse_gguf(content, path="x.gguf", file_size=len(content))
+    length = data.draw(st.integers(0, len(content)))
+    prefix = parse_gguf(content[:length], path="x.gguf", file_size=len(content))
+    assert prefix is None or prefix == whole
