@@ -159,7 +159,7 @@ class TestChunkStream:
         assert reasons == [None, None, None, "tool_calls"]
 
     def test_every_chunk_is_openai_s(self) -> None:
-        events = [Reasoning("Hm."), Content("Hi "), Content("there"), *CALL_EVENTS]
+        events: list[Event] = [Reasoning("Hm."), Content("Hi "), Content("there"), *CALL_EVENTS]
         for chunk in chunks_of(events, usage=USAGE):
             read = ChatCompletionChunk.model_validate(chunk, strict=True)
             assert not read.model_extra
@@ -169,7 +169,7 @@ class TestChunkStream:
                 assert set(choice.delta.model_extra or {}) <= {"reasoning_content"}
 
     def test_a_client_puts_together_what_was_said(self) -> None:
-        events = [Reasoning("Hm."), Content("Hi "), Content("there"), *CALL_EVENTS]
+        events: list[Event] = [Reasoning("Hm."), Content("Hi "), Content("there"), *CALL_EVENTS]
         read = as_client_sees(chunks_of(events))
         assert read.finish_reason == "tool_calls"
         assert read.message.content == "Hi there"
@@ -182,12 +182,17 @@ class TestChunkStream:
         assert chunk_stream().feed([Problem("text-after-calls", 7, "secret")]) == []
 
     def test_reasoning_does_not_end_in_white_space(self) -> None:
-        events = [Reasoning("\n a"), Reasoning(" \n"), Reasoning("\t"), Reasoning("b\n")]
+        events: list[Event] = [
+            Reasoning("\n a"),
+            Reasoning(" \n"),
+            Reasoning("\t"),
+            Reasoning("b\n"),
+        ]
         deltas = deltas_of(chunks_of(events))
         assert [delta.get("reasoning_content") for delta in deltas] == ["\n a", " \n\tb", None]
 
     def test_white_space_beside_calls_is_no_content(self) -> None:
-        events = [Content("\n"), *CALL_EVENTS, Content(" ")]
+        events: list[Event] = [Content("\n"), *CALL_EVENTS, Content(" ")]
         assert as_client_sees(chunks_of(events)).message.content is None
 
     def test_white_space_counts_before_content(self) -> None:
