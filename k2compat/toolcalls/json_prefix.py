@@ -144,17 +144,21 @@ class ObjectPrefix:
 
     Attributes:
         possible: whether what was read can still become one JSON object.
-        in_string: whether it ends inside a string of such an object.
     """
 
-    __slots__ = ("_carried", "_expect", "_open", "in_string", "possible")
+    __slots__ = ("_carried", "_expect", "_in_string", "_open", "possible")
 
     def __init__(self) -> None:
         self.possible = True
-        self.in_string = False
+        self._in_string = False
         self._expect = Expect.OBJECT
         self._open = bytearray()
         self._carried = ""
+
+    @property
+    def in_string(self) -> bool:
+        """Whether it ends inside a string of such an object, and not inside an escape."""
+        return self._in_string and not self._carried
 
     @property
     def whole(self) -> bool:
@@ -176,11 +180,11 @@ class ObjectPrefix:
             self._expect = Expect.NOTHING
             return
         while at < len(text) and self.possible:
-            at = self._read_string(text, at) if self.in_string else self._read_structure(text, at)
+            at = self._read_string(text, at) if self._in_string else self._read_structure(text, at)
 
     def stays_in_string(self, text: str) -> bool:
         """Whether the text ends inside a string now and would, if this came next, do so still."""
-        if not self.in_string or self._carried:
+        if not self.in_string:
             return False
         # The expression decides; most text shows without it.
         plain = '"' not in text and "\\" not in text and text.isprintable()
@@ -193,7 +197,7 @@ class ObjectPrefix:
         if at == len(text):
             return at
         if text[at] == '"':
-            self.in_string = False
+            self._in_string = False
             self._expect = Expect.COLON if self._expect in _KEYS else self._behind_value()
             return at + 1
         if _patterns().cut_escape.fullmatch(text, at):
@@ -221,7 +225,7 @@ class ObjectPrefix:
 
     def _read_mark(self, mark: str) -> None:
         if mark == '"':
-            self.in_string = True
+            self._in_string = True
         elif mark == ",":
             self._expect = _BEHIND_COMMA[self._expect]
         elif mark in "}]":
@@ -247,5 +251,5 @@ class ObjectPrefix:
         return _BEHIND_VALUE[self._open[-1]] if self._open else Expect.NOTHING
 
     def _fail(self, at: int) -> int:
-        self.possible = self.in_string = False
+        self.possible = self._in_string = False
         return at
