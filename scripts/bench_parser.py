@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from k2compat.toolcalls import ArgumentsDelta, StreamParser
@@ -125,7 +126,7 @@ def streaming() -> list[Figure]:
         ("10 MB", 10_000_000, 2.0, 2),
     ):
         chunks = cut(arguments_of(size), 4)
-        measured = ratio(lambda c=chunks: stream(c), lambda c=chunks: bare_loop(c), runs)
+        measured = ratio(partial(stream, chunks), partial(bare_loop, chunks), runs)
         figures.append(
             Figure(f"{name} of arguments in 4-character chunks / bare loop", bar, measured)
         )
@@ -182,7 +183,7 @@ def content_of_openings() -> list[Figure]:
     figures = []
     for name, unit in (("<", "<"), ("<|tool_call", "<|tool_call"), ("[E", "[E")):
         short, long = cut(unit * 20_000, 7), cut(unit * 200_000, 7)
-        measured = ratio(lambda c=long: stream_content(c), lambda c=short: stream_content(c), 3)
+        measured = ratio(partial(stream_content, long), partial(stream_content, short), 3)
         figures.append(Figure(f"10 x as much content of {name!r}, chunks", 13.0, measured))
     return figures
 

@@ -20,15 +20,16 @@ class ArgumentText:
     characters that are new.
 
     Attributes:
-        unread: the pieces that were not looked into yet. Whoever knows that a
-            piece neither begins nor ends the arguments and does not end in
-            white space may append it here instead of calling `add`.
+        pieces: the latest pieces of the text. Whoever knows that a piece neither
+            begins nor ends the arguments and does not end in white space may
+            append it here instead of calling `add`.
     """
 
-    __slots__ = ("_blocks", "_edge", "_prefix", "unread")
+    __slots__ = ("_blocks", "_edge", "_looked_into", "_prefix", "pieces")
 
     def __init__(self) -> None:
-        self.unread: list[str] = []
+        self.pieces: list[str] = []
+        self._looked_into = 0
         self._blocks: list[str] = []
         self._edge: list[str] = []
         self._prefix = ObjectPrefix()
@@ -36,7 +37,7 @@ class ArgumentText:
     @property
     def blank(self) -> bool:
         """Whether nothing but white space was written."""
-        return not (self.unread or self._blocks)
+        return not (self.pieces or self._blocks)
 
     @property
     def flowing(self) -> bool:
@@ -46,26 +47,26 @@ class ArgumentText:
     @property
     def in_string(self) -> bool:
         """Whether the text so far ends inside a JSON string."""
-        self.settle()
+        self._look()
         # White space that waits is not inside a string, or it would not wait.
         return self._prefix.in_string and not self._edge
 
     @property
     def possible(self) -> bool:
         """Whether the text can still become one JSON object."""
-        self.settle()
+        self._look()
         return self._prefix.possible
 
     @property
     def whole(self) -> bool:
         """Whether the text is one whole JSON object."""
-        self.settle()
+        self._look()
         return self._prefix.whole
 
     @property
     def text(self) -> str:
         """The arguments as written, without waiting white space."""
-        self.settle()
+        self._join_pieces()
         if len(self._blocks) > 1:
             self._blocks = ["".join(self._blocks)]
         return self._blocks[0] if self._blocks else ""
@@ -87,9 +88,9 @@ class ArgumentText:
         if body:
             body = "".join((*self._edge, body))
             self._edge.clear()
-            self.unread.append(body)
-            if len(self.unread) > PIECES_AT_MOST:
-                self.settle()
+            self.pieces.append(body)
+            if len(self.pieces) > PIECES_AT_MOST:
+                self._join_pieces()
         return body + self._take_inside(edge) if edge else body
 
     def _take_inside(self, edge: str) -> str:
@@ -97,15 +98,27 @@ class ArgumentText:
         rest = edge.lstrip(" ") if self.in_string else edge
         inside = edge[: len(edge) - len(rest)]
         if inside:
-            self.unread.append(inside)
+            self.pieces.append(inside)
         if rest:
             self._edge.append(rest)
         return inside
 
-    def settle(self) -> None:
-        """Join and look into the pieces not looked into yet."""
-        if self.unread:
-            block = "".join(self.unread)
-            self.unread.clear()
-            self._blocks.append(block)
-            self._prefix.read(block)
+    def ends_in_string(self) -> bool:
+        """Whether the pieces not looked into stay in the string open before them: cheap."""
+        if self._prefix.stays_in_string("".join(self.pieces[self._looked_into :])):
+            self._looked_into = len(self.pieces)
+            return True
+        return False
+
+    def _look(self) -> None:
+        """Look into the pieces not looked into yet."""
+        if self._looked_into < len(self.pieces):
+            self._prefix.read("".join(self.pieces[self._looked_into :]))
+            self._looked_into = len(self.pieces)
+
+    def _join_pieces(self) -> None:
+        self._look()
+        if self.pieces:
+            self._blocks.append("".join(self.pieces))
+            self.pieces.clear()
+            self._looked_into = 0

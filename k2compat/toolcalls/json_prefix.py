@@ -21,7 +21,7 @@ The language is that of `json.loads`, without its extensions `NaN` and
 
 import json
 import re
-from enum import Enum, auto
+from enum import IntEnum, auto
 from functools import cache
 from typing import Final
 
@@ -34,12 +34,13 @@ _INLINE_DEPTH: Final = 3
 
 _SPACE: Final = r"[ \t\n\r]*+"
 _STRING_BODY: Final = r'(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+'
+_INSIDE_STRING: Final = re.compile(_STRING_BODY)
 _STRING: Final = rf'"{_STRING_BODY}"'
 _NUMBER: Final = r"-?+(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?+[0-9]++)?+"
 _SCALAR: Final = rf"(?:{_STRING}|{_NUMBER}|true|false|null)"
 
 
-class Expect(Enum):
+class Expect(IntEnum):
     """What may come next, outside strings."""
 
     OBJECT = auto()
@@ -106,7 +107,6 @@ class _Patterns:
             Expect.ITEM: (items, Expect.ITEM),
         }
         self.spaces = re.compile(r"[ \t\n\r]++")
-        self.string_body = re.compile(_STRING_BODY)
         self.scalar = re.compile(rf"{_NUMBER}|true|false|null")
         # The beginnings of tokens, for what the end of the text cuts in two.
         self.cut_escape = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?")
@@ -144,17 +144,21 @@ class ObjectPrefix:
 
     Attributes:
         possible: whether what was read can still become one JSON object.
-        in_string: whether it ends inside a string of such an object.
     """
 
-    __slots__ = ("_carried", "_expect", "_open", "in_string", "possible")
+    __slots__ = ("_carried", "_expect", "_in_string", "_open", "possible")
 
     def __init__(self) -> None:
         self.possible = True
-        self.in_string = False
+        self._in_string = False
         self._expect = Expect.OBJECT
         self._open = bytearray()
         self._carried = ""
+
+    @property
+    def in_string(self) -> bool:
+        """Whether it ends inside a string of such an object, and not inside an escape."""
+        return self._in_string and not self._carried
 
     @property
     def whole(self) -> bool:
@@ -176,16 +180,24 @@ class ObjectPrefix:
             self._expect = Expect.NOTHING
             return
         while at < len(text) and self.possible:
-            at = self._read_string(text, at) if self.in_string else self._read_structure(text, at)
+            at = self._read_string(text, at) if self._in_string else self._read_structure(text, at)
+
+    def stays_in_string(self, text: str) -> bool:
+        """Whether the text ends inside a string now and would, if this came next, do so still."""
+        if not self.in_string:
+            return False
+        # The expression decides; most text shows without it.
+        plain = '"' not in text and "\\" not in text and text.isprintable()
+        return plain or _INSIDE_STRING.fullmatch(text) is not None
 
     def _read_string(self, text: str, at: int) -> int:
         """Read the rest of an open string, as far as it goes; the place behind it."""
-        if match := _patterns().string_body.match(text, at):
+        if match := _INSIDE_STRING.match(text, at):
             at = match.end()
         if at == len(text):
             return at
         if text[at] == '"':
-            self.in_string = False
+            self._in_string = False
             self._expect = Expect.COLON if self._expect in _KEYS else self._behind_value()
             return at + 1
         if _patterns().cut_escape.fullmatch(text, at):
@@ -213,7 +225,7 @@ class ObjectPrefix:
 
     def _read_mark(self, mark: str) -> None:
         if mark == '"':
-            self.in_string = True
+            self._in_string = True
         elif mark == ",":
             self._expect = _BEHIND_COMMA[self._expect]
         elif mark in "}]":
@@ -239,5 +251,5 @@ class ObjectPrefix:
         return _BEHIND_VALUE[self._open[-1]] if self._open else Expect.NOTHING
 
     def _fail(self, at: int) -> int:
-        self.possible = self.in_string = False
+        self.possible = self._in_string = False
         return at

@@ -46,13 +46,13 @@ OUTSIDE and BETWEEN is reasoning.
 """
 
 from collections.abc import Mapping
-from enum import Enum, auto
+from enum import IntEnum, auto
 from typing import Final, NamedTuple
 
 from k2compat.toolcalls.markers import Symbol
 
 
-class State(Enum):
+class State(IntEnum):
     """Where in the format the parser is."""
 
     OUTSIDE = auto()
@@ -67,7 +67,7 @@ class State(Enum):
     FINISHED = auto()
 
 
-class Action(Enum):
+class Action(IntEnum):
     """What is done on the way."""
 
     BEGIN_SECTION = auto()

@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from enum import Enum, auto
+from enum import IntEnum, auto
 from functools import cache
 from typing import Final
 
 WHITE_SPACE: Final = " \t\r\n"
 
 
-class Symbol(Enum):
+class Symbol(IntEnum):
     """What the parser reacts to: the markers, and the end of the text."""
 
     SECTION_BEGIN = auto()
@@ -45,6 +45,7 @@ REASONING_MARKERS: Final = {
     "</think>": Symbol.THINK_END,
 }
 MARKERS: Final = TOOL_MARKERS | REASONING_MARKERS
+_FIRST_CHARACTERS: Final = ("<", "[")
 
 
 class MarkerSet:
@@ -88,8 +89,14 @@ def marker_set(*, reasoning: bool) -> MarkerSet:
 
 
 def may_hold_marker(text: str) -> bool:
-    """Whether a marker, or a part of one, can be in the text: cheap, and often False."""
-    return "<" in text or "[" in text
+    """Whether a marker, or the beginning of one, may be in the text: cheap, mostly False."""
+    return (
+        "<|" in text
+        or "[E" in text
+        or "<t" in text
+        or "</" in text
+        or text.endswith(_FIRST_CHARACTERS)
+    )
 
 
 def marker_ids(tokenizer_config: Mapping[str, object]) -> dict[int, str]:

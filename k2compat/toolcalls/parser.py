@@ -6,7 +6,7 @@ from typing import Final, Literal, TypeAlias
 from k2compat.toolcalls.argument_text import PIECES_AT_MOST
 from k2compat.toolcalls.events import ArgumentsDelta, Event
 from k2compat.toolcalls.machine import State
-from k2compat.toolcalls.markers import WHITE_SPACE, Symbol, marker_set, may_hold_marker
+from k2compat.toolcalls.markers import Symbol, marker_set, may_hold_marker
 from k2compat.toolcalls.message import Message
 from k2compat.toolcalls.tools import DeclaredTools
 from k2compat.toolcalls.turn import Thinking, Turn
@@ -19,8 +19,6 @@ _THINKING: Final = {
     "tagged": Thinking.CLOSED,
     "prefilled": Thinking.OPEN,
 }
-# The last characters of a piece that cannot be passed on without a closer look.
-_EDGE: Final = frozenset(("", *WHITE_SPACE))
 
 
 class StreamParser:
@@ -69,13 +67,16 @@ class StreamParser:
         )
         self._position = 0
         self._open_end = ""
-        # While arguments arrive and nothing waits: the list that takes them.
+        # While arguments arrive and nothing waits: the list that takes them, how
+        # many of its pieces are counted in the position, and the call's index.
         self._flow: list[str] | None = None
+        self._counted = 0
         self._index = 0
 
     @property
     def message(self) -> Message:
         """What was read so far. Building it takes time linear in the text."""
+        self._leave_flow()
         return self._turn.record.message()
 
     def feed(self, text: str) -> list[Event]:
@@ -90,17 +91,20 @@ class StreamParser:
         Raises:
             RuntimeError: the message was finished. Any other exception is a bug.
         """
+        # The short way of most chunks: arguments, no marker in sight. All white
+        # space is at most " "; it passes if it is inside a string.
         flow = self._flow
         if (
             flow is not None
-            and "<" not in text
-            and "[" not in text
-            and text[-1:] not in _EDGE
+            and text
+            and (("<" not in text and "[" not in text) or not may_hold_marker(text))
             and len(flow) < PIECES_AT_MOST
         ):
-            self._position += len(text)
             flow.append(text)
-            return [ArgumentsDelta(self._index, text)]
+            if text[-1] > " " or self._turn.call.arguments.ends_in_string():
+                return [ArgumentsDelta(self._index, text)]
+            flow.pop()
+        self._leave_flow()
         self._refuse_if_finished()
         self._read(text)
         return self._take_events()
@@ -122,6 +126,7 @@ class StreamParser:
         """
         if self._marker_ids is None:
             raise ValueError("feed_token needs StreamParser(marker_ids=…)")
+        self._leave_flow()
         self._refuse_if_finished()
         self._settle_open_end()
         symbol = self._markers.symbols.get(self._marker_ids.get(token_id, ""))
@@ -137,10 +142,17 @@ class StreamParser:
         Returns:
             What is now certain, in order. A second call returns nothing.
         """
+        self._leave_flow()
         self._settle_open_end()
         if self._turn.state is not State.FINISHED:
             self._symbol(Symbol.END_OF_TEXT, "")
         return self._take_events()
+
+    def _leave_flow(self) -> None:
+        """Catch up with what the short way of `feed` left undone."""
+        if self._flow is not None:
+            self._position += sum(map(len, self._flow[self._counted :]))
+            self._flow = None
 
     def _refuse_if_finished(self) -> None:
         if self._turn.state is State.FINISHED:
@@ -148,31 +160,35 @@ class StreamParser:
 
     def _read(self, text: str) -> None:
         text = self._open_end + text
-        at = 0
+        at, end = 0, len(text)
         if may_hold_marker(text):
             for match in self._markers.pattern.finditer(text):
-                self._text(text[at : match.start()])
+                if at < match.start():
+                    self._text(text[at : match.start()])
                 self._symbol(self._markers.symbols[match[0]], match[0])
                 at = match.end()
-        end = self._markers.open_end(text)
+            end = self._markers.open_end(text)
         self._open_end = text[end:]
-        self._text(text[at:end])
+        if at < end:
+            self._text(text[at:end])
 
     def _settle_open_end(self) -> None:
         text, self._open_end = self._open_end, ""
-        self._text(text)
+        if text:
+            self._text(text)
 
     def _text(self, text: str) -> None:
-        if text:
-            self._turn.text(text, self._position)
-            self._position += len(text)
+        self._turn.text(text, self._position)
+        self._position += len(text)
 
     def _symbol(self, symbol: Symbol, text: str, *, certain: bool = False) -> None:
         self._turn.symbol(symbol, text, self._position, certain=certain)
         self._position += len(text)
 
     def _take_events(self) -> list[Event]:
-        self._flow = None if self._open_end else self._turn.flow
+        if not self._open_end and (flow := self._turn.flow) is not None:
+            self._flow = flow
+            self._counted = len(flow)
         self._index = len(self._turn.record.calls) - 1
         return self._turn.record.take_events()
 

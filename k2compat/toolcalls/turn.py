@@ -1,7 +1,7 @@
 """What one assistant turn has said so far: carries out the actions of the state machine."""
 
 from collections.abc import Callable, Mapping
-from enum import Enum, auto
+from enum import IntEnum, auto
 from typing import ClassVar
 
 from k2compat.toolcalls import codes
@@ -13,7 +13,7 @@ from k2compat.toolcalls.record import Call, Record
 from k2compat.toolcalls.tools import DeclaredTools
 
 
-class Thinking(Enum):
+class Thinking(IntEnum):
     """Whether the model is reasoning; a section of calls interrupts it."""
 
     CLOSED = auto()
@@ -27,27 +27,31 @@ class Passage:
     Attributes:
         at: where it begins.
         blank: whether it is white space alone.
+        parts: its pieces.
     """
 
-    __slots__ = ("_parts", "at", "blank")
+    __slots__ = ("at", "blank", "parts")
 
     def __init__(self) -> None:
         self.at = 0
         self.blank = True
-        self._parts: list[str] = []
+        self.parts: list[str] = []
 
     def add(self, text: str, at: int) -> None:
-        if not self._parts:
+        if not self.parts:
             self.at = at
-        self._parts.append(text)
+        self.parts.append(text)
         self.blank = self.blank and not text.strip(WHITE_SPACE)
 
     def take(self) -> str:
         """The text; the passage is empty afterwards."""
-        text = "".join(self._parts)
-        self._parts.clear()
-        self.blank = True
+        text = "".join(self.parts)
+        self.clear()
         return text
+
+    def clear(self) -> None:
+        self.parts.clear()
+        self.blank = True
 
 
 class Turn:
@@ -86,7 +90,7 @@ class Turn:
         """The list that takes plain pieces of the arguments, while that is all there is to do."""
         call = self.call
         if self.state is State.ARGUMENTS and call.index is not None and call.arguments.flowing:
-            return call.arguments.unread
+            return call.arguments.pieces
         return None
 
     # What lies between markers.
@@ -151,22 +155,22 @@ class Turn:
                 text inside a string.
         """
         step = self._step(symbol, certain=certain)
-        if step.actions != (Action.KEEP_AS_TEXT,):
+        if self._stray.parts and Action.KEEP_AS_TEXT not in step.actions:
             self._report_stray()
         self.state = step.next
         for action in step.actions:
             self._ACTIONS[action](self, text, at)
-        if step.actions == (Action.RELEASE,):
+        if Action.RELEASE in step.actions:
             self.symbol(symbol, text, at, certain=certain)
 
     def _step(self, symbol: Symbol, *, certain: bool) -> Step:
+        row = TABLE[self.state]
         if certain:
-            row = TABLE[self.state]
             step = row.step(symbol)
             return row.otherwise if Action.HOLD in step.actions else step
         if self.state is State.ARGUMENTS and self.call.arguments.in_string:
-            return TABLE[State.IN_STRING].step(symbol)
-        return TABLE[self.state].step(symbol)
+            row = TABLE[State.IN_STRING]
+        return row.step(symbol)
 
     def _keep_as_text(self, text: str, at: int) -> None:
         self.text(text, at)
@@ -266,7 +270,7 @@ class Turn:
 
     def _finish_call(self, *, may_be_cut: bool) -> None:
         call = self.call
-        self._held.take()
+        self._held.clear()
         if call.index is None:
             self._decide(call)
         if call.index is None:
