@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import io
 import os
 import signal
 import sys
@@ -12,8 +13,8 @@ from typing import Any, NoReturn
 import click
 
 from k2compat import __version__
-from k2compat.cli.output import REFUSED, Outcome, Output
-from k2compat.errors import K2CompatError
+from k2compat.cli.output import FINE, Outcome, Output, OutputLostError
+from k2compat.errors import K2CompatError, RefusedError
 
 # A command's module is imported when the command is called.
 COMMANDS = {
@@ -24,7 +25,8 @@ COMMANDS = {
     "completion": "completion",
 }
 
-INTERRUPTED = 128 + signal.SIGINT
+_COMPLETION = "_K2COMPAT_COMPLETE"
+_AGAIN = "Run the same command again: it continues where it stopped."
 
 
 class Commands(click.Group):
@@ -43,6 +45,19 @@ class Commands(click.Group):
         if all(parameter.name != "json" for parameter in command.params):
             command.params.append(_json_option())
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or name the nearest one."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, COMMANDS, n=1)
+            hint = f"Did you mean k2compat {near[0]}?" if near else "k2compat --help lists all."
+            raise RefusedError("wrong-usage", f"There is no command {name!r}.", hint=hint)
+        return super().resolve_command(ctx, args)
 
 
 def _json_option() -> click.Option:
@@ -63,30 +78,56 @@ def program() -> None:
     """Get Kimi-K2 running correctly on any inference engine."""
 
 
+class Ended(BaseException):
+    """A signal that ends the program. It passes every `finally`, so nothing half made stays."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line; returns the exit status. Nothing is raised but SystemExit."""
+    """Run one command line; returns the exit status. Every failure ends here in its form."""
     output = Output(as_json=wants_json(arguments))
-    name = next((argument for argument in arguments if argument in COMMANDS), "k2compat")
+    name = _command_name(arguments)
     try:
-        try:
-            result = program.main(
-                list(arguments) or ["--help"],
-                prog_name="k2compat",
-                standalone_mode=False,
-                obj=output,
-            )
-            return output.finish(name, result) if isinstance(result, Outcome) else int(result or 0)
-        except BrokenPipeError:
-            raise
-        except Exception as error:  # noqa: BLE001 - the one place where every failure gets its form
-            _show_traceback()
-            return _fail(output, name, error)
-    except BrokenPipeError:
-        return _reader_is_gone()
-    except OSError as error:  # stdout itself: a full disk behind a redirection
-        with contextlib.suppress(OSError):
-            output.say(f"error: the output could not be written: {error.strerror} [output-failed]")
-        return REFUSED
+        return _run(output, name, arguments)
+    except BrokenPipeError:  # stdout's reader is gone, as with `| head`
+        return 128 + signal.SIGPIPE
+    except OutputLostError as error:
+        return output.lose(error)
+
+
+def _run(output: Output, name: str, arguments: Sequence[str]) -> int:
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed):
+            result = _invoke(output, arguments)
+        return output.finish(name, result) if isinstance(result, Outcome) else FINE
+    except click.exceptions.Exit as end:  # --help and --version, which click prints itself
+        output.print_text(printed.getvalue())
+        return end.exit_code
+    except (BrokenPipeError, OutputLostError):
+        raise
+    except (KeyboardInterrupt, Ended) as end:
+        _show_traceback()
+        number = end.number if isinstance(end, Ended) else signal.SIGINT
+        words = f"Interrupted by {signal.Signals(number).name}."
+        output.fail(name, K2CompatError("interrupted", words, hint=_AGAIN))
+        return 128 + number
+    except Exception as error:  # noqa: BLE001 - the one place where every failure gets its form
+        _show_traceback()
+        return output.fail(name, _as_own(error, name))
+
+
+def _invoke(output: Output, arguments: Sequence[str]) -> Any:
+    if _COMPLETION in os.environ:
+        from click.shell_completion import shell_complete
+
+        shell_complete(program, {}, "k2compat", _COMPLETION, os.environ[_COMPLETION])
+        raise click.exceptions.Exit
+    with program.make_context("k2compat", list(arguments) or ["--help"], obj=output) as context:
+        return program.invoke(context)
 
 
 def wants_json(arguments: Sequence[str]) -> bool:
@@ -95,14 +136,9 @@ def wants_json(arguments: Sequence[str]) -> bool:
     return "--json" in options
 
 
-def _fail(output: Output, name: str, error: Exception) -> int:
-    if isinstance(error, click.Abort):
-        output.fail(name, K2CompatError("interrupted", "Interrupted.", hint=_AGAIN))
-        return INTERRUPTED
-    return output.fail(name, _as_own(error, name))
-
-
-_AGAIN = "Run the same command again: it continues where it stopped."
+def _command_name(arguments: Sequence[str]) -> str:
+    first = next((argument for argument in arguments if not argument.startswith("-")), None)
+    return first if first in COMMANDS else "k2compat"
 
 
 def _as_own(error: Exception, name: str) -> K2CompatError:
@@ -126,20 +162,13 @@ def _show_traceback() -> None:
         traceback.print_exc()
 
 
-def _reader_is_gone() -> int:
-    # Python flushes stdout once more at exit; give it something that takes the rest.
-    with contextlib.suppress(OSError, AttributeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 128 + signal.SIGPIPE
+def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    raise Ended(number)
 
 
-def _terminate(number: int, _frame: FrameType | None) -> NoReturn:
-    # As an exception it passes every `finally`, so nothing half made stays behind.
-    raise SystemExit(128 + number)
-
-
-def main(arguments: Sequence[str] | None = None) -> Any:
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """The entry point of the installed program."""
-    for name in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, _terminate)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
+            signal.signal(number, _end)
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))

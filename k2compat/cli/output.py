@@ -4,6 +4,7 @@ Every command returns an Outcome; with --json the sink prints it as one document
 as text. A failure goes the same way, so that a caller always gets a document to parse.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -28,6 +29,8 @@ class Outcome:
     Attributes:
         document: The members of the JSON document beside schema and findings.
         answer: The same for a person, for stdout; may be empty.
+        verbatim: The answer is a file's own text (a diff): anywhere but on a terminal it keeps
+            its bytes.
         report: The findings.
         exit_code: 0 fine; 1 errors were found, or --check would change something.
     """
@@ -36,6 +39,11 @@ class Outcome:
     answer: str
     report: Report = field(default_factory=Report)
     exit_code: int = FINE
+    verbatim: bool = False
+
+
+class OutputLostError(Exception):
+    """stdout did not take the answer: a full disk behind a redirection."""
 
 
 class Output:
@@ -44,10 +52,12 @@ class Output:
     def __init__(self, *, as_json: bool) -> None:
         """Choose between one JSON document and text."""
         self.as_json = as_json
+        self._stdout: TextIO | None = sys.stdout  # later, what others print is caught
 
     def say(self, words: str) -> None:
-        """Say something on stderr at once."""
-        _write(sys.stderr, printable(words) + "\n")
+        """Say something on stderr at once. Words that nobody can hear stop no work."""
+        with contextlib.suppress(OSError):
+            _write(sys.stderr, printable(words) + "\n")
 
     def waiting(self) -> None:
         """Say that another process holds the folder."""
@@ -56,29 +66,64 @@ class Output:
     def show(self, text: str) -> None:
         """Show a part of a text answer at once; with --json nothing is shown."""
         if not self.as_json:
-            _write(sys.stdout, text + "\n")
+            self.print_text(text)
+
+    def print_text(self, text: str) -> None:
+        """Print text on stdout even with --json: the help that was asked for."""
+        if text:
+            self._answer(text.removesuffix("\n") + "\n")
 
     def finish(self, command: str, outcome: Outcome) -> int:
         """Print an outcome; returns the exit status."""
         findings = list(outcome.report)
         if self.as_json:
             self._print_document(command, outcome.document, findings)
-        else:
-            if outcome.answer:
-                _write(sys.stdout, outcome.answer.removesuffix("\n") + "\n")
-            for finding in findings:
-                self._say_finding(finding)
+            return outcome.exit_code
+        if outcome.answer:
+            self._print_answer(outcome)
+        for finding in findings:
+            self._say_finding(finding)
         return outcome.exit_code
 
     def fail(self, command: str, error: K2CompatError) -> int:
         """Print an error; returns the exit status."""
         if self.as_json:
             words = {"code": error.code, "message": error.message, "hint": error.hint}
-            self._print_document(command, {"error": words}, [])
-        else:
-            self._say_labelled("error", f"{error.message} [{error.code}]")
-            self._say_labelled("hint", error.hint)
+            with contextlib.suppress(OutputLostError):  # then the words below are all there is
+                self._print_document(command, {"error": words}, [])
+                return REFUSED
+        self._say_labelled("error", f"{error.message} [{error.code}]")
+        self._say_labelled("hint", error.hint)
         return REFUSED
+
+    def lose(self, error: OutputLostError) -> int:
+        """Say that the answer is lost; returns the exit status. What was done stays done."""
+        self._say_labelled("error", f"The answer could not be written: {error} [output-failed]")
+        return FOUND_ERRORS
+
+    def _print_answer(self, outcome: Outcome) -> None:
+        text = outcome.answer.removesuffix("\n") + "\n"
+        if not outcome.verbatim:
+            self._answer(text)
+        elif self._stdout is not None and self._stdout.isatty():
+            self._answer("\n".join(printable(line) for line in text.split("\n")))
+        else:
+            self._answer(text, "utf-8")
+
+    def _answer(self, text: str, encoding: str | None = None) -> None:
+        try:
+            _write(self._stdout, text, encoding)
+        except OSError as error:
+            self._drop_stdout()
+            if isinstance(error, BrokenPipeError):
+                raise
+            raise OutputLostError(error.strerror) from error
+
+    def _drop_stdout(self) -> None:
+        # Python would try to write the rest at exit; give it something that takes it.
+        if self._stdout is not None:
+            with contextlib.suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stdout.fileno())
 
     def _print_document(
         self, command: str, members: Mapping[str, Any], findings: list[Finding]
@@ -88,7 +133,7 @@ class Output:
             **members,
             "findings": [finding.as_dict() for finding in findings],
         }
-        _write(sys.stdout, json.dumps(document, ensure_ascii=False, indent=2) + "\n", "utf-8")
+        self._answer(json.dumps(document, ensure_ascii=False, indent=2) + "\n", "utf-8")
 
     def _say_finding(self, finding: Finding) -> None:
         self._say_labelled(finding.severity, f"{finding.message} [{finding.code}]")
@@ -104,7 +149,28 @@ class Output:
 
     def _say_labelled(self, label: str, words: str) -> None:
         shown = f"\033[1;{_COLORS[label]}m{label}\033[0m" if _has_colors(sys.stderr) else label
-        _write(sys.stderr, f"{shown}: {printable(words)}\n")
+        text = _wrapped(printable(words), taken=len(label) + 2)
+        with contextlib.suppress(OSError):
+            _write(sys.stderr, f"{shown}: {text}\n")
+
+
+def _wrapped(words: str, taken: int) -> str:
+    """On a terminal, lines end between words; in a file or pipe a message is one line."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        return words
+    import shutil
+    import textwrap
+
+    width = max(shutil.get_terminal_size().columns, 40)
+    filled = textwrap.fill(
+        words,
+        width,
+        initial_indent=" " * taken,  # where the label stands
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return filled.lstrip()
 
 
 def printable(text: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from k2compat.cli.output import FINE, FOUND_ERRORS, Outcome, Output, printable
+from k2compat.cli.paths import PATH
 from k2compat.config import Patch, plan_patch, unified_diff
 from k2compat.config.apply import notes_on_place, patch_in_place
 from k2compat.config.overlay import Overlay
@@ -15,7 +16,7 @@ from k2compat.findings import Finding, Report
 
 
 @click.command("patch-config", short_help="Switch model_type between kimi_k2 and deepseek_v3.")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=PATH)
 @click.option("--to", type=click.Choice(SWITCHABLE), required=True, help="The model_type to set.")
 @click.option(
     "--at",
@@ -26,7 +27,7 @@ from k2compat.findings import Finding, Report
     "--overlay",
     "overlay_folder",
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Leave MODEL alone; make DIR with the patched config and links to the rest.",
 )
 @click.option("--backup", is_flag=True, help="Keep the old file as config.json.bak.")
@@ -54,11 +55,15 @@ def command(
     target = find_target(model)
     write = not (dry_run or check)
 
-    def plan(data: bytes) -> Patch:
-        return plan_patch(data, to=to, at=at, where=str(target.path), force=force)
+    def plan(data: bytes, result: Path | None = None) -> Patch:
+        return plan_patch(
+            data, to=to, at=at, where=str(target.path), result=str(result or ""), force=force
+        )
 
     if overlay_folder is not None:
-        result = _as_overlay(output, target, plan(target.read()), overlay_folder, write=write)
+        overlay = Overlay(target, overlay_folder)
+        patch = plan(target.read(), overlay.config)
+        result = _as_overlay(output, overlay, patch, write=write)
     elif write:
         patch = patch_in_place(target, plan, backup=backup, waiting=output.waiting)
         result = _in_place(target, patch)
@@ -67,7 +72,7 @@ def command(
         if patch.changes:
             target.refuse_write()
         result = _in_place(target, patch)
-    return _outcome(result, dry_run=not write, check=check)
+    return _outcome(result, dry_run=not write, check=check, with_diff=dry_run or output.as_json)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,19 +90,17 @@ def _in_place(target: Target, patch: Patch) -> _Result:
     return _Result(patch, target.path, patch.changes, findings)
 
 
-def _as_overlay(
-    output: Output, target: Target, patch: Patch, folder: Path, *, write: bool
-) -> _Result:
-    overlay = Overlay(target, folder)
+def _as_overlay(output: Output, overlay: Overlay, patch: Patch, *, write: bool) -> _Result:
     missing = not overlay.exists(patch.new)
     if missing and write:
-        overlay.build(patch.new, output.waiting)
+        missing = overlay.build(patch.new, output.waiting)
     return _Result(patch, overlay.config, missing, patch.findings + overlay.findings())
 
 
-def _outcome(result: _Result, *, dry_run: bool, check: bool) -> Outcome:
+def _outcome(result: _Result, *, dry_run: bool, check: bool, with_diff: bool) -> Outcome:
     patch = result.patch
     report = Report(result.findings)
+    diff = unified_diff(patch, str(result.path)) if with_diff and patch.changes else None
     document = {
         "path": str(result.path),
         "at": patch.at,
@@ -105,13 +108,12 @@ def _outcome(result: _Result, *, dry_run: bool, check: bool) -> Outcome:
         "to": patch.target,
         "changed": result.changed,
         "dry_run": dry_run,
-        "diff": unified_diff(patch, str(result.path)) if patch.changes else None,
+        "diff": diff,
     }
-    answer = _sentence(result, dry_run=dry_run)
-    if dry_run and not check and document["diff"]:
-        answer = str(document["diff"])
+    shows_diff = dry_run and not check and diff is not None
+    answer = diff if shows_diff and diff else _sentence(result, dry_run=dry_run)
     exit_code = FOUND_ERRORS if report.has_errors or (check and result.changed) else FINE
-    return Outcome(document, answer, report, exit_code)
+    return Outcome(document, answer, report, exit_code, verbatim=shows_diff)
 
 
 def _sentence(result: _Result, *, dry_run: bool) -> str:
@@ -120,7 +122,8 @@ def _sentence(result: _Result, *, dry_run: bool) -> str:
     name = f"{patch.at}.model_type" if patch.at else "model_type"
     if not result.changed:
         return f"{path}: nothing to do, {name} is {patch.target} already."
-    verb = "would change" if dry_run else "changed"
     if not patch.changes:
-        return f"{path}: {verb.replace('change', 'link')}, {name} is {patch.target} already."
+        verb = "would link" if dry_run else "linked"
+        return f"{path}: {verb}, {name} is {patch.target} already."
+    verb = "would change" if dry_run else "changed"
     return f"{path}: {verb} {name} from {patch.source} to {patch.target}."

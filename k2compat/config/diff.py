@@ -1,5 +1,6 @@
 """A patch as a unified diff."""
 
+import os
 from collections.abc import Iterator
 
 from k2compat.config.patch import Patch
@@ -9,8 +10,21 @@ def unified_diff(patch: Patch, name: str) -> str:
     """The change as `diff -u` and `patch` know it; empty where nothing changes."""
     from difflib import unified_diff as diff
 
-    lines = diff(_lines(patch.old), _lines(patch.new), name, name, n=2)
+    quoted = _quoted(name)
+    lines = diff(_lines(patch.old), _lines(patch.new), quoted, quoted, n=2)
     return "".join(_with_newline_marks(lines))
+
+
+def _quoted(name: str) -> str:
+    """A file name as GNU diff writes it: with escapes where a plain one would mislead."""
+    if name.isprintable() and not name.startswith('"'):
+        return name
+    escapes = {ord("\\"): "\\\\", ord('"'): '\\"'}
+    written = (
+        escapes.get(byte, chr(byte)) if 32 <= byte < 127 else f"\\{byte:03o}"
+        for byte in os.fsencode(name)
+    )
+    return '"' + "".join(written) + '"'
 
 
 def _lines(data: bytes) -> list[str]:

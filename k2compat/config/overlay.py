@@ -7,7 +7,7 @@ from pathlib import Path
 from k2compat.config.target import Target
 from k2compat.errors import RefusedError
 from k2compat.family import CONFIG_FILE
-from k2compat.files import build_folder, explained_reading
+from k2compat.files import build_folder, explained_reading, is_hidden_name
 from k2compat.findings import Codes, Finding
 from k2compat.hub import cache_entry_of
 
@@ -25,7 +25,7 @@ class Overlay:
         """
         self.folder = folder
         self._model = target.folder
-        place = folder.resolve()
+        place = Path(os.path.realpath(folder))  # unlike resolve(), it survives a loop of links
         if place.is_relative_to(self._model) or self._model.is_relative_to(place):
             raise RefusedError(
                 "overlay-in-model",
@@ -57,7 +57,7 @@ class Overlay:
         if self.folder.is_dir():
             with explained_reading(self.folder):
                 there = dict(_rest(self.folder))
-            if not there and not os.path.lexists(self.config):
+            if not there and not os.path.lexists(self.config) and not self.folder.is_symlink():
                 return False
             if self._holds(there, new):
                 return True
@@ -76,13 +76,18 @@ class Overlay:
             and self.config.read_bytes() == new
         )
 
-    def build(self, new: bytes, waiting: Callable[[], None] | None = None) -> None:
+    def build(self, new: bytes, waiting: Callable[[], None] | None = None) -> bool:
         """Make the folder; it appears whole or not at all.
 
+        Returns:
+            Whether it was made: not if another process has just made the very same.
+
         Raises:
+            RefusedError: overlay-exists, if another process has made another folder there.
             WriteError: The system refused.
         """
-        build_folder(self.folder, {CONFIG_FILE: new, **self._links}, waiting)
+        contents: dict[str, bytes | Path] = {CONFIG_FILE: new, **self._links}
+        return build_folder(self.folder, contents, waiting, unless=lambda: self.exists(new))
 
     def findings(self) -> tuple[Finding, ...]:
         """Which links the overlay consists of, and what breaks them."""
@@ -101,14 +106,16 @@ class Overlay:
 def _rest(folder: Path) -> Iterator[tuple[str, Path]]:
     """Relative name and absolute path of everything in a folder but its own config.
 
-    Folders are walked, links are not followed.
+    Folders are walked, links are not followed. What k2compat prepares in the folder at this
+    moment, or left there when it was killed, does not belong to the model.
     """
     for parent, folders, files in os.walk(folder, onerror=_raise):
         linked = [name for name in folders if (Path(parent) / name).is_symlink()]
+        folders[:] = [name for name in folders if not is_hidden_name(name)]
         for name in [*files, *linked]:
             path = Path(parent) / name
             relative = str(path.relative_to(folder))
-            if relative != CONFIG_FILE:
+            if relative != CONFIG_FILE and not is_hidden_name(name):
                 yield relative, path
 
 

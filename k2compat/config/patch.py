@@ -51,7 +51,13 @@ class Patch:
 
 
 def plan_patch(
-    data: bytes, *, to: str, where: str, at: str | None = None, force: bool = False
+    data: bytes,
+    *,
+    to: str,
+    where: str,
+    result: str = "",
+    at: str | None = None,
+    force: bool = False,
 ) -> Patch:
     """Plan the switch: only the bytes of one model_type's value differ between old and new.
 
@@ -59,6 +65,7 @@ def plan_patch(
         data: The config's bytes.
         to: "kimi_k2" or "deepseek_v3".
         where: The file's name, for messages.
+        result: The name of the file that will hold the new bytes, if it is another.
         at: Name of the nested config to change ("text_config" in Kimi-K2.5), None for the top.
         force: Go to kimi_k2 although the config carries no known fingerprint. It never makes
             a Kimi-K2 out of a config with DeepSeek-V3's fingerprint.
@@ -68,7 +75,6 @@ def plan_patch(
             without doubt; the code says which.
     """
     document = read_text(data, where)
-    _refuse_other_architectures(document, where)
     config = _section(document, at, where)
     member = _only_member(document.text, (at, _KEY) if at else (_KEY,), where)
     source = _model_type(member, at, where)
@@ -77,12 +83,12 @@ def plan_patch(
     new = data
     if source != to:
         new = document.with_replacement(member.start, member.end, json.dumps(to))
-    findings = (*_oddities(document, where), *cost_of(to, at, where))
+    place = result or where
+    findings = (*_oddities(document, place), *cost_of(to, at, place))
     return Patch(at, source, to, data, new, findings)
 
 
-def _refuse_other_architectures(document: ConfigText, where: str) -> None:
-    model_type = document.members.get(_KEY)
+def _refuse_other_architectures(model_type: object, where: str) -> None:
     reason = OTHER_ARCHITECTURES.get(model_type) if isinstance(model_type, str) else None
     if reason:
         raise RefusedError(
@@ -96,6 +102,7 @@ def _section(document: ConfigText, at: str | None, where: str) -> Mapping[str, A
     """The members of the config that describes the text model."""
     if at is None:
         return document.members
+    _refuse_other_architectures(document.members.get(_KEY), where)
     section = document.members.get(at)
     if not isinstance(section, dict):
         raise RefusedError(
@@ -138,6 +145,7 @@ def _model_type(member: Member, at: str | None, where: str) -> str:
             hint="Fetch the model's config.json again.",
         )
     model_type: str = json.loads(member.token)
+    _refuse_other_architectures(model_type, where)
     if model_type in SWITCHABLE:
         return model_type
     nested = WRAPPERS.get(model_type)

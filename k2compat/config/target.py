@@ -20,7 +20,7 @@ class Target:
         path: The file as the person named it.
         folder: The model's folder, all links resolved.
         is_link: Whether the file itself is a symbolic link.
-        cache_entry: The Hub cache's entry it lies in, if it does.
+        cache_entry: The Hub cache's entry it lies in or links into, if it does.
         names: How many names (hard links) the file has.
     """
 
@@ -51,8 +51,8 @@ class Target:
         if self.cache_entry is not None:
             raise RefusedError(
                 "config-in-hub-cache",
-                f"{self.path} lies in the Hub cache ({self.cache_entry}), whose files belong to "
-                "every program on this machine.",
+                f"{self.path} {'is a symbolic link into' if self.is_link else 'lies in'} the Hub "
+                f"cache ({self.cache_entry}), whose files belong to every program on this machine.",
                 hint=overlay,
             )
         if self.is_link:
@@ -80,13 +80,13 @@ def find_target(model: Path) -> Target:
         )
     with explained_reading(path):
         own = path.lstat()
-        path.stat()  # a dangling link does not exist either
+        real = Path(os.path.realpath(path, strict=True))  # a dangling link does not exist either
         folder = path.parent.resolve(strict=True)
     return Target(
         path=path,
         folder=folder,
         is_link=stat.S_ISLNK(own.st_mode),
-        cache_entry=cache_entry_of(folder / path.name),
+        cache_entry=cache_entry_of(folder / path.name) or cache_entry_of(real),
         names=own.st_nlink,
     )
 

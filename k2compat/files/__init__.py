@@ -10,7 +10,7 @@ durable, give it the target's name in one system call, make the folder durable. 
 was killed leaves hidden names only; the next one under the same lock removes them.
 """
 
-from k2compat.files.lock import exclusive
+from k2compat.files.lock import exclusive, is_hidden_name
 from k2compat.files.replace import replace_content
 from k2compat.files.system import (
     CHUNK_BYTES,
@@ -32,6 +32,7 @@ __all__ = [
     "exclusive",
     "explained_reading",
     "explained_writing",
+    "is_hidden_name",
     "make_folder",
     "open_regular",
     "publish",

@@ -5,7 +5,6 @@ import errno
 import fcntl
 import os
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,8 +22,16 @@ _UNLOCKABLE = frozenset({errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, 
 
 
 def hidden_name(suffix: str = "") -> str:
-    """A fresh name for what is being prepared; `exclusive` clears such names."""
-    return f".k2compat-{os.urandom(4).hex()}" + (f"-{suffix}" if suffix else "")
+    """A fresh name for what is being prepared; `exclusive` clears such names.
+
+    Of the suffix so much is kept as fits into a name: 255 bytes, and a character may take four.
+    """
+    return f".k2compat-{os.urandom(4).hex()}" + (f"-{suffix[:50]}" if suffix else "")
+
+
+def is_hidden_name(name: str) -> bool:
+    """Whether `hidden_name` made this name."""
+    return _HIDDEN.fullmatch(name) is not None
 
 
 @contextlib.contextmanager
@@ -41,13 +48,14 @@ def exclusive(folder: Path, waiting: Callable[[], None] | None = None) -> Iterat
 
     Raises:
         RefusedError: folder-in-use, after LOCK_SECONDS.
-        WriteError: The folder cannot be opened.
+        WriteError: The folder cannot be opened, locked or listed.
     """
     with explained_writing(folder):
         descriptor = open_folder(folder)
     try:
-        if _lock(descriptor, folder, waiting):
-            _remove_hidden(folder)
+        with explained_writing(folder):
+            if _lock(descriptor, folder, waiting):
+                _remove_hidden(folder)
         yield
     finally:
         os.close(descriptor)
@@ -79,7 +87,7 @@ def _lock(descriptor: int, folder: Path, waiting: Callable[[], None] | None) -> 
 
 def _remove_hidden(folder: Path) -> None:
     with os.scandir(folder) as entries:
-        leftovers = [entry for entry in entries if _HIDDEN.fullmatch(entry.name)]
+        leftovers = [entry for entry in entries if is_hidden_name(entry.name)]
     for entry in leftovers:
         if entry.is_dir(follow_symlinks=False):
             remove_hidden_folder(Path(entry.path))
@@ -90,4 +98,6 @@ def _remove_hidden(folder: Path) -> None:
 
 def remove_hidden_folder(folder: Path) -> None:
     """Remove what was prepared and is not wanted; links in it are not followed."""
+    import shutil  # with it come three compressors, which a plain patch never needs
+
     shutil.rmtree(folder, ignore_errors=True)

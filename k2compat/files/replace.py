@@ -8,6 +8,7 @@ from pathlib import Path
 from k2compat.errors import RefusedError
 from k2compat.files.lock import hidden_name
 from k2compat.files.system import (
+    UNSUPPORTED,
     create,
     explained_writing,
     read_regular,
@@ -32,7 +33,7 @@ def replace_content(path: Path, new: bytes, *, was: bytes, backup: Path | None =
     """
     if backup is not None:
         _keep_backup(path, backup, was)
-    hidden = path.parent / hidden_name(path.name[:60])
+    hidden = path.parent / hidden_name(path.name)
     with explained_writing(path):
         try:
             _write_like(path, hidden, new)
@@ -52,7 +53,7 @@ def _keep_backup(path: Path, backup: Path, content: bytes) -> None:
             _write_like(path, hidden, content)
             publish(hidden, backup)
         except FileExistsError:
-            if read_regular(backup) != content:
+            if not _holds(backup, content):
                 raise RefusedError(
                     "backup-exists",
                     f"{backup} holds other bytes already; a backup never overwrites one.",
@@ -64,16 +65,20 @@ def _keep_backup(path: Path, backup: Path, content: bytes) -> None:
         sync_folder(backup.parent)
 
 
+def _holds(path: Path, content: bytes) -> bool:
+    try:
+        return read_regular(path) == content
+    except OSError:  # a folder, a link, a file of another user
+        return False
+
+
 def _write_like(model: Path, target: Path, content: bytes) -> None:
     """Write a durable new file with the mode, owner and extended attributes of `model`."""
     wanted = os.lstat(model)
     descriptor = create(target, mode=0o600)
     try:
         write_all(descriptor, content)
-        have = os.fstat(descriptor)
-        if (have.st_uid, have.st_gid) != (wanted.st_uid, wanted.st_gid):
-            with contextlib.suppress(PermissionError):  # only root gives files away
-                os.fchown(descriptor, wanted.st_uid, wanted.st_gid)
+        _give_to(descriptor, wanted.st_uid, wanted.st_gid)
         os.fchmod(descriptor, stat.S_IMODE(wanted.st_mode))
         _copy_attributes(model, descriptor)
         os.fsync(descriptor)
@@ -81,12 +86,28 @@ def _write_like(model: Path, target: Path, content: bytes) -> None:
         os.close(descriptor)
 
 
+def _give_to(descriptor: int, user: int, group: int) -> None:
+    """Keep the owner; where only the group can be kept, the group."""
+    have = os.fstat(descriptor)
+    if (have.st_uid, have.st_gid) == (user, group):
+        return
+    for owner in (user, -1):  # only root gives files away; members may share with a group
+        try:
+            os.fchown(descriptor, owner, group)
+        except OSError as error:
+            if error.errno not in UNSUPPORTED:
+                raise
+        else:
+            return
+
+
 def _copy_attributes(model: Path, descriptor: int) -> None:
     if not hasattr(os, "listxattr"):  # pragma: no cover - not on macOS
         return
-    with contextlib.suppress(OSError):  # a label that cannot be kept is no reason to fail
+    with contextlib.suppress(OSError):
         for name in os.listxattr(model, follow_symlinks=False):
-            os.setxattr(descriptor, name, os.getxattr(model, name, follow_symlinks=False))
+            with contextlib.suppress(OSError):  # a label that cannot be kept is no reason to fail
+                os.setxattr(descriptor, name, os.getxattr(model, name, follow_symlinks=False))
 
 
 def _check_unchanged(path: Path, was: bytes) -> None:

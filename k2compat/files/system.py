@@ -1,7 +1,6 @@
 """System calls as the other modules want them: explained, bounded, following no link."""
 
 import contextlib
-import ctypes
 import errno
 import os
 import stat
@@ -142,6 +141,8 @@ def sync_file_system(folder: Path) -> None:
     With hundreds of files one such call costs a fraction of as many fsync calls. Unlike
     sync(2), syncfs(2) reports what went wrong (from Linux 5.8).
     """
+    import ctypes  # only here: it costs as much as reading the config
+
     syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
     if syncfs is None:  # pragma: no cover - not on macOS
         os.sync()

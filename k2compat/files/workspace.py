@@ -184,7 +184,9 @@ def build_folder(
     target: Path,
     contents: Mapping[str, bytes | Path],
     waiting: Callable[[], None] | None = None,
-) -> None:
+    *,
+    unless: Callable[[], bool] = lambda: False,
+) -> bool:
     """Make a folder that appears whole or not at all.
 
     Args:
@@ -193,13 +195,20 @@ def build_folder(
         contents: By relative path: a file's bytes, or the absolute path a symbolic link
             points to.
         waiting: Called once if another k2compat is writing in the parent folder.
+        unless: Asked when no other k2compat can write there any more: whether there is
+            nothing to make after all.
+
+    Returns:
+        Whether the folder was made.
 
     Raises:
         WriteError: The system refused; `target` is as it was.
     """
     make_folder(target.parent)
     with exclusive(target.parent, waiting), explained_writing(target):
-        hidden = target.parent / hidden_name(target.name[:60])
+        if unless():
+            return False
+        hidden = target.parent / hidden_name(target.name)
         try:
             os.mkdir(hidden)
             for relative, content in contents.items():
@@ -210,6 +219,7 @@ def build_folder(
             remove_hidden_folder(hidden)
             raise
         sync_folder(target.parent)
+    return True
 
 
 def _place(path: Path, content: bytes | Path) -> None:

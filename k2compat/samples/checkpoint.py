@@ -93,14 +93,18 @@ def _companions(config: Mapping[str, Any]) -> dict[str, bytes]:
         "README.md": b"# A small Kimi-K2-shaped checkpoint\n\nMade by k2compat; untrained.\n",
         "chat_template.jinja": b"{% for message in messages %}{{ message.content }}{% endfor %}\n",
         "config.json": _json(config),
-        "configuration_deepseek.py": b'"""Stands for the remote code of the real model."""\n',
+        "configuration_deepseek.py": _stand_in("configuration_deepseek.py"),
         "docs/deploy_guidance.md": b"# Deployment\n",
         "generation_config.json": _json({"max_length": 131072, "temperature": 0.6}),
-        "modeling_deepseek.py": b'"""Stands for the remote code of the real model."""\n',
+        "modeling_deepseek.py": _stand_in("modeling_deepseek.py"),
         "tiktoken.model": vocabulary,
-        "tokenization_kimi.py": b'"""Stands for the remote code of the real model."""\n',
+        "tokenization_kimi.py": _stand_in("tokenization_kimi.py"),
         "tokenizer_config.json": _json(_TOKENIZER_CONFIG),
     }
+
+
+def _stand_in(name: str) -> bytes:
+    return f'"""Stands for {name} of the real model."""\n'.encode()
 
 
 def _shards(config: Mapping[str, Any]) -> list[list[Tensor]]:

@@ -62,6 +62,11 @@ def test_a_module_in_a_package_is_a_path(model: Path) -> None:
     assert found(model) == [("remote-code-missing", "code/configuration.py")]
 
 
+def put_fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -69,7 +74,7 @@ def test_a_module_in_a_package_is_a_path(model: Path) -> None:
         lambda path: path.write_text("<html>"),
         lambda path: path.write_bytes(b"\xff\xfe{"),
         lambda path: (path.unlink(), path.symlink_to("nowhere")),
-        lambda path: (path.unlink(), os.mkfifo(path)),
+        put_fifo,
     ],
 )
 def test_a_damaged_config_is_a_finding(model: Path, damage: Callable[[Path], object]) -> None:

@@ -1,0 +1,53 @@
+"""Damaged files, held against the official reader: where it raises, and where it is silent."""
+
+import pytest
+from safetensors import SafetensorError
+
+from tests.checkpoint.test_safetensors_defects import CASES, Case, entry, file, parse
+from tests.checkpoint.test_safetensors_header import official
+
+SILENT = {
+    "safetensors-field-unknown": "it skips fields it does not know",
+}
+
+SOMETIMES_SILENT = {
+    "safetensors-tensor-duplicate": "of equal names it takes the last; only __metadata__ twice"
+    " it refuses",
+    "safetensors-name-control": "it does not judge names; half a surrogate pair is no text to it",
+    "safetensors-metadata": "of equal keys it takes the last",
+}
+
+SILENT_ON_OTHER_GROUNDS = {
+    "safetensors-entry": "its deserialiser takes an array of three for an object of three fields",
+}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.code)
+def test_the_official_reader_is_silent_only_where_it_is_known_to_be(case: Case) -> None:
+    assert parse(case.content).findings
+    assert is_silent(case.content) == (case.code in SILENT) or case.code in SOMETIMES_SILENT
+
+
+@pytest.mark.parametrize("code", SOMETIMES_SILENT)
+def test_where_it_is_sometimes_silent_it_sometimes_raises(code: str) -> None:
+    assert {is_silent(case.content) for case in CASES if case.code == code} == {True, False}
+
+
+def test_an_entry_that_is_an_array() -> None:
+    content = file('{"t": ["F32", [2, 4], [0, 32]]}', 32)
+    assert is_silent(content)
+    assert {finding.code for finding in parse(content).findings} == {*SILENT_ON_OTHER_GROUNDS}
+
+
+def test_space_before_the_header_is_nothing_to_either() -> None:
+    content = file(f' \n{{"t": {entry()}}}\n', 32)
+    assert is_silent(content)
+    assert parse(content).findings == ()
+
+
+def is_silent(content: bytes) -> bool:
+    try:
+        official(content)
+    except SafetensorError:
+        return False
+    return True

@@ -1,0 +1,35 @@
+"""The demo does what it shows."""
+
+import json
+
+import pytest
+
+from k2compat.cli import demo
+from k2compat.cli.main import run
+
+
+def test_every_command_of_the_work_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["demo"]) == 0
+    shown = capfd.readouterr().out
+    for step in demo.STEPS:
+        assert f"# {step.why}" in shown
+    assert shown.endswith("All of it went as it should.\n")
+
+
+def test_its_document_holds_each_step(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["demo", "--json"]) == 0
+    document = json.loads(capfd.readouterr().out)
+    assert document["schema"] == "k2compat.demo/1"
+    assert [step["exit_code"] for step in document["steps"]] == [0] * len(demo.STEPS)
+    assert "nothing to do" not in document["steps"][1]["stdout"]
+
+
+def test_a_step_that_fails_fails_the_demo(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = (demo.Step("A folder that is not there.", ("stage-gguf", "nowhere", "nowhere")),)
+    monkeypatch.setattr(demo, "STEPS", steps)
+    assert run(["demo"]) == 1
+    shown = capfd.readouterr().out
+    assert "exit status 2, expected 0" in shown
+    assert "The demo failed" in shown

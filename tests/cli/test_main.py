@@ -1,0 +1,94 @@
+"""Every command line ends in one form: an answer, or an error with a way out."""
+
+from collections.abc import Callable
+
+import click
+import pytest
+
+from k2compat.cli import explain, main
+from k2compat.cli.main import COMMANDS
+from k2compat.findings import catalogue
+from tests.support.command import Result
+
+Command = Callable[..., Result]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "schema", "code"),
+    [
+        ("--json", "k2compat", "wrong-usage"),
+        ("nonsense --json", "k2compat", "wrong-usage"),
+        ("nonsense explain --json", "k2compat", "wrong-usage"),
+        ("--json explain", "explain", "wrong-usage"),
+        ("explain --json --nonsense", "explain", "wrong-usage"),
+        ("explain --json one two", "explain", "wrong-usage"),
+        ("explain --json nonsense", "explain", "unknown-code"),
+        ("explain --json --", "explain", None),
+        ("completion --json", "completion", "wrong-usage"),
+        ("completion --json ksh", "completion", "wrong-usage"),
+    ],
+)
+def test_with_json_there_is_always_one_document(
+    command: Command, arguments: str, schema: str, code: str | None
+) -> None:
+    result = command(*arguments.split())
+    assert result.document["schema"] == f"k2compat.{schema}/1"
+    assert result.document.get("error", {}).get("code") == code
+    assert result.code == (2 if code else 0)
+    assert result.err == b""
+
+
+def test_after_two_dashes_json_is_no_option(command: Command) -> None:
+    result = command("explain", "--", "--json")
+    assert (result.code, result.out) == (2, b"")
+    assert "[unknown-code]" in result.words
+
+
+def test_a_misspelt_command_or_option_gets_the_nearest(command: Command) -> None:
+    assert "hint: Did you mean k2compat patch-config?" in command("patch-confg").words
+    assert "hint: k2compat --help lists all." in command("zzz").words
+    assert "--to" in command("patch-config", ".", "--too", "kimi_k2").words
+
+
+def test_a_bug_is_owned_up_to(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(explain, "catalogue", fail)
+    result = command("explain")
+    assert result.code == 2
+    assert "ZeroDivisionError: a bug. [internal-error]" in result.words
+    monkeypatch.setattr(explain, "catalogue", lambda: open("/absent/file"))  # noqa: SIM115, PTH123
+    assert "[internal-error]" in command("explain").words
+
+
+def test_ctrl_c_is_answered_in_form(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(explain, "catalogue", interrupt)
+    assert command("explain").code == 130
+    assert command("explain", "--json").document["error"]["message"] == "Interrupted by SIGINT."
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_a_help_that_fits_a_terminal(command: Command, name: str) -> None:
+    result = command(name, "--help")
+    assert result.code == 0
+    assert b"--json" in result.out
+    assert max(len(line) for line in result.out.decode().splitlines()) <= 80
+
+
+def test_explain_knows_every_code(command: Command) -> None:
+    listed = command("explain").out.decode()
+    for code, entry in catalogue().items():
+        page = command("explain", code).out.decode()
+        assert page.startswith(f"{code} ({entry.severity})\n\n")
+        assert f"{code} " in listed
+    assert len(command("explain", "--json").document["codes"]) == len(catalogue())
+    one = command("explain", "--json", "no-space").document
+    assert " ".join(one) == "schema code severity summary cause cure findings"
+
+
+def test_the_group_asks_click_for_nothing_unknown() -> None:
+    assert main.program.get_command(click.Context(main.program), "nonsense") is None

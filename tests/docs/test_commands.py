@@ -1,0 +1,89 @@
+"""Every ```console example of README and docs is run, and its output compared.
+
+In an expected line "…" stands for anything; a line that is only "…" stands for any lines. Each
+page runs in a folder of its own that holds the models its examples name.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from k2compat.samples import checkpoint_files
+from tests.support.hub_endpoint import Hub, serve
+from tests.support.models import make_ggufs, make_model
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "README.zh.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+_BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def examples(page: Path) -> Iterator[tuple[str, list[str]]]:
+    """Each command of a page, with the lines it should print."""
+    for block in _BLOCK.findall(page.read_text(encoding="utf-8")):
+        first, *rest = re.split(r"^\$ ", block, flags=re.MULTILINE)
+        assert not first, f"a console block of {page.name} begins with no command"
+        for example in rest:
+            command, *lines = example.splitlines()
+            yield command, lines
+
+
+def matches(expected: list[str], actual: list[str]) -> bool:
+    pattern = "".join(
+        r"(?:.*\n)*?" if line == "…" else ".*".join(map(re.escape, line.split("…"))) + r"\n"
+        for line in expected
+    )
+    return re.fullmatch(pattern, "".join(f"{line}\n" for line in actual)) is not None
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The models that the examples name."""
+    make_model(tmp_path / "Kimi-K2-Instruct")
+    for name in ("Kimi-K2-Instruct-GGUF", "Kimi-K2-Q4-GGUF"):
+        make_ggufs(tmp_path / name)
+    for name in ("Q2_K", "Q4_K_M"):
+        make_ggufs(tmp_path / "Kimi-K2-all-GGUF" / name)
+    nested = tmp_path / "Kimi-K2.5"
+    nested.mkdir()
+    shutil.copy(
+        ROOT / "fixtures" / "configs" / "moonshotai--Kimi-K2.5.json", nested / "config.json"
+    )
+    return tmp_path
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    """A Hub with the repo that the examples name."""
+    with serve() as endpoint:
+        endpoint.add("moonshotai/Kimi-K2-Instruct", checkpoint_files())
+        yield endpoint
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_examples_do_what_they_show(page: Path, folder: Path, hub: Hub) -> None:
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "LC_ALL": "C.UTF-8",
+        "HF_ENDPOINT": hub.url,
+        "HF_HOME": str(folder / "home"),
+    }
+    for command, expected in examples(page):
+        process = subprocess.run(
+            ["bash", "-c", command],
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            check=False,
+        )
+        actual = process.stdout.splitlines()
+        assert matches(expected, actual), f"$ {command}\n" + process.stdout

@@ -1,0 +1,119 @@
+"""One at a time in a folder; what a killed run left is cleared; no lock is no obstacle."""
+
+import errno
+import fcntl
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from k2compat.errors import RefusedError, WriteError
+from k2compat.files import exclusive, lock
+from k2compat.files.lock import hidden_name
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_lock_leaves_nothing(tmp_path: Path) -> None:
+    with exclusive(tmp_path):
+        assert names(tmp_path) == []
+    assert names(tmp_path) == []
+
+
+def test_the_second_waits_for_the_first_and_says_so_once(tmp_path: Path) -> None:
+    said = []
+    order = []
+    waiting = threading.Event()
+
+    def wait() -> None:
+        said.append("waiting")
+        waiting.set()
+
+    def second() -> None:
+        with exclusive(tmp_path, wait):
+            order.append("second")
+
+    with exclusive(tmp_path):
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert waiting.wait(30)
+        order.append("first")
+    thread.join(30)
+    assert order == ["first", "second"]
+    assert said == ["waiting"]
+
+
+def test_a_lock_that_is_never_released_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "LOCK_SECONDS", 0)
+    with exclusive(tmp_path), pytest.raises(RefusedError) as caught, exclusive(tmp_path):
+        raise AssertionError
+    assert caught.value.code == "folder-in-use"
+
+
+def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
+    left = tmp_path / hidden_name("config.json")
+    left.write_bytes(b"half")
+    folder = tmp_path / hidden_name()
+    (folder / "inner").mkdir(parents=True)
+    (folder / "inner" / "1").write_bytes(b"half")
+    (tmp_path / hidden_name("link")).symlink_to(tmp_path / "kept")
+    (tmp_path / "kept").mkdir()
+    (folder / "link").symlink_to(tmp_path / "kept")
+    with exclusive(tmp_path):
+        assert names(tmp_path) == ["kept"]
+
+
+@pytest.mark.parametrize(
+    "name", [".k2compat", ".k2compat-", ".k2compat-0123456", ".k2compat-0123456X", "k2compat-1"]
+)
+def test_other_names_are_not_touched(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"mine")
+    with exclusive(tmp_path):
+        assert names(tmp_path) == [name]
+
+
+def test_a_leftover_that_cannot_be_removed_is_no_obstacle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = tmp_path / hidden_name()
+    left.write_bytes(b"half")
+
+    def unlink(path: str) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "unlink", unlink)
+    with exclusive(tmp_path):
+        assert names(tmp_path) == [left.name]
+
+
+@pytest.mark.parametrize("code", [errno.EBADF, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_without_locks_nothing_is_cleared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    left = tmp_path / hidden_name()  # for all we know, another run is just writing it
+    left.write_bytes(b"half")
+
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with exclusive(tmp_path):
+        assert names(tmp_path) == [left.name]
+
+
+def test_a_folder_that_is_none_cannot_be_locked(tmp_path: Path) -> None:
+    with pytest.raises(WriteError), exclusive(tmp_path / "absent"):
+        raise AssertionError
+
+
+def test_the_lock_is_free_again_after_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="mine"), exclusive(tmp_path):
+        raise ValueError("mine")
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(descriptor)

@@ -1,0 +1,131 @@
+"""System calls: explained, bounded, following no link."""
+
+import ctypes
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from k2compat.errors import RefusedError, WriteError
+from k2compat.files import (
+    explained_reading,
+    explained_writing,
+    make_folder,
+    open_regular,
+    read_regular,
+    sync_file_system,
+    sync_folder,
+    system,
+)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (errno.ENOSPC, "no-space"),
+        (errno.EDQUOT, "no-space"),
+        (errno.EROFS, "not-writable"),
+        (errno.EACCES, "not-writable"),
+        (errno.EIO, "disk-error"),
+        (errno.EMFILE, "write-failed"),
+        (None, "write-failed"),
+    ],
+)
+def test_a_refused_write_names_file_reason_and_way_out(number: int | None, code: str) -> None:
+    error = OSError("odd") if number is None else OSError(number, os.strerror(number))
+    with pytest.raises(WriteError) as caught, explained_writing(Path("/models/config.json")):
+        raise error
+    reason = "odd" if number is None else os.strerror(number)
+    assert caught.value.code == code
+    assert caught.value.message == f"/models/config.json: {reason}."
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(errno.ENOENT, "not-found"), (errno.EACCES, "not-readable"), (errno.ELOOP, "not-readable")],
+)
+def test_a_refused_read_is_explained(number: int, code: str) -> None:
+    with pytest.raises(RefusedError) as caught, explained_reading(Path("config.json")):
+        raise OSError(number, os.strerror(number))
+    assert caught.value.code == code
+
+
+def test_a_regular_file_is_read_whole_or_to_a_limit(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"0123456789")
+    assert read_regular(tmp_path / "file") == b"0123456789"
+    assert read_regular(tmp_path / "file", 4) == b"0123"
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "link", "absent", "device"])
+def test_nothing_else_is_read_and_nothing_hangs(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "it"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "link":
+        (tmp_path / "real").write_bytes(b"bytes")
+        path.symlink_to(tmp_path / "real")
+    elif kind == "device":
+        path = Path("/dev/zero")
+    with pytest.raises(OSError, match=r".+"), open_regular(path):
+        raise AssertionError
+
+
+def test_all_bytes_are_written_however_few_the_system_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda to, content: write(to, content[:3]))
+    descriptor = system.create(tmp_path / "file", mode=0o600)
+    system.write_all(descriptor, b"0123456789")
+    os.close(descriptor)
+    assert (tmp_path / "file").read_bytes() == b"0123456789"
+
+
+def test_a_name_that_is_taken_is_never_opened_for_writing(tmp_path: Path) -> None:
+    (tmp_path / "dangling").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(FileExistsError):
+        system.create(tmp_path / "dangling", mode=0o600)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_folders_are_made_with_their_parents(tmp_path: Path) -> None:
+    make_folder(tmp_path / "a" / "b")
+    make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+    (tmp_path / "file").touch()
+    with pytest.raises(WriteError):
+        make_folder(tmp_path / "file" / "a")
+
+
+def test_a_file_system_that_syncs_no_folders_is_no_obstacle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([errno.EINVAL, errno.EIO])
+
+    def fsync(descriptor: int) -> None:
+        number = next(answers)
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    sync_folder(tmp_path)
+    with pytest.raises(OSError, match="Input/output"):
+        sync_folder(tmp_path)
+
+
+def test_a_file_system_is_synced_and_says_what_went_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync_file_system(tmp_path)
+
+    def syncfs(descriptor: int) -> int:
+        ctypes.set_errno(errno.EIO)
+        return -1
+
+    library = type("Library", (), {"syncfs": staticmethod(syncfs)})
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: library)
+    with pytest.raises(OSError, match="Input/output"):
+        sync_file_system(tmp_path)

@@ -1,0 +1,159 @@
+"""Files are prepared out of sight, then appear; a folder appears whole or not at all."""
+
+import errno
+import fcntl
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from k2compat.errors import RefusedError, WriteError
+from k2compat.files import UnsupportedLinkError, Workspace, build_folder, publish
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "source"
+    path.write_bytes(b"bytes" * 1_000_000)  # several chunks
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "folder"
+    path.mkdir()
+    return path
+
+
+def raising(code: int) -> Callable[..., Any]:
+    def call(*_: Any, **__: Any) -> Any:
+        raise OSError(code, os.strerror(code))
+
+    return call
+
+
+def test_what_is_not_published_disappears(folder: Path) -> None:
+    with Workspace(folder) as workspace:
+        workspace.write(b"a")
+        publish(workspace.write(b"b"), folder / "b")
+    assert [path.name for path in folder.iterdir()] == ["b"]
+    assert (folder / "b").read_bytes() == b"b"
+    assert (folder / "b").stat().st_nlink == 1
+
+
+def test_a_copy_has_the_bytes_and_no_tie_to_the_source(source: Path, folder: Path) -> None:
+    with Workspace(folder) as workspace:
+        publish(workspace.copy(source), folder / "copy")
+    assert (folder / "copy").read_bytes() == source.read_bytes()
+    assert not (folder / "copy").samefile(source)
+
+
+def test_a_hard_link_is_the_file_itself(source: Path, folder: Path) -> None:
+    with Workspace(folder) as workspace:
+        publish(workspace.hardlink(source), folder / "link")
+    assert (folder / "link").samefile(source)
+
+
+def test_a_symbolic_link_points_where_it_was_told(source: Path, folder: Path) -> None:
+    with Workspace(folder) as workspace:
+        publish(workspace.symlink(source), folder / "link")
+    assert (folder / "link").readlink() == source
+
+
+def test_a_clone_has_the_bytes(source: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ioctl(target: int, request: int, origin: int) -> int:
+        assert request == 0x40049409
+        os.write(target, os.pread(origin, 10_000_000, 0))
+        return 0
+
+    # A file system with clones is rarely at hand; what the call must be given is known.
+    monkeypatch.setattr(fcntl, "ioctl", ioctl)
+    with Workspace(folder) as workspace:
+        publish(workspace.clone(source), folder / "clone")
+    assert (folder / "clone").read_bytes() == source.read_bytes()
+
+
+@pytest.mark.parametrize("code", [errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY])
+@pytest.mark.parametrize("kind", ["clone", "hardlink", "symlink"])
+def test_a_link_that_the_file_system_cannot_make_is_told_apart(
+    source: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, kind: str, code: int
+) -> None:
+    monkeypatch.setattr(fcntl, "ioctl", raising(code))
+    monkeypatch.setattr(os, "link", raising(code))
+    monkeypatch.setattr(os, "symlink", raising(code))
+    with Workspace(folder) as workspace:
+        with pytest.raises(UnsupportedLinkError):
+            getattr(workspace, kind)(source)
+        assert list(next(folder.iterdir()).iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["copy", "clone"])
+@pytest.mark.parametrize("what", ["absent", "fifo", "link"])
+def test_only_a_regular_file_is_copied(tmp_path: Path, folder: Path, kind: str, what: str) -> None:
+    path = tmp_path / "it"
+    if what == "fifo":
+        os.mkfifo(path)
+    elif what == "link":
+        path.symlink_to("/etc/hostname")
+    with Workspace(folder) as workspace, pytest.raises(RefusedError):
+        getattr(workspace, kind)(path)
+
+
+def test_a_full_disk_is_explained(
+    source: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Workspace(folder) as prepared:
+        monkeypatch.setattr(os, "write", raising(errno.ENOSPC))
+        with pytest.raises(WriteError) as caught:
+            prepared.write(b"a")
+        assert caught.value.code == "no-space"
+        with pytest.raises(WriteError):
+            prepared.copy(source)
+        monkeypatch.setattr(os, "link", raising(errno.ENOSPC))
+        with pytest.raises(WriteError):
+            prepared.hardlink(source)
+
+
+def test_a_folder_that_is_none_holds_no_workspace(tmp_path: Path) -> None:
+    with pytest.raises(WriteError):
+        Workspace(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("can_link", [True, False])
+def test_publish_takes_no_name_that_is_taken(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *, can_link: bool
+) -> None:
+    (folder / "taken").write_bytes(b"mine")
+    if not can_link:
+        monkeypatch.setattr(os, "link", raising(errno.EPERM))
+    with Workspace(folder) as prepared:
+        with pytest.raises(FileExistsError):
+            publish(prepared.write(b"new"), folder / "taken")
+        publish(prepared.write(b"new"), folder / "free")
+        publish(prepared.write(b"newer"), folder / "free", replace=True)
+    assert (folder / "taken").read_bytes() == b"mine"
+    assert (folder / "free").read_bytes() == b"newer"
+
+
+def test_publish_lets_other_errors_through(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "link", raising(errno.EIO))
+    with Workspace(folder) as prepared, pytest.raises(OSError, match="Input/output"):
+        publish(prepared.write(b"new"), folder / "name")
+
+
+def test_a_folder_is_built_whole(tmp_path: Path, source: Path) -> None:
+    target = tmp_path / "new" / "folder"
+    build_folder(target, {"config.json": b"{}", "figures/a.png": source})
+    assert (target / "config.json").read_bytes() == b"{}"
+    assert (target / "figures" / "a.png").readlink() == source
+    assert [path.name for path in target.parent.iterdir()] == ["folder"]
+
+
+def test_an_empty_folder_may_have_the_name_and_no_other_thing(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    build_folder(tmp_path / "empty", {"a": b"a"})
+    with pytest.raises(WriteError):
+        build_folder(tmp_path / "empty", {"b": b"b"})
+    assert [path.name for path in tmp_path.rglob("*")] == ["empty", "a"]
