@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from k2compat.arguments import check, coerce
@@ -40,7 +40,6 @@ def tool(schema: object) -> dict[str, Any]:
     return {"function": {"name": "f", "parameters": {"additionalProperties": schema}}}
 
 
-@settings(deadline=None)
 @given(value=json_objects(), schema=schemas)
 def test_every_change_is_told_and_nothing_else_is_done(
     value: dict[str, Any], schema: dict[str, Any]
@@ -58,7 +57,6 @@ def test_every_change_is_told_and_nothing_else_is_done(
     assert again.arguments == coerced.arguments
 
 
-@settings(deadline=None)
 @given(text=st.text(max_size=30), schema=schemas)
 def test_nothing_raises(text: str, schema: dict[str, Any]) -> None:
     assert coerce(text, tool(schema)).problems == check(text, tool(schema))

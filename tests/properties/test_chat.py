@@ -1,6 +1,6 @@
 """A client that puts our chunks together gets the message."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletionChunk
@@ -10,7 +10,6 @@ from k2compat.toolcalls.chat import ChunkStream, assistant_message
 from tests.support.model_output import model_outputs
 
 
-@settings(deadline=None)
 @given(
     text=model_outputs(),
     size=st.integers(1, 40),

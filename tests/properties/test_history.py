@@ -3,7 +3,7 @@
 import copy
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from k2compat.toolcalls.history import native_history, restore_ids
@@ -26,7 +26,6 @@ messages = st.one_of(
 conversations = st.lists(messages, max_size=8)
 
 
-@settings(deadline=None)
 @given(conversations)
 def test_calls_are_numbered_in_order_and_the_way_back_is_exact(
     conversation: list[dict[str, Any]],
@@ -46,7 +45,6 @@ def test_calls_are_numbered_in_order_and_the_way_back_is_exact(
     assert restore_ids(history.messages, history.original_ids) == conversation
 
 
-@settings(deadline=None)
 @given(conversations)
 def test_native_ids_stay_as_they_are(conversation: list[dict[str, Any]]) -> None:
     history = native_history(conversation)
