@@ -292,7 +292,7 @@ def test_complete_means_one_json_object(text: str, options: dict[str, Any]) -> N
         assert tool_call.complete == as_json_decides(tool_call.arguments)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.text(), st.lists(st.dictionaries(st.text(), JSON), min_size=1, max_size=4))
 def test_what_is_written_is_read(content: str, calls: list[dict[str, object]]) -> None:
     content = marker_set(reasoning=False).pattern.sub("", content).replace("<", "").replace("[", "")

@@ -48,7 +48,7 @@ def reader_of(text: str, size: int) -> ObjectPrefix:
     return reader
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(TEXTS.map(str.strip), st.sampled_from([1, 2, 5, 10_000]))
 def test_agrees_with_json(text: str, size: int) -> None:
     reader = reader_of(text, size)
@@ -56,7 +56,7 @@ def test_agrees_with_json(text: str, size: int) -> None:
     assert reader.in_string == string_is_open(text)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(TEXTS, st.integers(1, 7))
 def test_cutting_makes_no_difference(text: str, size: int) -> None:
     whole, pieces = reader_of(text, len(text) + 1), reader_of(text, size)
@@ -67,7 +67,7 @@ def test_cutting_makes_no_difference(text: str, size: int) -> None:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(JSON)
 def test_every_beginning_of_an_object_is_possible(value: object) -> None:
     reader = ObjectPrefix()
