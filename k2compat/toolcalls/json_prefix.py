@@ -33,9 +33,9 @@ _DECODE_AT_MOST: Final = 1 << 21
 _INLINE_DEPTH: Final = 3
 
 _SPACE: Final = r"[ \t\n\r]*+"
-_STRING_BODY: Final = r'(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+'
-_INSIDE_STRING: Final = re.compile(_STRING_BODY)
-_STRING: Final = rf'"{_STRING_BODY}"'
+_IN_STRING: Final = r'(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))'
+_MORE_OF_STRING: Final = re.compile(rf"{_IN_STRING}++")
+_STRING: Final = rf'"{_IN_STRING}*+"'
 _NUMBER: Final = r"-?+(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?+[0-9]++)?+"
 _SCALAR: Final = rf"(?:{_STRING}|{_NUMBER}|true|false|null)"
 
@@ -188,11 +188,11 @@ class ObjectPrefix:
             return False
         # The expression decides; most text shows without it.
         plain = '"' not in text and "\\" not in text and text.isprintable()
-        return plain or _INSIDE_STRING.fullmatch(text) is not None
+        return plain or _MORE_OF_STRING.fullmatch(text) is not None
 
     def _read_string(self, text: str, at: int) -> int:
         """Read the rest of an open string, as far as it goes; the place behind it."""
-        if match := _INSIDE_STRING.match(text, at):
+        if match := _MORE_OF_STRING.match(text, at):
             at = match.end()
         if at == len(text):
             return at

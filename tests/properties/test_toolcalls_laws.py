@@ -20,6 +20,7 @@ from k2compat.toolcalls import (
     parse,
 )
 from k2compat.toolcalls.markers import MARKERS, TOOL_MARKERS, WHITE_SPACE, marker_set
+from tests.toolcalls.json_oracle import JSON, as_json_decides, string_is_open
 from tests.toolcalls.transcripts import (
     Reading,
     at_markers,
@@ -115,34 +116,12 @@ OPTIONS = st.fixed_dictionaries(
         "first_index": st.integers(0, 2),
     }
 )
-FLOATS = st.floats(allow_nan=False, allow_infinity=False)
-JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=8,
-)
 
 
 @st.composite
 def chunked(draw: st.DrawFn, text: str) -> list[str]:
     places = sorted(draw(st.sets(st.integers(0, len(text)), max_size=8)))
     return [text[a:b] for a, b in zip([0, *places], [*places, len(text)], strict=True)]
-
-
-def as_json_decides(text: str) -> bool:
-    """Whether the text is one JSON object, by the standard library."""
-
-    def refuse(constant: str) -> None:
-        raise ValueError(constant)
-
-    try:
-        return isinstance(json.loads(text, parse_constant=refuse), dict)
-    except ValueError:
-        return False
 
 
 @settings(max_examples=400, deadline=None)
@@ -238,15 +217,6 @@ def test_law_3_markers_stay_out(text: str, options: dict[str, Any]) -> None:
         assert all(string_is_open(tool_call.arguments[:place]) for place in places) or reasoning
 
 
-def string_is_open(text: str) -> bool:
-    """Whether a letter could go on inside a string of a JSON object, the slow way."""
-    try:
-        json.loads(text + "x")
-    except json.JSONDecodeError as error:
-        return text.startswith("{") and error.msg.startswith("Unterminated string")
-    return False
-
-
 @settings(max_examples=400, deadline=None)
 @given(JSON, st.booleans())
 def test_law_5_arguments_come_at_once(value: object, spaced: bool) -> None:
@@ -322,7 +292,7 @@ def test_complete_means_one_json_object(text: str, options: dict[str, Any]) -> N
         assert tool_call.complete == as_json_decides(tool_call.arguments)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.text(), st.lists(st.dictionaries(st.text(), JSON), min_size=1, max_size=4))
 def test_what_is_written_is_read(content: str, calls: list[dict[str, object]]) -> None:
     content = marker_set(reasoning=False).pattern.sub("", content).replace("<", "").replace("[", "")
