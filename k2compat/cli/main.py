@@ -99,13 +99,14 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _run(output: Output, name: str, arguments: Sequence[str]) -> int:
-    printed = io.StringIO()
+    printed = io.TextIOWrapper(io.BytesIO(), "utf-8", "surrogateescape", write_through=True)
     try:
         with contextlib.redirect_stdout(printed):
             result = _invoke(output, arguments)
         return output.finish(name, result) if isinstance(result, Outcome) else FINE
     except click.exceptions.Exit as end:  # --help and --version, which click prints itself
-        output.print_text(printed.getvalue())
+        printed.seek(0)
+        output.print_text(printed.read())
         return end.exit_code
     except (BrokenPipeError, OutputLostError):
         raise

@@ -16,7 +16,11 @@ _names = st.text(
 ).filter(lambda name: name not in {".", ".."} and len(name.encode()) < 100)
 _names |= st.sampled_from(["模型", "-rf", "a b", "$(x)", "new\nline", "model.safetensors", "x.bin"])
 _files = st.dictionaries(
-    st.lists(_names, min_size=1, max_size=3).map("/".join), st.binary(max_size=40), max_size=6
+    st.lists(_names, min_size=1, max_size=3).map("/".join),
+    st.binary(max_size=40).filter(
+        lambda content: not content.startswith(b"version https://git-lfs")
+    ),
+    max_size=6,
 )
 
 
