@@ -25,11 +25,12 @@ class ArgumentText:
             append it here instead of calling `add`.
     """
 
-    __slots__ = ("_blocks", "_edge", "_looked_into", "_prefix", "pieces")
+    __slots__ = ("_blocks", "_edge", "_looked_into", "_prefix", "_string_was_open", "pieces")
 
     def __init__(self) -> None:
         self.pieces: list[str] = []
         self._looked_into = 0
+        self._string_was_open = False
         self._blocks: list[str] = []
         self._edge: list[str] = []
         self._prefix = ObjectPrefix()
@@ -105,7 +106,11 @@ class ArgumentText:
 
     def ends_in_string(self) -> bool:
         """Whether the pieces not looked into stay in the string open before them: cheap."""
-        if self._prefix.stays_in_string("".join(self.pieces[self._looked_into :])):
+        if not self._string_was_open:
+            return False
+        new = "".join(self.pieces[self._looked_into :])
+        plain = '"' not in new and "\\" not in new and new.isprintable()
+        if plain or self._prefix.stays_in_string(new):
             self._looked_into = len(self.pieces)
             return True
         return False
@@ -115,6 +120,7 @@ class ArgumentText:
         if self._looked_into < len(self.pieces):
             self._prefix.read("".join(self.pieces[self._looked_into :]))
             self._looked_into = len(self.pieces)
+            self._string_was_open = self._prefix.in_string
 
     def _join_pieces(self) -> None:
         self._look()

@@ -184,11 +184,7 @@ class ObjectPrefix:
 
     def stays_in_string(self, text: str) -> bool:
         """Whether the text ends inside a string now and would, if this came next, do so still."""
-        if not self.in_string:
-            return False
-        # The expression decides; most text shows without it.
-        plain = '"' not in text and "\\" not in text and text.isprintable()
-        return plain or _MORE_OF_STRING.fullmatch(text) is not None
+        return self.in_string and _MORE_OF_STRING.fullmatch(text) is not None
 
     def _read_string(self, text: str, at: int) -> int:
         """Read the rest of an open string, as far as it goes; the place behind it."""

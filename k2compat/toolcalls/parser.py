@@ -68,9 +68,11 @@ class StreamParser:
         self._position = 0
         self._open_end = ""
         # While arguments arrive and nothing waits: the list that takes them, how
-        # many of its pieces are counted in the position, and the call's index.
+        # many of its pieces are counted in the position, whose they are, and
+        # the call's index.
         self._flow: list[str] | None = None
         self._counted = 0
+        self._arguments = self._turn.call.arguments
         self._index = 0
 
     @property
@@ -101,7 +103,7 @@ class StreamParser:
             and len(flow) < PIECES_AT_MOST
         ):
             flow.append(text)
-            if text[-1] > " " or self._turn.call.arguments.ends_in_string():
+            if text[-1] > " " or self._arguments.ends_in_string():
                 return [ArgumentsDelta(self._index, text)]
             flow.pop()
         self._leave_flow()
@@ -189,6 +191,7 @@ class StreamParser:
         if not self._open_end and (flow := self._turn.flow) is not None:
             self._flow = flow
             self._counted = len(flow)
+            self._arguments = self._turn.call.arguments
         self._index = len(self._turn.record.calls) - 1
         return self._turn.record.take_events()
 
