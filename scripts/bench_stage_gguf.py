@@ -93,7 +93,7 @@ def compare_copy(model: Path, folder: Path) -> bool:
     allowed = COPY_BAR * theirs + COPY_GRACE
     print(f"copy, {FILES} files, 1 GB: {ours:.2f} s; cp -r and sync: {theirs:.2f} s")
     print(f"  ratio {ours / theirs:.2f} (bar: {COPY_BAR} x + {COPY_GRACE} s = {allowed:.2f} s)")
-    return ours <= allowed
+    return bool(ours <= allowed)
 
 
 def compare_sizes(large: Path, small: Path, folder: Path, mode: str) -> bool:
@@ -109,7 +109,7 @@ def compare_sizes(large: Path, small: Path, folder: Path, mode: str) -> bool:
     more, less = (statistics.median(times) for times in zip(*pairs, strict=True))
     print(f"{mode}, 1 GB: {more:.2f} s; 10 MB: {less:.2f} s")
     print(f"  ratio {more / less:.2f} (bar: {SIZE_BAR})")
-    return more <= SIZE_BAR * less
+    return bool(more <= SIZE_BAR * less)
 
 
 def peak_memory(model: Path, folder: Path) -> int:
