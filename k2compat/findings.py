@@ -13,7 +13,6 @@ All of them together are the catalogue, which `k2compat explain` and the finding
 page of the docs read.
 """
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -158,6 +157,8 @@ def explanation(code: str) -> Explanation:
 
 @cache
 def _read_room(room: str) -> Mapping[str, Explanation]:
+    import tomllib  # a run that finds nothing needs no catalogue
+
     text = (_PACKAGE / room / _CODES).read_text(encoding="utf-8")
     return {
         code: Explanation(

@@ -26,15 +26,15 @@ DEFAULT_ALIGNMENT = 32
 ALIGNMENT_MIN = 8
 """The specification: a multiple of 8. llama.cpp: a power of two."""
 
-HEADER_BYTES_MAX = 128 << 20
-"""Kimi-K2's header takes 6 MB, most of it the vocabulary."""
+HEADER_BYTES_MAX = 64 << 20
+"""Kimi-K2's header takes 6 MB, most of it the vocabulary. Hostile ones cost seconds up to here."""
 
 FIRST_BYTES = 1 << 20
 GROWTH = 4
 """The header's length stands nowhere: read a megabyte, and four times as much where that ends."""
 
 KEYS_MAX = 1 << 16
-TENSORS_MAX = 1 << 18
+TENSORS_MAX = 1 << 17
 """Kimi-K2 has 1,096 tensors, and would have 70,000 with its experts one by one."""
 
 DIMENSIONS_MAX = 4

@@ -27,6 +27,11 @@ METADATA_KEY = "__metadata__"
 FIELDS = ("dtype", "shape", "data_offsets")
 MOST_ELEMENTS_SHOWN = 8
 
+TENSORS_MAX = 1 << 19
+VALUES_MAX = 1 << 22
+"""Kimi-K2.5 has 208,550 tensors in all, of nine values or less. A hundred megabytes of `[],`
+or `"a":{},` are a header of allowed length, too, and would take gigabytes or minutes."""
+
 _NUMBER = r"(?:0|[1-9][0-9]{0,18})"
 _ENTRY = re.compile(
     rf'":\{{"dtype":"([A-Z0-9_]+)","shape":\[((?:{_NUMBER}(?:,{_NUMBER})*)?)\],'
@@ -147,6 +152,10 @@ def _is_unicode(text: str) -> bool:
 
 def read_strictly(text: str, data_bytes: int, defects: Defects) -> Entries:
     """Read any header, and name everything that is wrong with it."""
+    values = sum(map(text.count, ",[{"))
+    if values > VALUES_MAX:
+        _report_too_many("values", values, VALUES_MAX, defects)
+        return Entries({}, ())
     try:
         header = load_json(text)
     except JsonError as error:
@@ -156,6 +165,13 @@ def read_strictly(text: str, data_bytes: int, defects: Defects) -> Entries:
         message = "the header is JSON, but not an object"
         defects.add("safetensors-not-object", message, at="header", actual=text[:1])
         return Entries({}, ())
+    if len(header) > TENSORS_MAX:
+        _report_too_many("tensors", len(header), TENSORS_MAX, defects)
+        return Entries({}, ())
+    return _read_header(header, data_bytes, defects)
+
+
+def _read_header(header: JsonObject, data_bytes: int, defects: Defects) -> Entries:
     _check_repeated(header, "safetensors-tensor-duplicate", "header", defects)
     metadata: Mapping[str, str] = {}
     tensors: list[SafetensorsTensor] = []
@@ -172,6 +188,16 @@ def read_strictly(text: str, data_bytes: int, defects: Defects) -> Entries:
             tensors.append(tensor)
     check_tensors(tensors, data_bytes, not malformed, defects)
     return Entries(metadata, tuple(tensors), tuple(malformed))
+
+
+def _report_too_many(things: str, count: int, most: int, defects: Defects) -> None:
+    defects.add(
+        "safetensors-count",
+        f"the header has {count:,} {things}; it was not read",
+        at="header",
+        expected=f"at most {most:,}",
+        actual=f"{count:,}",
+    )
 
 
 def _report_no_json(error: JsonError, defects: Defects) -> None:

@@ -68,7 +68,7 @@ def command(
     replaced without --force. The same command again continues a run that was cut off.
     """
     request = Request(
-        model=_model_folder(output, model),
+        model=_model_folder(model),
         gguf_folder=gguf_folder,
         into=into,
         mode=LinkMode(link),
@@ -83,7 +83,7 @@ def command(
     return _outcome(staging, model, dry_run=not write, check=check)
 
 
-def _model_folder(output: Output, model: str) -> Path:
+def _model_folder(model: str) -> Path:
     repo = parse_hub_url(model)
     if repo is None:
         return Path(model)

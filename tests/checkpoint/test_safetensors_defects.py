@@ -57,6 +57,8 @@ CASES = [
     Case("safetensors-not-object", file("NaN"), "header"),
     Case("safetensors-depth", file("[" * 200_000), "header"),
     Case("safetensors-depth", file('{"a":' * 200_000), "header"),
+    Case("safetensors-count", file('{"a":[' + "[]," * 2_200_000 + "1]}"), "header"),
+    Case("safetensors-count", file("{" + '"a":{},' * 600_000 + '"a":1}'), "header"),
     *(
         Case("safetensors-metadata", header(0, __metadata__=value), "__metadata__")
         for value in (

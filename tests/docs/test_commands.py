@@ -15,19 +15,15 @@ from pathlib import Path
 import pytest
 
 from k2compat.samples import checkpoint_files
+from tests.support.documentation import PAGES, ROOT, examples_of
 from tests.support.hub_endpoint import Hub, serve
 from tests.support.models import make_ggufs, make_model
-
-ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "README.zh.md", *sorted((ROOT / "docs").glob("*.md"))]
-
-_BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def examples(page: Path) -> Iterator[tuple[str, list[str]]]:
     """Each command of a page, with the lines it should print."""
-    for block in _BLOCK.findall(page.read_text(encoding="utf-8")):
-        first, *rest = re.split(r"^\$ ", block, flags=re.MULTILINE)
+    for block in examples_of(page, "console"):
+        first, *rest = re.split(r"^\$ ", block.text, flags=re.MULTILINE)
         assert not first, f"a console block of {page.name} begins with no command"
         for example in rest:
             command, *lines = example.splitlines()

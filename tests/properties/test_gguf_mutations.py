@@ -82,7 +82,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @given(st.data())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 def test_mutated_files_are_always_read(data: st.DataObject) -> None:
     content = data.draw(handmade.flatmap(mutations))
     check(parse_gguf(content, path="x.gguf", file_size=len(content)))

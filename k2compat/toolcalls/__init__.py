@@ -1,0 +1,50 @@
+"""Reads the tool calls, the reasoning and the content in a Kimi-K2 model's output.
+
+Standalone: nothing but the standard library, no sockets, no threads, no
+clock. Text goes in, events come out.
+
+    >>> from k2compat.toolcalls import parse
+    >>> message = parse(
+    ...     "Let me look.<|tool_calls_section_begin|><|tool_call_begin|>functions.weather:0"
+    ...     '<|tool_call_argument_begin|>{"city": "Paris"}<|tool_call_end|>'
+    ...     "<|tool_calls_section_end|>"
+    ... )
+    >>> message.content
+    'Let me look.'
+    >>> message.tool_calls[0].arguments
+    '{"city": "Paris"}'
+"""
+
+from k2compat.toolcalls.events import (
+    ArgumentsDelta,
+    CallEnd,
+    CallStart,
+    Content,
+    Event,
+    Problem,
+    Reasoning,
+)
+from k2compat.toolcalls.iterate import aiter_events, iter_events
+from k2compat.toolcalls.markers import marker_ids
+from k2compat.toolcalls.message import FinishReason, Message, ToolCall
+from k2compat.toolcalls.parser import ReasoningMode, StreamParser, Tools, parse
+
+__all__ = [
+    "ArgumentsDelta",
+    "CallEnd",
+    "CallStart",
+    "Content",
+    "Event",
+    "FinishReason",
+    "Message",
+    "Problem",
+    "Reasoning",
+    "ReasoningMode",
+    "StreamParser",
+    "ToolCall",
+    "Tools",
+    "aiter_events",
+    "iter_events",
+    "marker_ids",
+    "parse",
+]

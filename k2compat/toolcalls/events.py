@@ -1,0 +1,93 @@
+"""What the parser reports while text arrives.
+
+Events are plain immutable values: compare them with ``==``, match on their
+class, keep them as long as you like. An event of one class never equals an
+event of another.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A piece of the answer meant for the reader.
+
+    Attributes:
+        text: the next characters of the content, never empty.
+    """
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    """A piece of what the model thought before or between its answers.
+
+    Attributes:
+        text: the next characters of the reasoning, never empty.
+    """
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallStart:
+    """A tool call begins: its tool and its id are known and will not change.
+
+    Attributes:
+        index: the call's number in this message: 0, 1, 2 … without gaps.
+        id: the call's id in the model's own form, ``functions.NAME:IDX``.
+        name: the name of the tool.
+    """
+
+    index: int
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArgumentsDelta:
+    """A piece of a call's arguments, as the model wrote it.
+
+    Attributes:
+        index: the call's number, as in its `CallStart`.
+        text: the next characters of the arguments, never empty.
+    """
+
+    index: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnd:
+    """A tool call is over; nothing more will be said about this index.
+
+    Attributes:
+        index: the call's number, as in its `CallStart`.
+        complete: whether the arguments are one whole JSON object.
+    """
+
+    index: int
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something the model wrote that deviates from the format.
+
+    A problem is reported once, whole, as soon as its text is known. It never
+    stops the parser.
+
+    Attributes:
+        code: what is wrong; each code is explained in ``codes.toml``.
+        at: where the text begins, in characters from the start of the output.
+        text: the text in question, as the model wrote it.
+    """
+
+    code: str
+    at: int
+    text: str
+
+
+Event: TypeAlias = Content | Reasoning | CallStart | ArgumentsDelta | CallEnd | Problem

@@ -1,0 +1,127 @@
+"""The markers of the format: how they are written, and finding them in text."""
+
+import re
+from collections.abc import Iterable, Mapping
+from enum import IntEnum, auto
+from functools import cache
+from typing import Final
+
+WHITE_SPACE: Final = " \t\r\n"
+
+
+class Symbol(IntEnum):
+    """What the parser reacts to: the markers, and the end of the text."""
+
+    SECTION_BEGIN = auto()
+    SECTION_END = auto()
+    CALL_BEGIN = auto()
+    ARGUMENT_BEGIN = auto()
+    ARGUMENT_END = auto()
+    CALL_END = auto()
+    END_OF_TURN = auto()
+    THINK_BEGIN = auto()
+    THINK_END = auto()
+    END_OF_TEXT = auto()
+
+
+# Every way in which models and providers have been seen to write a marker.
+# In each of them `<` or `[` stands at the beginning and nowhere else.
+TOOL_MARKERS: Final = {
+    "<|tool_calls_section_begin|>": Symbol.SECTION_BEGIN,
+    "<|tool_call_section_begin|>": Symbol.SECTION_BEGIN,
+    "<|tool_calls_section_end|>": Symbol.SECTION_END,
+    "<|tool_call_section_end|>": Symbol.SECTION_END,
+    "<|tool_call_begin|>": Symbol.CALL_BEGIN,
+    "<|tool_call_argument_begin|>": Symbol.ARGUMENT_BEGIN,
+    "<|tool_arguments_begin|>": Symbol.ARGUMENT_BEGIN,
+    "<|tool_call_argument_end|>": Symbol.ARGUMENT_END,
+    "<|tool_call_end|>": Symbol.CALL_END,
+    "<|im_end|>": Symbol.END_OF_TURN,
+    "[EOS]": Symbol.END_OF_TURN,
+    "[EOT]": Symbol.END_OF_TURN,
+}
+REASONING_MARKERS: Final = {
+    "<think>": Symbol.THINK_BEGIN,
+    "</think>": Symbol.THINK_END,
+}
+MARKERS: Final = TOOL_MARKERS | REASONING_MARKERS
+_FIRST_CHARACTERS: Final = ("<", "[")
+
+
+class MarkerSet:
+    """Some of the markers, and how to find them.
+
+    Attributes:
+        symbols: what each marker stands for.
+        pattern: matches any of them.
+    """
+
+    __slots__ = ("_beginnings", "pattern", "symbols")
+
+    def __init__(self, symbols: Mapping[str, Symbol]) -> None:
+        self.symbols = symbols
+        self.pattern = re.compile("|".join(map(re.escape, symbols)))
+        self._beginnings = frozenset(
+            marker[:length] for marker in symbols for length in range(1, len(marker))
+        )
+
+    def open_end(self, text: str) -> int:
+        """Find where the text ends in something that may still become a marker.
+
+        Args:
+            text: any text.
+
+        Returns:
+            The place of that beginning of a marker, or the length of the text.
+        """
+        at = max(text.rfind("<"), text.rfind("["))
+        return at if at >= 0 and text[at:] in self._beginnings else len(text)
+
+
+@cache
+def marker_set(*, reasoning: bool) -> MarkerSet:
+    """The markers to look for.
+
+    Args:
+        reasoning: whether `<think>` and `</think>` are markers.
+    """
+    return MarkerSet(MARKERS if reasoning else TOOL_MARKERS)
+
+
+def may_hold_marker(text: str) -> bool:
+    """Whether a marker, or the beginning of one, may be in the text: cheap, mostly False."""
+    return (
+        "<|" in text
+        or "[E" in text
+        or "<t" in text
+        or "</" in text
+        or text.endswith(_FIRST_CHARACTERS)
+    )
+
+
+def marker_ids(tokenizer_config: Mapping[str, object]) -> dict[int, str]:
+    """Read the markers' token ids from a model's `tokenizer_config.json`.
+
+    Args:
+        tokenizer_config: the parsed file.
+
+    Returns:
+        The marker for each token id that stands for one, as
+        `StreamParser(marker_ids=…)` wants it.
+
+    Raises:
+        ValueError: no `added_tokens_decoder` in it names `<|tool_call_begin|>`:
+            the file is of another model.
+    """
+    decoder = tokenizer_config.get("added_tokens_decoder")
+    ids = dict(_known_markers(decoder.items())) if isinstance(decoder, Mapping) else {}
+    if "<|tool_call_begin|>" not in ids.values():
+        raise ValueError("no added_tokens_decoder that names <|tool_call_begin|>: not Kimi-K2's")
+    return ids
+
+
+def _known_markers(decoder: Iterable[tuple[object, object]]) -> Iterable[tuple[int, str]]:
+    for token_id, token in decoder:
+        content = token.get("content") if isinstance(token, Mapping) else token
+        if isinstance(content, str) and content in MARKERS:
+            yield int(str(token_id)), content

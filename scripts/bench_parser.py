@@ -1,0 +1,251 @@
+"""Measures the parser against the bars it promises, as ratios within one process.
+
+    python scripts/bench_parser.py
+
+`feed` and `finish` are timed together. Each figure is the best of several
+runs, the two sides of a ratio in turn, so that a busy machine disturbs both.
+Exits 1 if a bar is missed.
+"""
+
+import gc
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+from k2compat.toolcalls import ArgumentsDelta, StreamParser
+
+HEAD = (
+    "<|tool_calls_section_begin|><|tool_call_begin|>functions.write_file:0"
+    "<|tool_call_argument_begin|>"
+)
+TAIL = "<|tool_call_end|><|tool_calls_section_end|>"
+LINE = "    for name, value in sorted(table.items()):  # ünïcode\n        print(name, value)\n"
+
+# The expressions of the model's own tool-calling guide.
+GUIDE_SECTION = re.compile(
+    r"<\|tool_calls_section_begin\|>(.*?)<\|tool_calls_section_end\|>", re.DOTALL
+)
+GUIDE_CALL = re.compile(
+    r"<\|tool_call_begin\|>\s*(?P<tool_call_id>[\w\.]+:\d+)\s*<\|tool_call_argument_begin\|>"
+    r"\s*(?P<function_arguments>.*?)\s*<\|tool_call_end\|>",
+    re.DOTALL,
+)
+
+
+class Figure(NamedTuple):
+    """One bar and what was measured."""
+
+    what: str
+    bar: float
+    measured: float
+
+    @property
+    def kept(self) -> bool:
+        """Whether the bar is kept."""
+        return self.measured <= self.bar
+
+
+def arguments_of(size: int) -> str:
+    """One JSON object of about `size` characters: a file to write, and some lists."""
+    content = LINE * (size // len(LINE) + 1)
+    text = json.dumps({"path": "a/b.py", "content": content}, ensure_ascii=False)
+    while len(text) > size:
+        content = content[: -(len(text) - size)]
+        text = json.dumps({"path": "a/b.py", "content": content}, ensure_ascii=False)
+    return text
+
+
+def cut(text: str, size: int) -> list[str]:
+    """The text in pieces of `size` characters."""
+    return [text[at : at + size] for at in range(0, len(text), size)]
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """How long one run takes, without the garbage collector."""
+    gc.collect()
+    gc.disable()
+    begin = time.perf_counter()
+    work()
+    taken = time.perf_counter() - begin
+    gc.enable()
+    return taken
+
+
+def ratio(work: Callable[[], object], against: Callable[[], object], runs: int) -> float:
+    """How many times longer `work` takes: best against best."""
+    pairs = [(seconds(work), seconds(against)) for _ in range(runs)]
+    return min(pair[0] for pair in pairs) / min(pair[1] for pair in pairs)
+
+
+def stream(chunks: list[str]) -> None:
+    """What a server does."""
+    parser = StreamParser()
+    parser.feed(HEAD)
+    feed = parser.feed
+    for chunk in chunks:
+        feed(chunk)
+    parser.feed(TAIL)
+    parser.finish()
+
+
+def bare_loop(chunks: list[str]) -> None:
+    """The least that any parser does: keep each chunk, build one event."""
+    parts: list[str] = []
+    append = parts.append
+    for chunk in chunks:
+        append(chunk)
+        ArgumentsDelta(0, chunk)
+
+
+def whole(text: str) -> None:
+    """The whole text at once."""
+    parser = StreamParser()
+    parser.feed(text)
+    parser.finish()
+
+
+def guide(text: str) -> None:
+    """What the model's guide does."""
+    for section in GUIDE_SECTION.findall(text):
+        GUIDE_CALL.findall(section)
+
+
+def streaming() -> list[Figure]:
+    """Arguments in chunks of four characters."""
+    figures = []
+    for name, size, bar, runs in (
+        ("1 KB", 1_000, 2.5, 400),
+        ("10 KB", 10_000, 2.0, 100),
+        ("100 KB", 100_000, 2.0, 20),
+        ("1 MB", 1_000_000, 2.0, 5),
+        ("10 MB", 10_000_000, 2.0, 2),
+    ):
+        chunks = cut(arguments_of(size), 4)
+        measured = ratio(partial(stream, chunks), partial(bare_loop, chunks), runs)
+        figures.append(
+            Figure(f"{name} of arguments in 4-character chunks / bare loop", bar, measured)
+        )
+    return figures
+
+
+def late_chunk() -> Figure:
+    """A chunk at the end of 10 MB against one at the end of 10 KB."""
+    probe = cut(arguments_of(400_000), 4)
+
+    def after(size: int) -> Callable[[], None]:
+        parser = StreamParser()
+        parser.feed(HEAD)
+        for chunk in cut(arguments_of(size), 4096):
+            parser.feed(chunk.rstrip('"}'))
+
+        def feed_all() -> None:
+            feed = parser.feed
+            for chunk in probe:
+                feed(chunk)
+
+        return feed_all
+
+    late, early = after(10_000_000), after(10_000)
+    return Figure("a chunk at 10 MB / a chunk at 10 KB", 1.1, ratio(late, early, 7))
+
+
+def whole_call() -> Figure:
+    """A call of 1 MB in one piece."""
+    arguments = arguments_of(1_000_000)
+    text = HEAD + arguments + TAIL
+    taken = min(seconds(lambda: whole(text)) for _ in range(9))
+    loads = min(seconds(lambda: json.loads(arguments)) for _ in range(9))
+    return Figure("1 MB call whole / (3 x json.loads + 5 ms)", 1.0, taken / (3 * loads + 0.005))
+
+
+def many_calls() -> Figure:
+    """A thousand calls in one piece."""
+    text = (
+        "<|tool_calls_section_begin|>"
+        + "".join(
+            f"<|tool_call_begin|>functions.get_weather:{index}<|tool_call_argument_begin|>"
+            f'{{"city": "Berlin", "unit": "celsius", "days": {index}}}<|tool_call_end|>'
+            for index in range(1000)
+        )
+        + "<|tool_calls_section_end|>"
+    )
+    measured = ratio(lambda: whole(text), lambda: guide(text), 30)
+    return Figure("1,000 calls whole / the guide's expressions", 6.0, measured)
+
+
+def content_of_openings() -> list[Figure]:
+    """Content full of `<`: ten times the text may take ten times as long, and some."""
+    figures = []
+    for name, unit in (("<", "<"), ("<|tool_call", "<|tool_call"), ("[E", "[E")):
+        short, long = cut(unit * 20_000, 7), cut(unit * 200_000, 7)
+        measured = ratio(partial(stream_content, long), partial(stream_content, short), 3)
+        figures.append(Figure(f"10 x as much content of {name!r}, chunks", 13.0, measured))
+    return figures
+
+
+def stream_content(chunks: list[str]) -> None:
+    """Content in chunks."""
+    parser = StreamParser()
+    for chunk in chunks:
+        parser.feed(chunk)
+    parser.finish()
+
+
+PEAK = """
+import sys, tracemalloc
+sys.path.insert(0, "scripts")
+from bench_parser import HEAD, TAIL, arguments_of
+from k2compat.toolcalls import StreamParser
+arguments = arguments_of(10_000_000)
+size = sys.getsizeof(arguments)
+parser = StreamParser()
+tracemalloc.start()
+parser.feed(HEAD)
+step = int(sys.argv[1])
+for at in range(0, len(arguments), step):
+    parser.feed(arguments[at : at + step])
+parser.feed(TAIL)
+parser.finish()
+if sys.argv[2] == "message":
+    parser.message
+print(tracemalloc.get_traced_memory()[1] / size)
+"""
+
+
+def peak_memory() -> list[Figure]:
+    """Peak memory for 10 MB of arguments, in multiples of the text, by tracemalloc."""
+    figures = []
+    for step, ask in ((4, "events"), (4, "message"), (10_000_000, "events")):
+        answer = subprocess.run(
+            [sys.executable, "-c", PEAK, str(step), ask], check=True, capture_output=True, text=True
+        )
+        what = f"peak memory, 10 MB in {step}-character chunks, {ask} only / the text"
+        figures.append(Figure(what, 3.0, float(answer.stdout)))
+    return figures
+
+
+def main() -> int:
+    """Measure, print the table, and say whether every bar is kept."""
+    figures = [
+        *streaming(),
+        late_chunk(),
+        whole_call(),
+        many_calls(),
+        *content_of_openings(),
+        *peak_memory(),
+    ]
+    width = max(len(figure.what) for figure in figures)
+    print(f"{'':{width}}   bar  measured")
+    for figure in figures:
+        verdict = "" if figure.kept else "  MISSED"
+        print(f"{figure.what:{width}}  {figure.bar:4.1f}  {figure.measured:8.2f}{verdict}")
+    return 0 if all(figure.kept for figure in figures) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

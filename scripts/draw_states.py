@@ -1,0 +1,64 @@
+"""Draws the parser's state machine, from its table, into docs/format.md.
+
+python scripts/draw_states.py            prints the diagram
+python scripts/draw_states.py --write    puts it into the page
+"""
+
+import sys
+from pathlib import Path
+
+from k2compat.toolcalls.machine import TABLE, State
+from k2compat.toolcalls.markers import Symbol
+
+PAGE = Path(__file__).parents[1] / "docs" / "format.md"
+BEGIN = "<!-- drawn by scripts/draw_states.py -->\n"
+END = "<!-- end of the drawing -->\n"
+
+
+def words(name: str) -> str:
+    """A name as words: `CALL_BEGIN` becomes `call begin`."""
+    return name.lower().replace("_", " ")
+
+
+def diagram() -> str:
+    """The table as a Mermaid state diagram; steps back to the same state are left out."""
+    arrows: dict[tuple[State, State], list[str]] = {}
+    for state, row in TABLE.items():
+        for symbol in Symbol:
+            step = row.steps.get(symbol)
+            if step is not None and step.next is not state:
+                arrows.setdefault((state, step.next), []).append(words(symbol.name))
+        if row.otherwise.next is not state:
+            arrows.setdefault((state, row.otherwise.next), []).append("anything else")
+    lines = [
+        "```mermaid",
+        "stateDiagram-v2",
+        f"    [*] --> {State.OUTSIDE.name}",
+        f"    {State.BETWEEN.name} --> {State.OUTSIDE.name}: text, if the section has no begin",
+        f"    {State.ARGUMENTS.name} --> {State.IN_STRING.name}: a marker inside an open string",
+    ]
+    lines += [
+        f"    {state.name} --> {then.name}: {', '.join(symbols)}"
+        for (state, then), symbols in arrows.items()
+    ]
+    lines += [f"    {State.FINISHED.name} --> [*]", "```"]
+    return "\n".join(lines) + "\n"
+
+
+def with_diagram(page: str) -> str:
+    """The page with the diagram between its two marks."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return before + BEGIN + diagram() + END + after
+
+
+def main() -> None:
+    """Print the diagram, or write it."""
+    if "--write" in sys.argv[1:]:
+        PAGE.write_text(with_diagram(PAGE.read_text("utf-8")), "utf-8")
+    else:
+        print(diagram(), end="")
+
+
+if __name__ == "__main__":
+    main()

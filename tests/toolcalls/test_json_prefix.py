@@ -1,0 +1,130 @@
+"""The reader of incomplete JSON agrees with `json`, at any size and depth."""
+
+import json
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given, settings
+
+from k2compat.toolcalls.json_prefix import ObjectPrefix
+from tests.toolcalls.json_oracle import JSON, as_json_decides, string_is_open
+from tests.toolcalls.transcripts import cut
+
+TOKENS = [
+    *'{}[],:" \n\\-019.',
+    '"a"',
+    '"b\\n"',
+    "0.5e3",
+    "1E+",
+    "true",
+    "fal",
+    "null",
+    "NaN",
+    "\\u00e9",
+]
+BROKEN_UP = st.builds(
+    lambda value, place, token, drop: (
+        (text := json.dumps({"k": value}, ensure_ascii=False))[: place % len(text)]
+        + token
+        + text[place % len(text) + drop :]
+    ),
+    JSON,
+    st.integers(0, 10_000),
+    st.sampled_from(["", *TOKENS]),
+    st.integers(0, 1),
+)
+TEXTS = st.one_of(
+    st.lists(st.sampled_from(TOKENS), max_size=9).map("".join),
+    JSON.map(json.dumps),
+    JSON.map(lambda value: json.dumps({"k": value}, indent=2)),
+    BROKEN_UP,
+)
+
+
+def reader_of(text: str, size: int) -> ObjectPrefix:
+    reader = ObjectPrefix()
+    for piece in cut(text, size):
+        reader.read(piece)
+    return reader
+
+
+@settings(max_examples=250, deadline=None)
+@given(TEXTS.map(str.strip), st.sampled_from([1, 2, 5, 10_000]))
+def test_agrees_with_json(text: str, size: int) -> None:
+    reader = reader_of(text, size)
+    assert reader.whole == as_json_decides(text)
+    assert reader.in_string == string_is_open(text)
+
+
+@settings(max_examples=150, deadline=None)
+@given(TEXTS, st.integers(1, 7))
+def test_cutting_makes_no_difference(text: str, size: int) -> None:
+    whole, pieces = reader_of(text, len(text) + 1), reader_of(text, size)
+    assert (pieces.possible, pieces.in_string, pieces.whole) == (
+        whole.possible,
+        whole.in_string,
+        whole.whole,
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(JSON)
+def test_every_beginning_of_an_object_is_possible(value: object) -> None:
+    reader = ObjectPrefix()
+    for character in json.dumps({"key": value}, indent=1):
+        reader.read(character)
+        assert reader.possible
+    assert reader.whole
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[",
+        "x",
+        '{"a" 1',
+        '{"a": 01',
+        '{"a": 1.x',
+        '{"a": -}',
+        '{"a": tx',
+        '{"a": "\\x',
+        '{"a": "\\u00g',
+        '{"a": "\n',
+        '{"a": [1,]',
+        '{"a": [1}',
+        '{"a": 1,}',
+        '{"a": 1]',
+        "{,",
+        "{} {",
+        '{"a": NaN',
+        '{"a": Infinity}',
+        '{"a": -I',
+    ],
+)
+@pytest.mark.parametrize("size", [1, 100])
+def test_what_cannot_become_an_object(text: str, size: int) -> None:
+    reader = reader_of(text, size)
+    assert not reader.possible
+    assert not reader.in_string
+    assert not reader.whole
+    reader.read("}")
+    assert not reader.whole
+
+
+@pytest.mark.parametrize("size", [1, 9973, 10_000_000])
+def test_depth_and_size_have_no_limit(size: int) -> None:
+    depth = 20_000 if size == 1 else 200_000
+    text = '{"a":' + "[" * depth + "]" * depth + ',"n":' + "9" * depth + "}"
+    assert reader_of(text, size).whole
+
+
+def test_stays_in_string() -> None:
+    reader = reader_of('{"a": "b', 1)
+    assert reader.stays_in_string("plain ")
+    assert reader.stays_in_string('an \\" escape\\n ')
+    assert reader.stays_in_string("not printable \u200b ")
+    assert not reader.stays_in_string('"')
+    assert not reader.stays_in_string("\n")
+    assert not reader.stays_in_string("\\")
+    reader.read("\\")
+    assert not reader.stays_in_string("n ")

@@ -1,0 +1,173 @@
+"""The parser's own manners: misuse, what is known in between, token ids, long text."""
+
+import json
+
+import pytest
+
+from k2compat.toolcalls import (
+    ArgumentsDelta,
+    CallEnd,
+    CallStart,
+    Content,
+    Message,
+    Problem,
+    Reasoning,
+    StreamParser,
+    ToolCall,
+    parse,
+)
+from k2compat.toolcalls.argument_text import PIECES_AT_MOST
+from tests.toolcalls.transcripts import MARKER_IDS, TOKEN_IDS, call, cut, read, section
+
+BEGIN = "<|tool_calls_section_begin|><|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>"
+
+
+def test_reasoning_mode_must_exist() -> None:
+    with pytest.raises(ValueError, match="off, tagged, prefilled, not 'on'"):
+        parse("", reasoning="on")  # type: ignore[arg-type]
+
+
+def test_a_finished_message_takes_no_more() -> None:
+    parser = StreamParser(marker_ids={})
+    parser.feed("a")
+    parser.finish()
+    with pytest.raises(RuntimeError, match="finished"):
+        parser.feed("b")
+    with pytest.raises(RuntimeError, match="finished"):
+        parser.feed_token(1, "b")
+    assert parser.message.content == "a"
+
+
+def test_finish_twice_says_nothing_twice() -> None:
+    parser = StreamParser()
+    parser.feed(BEGIN + "{}")
+    assert parser.finish() == [CallEnd(0, complete=True)]
+    assert parser.finish() == []
+
+
+def test_empty_chunks_do_nothing() -> None:
+    parser = StreamParser(marker_ids={})
+    assert parser.feed("") == parser.feed_token(3, "") == []
+    parser.feed(BEGIN + "{")
+    assert parser.feed("") == []
+
+
+def test_feed_token_needs_marker_ids() -> None:
+    with pytest.raises(ValueError, match="marker_ids"):
+        StreamParser().feed_token(1, "a")
+
+
+def test_ids_of_other_strings_are_ignored() -> None:
+    parser = StreamParser(marker_ids={7: "<|im_user|>"})
+    assert parser.feed_token(7, "<|im_user|>") == [Content("<|im_user|>")]
+
+
+def test_marker_tokens_count_even_if_they_decode_to_nothing() -> None:
+    parser = StreamParser(marker_ids=MARKER_IDS)
+    for marker in ("<|tool_calls_section_begin|>", "<|tool_call_begin|>"):
+        parser.feed_token(TOKEN_IDS[marker], "")
+    parser.feed_token(5, "functions.f:0")
+    parser.feed_token(TOKEN_IDS["<|tool_call_argument_begin|>"], "")
+    parser.feed_token(5, '{"a": "<|tool_call_end|> <|tool_call_begin|>"}')
+    parser.feed_token(TOKEN_IDS["<|tool_call_end|>"], "")
+    parser.finish()
+    assert parser.message.tool_calls[0].arguments == (
+        '{"a": "<|tool_call_end|> <|tool_call_begin|>"}'
+    )
+    assert parser.message.finish_reason == "tool_calls"
+
+
+def test_a_token_settles_what_waited_of_a_text() -> None:
+    parser = StreamParser(marker_ids=MARKER_IDS)
+    assert parser.feed("a<|tool_call_") == [Content("a")]
+    assert parser.feed_token(5, "begin|>") == [Content("<|tool_call_"), Content("begin|>")]
+
+
+def test_a_marker_token_settles_a_doubt() -> None:
+    """Text left it open whether the call had ended; the section end's id says it is no text."""
+    parser = StreamParser(marker_ids=MARKER_IDS)
+    parser.feed(BEGIN + '{"a": "b<|tool_call_end|>')
+    events = parser.feed_token(
+        TOKEN_IDS["<|tool_calls_section_end|>"], "<|tool_calls_section_end|>"
+    )
+    assert events[0] == ArgumentsDelta(0, "<|tool_call_end|>")
+    assert events[-1] == CallEnd(0, complete=False)
+
+
+def test_message_in_between() -> None:
+    parser = StreamParser()
+    parser.feed("Hi" + BEGIN + '{"a": ')
+    for chunk in ("1", "2", "3"):
+        parser.feed(chunk)
+    assert parser.message == Message(
+        content="Hi",
+        reasoning=None,
+        tool_calls=(ToolCall("functions.f:0", "f", '{"a": 123', False, "functions.f:0"),),
+        problems=(),
+        finish_reason="length",
+    )
+    parser.feed("4}")
+    parser.feed("<|tool_call_end|>oops<|tool_calls_section_end|>")
+    parser.finish()
+    assert parser.message.tool_calls[0].arguments == '{"a": 1234}'
+    assert parser.message.problems == (
+        Problem("text-between-calls", len("Hi" + BEGIN + '{"a": 1234}<|tool_call_end|>'), "oops"),
+    )
+
+
+def test_events_in_full() -> None:
+    parser = StreamParser(reasoning="prefilled")
+    assert parser.feed("Hm.</think>Hi<|tool") == [Reasoning("Hm."), Content("Hi")]
+    assert parser.feed(BEGIN.removeprefix("<|tool") + ' {"a":') == [
+        CallStart(0, "functions.f:0", "f"),
+        ArgumentsDelta(0, '{"a":'),
+    ]
+    assert parser.feed(" ") == []
+    assert parser.feed('"x ') == [ArgumentsDelta(0, ' "x ')]
+    assert parser.feed("y ") == [ArgumentsDelta(0, "y ")]
+    assert parser.feed('z" ') == [ArgumentsDelta(0, 'z"')]
+    assert parser.feed("}") == [ArgumentsDelta(0, " }")]
+    assert parser.feed("<|tool_call_end|>") == [CallEnd(0, complete=True)]
+    assert parser.finish() == []
+
+
+def test_a_string_is_looked_into_before_the_first_break() -> None:
+    """A raw line break ends the strings: then white space at the edge is dropped."""
+    for tail, kept in (("b ", "b "), ("\nb ", "\nb"), ("b\n ", "b"), ("b \n", "b "), ("\\ ", "\\")):
+        text = BEGIN + '{"a": "' + tail
+        for size in (1, 2, 99):
+            message = read(cut(text, size)).message
+            assert message.tool_calls[0].arguments == '{"a": "' + kept, (tail, size)
+
+
+def test_a_marker_inside_an_escape_is_a_marker() -> None:
+    message = parse(BEGIN + '{"a": "\\u00<|tool_call_end|>' + call("functions.g:1", "{}"))
+    assert [c.arguments for c in message.tool_calls] == ['{"a": "\\u00', "{}"]
+
+
+@pytest.mark.parametrize("size", [1, 4, 1000])
+def test_long_arguments(size: int) -> None:
+    value = {"content": 'a [b] <c> \\ "d" \n é ' * (PIECES_AT_MOST // 4), "list": [[1], {}] * 99}
+    text = json.dumps(value, ensure_ascii=False)
+    whole = read([section(call("functions.f:0", text))])
+    assert read(cut(section(call("functions.f:0", text)), size)) == whole
+    assert whole.message.tool_calls == (
+        ToolCall("functions.f:0", "f", text, True, "functions.f:0"),
+    )
+
+
+def test_deep_arguments_do_not_raise() -> None:
+    text = '{"a":' + "[" * 100_000
+    assert not parse(BEGIN + text).tool_calls[0].complete
+    assert parse(BEGIN + text + "]" * 100_000 + "}").tool_calls[0].complete
+
+
+def test_a_dropped_call_without_arguments() -> None:
+    message = parse(section(call("?", " ")))
+    assert [problem.code for problem in message.problems] == ["call-id-invalid"]
+
+
+def test_a_delayed_call_with_white_space() -> None:
+    tools = [{"type": "function", "function": {"name": name}} for name in ("a", "b")]
+    message = parse(section(call("call_1", ' \n{ "name": "b" }\n')), tools=tools)
+    assert message.tool_calls == (ToolCall("functions.b:0", "b", "{}", True, "call_1"),)

@@ -1,0 +1,56 @@
+"""Every transcript gives what it says, however it arrives."""
+
+import re
+
+import pytest
+
+from tests.toolcalls.transcripts import (
+    Transcript,
+    at_markers,
+    cut,
+    read,
+    read_tokens,
+    transcripts,
+)
+
+ALL = transcripts()
+BY_TEXT = [case for case in ALL if case.token_ids != "only"]
+BY_TOKENS = [case for case in ALL if case.token_ids != "never"]
+
+
+@pytest.mark.parametrize("case", BY_TEXT, ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "way", ["as written", "whole", "characters", "threes", "sevens", "markers"]
+)
+def test_transcript(case: Transcript, way: str) -> None:
+    chunks = {
+        "as written": case.pieces,
+        "whole": [case.text],
+        "characters": cut(case.text, 1),
+        "threes": cut(case.text, 3),
+        "sevens": cut(case.text, 7),
+        "markers": list(at_markers(case.text)),
+    }[way]
+    reading = read(chunks, **case.options)
+    assert reading.message == case.expected
+    assert reading.events == read([case.text], **case.options).events
+
+
+@pytest.mark.parametrize("case", BY_TOKENS, ids=lambda case: case.name)
+def test_transcript_by_token_ids(case: Transcript) -> None:
+    reasoning = case.options.get("reasoning", "off") != "off"
+    tokens = list(at_markers(case.text, reasoning=reasoning))
+    assert read_tokens(tokens, **case.options).message == case.expected
+
+
+@pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
+def test_problems_stand_where_they_say(case: Transcript) -> None:
+    for problem in case.expected.problems:
+        if not case.expected.tool_calls or problem.code != "arguments-not-object":
+            assert case.text.startswith(problem.text, problem.at)
+
+
+def test_every_row_has_a_transcript() -> None:
+    names = [case.name for case in ALL]
+    rows = {int(match[1]) for name in names if (match := re.match(r"row-(\d+)", name))}
+    assert rows == set(range(1, 20))
