@@ -252,11 +252,14 @@ def _explained(repo: HubRepo, error: Exception) -> HubError:
         if any(isinstance(cause, getattr(errors, answer.error)) for cause in causes):
             return _filled(answer, repo)
     for cause in causes:
-        if isinstance(cause, errors.HfHubHTTPError):
-            return _refused(repo, cause.response.status_code, cause)
+        # In the first releases of the range, what is missing in the cache is an HTTP error
+        # too, without a response.
+        response = getattr(cause, "response", None)
+        if isinstance(cause, errors.HfHubHTTPError) and response is not None:
+            return _refused(repo, response.status_code, cause)
     for cause in causes:
-        if _is_network_error(cause):
-            return _unreachable(f"cannot be reached: {_reason(cause)}")
+        if _is_network_error(cause) and not isinstance(cause, errors.LocalEntryNotFoundError):
+            return _unreachable(f"cannot be reached: {_network_reason(cause)}")
     return HubError("hub-failed", f"Fetching {repo} failed: {_reason(error)}.", hint=_AGAIN)
 
 
@@ -280,10 +283,11 @@ def _filled(answer: _Answer, repo: HubRepo) -> HubError:
 def _refused(repo: HubRepo, status: int, error: BaseException) -> HubError:
     if status >= _FIRST_SERVER_ERROR or status in _TRY_LATER:
         return _unreachable(f"does not answer requests now (status {status})")
-    reason = getattr(error, "server_message", None) or _reason(error)
+    words = getattr(error, "server_message", None)
+    reason = f": {_first_line(words)}" if words else ""
     return HubError(
         "hub-failed",
-        f"The Hub at {_endpoint()} refused {repo}: {reason} (status {status}).",
+        f"The Hub at {_endpoint()} refused {repo} (status {status}){reason}.",
         hint="Check the token (hf auth whoami), HF_ENDPOINT and the proxy.",
     )
 
@@ -315,9 +319,22 @@ def _download_command(repo: HubRepo) -> str:
     return f"hf download {repo.repo_id}{revision} --exclude '*.safetensors'"
 
 
+def _network_reason(error: BaseException) -> str:
+    """What the system said, below the layers of a network library; else what that says."""
+    below: BaseException | None = error
+    while below is not None:
+        if isinstance(below, OSError) and below.strerror:
+            return below.strerror
+        below = below.__cause__ or below.__context__
+    return _reason(error)
+
+
 def _reason(error: BaseException) -> str:
-    """The first line of what the error says, fit to stand within a sentence."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return re.sub(r"^\[Errno -?\d+\] ", "", lines[0]).rstrip(".")
+    return _first_line(str(error)) or type(error).__name__
+
+
+def _first_line(text: str) -> str:
+    """As much as fits into a sentence."""
+    return text.strip().partition("\n")[0].rstrip(".")

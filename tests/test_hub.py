@@ -9,6 +9,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 from huggingface_hub import constants
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from huggingface_hub.utils import logging
 from huggingface_hub.utils._validators import validate_repo_id
 
@@ -393,14 +394,16 @@ def test_a_hub_that_is_out_of_order(hub: Hub, client: Path, status: int) -> None
 
 def test_a_request_that_is_refused(hub: Hub, client: Path) -> None:
     hub.commit(REPO, FILES)
-    hub.fail("*/tree/*", status=403)
+    hub.fail("*/tree/*", status=403, message="Not from this address.")
     error = failure()
     assert error.code == "hub-failed"
-    assert "(status 403)" in error.message
+    assert error.message.endswith("(status 403): Not from this address.")
+    hub.fail("*/tree/*", status=403)
+    assert failure().message.endswith("(status 403).")
 
 
 def test_an_endpoint_that_is_no_hub(hub: Hub, client: Path) -> None:
-    hub.fail(status=200, times=100)
+    hub.fail(status=200, times=100, message="<html>Log in to the hotel's network</html>")
     assert failure().code == "hub-failed"
 
 
@@ -427,6 +430,22 @@ def test_an_error_without_words_is_named_by_its_kind(
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
     assert failure().message == f"Fetching {REPO} failed: RuntimeError."
+
+
+def test_an_early_release_s_error_without_a_response(
+    client: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class MissingError(HfHubHTTPError, LocalEntryNotFoundError):
+        def __init__(self) -> None:
+            Exception.__init__(self, "An error happened.")
+
+    def fail(*_: object, **__: object) -> str:
+        raise MissingError from ConnectionError("no route")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+    error = failure()
+    assert error.code == "hub-unreachable"
+    assert "cannot be reached: no route, " in error.message
 
 
 # Around it

@@ -83,6 +83,7 @@ class Fault:
         times: How many requests are still to fail.
         status: The status to answer with, or None to cut the connection.
         after: How many bytes of the body to send before the cut.
+        message: The body that goes with the status.
     """
 
     pattern: str
@@ -90,6 +91,7 @@ class Fault:
     times: int
     status: int | None = None
     after: int = 0
+    message: str = ""
 
 
 class Hub:
@@ -143,10 +145,10 @@ class Hub:
         return commit
 
     def fail(
-        self, pattern: str = "*", *, status: int = 503, times: int = 1, method: str = "*"
+        self, pattern: str = "*", *, status: int = 503, times: int = 1, message: str = ""
     ) -> None:
-        """Answer the next requests for a path with an error."""
-        self._faults.append(Fault(pattern, method, times, status=status))
+        """Answer the next requests for a path with an error, and a message as its body."""
+        self._faults.append(Fault(pattern, "*", times, status=status, message=message))
 
     def cut(self, pattern: str = "*", *, after: int, times: int = 1) -> None:
         """Cut the connection in the middle of the next bodies for a path."""
@@ -233,7 +235,7 @@ class _Handler(BaseHTTPRequestHandler):
         path = unquote(urlsplit(self.path).path)
         fault = self.state.take_fault(self.command, path)
         if fault and fault.status:
-            answer: Answer = (fault.status, {}, b"out of order")
+            answer: Answer = (fault.status, {}, fault.message.encode())
         else:
             answer = self._route(posted)
         status, headers, body = answer
