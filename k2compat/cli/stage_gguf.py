@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from k2compat.cli.output import FINE, FOUND_ERRORS, Outcome, Output, printable
+from k2compat.cli.paths import PATH
 from k2compat.cli.progress import progress_bar
 from k2compat.family import DEEPSEEK_V3
 from k2compat.hub import fetch_companions, parse_hub_url
@@ -19,11 +20,11 @@ _SHOWN_FILES = 40
     "stage-gguf", short_help="Bring a model's files beside its GGUFs, for KTransformers."
 )
 @click.argument("model")
-@click.argument("gguf_folder", metavar="GGUF_DIR", type=click.Path(path_type=Path))
+@click.argument("gguf_folder", metavar="GGUF_DIR", type=PATH)
 @click.option(
     "--into",
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Leave GGUF_DIR alone; put the files and links to its GGUFs into DIR.",
 )
 @click.option(
