@@ -10,6 +10,8 @@ from k2compat.cli.main import run
 from tests.support.command import Result
 from tests.support.configs import KIMI
 
+pytest_plugins = ["tests.support.hub_client"]
+
 # Two shared cores in CI say nothing about how long one example takes.
 settings.register_profile("k2compat", deadline=None, max_examples=60)
 settings.load_profile("k2compat")

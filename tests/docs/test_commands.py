@@ -58,7 +58,7 @@ def folder(tmp_path: Path) -> Path:
 def hub() -> Iterator[Hub]:
     """A Hub with the repo that the examples name."""
     with serve() as endpoint:
-        endpoint.add("moonshotai/Kimi-K2-Instruct", checkpoint_files())
+        endpoint.commit("moonshotai/Kimi-K2-Instruct", checkpoint_files())
         yield endpoint
 
 

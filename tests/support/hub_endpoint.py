@@ -1,24 +1,61 @@
 """A Hub on this machine: enough of its HTTP protocol for the real huggingface_hub client.
 
-Model info, file trees, and files by HEAD and GET with ranges. Large files and those that a
-real repo keeps in LFS have SHA-256 etags, the others the etags of git blobs.
+Model info, file listings, and files by HEAD and GET with ranges. As on the real Hub, small
+files are answered at once, with the id of their git blob as the ETag; those kept in LFS are
+redirected to a storage host (here another port), with their SHA-256. Xet is not offered, so
+that clients that have it use HTTP as well.
 """
 
 import hashlib
 import json
 import re
+import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import unquote, urlsplit
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 LFS_SUFFIXES = (".safetensors", ".model", ".png", ".gguf")
+TOKEN = "hf_test"
 
-_API = re.compile(r"/api/models/(?P<repo>[^/]+/[^/]+)/(?P<what>revision|tree)/(?P<rev>[^/]+)(/.*)?")
-_FILE = re.compile(r"/(?P<repo>[^/]+/[^/]+)/resolve/(?P<rev>[^/]+)/(?P<path>.+)")
-_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+# Slashes within a revision arrive as %2F, so a part of the path ends at the next plain slash.
+_REPO = "(?P<repo>[^/]+/[^/]+)"
+_ROUTES = {
+    "info": re.compile(rf"/api/models/{_REPO}(?:/revision/(?P<revision>[^/]+))?"),
+    "tree": re.compile(rf"/api/models/{_REPO}/tree/(?P<revision>[^/]+)(?:/(?P<path>.+))?"),
+    "paths": re.compile(rf"/api/models/{_REPO}/paths-info/(?P<revision>[^/]+)"),
+    "file": re.compile(rf"/{_REPO}/resolve/(?P<revision>[^/]+)/(?P<path>.+)"),
+    "stored": re.compile(r"/stored/(?P<digest>[0-9a-f]{64})/(?P<path>.+)"),
+}
+_RANGE = re.compile(r"bytes=(?P<first>[0-9]*)-(?P<last>[0-9]*)")
+
+Answer = tuple[int, dict[str, str], bytes]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request and what was answered.
+
+    Attributes:
+        method: GET, HEAD or POST.
+        path: The path with its escapes resolved, without the query.
+        range: The Range header.
+        status: The answer's status.
+        sent: How many bytes of a body the answer held (fewer may have been read).
+        authorized: Whether it carried a token.
+    """
+
+    method: str
+    path: str
+    range: str | None
+    status: int
+    sent: int
+    authorized: bool
 
 
 @dataclass
@@ -26,68 +63,152 @@ class Repo:
     """A model repo.
 
     Attributes:
-        files: By commit, the files by path.
-        names: Branches and tags with the commit each stands for.
-        gated: Whether files are refused.
+        commits: By commit, the files by path.
+        names: Branches, tags and other refs, with the commit each stands for.
+        gated: Whether files are refused to requests without the TOKEN.
     """
 
-    files: dict[str, dict[str, bytes]]
-    names: dict[str, str]
+    commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
     gated: bool = False
-
-    def commit(self, revision: str) -> str | None:
-        """The commit of a branch, tag or commit."""
-        commit = self.names.get(revision, revision)
-        return commit if commit in self.files else None
 
 
 @dataclass
+class Fault:
+    """What goes wrong with the next requests that it matches.
+
+    Attributes:
+        pattern: A shell pattern over the request's path.
+        method: The method, or "*".
+        times: How many requests are still to fail.
+        status: The status to answer with, or None to cut the connection.
+        after: How many bytes of the body to send before the cut.
+    """
+
+    pattern: str
+    method: str
+    times: int
+    status: int | None = None
+    after: int = 0
+
+
 class Hub:
     """The endpoint's state, shared with the test.
 
     Attributes:
-        url: Where it listens.
+        url: Where it listens; what HF_ENDPOINT is to be.
+        storage_url: Where the files kept in LFS are.
         repos: By id.
-        requests: Every request so far: method, path and range.
-        cut: How many file answers are still cut off half way.
+        stored: The files kept in LFS, by digest.
+        requests: Every request so far.
     """
 
-    url: str = ""
-    repos: dict[str, Repo] = field(default_factory=dict)
-    requests: list[tuple[str, str, str | None]] = field(default_factory=list)
-    cut: int = 0
+    def __init__(self) -> None:
+        self.url = ""
+        self.storage_url = ""
+        self.repos: dict[str, Repo] = {}
+        self.stored: dict[str, bytes] = {}
+        self.requests: list[Request] = []
+        self._faults: list[Fault] = []
+        self._lock = threading.Lock()
 
-    def add(self, repo_id: str, files: dict[str, bytes], *, gated: bool = False) -> str:
-        """Add a repo with one commit on main; returns the commit."""
-        digest = hashlib.sha1(repr(sorted(files.items())).encode(), usedforsecurity=False)
-        commit = digest.hexdigest()
-        self.repos[repo_id] = Repo({commit: files}, {"main": commit, "v1": commit}, gated)
+    def commit(
+        self,
+        repo_id: str,
+        files: Mapping[str, bytes],
+        *,
+        names: tuple[str, ...] = ("main",),
+        gated: bool = False,
+    ) -> str:
+        """Add a commit, and the repo if it is new.
+
+        Args:
+            repo_id: ORG/NAME.
+            files: All files of the commit, by path.
+            names: The branches, tags and other refs that stand for it from now on.
+            gated: Whether the repo is gated from now on.
+
+        Returns:
+            The commit's hash.
+        """
+        repo = self.repos.setdefault(repo_id, Repo())
+        repo.gated = gated
+        content = repr((len(repo.commits), sorted(files.items()))).encode()
+        commit = hashlib.sha1(content, usedforsecurity=False).hexdigest()
+        repo.commits[commit] = dict(files)
+        repo.names.update(dict.fromkeys(names, commit))
+        for path, body in files.items():
+            if path.endswith(LFS_SUFFIXES):
+                self.stored[etag_of(path, body)] = body
         return commit
 
-    def fetched(self) -> list[str]:
-        """The paths within repos that were asked for by GET."""
-        matches = (_FILE.fullmatch(path) for method, path, _ in self.requests if method == "GET")
-        return [match["path"] for match in matches if match]
+    def fail(
+        self, pattern: str = "*", *, status: int = 503, times: int = 1, method: str = "*"
+    ) -> None:
+        """Answer the next requests for a path with an error."""
+        self._faults.append(Fault(pattern, method, times, status=status))
+
+    def cut(self, pattern: str = "*", *, after: int, times: int = 1) -> None:
+        """Cut the connection in the middle of the next bodies for a path."""
+        self._faults.append(Fault(pattern, "GET", times, after=after))
+
+    def got(self, pattern: str = "*") -> list[Request]:
+        """The requests by GET for files whose path within the repo matches."""
+        return [
+            request
+            for request in self.requests
+            if request.method == "GET"
+            and (match := _ROUTES["file"].fullmatch(request.path) or _stored(request.path))
+            and fnmatchcase(match["path"], pattern)
+        ]
+
+    def record(self, request: Request) -> None:
+        """Note a request."""
+        with self._lock:
+            self.requests.append(request)
+
+    def take_fault(self, method: str, path: str) -> Fault | None:
+        """The fault that this request meets, used up by one."""
+        with self._lock:
+            for fault in self._faults:
+                matches = fault.method in ("*", method) and fnmatchcase(path, fault.pattern)
+                if matches and fault.times:
+                    fault.times -= 1
+                    return fault
+        return None
 
 
 @contextmanager
 def serve() -> Iterator[Hub]:
-    """Run an endpoint on a free port of this machine."""
+    """Run an endpoint on two free ports of this machine."""
     hub = Hub()
 
     class Handler(_Handler):
         state = hub
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    hub.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with ExitStack() as stack:
+        hub.url = stack.enter_context(_listening(Handler))
+        hub.storage_url = stack.enter_context(_listening(Handler))
         yield hub
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+
+
+@contextmanager
+def _listening(handler: type["_Handler"]) -> Iterator[str]:
+    with _Server(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # A client may hang up at any time; anything else is a bug here and is shown.
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -95,7 +216,7 @@ class _Handler(BaseHTTPRequestHandler):
     state: Hub
 
     def log_message(self, *_: object) -> None:
-        """Keep quiet."""
+        """Keep quiet; the state has the record."""
 
     def do_HEAD(self) -> None:
         self._answer()
@@ -103,91 +224,180 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._answer()
 
+    def do_POST(self) -> None:
+        self._answer()
+
     def _answer(self) -> None:
+        # Read first: what is left unread would be taken for the next request.
+        posted = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path = unquote(urlsplit(self.path).path)
-        self.state.requests.append((self.command, path, self.headers.get("Range")))
-        match = _API.fullmatch(path) or _FILE.fullmatch(path)
-        if match is None:
-            self._fail(404, "RepoNotFound")
-            return
-        repo = self.state.repos.get(match["repo"])
-        commit = repo.commit(match["rev"]) if repo else None
-        if repo is None:
-            self._fail(401, "RepoNotFound")
-        elif commit is None:
-            self._fail(404, "RevisionNotFound")
-        elif "path" in match.groupdict():
-            self._send_file(repo, commit, match["path"])
-        elif match["what"] == "tree":
-            self._send_json([_tree_entry(*item) for item in repo.files[commit].items()])
+        fault = self.state.take_fault(self.command, path)
+        if fault and fault.status:
+            answer: Answer = (fault.status, {}, b"out of order")
         else:
-            siblings = [{"rfilename": name} for name in repo.files[commit]]
-            self._send_json({"id": match["repo"], "sha": commit, "siblings": siblings})
+            answer = self._route(posted)
+        status, headers, body = answer
+        whole = len(body)
+        if self.command == "HEAD":
+            body = b""
+        if fault and fault.status is None:
+            body = body[: fault.after]
+            self.close_connection = True
+        authorized = "Authorization" in self.headers
+        self.state.record(
+            Request(self.command, path, self.headers["Range"], status, len(body), authorized)
+        )
+        self._send(status, {"Content-Length": str(whole), **headers}, body)
 
-    def _send_json(self, document: object) -> None:
-        body = json.dumps(document).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self._send_body(body)
-
-    def _send_file(self, repo: Repo, commit: str, path: str) -> None:
-        content = repo.files[commit].get(path)
-        if repo.gated:
-            self._fail(403, "GatedRepo")
-        elif content is None:
-            self._fail(404, "EntryNotFound")
-        else:
-            self._send_range(
-                content, {"ETag": f'"{_etag(path, content)}"', "X-Repo-Commit": commit}
-            )
-
-    def _send_range(self, content: bytes, headers: dict[str, str]) -> None:
-        wanted = _RANGE.fullmatch(self.headers.get("Range") or "")
-        body = content
-        if wanted:
-            first, last = int(wanted[1]), int(wanted[2] or len(content) - 1)
-            body = content[first : last + 1]
-            headers["Content-Range"] = f"bytes {first}-{first + len(body) - 1}/{len(content)}"
-        self.send_response(206 if wanted else 200)
+    def _send(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        self.send_header("Accept-Ranges", "bytes")
-        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        if self.command == "GET" and self.state.cut:
-            self.state.cut -= 1
-            body = body[: len(body) // 2]
-            self.close_connection = True
-        self._send_body(body)
+        self.wfile.write(body)
 
-    def _send_body(self, body: bytes) -> None:
-        if self.command == "GET":
-            self.wfile.write(body)
+    def _route(self, posted: bytes) -> Answer:
+        path = urlsplit(self.path).path
+        for name, pattern in _ROUTES.items():
+            if match := pattern.fullmatch(path):
+                parts = {key: unquote(part or "") for key, part in match.groupdict().items()}
+                if name == "stored":
+                    return self._stored_file(parts["digest"])
+                return self._in_repo(name, parts, posted)
+        return _error(404, "NotFound")
 
-    def _fail(self, status: int, code: str) -> None:
-        self.send_response(status)
-        self.send_header("X-Error-Code", code)
-        self.send_header("X-Error-Message", code)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
+    def _in_repo(self, name: str, parts: Mapping[str, str], posted: bytes) -> Answer:
+        repo = self.state.repos.get(parts["repo"])
+        if repo is None:
+            # The real Hub does not tell a stranger whether a private repo exists.
+            return _error(404 if "Authorization" in self.headers else 401, "RepoNotFound")
+        revision = parts["revision"] or "main"
+        commit = repo.names.get(revision, revision)
+        if commit not in repo.commits:
+            return _error(404, "RevisionNotFound")
+        files = repo.commits[commit]
+        if name == "file":
+            return self._file(repo, commit, parts["path"])
+        if name == "info":
+            return _json(_info(parts["repo"], commit, repo, files))
+        if name == "paths":
+            wanted = parse_qs(posted.decode())["paths"]
+            return _json([entry for entry in _tree(files) if entry["path"] in wanted])
+        recursive = parse_qs(urlsplit(self.path).query).get("recursive", [""])[0]
+        return self._tree(files, parts["path"], recursive=recursive.lower() in ("true", "1"))
+
+    def _tree(self, files: Mapping[str, bytes], folder: str, *, recursive: bool) -> Answer:
+        below = PurePosixPath(folder)
+        entries = [
+            entry
+            for entry in _tree(files)
+            if (path := PurePosixPath(str(entry["path"]))).is_relative_to(below)
+            and path != below
+            and (recursive or path.parent == below)
+        ]
+        return _json(entries) if entries or not folder else _error(404, "EntryNotFound")
+
+    def _file(self, repo: Repo, commit: str, path: str) -> Answer:
+        headers = {"X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
+        token = self.headers["Authorization"]
+        if repo.gated and token != f"Bearer {TOKEN}":
+            return _error(403 if token else 401, "GatedRepo")
+        content = repo.commits[commit].get(path)
+        if content is None:
+            return _error(404, "EntryNotFound", headers)
+        etag = etag_of(path, content)
+        if not path.endswith(LFS_SUFFIXES):
+            return self._ranged(content, {**headers, "ETag": f'"{etag}"'})
+        location = f"{self.state.storage_url}/stored/{etag}/{quote(path)}"
+        linked = {"X-Linked-Size": str(len(content)), "X-Linked-ETag": f'"{etag}"'}
+        return 302, {**headers, **linked, "Location": location}, b""
+
+    def _stored_file(self, digest: str) -> Answer:
+        content = self.state.stored.get(digest)
+        if content is None:
+            return _error(404, "EntryNotFound")
+        return self._ranged(content, {"ETag": f'"{digest}"', "Accept-Ranges": "bytes"})
+
+    def _ranged(self, content: bytes, headers: Mapping[str, str]) -> Answer:
+        wanted = requested(self.headers["Range"], len(content))
+        # A range counts for GET only.
+        if wanted is None or self.command != "GET":
+            return 200, dict(headers), content
+        if not wanted:
+            return 416, {**headers, "Content-Range": f"bytes */{len(content)}"}, b""
+        span = f"bytes {wanted.start}-{wanted.stop - 1}/{len(content)}"
+        return 206, {**headers, "Content-Range": span}, content[wanted.start : wanted.stop]
 
 
-def _etag(path: str, content: bytes) -> str:
+def requested(header: str | None, size: int) -> range | None:
+    """The bytes that a Range header asks for.
+
+    Returns:
+        The positions; an empty range where none of them exists (416); None where the header
+        is absent, malformed or asks for several ranges, so that the whole file is the answer.
+    """
+    match = _RANGE.fullmatch(header or "")
+    if match is None or match["first"] == match["last"] == "":
+        return None
+    if not match["first"]:
+        return range(max(size - int(match["last"]), 0), size)
+    first, last = int(match["first"]), int(match["last"] or size)
+    if match["last"] and last < first:
+        return None
+    return range(first, min(last + 1, size))
+
+
+def etag_of(path: str, content: bytes) -> str:
+    """The name that the Hub gives a file's bytes, and the cache its blob."""
     if path.endswith(LFS_SUFFIXES):
         return hashlib.sha256(content).hexdigest()
     blob = b"blob %d\0" % len(content) + content
     return hashlib.sha1(blob, usedforsecurity=False).hexdigest()
 
 
-def _tree_entry(path: str, content: bytes) -> dict[str, object]:
-    entry: dict[str, object] = {
-        "type": "file",
-        "path": path,
-        "size": len(content),
-        "oid": _etag(path, content),
+def _stored(path: str) -> re.Match[str] | None:
+    return _ROUTES["stored"].fullmatch(path)
+
+
+def _json(document: object) -> Answer:
+    return 200, {"Content-Type": "application/json"}, json.dumps(document).encode()
+
+
+def _error(status: int, code: str, headers: Mapping[str, str] | None = None) -> Answer:
+    words = {"X-Error-Code": code, "X-Error-Message": f"{code} (test endpoint)"}
+    return status, {**(headers or {}), **words}, b""
+
+
+def _info(repo_id: str, commit: str, repo: Repo, files: Mapping[str, bytes]) -> dict[str, Any]:
+    return {
+        "id": repo_id,
+        "modelId": repo_id,
+        "sha": commit,
+        "private": False,
+        "gated": "manual" if repo.gated else False,
+        "siblings": [{"rfilename": path} for path in sorted(files)],
     }
-    if path.endswith(LFS_SUFFIXES):
-        entry["lfs"] = {"oid": _etag(path, content), "size": len(content), "pointerSize": 134}
-    return entry
+
+
+def _tree(files: Mapping[str, bytes]) -> list[dict[str, Any]]:
+    """Every folder and file of a commit as a listing names it."""
+    folders = {str(parent) for path in files for parent in PurePosixPath(path).parents} - {"."}
+    return [
+        *(
+            {"type": "directory", "path": path, "size": 0, "oid": "0" * 40}
+            for path in sorted(folders)
+        ),
+        *(_tree_file(path, files[path]) for path in sorted(files)),
+    ]
+
+
+def _tree_file(path: str, content: bytes) -> dict[str, Any]:
+    entry = {"type": "file", "path": path, "size": len(content)}
+    if not path.endswith(LFS_SUFFIXES):
+        return {**entry, "oid": etag_of(path, content)}
+    digest = etag_of(path, content)
+    pointer = (
+        f"version https://git-lfs.github.com/spec/v1\noid sha256:{digest}\nsize {len(content)}\n"
+    ).encode()
+    lfs = {"oid": digest, "size": len(content), "pointerSize": len(pointer)}
+    return {**entry, "oid": etag_of("pointer", pointer), "lfs": lfs}
