@@ -31,6 +31,8 @@ class Outcome:
         answer: The same for a person, for stdout; may be empty.
         verbatim: The answer is a file's own text (a diff): anywhere but on a terminal it keeps
             its bytes.
+        bare: The document is the whole answer, with and without --json, with no schema and no
+            findings in it; an empty one is not printed. The findings go to stderr.
         report: The findings.
         exit_code: 0 fine; 1 errors were found, or --check would change something.
     """
@@ -40,6 +42,7 @@ class Outcome:
     report: Report = field(default_factory=Report)
     exit_code: int = FINE
     verbatim: bool = False
+    bare: bool = False
 
 
 class OutputLostError(Exception):
@@ -73,13 +76,20 @@ class Output:
         if text:
             self._answer(text.removesuffix("\n") + "\n")
 
+    def print_json_line(self, document: Mapping[str, Any]) -> None:
+        """Print a document on a line of its own, at once."""
+        self._answer(json.dumps(document, ensure_ascii=False) + "\n", "utf-8")
+
     def finish(self, command: str, outcome: Outcome) -> int:
         """Print an outcome; returns the exit status."""
         findings = list(outcome.report)
-        if self.as_json:
+        if outcome.bare:
+            if outcome.document:
+                self._print_json(outcome.document)
+        elif self.as_json:
             self._print_document(command, outcome.document, findings)
             return outcome.exit_code
-        if outcome.answer:
+        elif outcome.answer:
             self._print_answer(outcome)
         for finding in findings:
             self._say_finding(finding)
@@ -133,6 +143,9 @@ class Output:
             **members,
             "findings": [finding.as_dict() for finding in findings],
         }
+        self._print_json(document)
+
+    def _print_json(self, document: Mapping[str, Any]) -> None:
         self._answer(json.dumps(document, ensure_ascii=False, indent=2) + "\n", "utf-8")
 
     def _say_finding(self, finding: Finding) -> None:

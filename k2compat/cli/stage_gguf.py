@@ -5,9 +5,11 @@ from pathlib import Path
 import click
 
 from k2compat.cli.output import FINE, FOUND_ERRORS, Outcome, Output, printable
+from k2compat.cli.paths import PATH
 from k2compat.cli.progress import progress_bar
 from k2compat.family import DEEPSEEK_V3
-from k2compat.hub import fetch_companions, parse_hub_url
+from k2compat.findings import Finding, Report
+from k2compat.hub import fetch_companions, parse_hub_url, snapshot_findings
 from k2compat.staging import Action, LinkMode, Request, Staging, stage
 from k2compat.staging.left_out import DOWNLOAD_NOT
 
@@ -19,11 +21,11 @@ _SHOWN_FILES = 40
     "stage-gguf", short_help="Bring a model's files beside its GGUFs, for KTransformers."
 )
 @click.argument("model")
-@click.argument("gguf_folder", metavar="GGUF_DIR", type=click.Path(path_type=Path))
+@click.argument("gguf_folder", metavar="GGUF_DIR", type=PATH)
 @click.option(
     "--into",
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Leave GGUF_DIR alone; put the files and links to its GGUFs into DIR.",
 )
 @click.option(
@@ -67,8 +69,9 @@ def command(
     MODEL is a folder or hf://ORG/REPO[@REVISION]. A file that is there and differs is never
     replaced without --force. The same command again continues a run that was cut off.
     """
+    folder, fetched = _fetch(model)
     request = Request(
-        model=_model_folder(model),
+        model=folder,
         gguf_folder=gguf_folder,
         into=into,
         mode=LinkMode(link),
@@ -80,18 +83,23 @@ def command(
     write = not (dry_run or check)
     with progress_bar("staging", output) as advance:
         staging = stage(request, write=write, waiting=output.waiting, progress=advance)
-    return _outcome(staging, model, dry_run=not write, check=check)
+    report = Report((*fetched, *staging.report))
+    return _outcome(staging, report, model, dry_run=not write, check=check)
 
 
-def _model_folder(model: str) -> Path:
+def _fetch(model: str) -> tuple[Path, tuple[Finding, ...]]:
+    """The model's folder, and what is to be known about a download."""
     repo = parse_hub_url(model)
     if repo is None:
-        return Path(model)
-    return fetch_companions(repo, DOWNLOAD_NOT)
+        return PATH.convert(model, None, None), ()
+    folder = fetch_companions(repo, DOWNLOAD_NOT)
+    return folder, snapshot_findings(repo, folder)
 
 
-def _outcome(staging: Staging, model: str, *, dry_run: bool, check: bool) -> Outcome:
-    plan, report = staging.plan, staging.report
+def _outcome(
+    staging: Staging, report: Report, model: str, *, dry_run: bool, check: bool
+) -> Outcome:
+    plan = staging.plan
     files = [
         {"path": file.relative, "action": file.action.value, "bytes": file.size}
         for file in plan.files

@@ -57,7 +57,8 @@ def test_a_module_of_another_repo_is_not_looked_for(model: Path) -> None:
 
 
 def test_a_module_in_a_package_is_a_path(model: Path) -> None:
-    config = {"auto_map": {"AutoConfig": "code.configuration.Config"}}
+    reference = "code.configuration.Config"
+    config = {"auto_map": {"AutoConfig": reference, "AutoTokenizer": [reference, None]}}
     (model / "config.json").write_text(json.dumps(config))
     assert found(model) == [("remote-code-missing", "code/configuration.py")]
 

@@ -89,8 +89,9 @@ def test_a_dangling_link_is_refused_even_with_consent(model: Path) -> None:
     assert refusal(model, follow_links=True).code == "link-outside"
 
 
-def test_a_dangling_weight_is_no_matter(model: Path) -> None:
-    (model / "model-9-of-9.safetensors").symlink_to("nowhere")
+@pytest.mark.parametrize("destination", ["nowhere", "model-9-of-9.safetensors"])
+def test_a_weight_that_leads_nowhere_is_no_matter(model: Path, destination: str) -> None:
+    (model / "model-9-of-9.safetensors").symlink_to(destination)
     assert {file.relative: file.size for file in read_source(model).skipped}[
         "model-9-of-9.safetensors"
     ] == 0
