@@ -54,12 +54,12 @@ class _Bar:
 
     def _draw(self) -> "Progress":
         from rich.console import Console
-        from rich.progress import DownloadColumn, Progress, SpinnerColumn, TransferSpeedColumn
+        from rich.progress import FileSizeColumn, Progress, SpinnerColumn, TransferSpeedColumn
 
         progress = Progress(
             SpinnerColumn(),
             "{task.description}",
-            DownloadColumn(),
+            FileSizeColumn(),
             TransferSpeedColumn(),
             console=Console(stderr=True),
             transient=True,

@@ -1,6 +1,8 @@
 """The progress bar: on a terminal only, and only when the work takes long."""
 
 import io
+import os
+import subprocess
 import sys
 
 import pytest
@@ -25,13 +27,34 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     return stream
 
 
-def test_long_work_shows_what_is_done(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "PATIENCE_SECONDS", -1.0)
-    with progress_bar("staging", Output(as_json=False)) as advance:
-        advance(2_000_000)
-        advance(1_000_000)
-    assert "staging" in terminal.getvalue()
-    assert "3.0 MB" in terminal.getvalue()
+LONG_WORK = """
+import time
+from k2compat.cli import progress
+from k2compat.cli.output import Output
+progress.PATIENCE_SECONDS = -1.0
+with progress.progress_bar("staging", Output(as_json=False)) as advance:
+    advance(2_000_000)
+    advance(1_000_000)
+"""
+
+
+def test_long_work_shows_what_is_done() -> None:
+    """On a real terminal; when the work is over the line is wiped."""
+    ours, theirs = os.openpty()
+    process = subprocess.run(
+        [sys.executable, "-c", LONG_WORK],
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "80"},
+        check=True,
+    )
+    os.close(theirs)
+    shown = os.read(ours, 100_000).decode()
+    os.close(ours)
+    assert process.stdout == b""
+    assert "staging" in shown
+    assert "3.0 MB" in shown
+    assert shown.rstrip().endswith("\x1b[2K")
 
 
 def test_short_work_shows_nothing(terminal: Terminal) -> None:
