@@ -13,6 +13,7 @@ import click
 from k2compat.cli.output import FINE, FOUND_ERRORS, Outcome, Output
 
 MODEL = "Kimi-K2-tiny"
+OUTPUTS = "outputs"
 GGUFS = "Kimi-K2-tiny-GGUF"
 
 
@@ -55,6 +56,10 @@ STEPS = (
         ("stage-gguf", MODEL, GGUFS),
     ),
     Step("The same again finds nothing to do.", ("stage-gguf", MODEL, GGUFS, "--check")),
+    Step(
+        "Read the tool calls in what a model wrote; here the end of the call is missing.",
+        ("parse", f"{OUTPUTS}/call.txt"),
+    ),
     Step("What does a code mean?", ("explain", "patch-tool-call-ids")),
 )
 
@@ -84,9 +89,10 @@ def command(output: Output) -> Outcome:
 def make_models(folder: Path) -> None:
     """Make the checkpoint and the GGUF folder."""
     from k2compat.files import build_folder
-    from k2compat.samples import checkpoint_files, write_gguf
+    from k2compat.samples import checkpoint_files, raw_output, write_gguf
 
     build_folder(folder / MODEL, checkpoint_files())
+    build_folder(folder / OUTPUTS, {"call.txt": raw_output().encode()})
     build_folder(folder / GGUFS, {})
     write_gguf(folder / GGUFS / f"{MODEL}-F32.gguf")
 

@@ -6,5 +6,6 @@ checkpoint is there, by name and dtype. Nothing is trained: the values mean noth
 
 from k2compat.samples.checkpoint import checkpoint_files, tiny_config
 from k2compat.samples.gguf_file import write_gguf
+from k2compat.samples.model_output import raw_output
 
-__all__ = ["checkpoint_files", "tiny_config", "write_gguf"]
+__all__ = ["checkpoint_files", "raw_output", "tiny_config", "write_gguf"]
