@@ -140,7 +140,16 @@ def waiting_for_the_lock(
         process.communicate(timeout=60)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def number(request: pytest.FixtureRequest) -> Iterator[signal.Signals]:
+    """A signal that ends programs, even where these tests run under nohup or as a job."""
+    before = signal.getsignal(request.param)
+    if before is signal.SIG_IGN:
+        signal.signal(request.param, signal.SIG_DFL)
+    yield request.param
+    signal.signal(request.param, before)
+
+
 def test_a_signal_ends_the_wait_and_leaves_nothing(model: Path, number: signal.Signals) -> None:
     for options in ([], ["--json"]):
         with waiting_for_the_lock(model, *options) as process:
