@@ -25,6 +25,9 @@ from k2compat.files.system import (
 # Linux: FICLONE = _IOW(0x94, 9, int), see ioctl_ficlone(2).
 _FICLONE = 0x40049409
 
+# How much one call of copy_file_range(2) may take on: between two calls Ctrl-C is heard.
+_SYSTEM_CHUNK_BYTES = 64 * 1024 * 1024
+
 
 class UnsupportedLinkError(Exception):
     """The file system cannot make this kind of link here."""
@@ -79,14 +82,19 @@ class Workspace:
             WriteError: The system refused.
         """
         hidden = self._next()
+        with explained_reading(source), open_regular(source) as reader:
+            self._copy(reader, source, hidden)
+        return hidden
+
+    def _copy(self, reader: int, source: Path, hidden: Path) -> None:
         with explained_writing(self._folder):
             descriptor = create(hidden, mode=0o666)
             try:
-                for chunk in _chunks(source):
-                    write_all(descriptor, chunk)
+                if not _copy_within_system(reader, descriptor):
+                    for chunk in _chunks(reader, source):
+                        write_all(descriptor, chunk)
             finally:
                 os.close(descriptor)
-        return hidden
 
     def clone(self, source: Path) -> Path:
         """Prepare a file that shares its blocks with `source` until one of them is written.
@@ -134,10 +142,29 @@ class Workspace:
         return self._path / str(self._count)
 
 
-def _chunks(source: Path) -> Iterator[bytes]:
-    with explained_reading(source), open_regular(source) as descriptor:
-        while chunk := os.read(descriptor, CHUNK_BYTES):
+def _chunks(reader: int, source: Path) -> Iterator[bytes]:
+    with explained_reading(source):
+        while chunk := os.read(reader, CHUNK_BYTES):
             yield chunk
+
+
+def _copy_within_system(reader: int, writer: int) -> bool:
+    """Let the system copy a file: no byte passes through us, and it may share blocks.
+
+    Returns:
+        False where it cannot (nothing was written then), or has nothing to copy.
+    """
+    if not hasattr(os, "copy_file_range"):  # pragma: no cover - not on macOS
+        return False
+    copied = 0
+    try:
+        while count := os.copy_file_range(reader, writer, _SYSTEM_CHUNK_BYTES):
+            copied += count
+    except OSError as error:
+        if copied or error.errno not in UNSUPPORTED:
+            raise
+        return False
+    return copied > 0
 
 
 @contextlib.contextmanager

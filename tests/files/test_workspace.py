@@ -101,6 +101,32 @@ def test_only_a_regular_file_is_copied(tmp_path: Path, folder: Path, kind: str, 
         getattr(workspace, kind)(path)
 
 
+@pytest.mark.parametrize("answer", [raising(errno.EXDEV), lambda *_: 0])
+def test_what_the_system_does_not_copy_we_do(
+    source: Path, folder: Path, answer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some file systems refuse, some say that they copied nothing."""
+    monkeypatch.setattr(os, "copy_file_range", answer)
+    with Workspace(folder) as workspace:
+        assert workspace.copy(source).read_bytes() == source.read_bytes()
+
+
+def test_a_copy_that_stops_half_way_is_no_copy(
+    source: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once the system has copied a part, its refusal is an error, not a reason to begin anew."""
+    answers = iter([1000])
+
+    def copy_file_range(*_: Any) -> int:
+        for count in answers:
+            return count
+        raise OSError(errno.EINVAL, "no more")
+
+    monkeypatch.setattr(os, "copy_file_range", copy_file_range)
+    with Workspace(folder) as workspace, pytest.raises(WriteError):
+        workspace.copy(source)
+
+
 def test_a_full_disk_is_explained(
     source: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,6 +135,7 @@ def test_a_full_disk_is_explained(
         with pytest.raises(WriteError) as caught:
             prepared.write(b"a")
         assert caught.value.code == "no-space"
+        monkeypatch.setattr(os, "copy_file_range", raising(errno.ENOSPC))
         with pytest.raises(WriteError):
             prepared.copy(source)
         monkeypatch.setattr(os, "link", raising(errno.ENOSPC))

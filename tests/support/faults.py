@@ -34,6 +34,7 @@ ERRORS = (
 )
 
 WRITING = {
+    "copy_file_range",
     "fchmod",
     "fchown",
     "flock",
