@@ -108,10 +108,11 @@ class ArgumentText:
         """Whether the pieces not looked into stay in the string open before them: cheap."""
         if not self._string_was_open:
             return False
-        new = "".join(self.pieces[self._looked_into :])
+        pieces = self.pieces
+        new = "".join(pieces[self._looked_into :])
         plain = '"' not in new and "\\" not in new and new.isprintable()
         if plain or self._prefix.stays_in_string(new):
-            self._looked_into = len(self.pieces)
+            self._looked_into = len(pieces)
             return True
         return False
 
