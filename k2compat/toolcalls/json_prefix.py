@@ -125,7 +125,9 @@ def _no_json(constant: str) -> None:
 
 
 # Numbers are not converted: that could fail (CPython limits an integer's digits).
-_decode: Final = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_no_json).decode
+_decode: Final = json.JSONDecoder(
+    parse_int=str, parse_float=str, parse_constant=_no_json
+).raw_decode
 
 
 def _is_whole_object(text: str) -> bool:
@@ -133,10 +135,10 @@ def _is_whole_object(text: str) -> bool:
     if not (text.startswith("{") and text.endswith("}") and len(text) <= _DECODE_AT_MOST):
         return False
     try:
-        _decode(text)
+        _, end = _decode(text)
     except (ValueError, RecursionError):
         return False
-    return True
+    return end == len(text)
 
 
 class ObjectPrefix:

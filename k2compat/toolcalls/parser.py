@@ -172,17 +172,21 @@ class StreamParser:
 
     def _read(self, text: str) -> None:
         text = self._open_end + text
+        turn, symbols, begin = self._turn, self._markers.symbols, self._position
         at, end = 0, len(text)
         if may_hold_marker(text):
             for match in self._markers.matches(text):
-                if at < match.start():
-                    self._text(text[at : match.start()])
-                self._symbol(self._markers.symbols[match[0]], match[0])
-                at = match.end()
+                start, stop = match.span()
+                if at < start:
+                    turn.text(text[at:start], begin + at)
+                marker = match[0]
+                turn.symbol(symbols[marker], marker, begin + start, certain=False)
+                at = stop
             end = self._markers.open_end(text)
         self._open_end = text[end:]
         if at < end:
-            self._text(text[at:end])
+            turn.text(text[at:end], begin + at)
+        self._position = begin + end
 
     def _settle_open_end(self) -> None:
         text, self._open_end = self._open_end, ""
