@@ -150,7 +150,7 @@ def explanation(code: str) -> Explanation:
     entries = catalogue()
     if code in entries:
         return entries[code]
-    near = get_close_matches(code, entries, n=1, cutoff=0.5)
+    near = get_close_matches(code, entries, n=1)
     hint = f"k2compat explain {near[0]}" if near else "k2compat explain  (lists all codes)"
     raise RefusedError("unknown-code", f"There is no code {code!r}.", hint=hint)
 

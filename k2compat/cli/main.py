@@ -149,7 +149,8 @@ def _as_own(error: Exception, name: str) -> K2CompatError:
     if isinstance(error, click.ClickException):
         program_name = "k2compat" if name == "k2compat" else f"k2compat {name}"
         hint = f"{program_name} --help"
-        return K2CompatError("wrong-usage", error.format_message(), hint=hint)
+        message = " ".join(error.format_message().split())  # click lists choices on lines
+        return K2CompatError("wrong-usage", message, hint=hint)
     return K2CompatError(
         "internal-error",
         f"k2compat itself failed: {type(error).__name__}: {error}.",

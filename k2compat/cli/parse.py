@@ -3,7 +3,6 @@
 import codecs
 import json
 import os
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -119,7 +118,7 @@ def _feed(parser: StreamParser, file: Path, *, token_ids: bool) -> Iterator[Even
 @contextmanager
 def _opened(file: Path) -> Iterator[int]:
     if str(file) == "-":
-        yield sys.stdin.fileno()
+        yield 0  # sys.stdin is None where the caller closed it
         return
     with explained_reading(file):
         descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)

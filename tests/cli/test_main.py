@@ -6,7 +6,7 @@ import click
 import pytest
 
 from k2compat.cli import explain, main
-from k2compat.cli.main import COMMANDS
+from k2compat.cli.main import COMMANDS, run
 from k2compat.findings import catalogue
 from tests.support.command import Result
 
@@ -92,3 +92,8 @@ def test_explain_knows_every_code(command: Command) -> None:
 
 def test_the_group_asks_click_for_nothing_unknown() -> None:
     assert main.program.get_command(click.Context(main.program), "nonsense") is None
+
+
+def test_a_list_of_choices_is_told_in_one_sentence(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["patch-config", "."]) == 2
+    assert "Choose from: kimi_k2, deepseek_v3 [wrong-usage]" in capfd.readouterr().err

@@ -145,6 +145,13 @@ def test_an_input_that_cannot_be_read_is_named(
     assert json.loads(capfd.readouterr().out)["error"]["code"] == code
 
 
+def test_a_closed_stdin_is_told() -> None:
+    command = f"{sys.executable} -m k2compat parse <&-"
+    process = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert process.returncode == 2
+    assert "[not-readable]" in process.stderr
+
+
 def test_a_pipe_that_stays_open_is_answered_at_once() -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "k2compat", "parse", "--events"],
