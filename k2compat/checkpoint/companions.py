@@ -9,7 +9,7 @@ from k2compat.checkpoint.model_folder import ModelFolder
 from k2compat.config import read_text
 from k2compat.errors import RefusedError
 from k2compat.family import CONFIG_FILE, TOKENIZER_CONFIG_FILE, VOCABULARY_FILES
-from k2compat.files import read_regular
+from k2compat.files import read_regular, real_path
 from k2compat.findings import Codes, Finding
 
 _codes = Codes("checkpoint")
@@ -56,7 +56,7 @@ def read_members(folder: ModelFolder, name: str) -> Mapping[str, Any] | Finding 
 
 
 def _bytes(path: Path) -> bytes:
-    return read_regular(path.resolve(strict=True))
+    return read_regular(real_path(path))
 
 
 def _missing(folder: ModelFolder, name: str) -> Finding:

@@ -8,7 +8,7 @@ from pathlib import Path
 from k2compat.config.text import MAXIMUM_BYTES
 from k2compat.errors import RefusedError
 from k2compat.family import CONFIG_FILE
-from k2compat.files import explained_reading, read_regular
+from k2compat.files import explained_reading, read_regular, real_path
 from k2compat.hub import cache_entry_of
 
 
@@ -37,7 +37,7 @@ class Target:
             RefusedError: not-found or not-readable.
         """
         with explained_reading(self.path):
-            return read_regular(self.path.resolve(strict=True), MAXIMUM_BYTES + 1)
+            return read_regular(real_path(self.path), MAXIMUM_BYTES + 1)
 
     def refuse_write(self) -> None:
         """Refuse to write in place where that would damage what others use.
@@ -81,7 +81,7 @@ def find_target(model: Path) -> Target:
     with explained_reading(path):
         own = path.lstat()
         real = Path(os.path.realpath(path, strict=True))  # a dangling link does not exist either
-        folder = path.parent.resolve(strict=True)
+        folder = real_path(path.parent)
     return Target(
         path=path,
         folder=folder,

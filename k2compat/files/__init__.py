@@ -19,6 +19,7 @@ from k2compat.files.system import (
     make_folder,
     open_regular,
     read_regular,
+    real_path,
     sync_file_system,
     sync_folder,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "open_regular",
     "publish",
     "read_regular",
+    "real_path",
     "replace_content",
     "sync_file_system",
     "sync_folder",

@@ -66,6 +66,16 @@ def _sentence(error: OSError, path: Path) -> str:
     return f"{path}: {error.strerror or error}."
 
 
+def real_path(path: Path) -> Path:
+    """The path with all links followed.
+
+    Raises:
+        OSError: It leads nowhere, or (ELOOP) back to itself. Path.resolve raises RuntimeError
+            for the latter on some versions of Python.
+    """
+    return Path(os.path.realpath(path, strict=True))
+
+
 @contextlib.contextmanager
 def open_regular(path: Path) -> Iterator[int]:
     """Open a regular file for reading, and nothing else: no FIFO hangs, no link is followed.

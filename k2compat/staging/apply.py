@@ -62,6 +62,8 @@ def apply_plan(
                 progress(file.size)
         with explained_writing(plan.target):
             sync_file_system(plan.target)
+        for parent in {(plan.target / file.relative).parent for _, file in prepared}:
+            make_folder(parent)
         for hidden, file in prepared:
             _publish(hidden, plan.target / file.relative, file)
     with explained_writing(plan.target):
@@ -70,7 +72,6 @@ def apply_plan(
 
 
 def _publish(hidden: Path, place: Path, file: PlannedFile) -> None:
-    make_folder(place.parent)
     with explained_writing(place):
         try:
             publish(hidden, place, replace=file.action is Action.REPLACED)

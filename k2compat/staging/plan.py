@@ -8,7 +8,7 @@ from enum import StrEnum
 from itertools import zip_longest
 from pathlib import Path
 
-from k2compat.files import CHUNK_BYTES, explained_reading, open_regular, read_regular
+from k2compat.files import CHUNK_BYTES, explained_reading, open_regular, read_regular, real_path
 from k2compat.staging.source import Source, SourceFile
 from k2compat.staging.target import StagingTarget
 
@@ -144,9 +144,9 @@ def _obstacle(target: Path, relative: str) -> str | None:
 def _has_bytes(place: Path, file: SourceFile, content: bytes | None) -> bool:
     """Whether a file, or the file a link leads to, holds exactly these bytes."""
     try:
-        real = place.resolve(strict=True)
+        real = real_path(place)
         status = real.stat()
-    except (OSError, RuntimeError):  # a link that leads nowhere, or to itself
+    except OSError:  # a link that leads nowhere, or to itself
         return False
     if not stat.S_ISREG(status.st_mode):
         return False

@@ -1,5 +1,6 @@
 """The files of a model that are to be staged; what looks like one but is not, is refused."""
 
+import errno
 import os
 import stat
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from k2compat.errors import RefusedError
 from k2compat.family import CONFIG_FILE
-from k2compat.files import explained_reading, read_regular
+from k2compat.files import explained_reading, read_regular, real_path
 from k2compat.hub import cache_entry_of
 from k2compat.staging.left_out import LeftOut, reason_to_leave_out
 
@@ -70,7 +71,7 @@ def read_source(
             are named at once.
     """
     with explained_reading(model):
-        folder = model.resolve(strict=True)
+        folder = real_path(model)
         if not folder.is_dir():
             raise RefusedError(
                 "not-a-folder",
@@ -130,16 +131,8 @@ class _Walk:
                 self._take(Path(entry.path), relative, ancestors)
 
     def _take(self, path: Path, relative: str, ancestors: tuple[Path, ...]) -> None:
-        try:
-            real = path.resolve(strict=True)
-        except RuntimeError:  # a link to itself: OSError from Python 3.13 on
-            self._cycles.append(relative)
-            return
-        except OSError:
-            self._outside.append(f"{relative} (leads nowhere)")
-            return
-        if path.is_symlink() and not self._may_lead_to(real):
-            self._outside.append(f"{relative} (leads to {real})")
+        real = self._follow(path, relative) if path.is_symlink() else path
+        if real is None:
             return
         status = real.stat()
         if stat.S_ISDIR(status.st_mode):
@@ -151,6 +144,21 @@ class _Walk:
             self._add(SourceFile(relative, real, status.st_size))
         else:
             self._special.append(relative)
+
+    def _follow(self, link: Path, relative: str) -> Path | None:
+        """Where a link leads; None where it may not be followed, which is noted."""
+        try:
+            real = real_path(link)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                self._cycles.append(relative)
+            else:
+                self._outside.append(f"{relative} (leads nowhere)")
+            return None
+        if not self._may_lead_to(real):
+            self._outside.append(f"{relative} (leads to {real})")
+            return None
+        return real
 
     def _add(self, file: SourceFile) -> None:
         self.files.append(file)

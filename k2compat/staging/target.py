@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from k2compat.errors import RefusedError
-from k2compat.files import explained_reading
+from k2compat.files import explained_reading, real_path
 from k2compat.hub import cache_entry_of
 from k2compat.staging.source import naming
 
@@ -41,7 +41,7 @@ def find_staging_target(gguf_folder: Path, source: Path, into: Path | None) -> S
             source-in-target or target-in-hub-cache.
     """
     with explained_reading(gguf_folder):
-        folder = gguf_folder.resolve(strict=True)
+        folder = real_path(gguf_folder)
         if not folder.is_dir():
             raise RefusedError(
                 "not-a-folder",
@@ -51,7 +51,7 @@ def find_staging_target(gguf_folder: Path, source: Path, into: Path | None) -> S
         ggufs = _ggufs(folder)
         if not ggufs:
             raise _no_ggufs(gguf_folder, folder)
-    target = folder if into is None else into.resolve()
+    target = folder if into is None else Path(os.path.realpath(into))
     _refuse_nesting(target, source, "model's folder")
     if into is not None:
         _refuse_nesting(target, folder, "GGUF folder")

@@ -76,6 +76,7 @@ def put_fifo(path: Path) -> None:
         lambda path: path.write_bytes(b"\xff\xfe{"),
         lambda path: (path.unlink(), path.symlink_to("nowhere")),
         put_fifo,
+        lambda path: (path.unlink(), path.symlink_to(path.name)),
     ],
 )
 def test_a_damaged_config_is_a_finding(model: Path, damage: Callable[[Path], object]) -> None:

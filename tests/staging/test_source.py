@@ -151,6 +151,11 @@ def test_a_file_is_no_folder(model: Path) -> None:
     assert refusal(model / "config.json").code == "not-a-folder"
 
 
+def test_a_folder_that_is_a_link_to_itself_is_named(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    assert refusal(tmp_path / "loop").code == "not-readable"
+
+
 def test_an_absent_folder_is_named(tmp_path: Path) -> None:
     error = refusal(tmp_path / "模型")
     assert error.code == "not-found"
