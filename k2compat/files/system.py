@@ -76,6 +76,19 @@ def real_path(path: Path) -> Path:
     return Path(os.path.realpath(path, strict=True))
 
 
+def real_folder(path: Path, *, hint: str) -> Path:
+    """A folder with all links followed.
+
+    Raises:
+        RefusedError: not-found, not-readable or, with this hint, not-a-folder.
+    """
+    with explained_reading(path):
+        folder = real_path(path)
+        if not folder.is_dir():
+            raise RefusedError("not-a-folder", f"{path} is not a folder.", hint=hint)
+    return folder
+
+
 @contextlib.contextmanager
 def open_regular(path: Path) -> Iterator[int]:
     """Open a regular file for reading, and nothing else: no FIFO hangs, no link is followed.

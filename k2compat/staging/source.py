@@ -9,7 +9,7 @@ from pathlib import Path
 
 from k2compat.errors import RefusedError
 from k2compat.family import CONFIG_FILE
-from k2compat.files import explained_reading, read_regular, real_path
+from k2compat.files import explained_reading, read_regular, real_folder, real_path
 from k2compat.hub import cache_entry_of
 from k2compat.staging.left_out import LeftOut, reason_to_leave_out
 
@@ -70,14 +70,7 @@ def read_source(
             special-file, lfs-pointer, too-many-files or not-readable. All files of one kind
             are named at once.
     """
-    with explained_reading(model):
-        folder = real_path(model)
-        if not folder.is_dir():
-            raise RefusedError(
-                "not-a-folder",
-                f"{model} is not a folder.",
-                hint="Name the folder that holds the model's config.json.",
-            )
+    folder = real_folder(model, hint="Name the folder that holds the model's config.json.")
     walk = _Walk(folder, follow_links=follow_links, exclude=exclude)
     with explained_reading(folder):
         walk.enter(folder, "", (folder,))

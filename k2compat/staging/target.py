@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from k2compat.errors import RefusedError
-from k2compat.files import explained_reading, real_path
+from k2compat.files import explained_reading, real_folder
 from k2compat.hub import cache_entry_of
 from k2compat.staging.source import naming
 
@@ -40,14 +40,8 @@ def find_staging_target(gguf_folder: Path, source: Path, into: Path | None) -> S
         RefusedError: not-found, not-a-folder, gguf-missing, gguf-in-subfolder,
             source-in-target or target-in-hub-cache.
     """
+    folder = real_folder(gguf_folder, hint="Name the folder that holds the GGUFs, not one of them.")
     with explained_reading(gguf_folder):
-        folder = real_path(gguf_folder)
-        if not folder.is_dir():
-            raise RefusedError(
-                "not-a-folder",
-                f"{gguf_folder} is not a folder.",
-                hint="Name the folder that holds the GGUFs, not one of them.",
-            )
         ggufs = _ggufs(folder)
         if not ggufs:
             raise _no_ggufs(gguf_folder, folder)
