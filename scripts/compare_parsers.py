@@ -152,8 +152,8 @@ def main() -> int:
     for peer, load in PEERS.items():
         try:
             read = load()
-        except ImportError as error:
-            print(f"{peer}: not installed ({error})")
+        except Exception as error:  # noqa: BLE001 - what a half installed engine raises is its own
+            print(f"{peer}: not installed, or not whole ({type(error).__name__}: {error})")
             continue
         compared += 1
         unexplained += compare(peer, read)
