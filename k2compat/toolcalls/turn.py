@@ -216,7 +216,7 @@ class Turn:
 
     def _begin_header(self, text: str, at: int) -> None:
         self._interrupt_reasoning()
-        self._header.add("", at + len(text))
+        self._header.at = at + len(text)  # stays, if the header is empty
 
     def _drop_header(self, _text: str, _at: int) -> None:
         self.record.problem(codes.CALL_HEADER_BROKEN, self._header.at, self._header.take())

@@ -198,7 +198,9 @@ def test_law_2_problems_stand_where_they_say(text: str, options: dict[str, Any])
     for problem in parse(text, **options).problems:
         # The arguments' text may have lost a repeated argument marker.
         if problem.code not in {codes.ARGUMENTS_NOT_OBJECT, codes.CALL_ARGUMENTS_DROPPED}:
-            assert text.startswith(problem.text, problem.at)
+            # A header may have lost an argument end in its midst.
+            without_end = text[problem.at :].replace("<|tool_call_argument_end|>", "")
+            assert text.startswith(problem.text, problem.at) or without_end.startswith(problem.text)
         assert 0 <= problem.at <= len(text)
 
 
