@@ -7,7 +7,7 @@ python scripts/draw_states.py --write    puts it into the page
 import sys
 from pathlib import Path
 
-from k2compat.toolcalls.machine import TABLE, State
+from k2compat.toolcalls.machine import TABLE, Action, State, Step
 from k2compat.toolcalls.markers import Symbol
 
 PAGE = Path(__file__).parents[1] / "docs" / "format.md"
@@ -20,16 +20,21 @@ def words(name: str) -> str:
     return name.lower().replace("_", " ")
 
 
+def verdict(step: Step) -> str:
+    """What a step says about the markers that were held, if it does."""
+    if Action.CONFIRM in step.actions:
+        return "confirmed by "
+    return "taken for text by " if Action.RELEASE in step.actions else ""
+
+
 def diagram() -> str:
     """The table as a Mermaid state diagram; steps back to the same state are left out."""
-    arrows: dict[tuple[State, State], list[str]] = {}
+    arrows: dict[tuple[State, State, str], list[str]] = {}
     for state, row in TABLE.items():
-        for symbol in Symbol:
-            step = row.steps.get(symbol)
+        steps = [(words(symbol.name), row.steps.get(symbol)) for symbol in Symbol]
+        for name, step in (*steps, ("anything else", row.otherwise)):
             if step is not None and step.next is not state:
-                arrows.setdefault((state, step.next), []).append(words(symbol.name))
-        if row.otherwise.next is not state:
-            arrows.setdefault((state, row.otherwise.next), []).append("anything else")
+                arrows.setdefault((state, step.next, verdict(step)), []).append(name)
     lines = [
         "```mermaid",
         "stateDiagram-v2",
@@ -38,8 +43,8 @@ def diagram() -> str:
         f"    {State.ARGUMENTS.name} --> {State.IN_STRING.name}: a marker inside an open string",
     ]
     lines += [
-        f"    {state.name} --> {then.name}: {', '.join(symbols)}"
-        for (state, then), symbols in arrows.items()
+        f"    {state.name} --> {then.name}: {found}{', '.join(symbols)}"
+        for (state, then, found), symbols in arrows.items()
     ]
     lines += [f"    {State.FINISHED.name} --> [*]", "```"]
     return "\n".join(lines) + "\n"

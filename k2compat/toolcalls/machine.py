@@ -31,10 +31,12 @@ quote. They are held until what follows decides:
   or another section shows that both were real.
 - TURN_END_HELD: an end of turn was read. Only the end of text confirms it.
 
-Anything else shows that the held text was text: it is released, and the
-marker that showed it is looked up again, in ARGUMENTS. White space waits with
-what is held. A marker known by its token id leaves no doubt and is looked up
-in ARGUMENTS at once.
+Anything else shows that the first held marker was text. White space waits with
+what is held. Once the doubt is over, all that was held is read again, beginning
+in ARGUMENTS: CONFIRM reads its markers as markers, RELEASE takes the first for
+text and looks the others up, since white space may have broken the string in
+between. Then the symbol that decided is looked up where that has led. A marker
+known by its token id leaves no doubt and is looked up in ARGUMENTS at once.
 
 The exception: a section that never had a begin marker ends at the first text
 behind a call. There text leads from BETWEEN to OUTSIDE.
@@ -84,6 +86,7 @@ class Action(IntEnum):
     CUT_CALL = auto()
     KEEP_AS_TEXT = auto()
     HOLD = auto()
+    CONFIRM = auto()
     RELEASE = auto()
     OPEN_REASONING = auto()
     CLOSE_REASONING = auto()
@@ -184,26 +187,24 @@ TABLE: Final[Mapping[State, Row]] = {
     ),
     State.CALL_END_HELD: Row(
         {
-            Symbol.CALL_BEGIN: Step(State.HEADER, (Action.END_CALL, Action.BEGIN_HEADER)),
+            Symbol.CALL_BEGIN: Step(State.ARGUMENTS, (Action.CONFIRM,)),
             Symbol.SECTION_END: Step(State.SECTION_END_HELD, (Action.HOLD,)),
-            Symbol.END_OF_TURN: Step(State.TURN_OVER, (Action.END_CALL,)),
-            Symbol.END_OF_TEXT: Step(State.FINISHED, (Action.END_CALL,)),
+            Symbol.END_OF_TURN: Step(State.ARGUMENTS, (Action.CONFIRM,)),
+            Symbol.END_OF_TEXT: Step(State.ARGUMENTS, (Action.CONFIRM,)),
         },
         otherwise=Step(State.ARGUMENTS, (Action.RELEASE,)),
     ),
     State.SECTION_END_HELD: Row(
         {
-            Symbol.SECTION_BEGIN: Step(
-                State.BETWEEN, (Action.END_CALL, Action.END_SECTION, Action.BEGIN_SECTION)
-            ),
-            Symbol.END_OF_TURN: Step(State.TURN_OVER, (Action.END_CALL,)),
-            Symbol.END_OF_TEXT: Step(State.FINISHED, (Action.END_CALL,)),
+            Symbol.SECTION_BEGIN: Step(State.ARGUMENTS, (Action.CONFIRM,)),
+            Symbol.END_OF_TURN: Step(State.ARGUMENTS, (Action.CONFIRM,)),
+            Symbol.END_OF_TEXT: Step(State.ARGUMENTS, (Action.CONFIRM,)),
         },
         otherwise=Step(State.ARGUMENTS, (Action.RELEASE,)),
     ),
     State.TURN_END_HELD: Row(
         {
-            Symbol.END_OF_TEXT: Step(State.FINISHED, (Action.MISS_CALL_END, Action.END_CALL)),
+            Symbol.END_OF_TEXT: Step(State.ARGUMENTS, (Action.CONFIRM,)),
         },
         otherwise=Step(State.ARGUMENTS, (Action.RELEASE,)),
     ),

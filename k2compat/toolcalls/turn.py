@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from enum import IntEnum, auto
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from k2compat.toolcalls import codes
 from k2compat.toolcalls.argument_text import ArgumentText
@@ -54,6 +54,14 @@ class Passage:
         self.blank = True
 
 
+class Held(NamedTuple):
+    """A marker, or the white space behind it, that waits until it is decided what it is."""
+
+    symbol: Symbol | None
+    text: str
+    at: int
+
+
 class Turn:
     """Reads one assistant turn, symbol by symbol and text by text.
 
@@ -83,7 +91,7 @@ class Turn:
         self._section_has_calls = False
         self._header = Passage()
         self._stray = Passage()
-        self._held = Passage()
+        self._held: list[Held] = []
 
     @property
     def flow(self) -> list[str] | None:
@@ -134,10 +142,12 @@ class Turn:
             self.record.arguments(call.index, written)
 
     def _text_behind_held(self, text: str, at: int) -> None:
-        self._held.add(text, at)
-        if text.strip(WHITE_SPACE):
-            self.state = State.ARGUMENTS
-            self._release("", at)
+        if not text.strip(WHITE_SPACE):
+            self._held.append(Held(None, text, at))
+            return
+        self.state = State.ARGUMENTS
+        self._release()
+        self.text(text, at)
 
     def _text_behind_turn(self, text: str, at: int) -> None:
         self._stray.add(text, at)
@@ -159,9 +169,17 @@ class Turn:
             self._report_stray()
         self.state = step.next
         for action in step.actions:
-            self._ACTIONS[action](self, text, at)
-        if Action.RELEASE in step.actions:
-            self.symbol(symbol, text, at, certain=certain)
+            match action:
+                case Action.HOLD:
+                    self._held.append(Held(symbol, text, at))
+                case Action.CONFIRM:
+                    self._read_held(certain=True)
+                    self.symbol(symbol, text, at, certain=certain)
+                case Action.RELEASE:
+                    self._release()
+                    self.symbol(symbol, text, at, certain=certain)
+                case _:
+                    self._ACTIONS[action](self, text, at)
 
     def _step(self, symbol: Symbol, *, certain: bool) -> Step:
         row = TABLE[self.state]
@@ -175,11 +193,18 @@ class Turn:
     def _keep_as_text(self, text: str, at: int) -> None:
         self.text(text, at)
 
-    def _hold(self, text: str, at: int) -> None:
-        self._held.add(text, at)
+    def _release(self) -> None:
+        """Read again what was held: its first marker was text."""
+        self._held[0] = self._held[0]._replace(symbol=None)
+        self._read_held(certain=False)
 
-    def _release(self, _text: str, _at: int) -> None:
-        self._text_in_arguments(self._held.take(), self._held.at)
+    def _read_held(self, *, certain: bool) -> None:
+        held, self._held = self._held, []
+        for symbol, text, at in held:
+            if symbol is None:
+                self.text(text, at)
+            else:
+                self.symbol(symbol, text, at, certain=certain)
 
     def _open_reasoning(self, text: str, at: int) -> None:
         if self._thinking is Thinking.OPEN:
@@ -194,7 +219,7 @@ class Turn:
     def _begin_section(self, _text: str, _at: int) -> None:
         self._section_is_marked = True
         self._section_has_calls = False
-        self._section_in_reasoning = self._thinking is Thinking.OPEN
+        self._section_in_reasoning = False
         self._interrupt_reasoning()
 
     def _begin_unmarked_section(self, text: str, at: int) -> None:
@@ -213,6 +238,7 @@ class Turn:
     def _interrupt_reasoning(self) -> None:
         if self._thinking is Thinking.OPEN:
             self._thinking = Thinking.INTERRUPTED
+            self._section_in_reasoning = True
 
     def _begin_header(self, text: str, at: int) -> None:
         self._interrupt_reasoning()
@@ -254,8 +280,6 @@ class Turn:
         self.record.problem(codes.ARGUMENT_MARKER_REPEATED, at, text)
 
     def _miss_call_end(self, text: str, at: int) -> None:
-        if held := self._held.take():
-            text, at = held.rstrip(WHITE_SPACE), self._held.at
         self.record.problem(codes.CALL_END_MISSING, at, text)
 
     def _fill_blank(self, _text: str, at: int) -> None:
@@ -270,7 +294,6 @@ class Turn:
 
     def _finish_call(self, *, may_be_cut: bool) -> None:
         call = self.call
-        self._held.clear()
         if call.index is None:
             self._decide(call)
         if call.index is None:
@@ -329,8 +352,6 @@ class Turn:
         Action.END_CALL: _end_call,
         Action.CUT_CALL: _cut_call,
         Action.KEEP_AS_TEXT: _keep_as_text,
-        Action.HOLD: _hold,
-        Action.RELEASE: _release,
         Action.OPEN_REASONING: _open_reasoning,
         Action.CLOSE_REASONING: _close_reasoning,
     }
