@@ -1,0 +1,1 @@
+"""A model, a cluster and an engine become the commands of one plan."""
