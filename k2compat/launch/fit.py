@@ -161,7 +161,7 @@ def explain_fit(fit: Fit) -> list[str]:
         f"One GPU of {fit.layout}:",
         f"  {usable:8.1f} GiB  usable: {fit.gpu_gib:.1f} GiB × {fit.utilisation:g}",
         f"- {fit.weights_gib:8.1f} GiB  weights",
-        f"- {OVERHEAD_GIB:8.1f} GiB  overhead, ± {OVERHEAD_ERROR_GIB:g} GiB: calibrated on one case",
+        f"- {OVERHEAD_GIB:8.1f} GiB  overhead, ± {OVERHEAD_ERROR_GIB:g} GiB: from one case",
         f"= {fit.room_gib:8.1f} GiB  for the KV cache",
         f"  {fit.kv_bytes_per_token:8,.0f} B    of it for one token ({kind})",
         f"  {fit.tokens:8,} tokens fit ({least:,} to {most:,} within the error){whole}",

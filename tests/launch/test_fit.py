@@ -170,7 +170,7 @@ class TestExplained:
             "One GPU of TP16:",
             "      86.0 GiB  usable: 95.6 GiB × 0.9",
             "-     59.9 GiB  weights",
-            "-     10.4 GiB  overhead, ± 5 GiB: calibrated on one case",
+            "-     10.4 GiB  overhead, ± 5 GiB: from one case",
             "=     15.7 GiB  for the KV cache",
             "    70,272 B    of it for one token (BF16)",
             "   240,101 tokens fit (163,702 to 316,500 within the error)",
