@@ -1,0 +1,142 @@
+"""What `launch` and `preflight` take: an engine, a model, a cluster; read into a Request."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from k2compat.cli.paths import PATH
+from k2compat.launch.cluster import GPUS_PER_NODE, Cluster, nodes_at, read_cluster, with_devices
+from k2compat.launch.model import read_model
+from k2compat.launch.profile import ENGINES, PROFILES, STRATEGIES
+from k2compat.launch.request import Request
+from k2compat.launch.user_values import port, user_value
+from k2compat.launch.words import Word
+
+# Options whose value goes into the profile's templates under the same name.
+_PORTS = ("port", "rpc_port", "master_port")
+_VALUES = ("served_model_name", "image", "context", "gguf_path")
+
+_DECORATORS = (
+    click.argument("engine", type=click.Choice(ENGINES)),
+    click.argument("model"),
+    click.option("--nodes", metavar="HOST,…", help="The nodes, the first one first."),
+    click.option("--prefill-nodes", metavar="HOST,…", help="For strategy pd: who prefills."),
+    click.option("--decode-nodes", metavar="HOST,…", help="For strategy pd: who decodes."),
+    click.option(
+        "--gpus-per-node",
+        type=click.IntRange(1, 1024),
+        help=f"GPUs of each node.  [default: {GPUS_PER_NODE}]",
+    ),
+    click.option("--gpu", metavar="NAME|GiB", help="h200, h20, … or GiB per GPU; checks the fit."),
+    click.option("--cluster", metavar="FILE", type=PATH, help="The same and more, as TOML."),
+    click.option("--interface", metavar="NAME", help="The network interface between the nodes."),
+    click.option("--ib-device", metavar="NAME,…", help="The InfiniBand or RoCE devices."),
+    click.option("--strategy", type=click.Choice(STRATEGIES), help="How the GPUs are divided."),
+    click.option("--engine-version", metavar="VERSION", help="The engine's version."),
+    click.option(
+        "--profile",
+        type=click.Choice(PROFILES),
+        default="default",
+        show_default=True,
+        help="What works now, or the deployment guide to the letter.",
+    ),
+    click.option(
+        "--executor",
+        type=click.Choice(("mp", "ray")),
+        help="vLLM over several nodes: its own --nnodes, or Ray.",
+    ),
+    click.option("--amx", is_flag=True, help="KTransformers: experts on the CPU's AMX units."),
+    click.option("--gguf-path", metavar="DIR", help="KTransformers: the GGUFs.  [default: MODEL]"),
+    click.option("--port", metavar="PORT", help="Where clients connect."),
+    click.option("--rpc-port", metavar="PORT", help="Where data-parallel ranks meet."),
+    click.option("--master-port", metavar="PORT", help="Where nodes meet."),
+    click.option("--served-model-name", metavar="NAME", help="The name that clients use."),
+    click.option("--context", type=click.IntRange(1), help="Tokens of context to serve."),
+    click.option("--image", metavar="IMAGE", help="The container image."),
+    click.option(
+        "--set",
+        "settings",
+        metavar="FLAG[=VALUE]",
+        multiple=True,
+        help="A flag of the engine to pass through; may be repeated.",
+    ),
+)
+
+
+def launch_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the arguments and options; the command takes them as `**options`."""
+    for decorator in reversed(_DECORATORS):
+        command = decorator(command)
+    return command
+
+
+def read_request(options: Mapping[str, Any]) -> Request:
+    """The request that the options make.
+
+    Raises:
+        RefusedError: A value that cannot be meant; its hint says how to mend it.
+        click.UsageError: Options that do not go together.
+    """
+    executor = options["executor"]
+    facts = {name for name in ("amx",) if options[name]}
+    cluster = _cluster(options)
+    return Request(
+        engine=options["engine"],
+        model=read_model(options["model"]),
+        cluster=cluster,
+        engine_version=options["engine_version"],
+        profile=options["profile"],
+        strategy=options["strategy"],
+        values=_values(options),
+        facts=frozenset(facts | ({f"executor={executor}"} if executor else set())),
+        settings=tuple(map(_setting, options["settings"])),
+    )
+
+
+def _values(options: Mapping[str, Any]) -> Mapping[str, Word]:
+    values = {name: port(options[name], _option(name)) for name in _PORTS if options[name]}
+    values |= {
+        name: user_value(str(options[name]), _option(name)) for name in _VALUES if options[name]
+    }
+    return values
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _setting(text: str) -> tuple[str, str | None]:
+    flag, equals, value = text.partition("=")
+    return f"--{flag.lstrip('-')}", value if equals else None
+
+
+def _cluster(options: Mapping[str, Any]) -> Cluster | None:
+    lists = {
+        "": options["nodes"],
+        "prefill": options["prefill_nodes"],
+        "decode": options["decode_nodes"],
+    }
+    if options["cluster"] is not None:
+        if any(lists.values()):
+            raise click.UsageError("--cluster names the nodes; leave the lists of nodes out.")
+        cluster = read_cluster(options["cluster"])
+    elif any(lists.values()):
+        cluster = Cluster(
+            tuple(
+                node
+                for group, hosts in lists.items()
+                if hosts
+                for node in nodes_at(hosts.split(","), group)
+            )
+        )
+    else:
+        cluster = Cluster(())
+    nodes = with_devices(cluster.nodes, options["interface"], options["ib_device"])
+    return replace(
+        cluster,
+        nodes=tuple(nodes),
+        gpus_per_node=options["gpus_per_node"] or cluster.gpus_per_node,
+        gpu=options["gpu"] or cluster.gpu,
+    )

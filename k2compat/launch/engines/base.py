@@ -1,0 +1,31 @@
+"""What only one engine derives: conditions and values that no table can express."""
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+
+from k2compat.launch.cluster import Cluster
+from k2compat.launch.profile import Situation
+from k2compat.launch.words import Word
+
+
+class Engine:
+    """An engine that derives nothing; each module of this folder overrides what it must."""
+
+    def facts(self, situation: Situation) -> AbstractSet[str]:
+        """Conditions that follow from those that are known."""
+        del situation
+        return frozenset()
+
+    def values(
+        self, situation: Situation, cluster: Cluster, values: Mapping[str, Word]
+    ) -> Mapping[str, Word]:
+        """Values that all nodes share, beside the profile's and the user's."""
+        del situation, cluster, values
+        return {}
+
+    def lists(
+        self, situation: Situation, cluster: Cluster, values: Mapping[str, Word]
+    ) -> Mapping[str, Sequence[Word]]:
+        """Lists for rows with `each`."""
+        del situation, cluster, values
+        return {}

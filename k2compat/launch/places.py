@@ -1,0 +1,117 @@
+"""What templates and conditions can ask about a node: its values and its facts. Pure."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+
+from k2compat.launch.cluster import Cluster, Node
+from k2compat.launch.composing import Place
+from k2compat.launch.engines import engine
+from k2compat.launch.layout import Layout
+from k2compat.launch.profile import Profile, Situation
+from k2compat.launch.request import Request
+from k2compat.launch.words import Word
+
+
+def places_of(
+    request: Request,
+    profile: Profile,
+    situation: Situation,
+    cluster: Cluster,
+    layouts: Mapping[str, Layout],
+) -> list[Place]:
+    """Every node with its values and facts, in the order of the cluster.
+
+    Args:
+        request: The user's own values go before the profile's.
+        profile: The engine's.
+        situation: What holds everywhere.
+        cluster: The nodes.
+        layouts: Group → how its GPUs are divided.
+    """
+    shared = _shared_values(request, profile, situation, cluster)
+    lists = engine(profile.engine).lists(situation, cluster, shared)
+    return [
+        Place(
+            node,
+            situation.with_facts(*_node_facts(node, first=index == 0)),
+            {**shared, **_node_values(node, cluster, layouts[node.group])},
+            lists,
+        )
+        for index, node in enumerate(cluster.nodes)
+    ]
+
+
+def plan_facts(request: Request, cluster: Cluster) -> frozenset[str]:
+    """What holds everywhere, before the engine adds its own.
+
+    "multi_node"; what the model is; what the user asked for; "gpu=NAME"; "given:NAME" for
+    each value that the user gave.
+    """
+    facts = {*request.model.facts, *request.facts}
+    facts |= {f"given:{name}" for name in request.values}
+    if cluster.gpu is not None:
+        facts.add(f"gpu={cluster.gpu.lower()}")
+    if any(cluster.size(group) > 1 for group in cluster.groups):
+        facts.add("multi_node")
+    return frozenset(facts)
+
+
+def _shared_values(
+    request: Request, profile: Profile, situation: Situation, cluster: Cluster
+) -> Mapping[str, Word]:
+    values = {"model": request.model.name, "gpus_per_node": Word.literal(cluster.gpus_per_node)}
+    for group in cluster.groups:
+        prefix = f"{group}_" if group else ""
+        values |= {
+            f"{prefix}master": cluster.first(group),
+            f"{prefix}master_bracketed": _bracketed(cluster.first(group)),
+        }
+    for name, template in profile.values.get(request.profile, {}).items():
+        values[name] = request.values.get(name) or _value(template, values)
+    values |= {name: word for name, word in request.values.items() if name not in values}
+    return {**values, **engine(profile.engine).values(situation, cluster, values)}
+
+
+def _value(template: str, values: Mapping[str, Word]) -> Word:
+    """A profile's value: a placeholder of its own, or a template."""
+    word = Word.parse(template)
+    return word if word.placeholders else Word.fill(template, values)
+
+
+def _node_values(node: Node, cluster: Cluster, layout: Layout) -> Mapping[str, Word]:
+    nodes = cluster.size(node.group)
+    local = max(layout.data_parallel // nodes, 1)
+    numbers = {
+        **{f"{kind}_size": size for kind, size in asdict(layout).items()},
+        "nodes": nodes,
+        "world_size": nodes * cluster.gpus_per_node,
+        "data_parallel_size_local": local,
+    }
+    values = {name: Word.literal(number) for name, number in numbers.items()}
+    if str(node.rank).isdigit():
+        values["data_parallel_start_rank"] = Word.literal(int(str(node.rank)) * local)
+    values |= {
+        "node_rank": node.rank,
+        "node_name": Word.literal(node.name),
+        "address": node.address,
+        "address_bracketed": _bracketed(node.address),
+        "master": cluster.first(node.group),
+        "master_bracketed": _bracketed(cluster.first(node.group)),
+    }
+    devices = {"interface": node.interface, "ib_device": node.ib_device}
+    return {**values, **{name: word for name, word in devices.items() if word is not None}}
+
+
+def _node_facts(node: Node, *, first: bool) -> Iterator[str]:
+    if first:
+        yield "very_first_node"
+    if node.is_first:
+        yield "first_node"
+    if node.interface is not None:
+        yield "interface"
+    if node.ib_device is not None:
+        yield "ib_device"
+
+
+def _bracketed(address: Word) -> Word:
+    return Word.fill("[{a}]", {"a": address}) if ":" in str(address) else address

@@ -1,0 +1,121 @@
+"""The plan of a launch: which commands, on which node, in which order. Plain values.
+
+A plan is decided once, from a profile, a model and a cluster. Renderers show it (text,
+scripts, JSON), preflight holds it against a node, `--run` becomes one of its commands; none
+of them decides anything again.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from k2compat.findings import Finding
+from k2compat.launch.cluster import Cluster, Node
+from k2compat.launch.layout import Layout
+from k2compat.launch.words import Placeholder, Word
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A port that a command listens on.
+
+    Attributes:
+        name: What it is for: "http", "rpc", "bootstrap", …
+        number: The port, or a placeholder.
+    """
+
+    name: str
+    number: Word
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One process that is started on one node.
+
+    Attributes:
+        id: Unique in the plan.
+        role: What it does: "serve", "ray-head", "prefill", "load-balancer", "prepare", …
+        node: Where it runs.
+        argv: The engine's own program first. Never quoted here.
+        environment: Variables set for it alone.
+        files: Path → text of the files it reads, which do not exist yet.
+        ports: What it listens on.
+        after: Ids of the commands that must have been started before.
+        entry: The flag table's entry point that reads `argv`; None for programs without one.
+        stays: Whether it runs until somebody stops it; others do their work and end.
+        reasons: Flag or variable → why it is there.
+    """
+
+    id: str
+    role: str
+    node: Node
+    argv: tuple[Word, ...]
+    environment: Mapping[str, Word] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    ports: tuple[Port, ...] = ()
+    after: tuple[str, ...] = ()
+    entry: str | None = None
+    stays: bool = False
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def words(self) -> Iterator[Word]:
+        """Everything in it that may hold a placeholder."""
+        yield from self.argv
+        yield from self.environment.values()
+        yield from (port.number for port in self.ports)
+
+
+@dataclass(frozen=True, slots=True)
+class Prerequisite:
+    """What must be there before the commands run.
+
+    Attributes:
+        text: One sentence.
+        command: How it is got, as a line to paste, or None.
+    """
+
+    text: str
+    command: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How an engine is launched.
+
+    Attributes:
+        engine: "vllm", "sglang", "ktransformers" or "trtllm".
+        engine_version: The version that the commands are for.
+        profile: "default" or "guide".
+        strategy: "tp", "dp-ep", "tp-pp" or "pd".
+        cluster: The nodes.
+        layouts: Group of nodes → how its GPUs are divided.
+        commands: In the order they are started.
+        prerequisites: What must be there before.
+        findings: What is wrong or worth knowing.
+    """
+
+    engine: str
+    engine_version: str
+    profile: str
+    strategy: str
+    cluster: Cluster
+    layouts: Mapping[str, Layout]
+    commands: tuple[Command, ...]
+    prerequisites: tuple[Prerequisite, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The nodes that run at least one command, in the order of the plan."""
+        return tuple(dict.fromkeys(command.node for command in self.commands))
+
+    @property
+    def placeholders(self) -> tuple[Placeholder, ...]:
+        """Every placeholder that is still open, once by name."""
+        found = {
+            placeholder.name: placeholder
+            for command in self.commands
+            for word in command.words
+            for placeholder in word.placeholders
+        }
+        return tuple(found.values())

@@ -1,0 +1,163 @@
+"""Decide a plan: request → situation → values of each node → commands and findings. Pure.
+
+Request ──┬─ profile (data) ── strategy, layout ──┐
+├─ model ── facts ──────────────────────┼─▶ Places ─ compose ─▶ Commands ─┐
+└─ cluster ── nodes, devices ───────────┘                                 │
+the profile's findings and prerequisites, open placeholders ───────────────▶ Plan ◀─┘
+"""
+
+from collections.abc import Iterator, Sequence
+
+from packaging.version import InvalidVersion, Version
+
+from k2compat.errors import RefusedError
+from k2compat.findings import Codes, Finding
+from k2compat.launch.cluster import GPUS_PER_NODE, Cluster, Node
+from k2compat.launch.composing import compose
+from k2compat.launch.engines import engine
+from k2compat.launch.parallelism import default_strategy, layout_of
+from k2compat.launch.places import places_of, plan_facts
+from k2compat.launch.plan import Command, Plan, Prerequisite
+from k2compat.launch.profile import Profile, Situation, read_profile
+from k2compat.launch.request import Request
+from k2compat.launch.words import Word
+
+PREFILL_DECODE = "pd"
+
+_codes = Codes("launch")
+
+
+def plan_launch(request: Request) -> Plan:
+    """Decide everything about a launch.
+
+    Raises:
+        RefusedError: strategy-not-offered, cluster-groups or version-malformed.
+    """
+    profile = read_profile(request.engine)
+    label, version = _version(request, profile)
+    strategy = _strategy(request, profile)
+    cluster = _cluster(request, profile, strategy)
+    layouts = {
+        group: layout_of(profile.strategies[strategy], cluster.size(group), cluster.gpus_per_node)
+        for group in cluster.groups
+    }
+    situation = Situation(request.profile, strategy, version, plan_facts(request, cluster))
+    situation = situation.with_facts(*engine(request.engine).facts(situation))
+    commands = compose(profile, places_of(request, profile, situation, cluster, layouts))
+    return Plan(
+        engine=request.engine,
+        engine_version=label,
+        profile=request.profile,
+        strategy=strategy,
+        layouts=layouts,
+        cluster=cluster,
+        commands=commands,
+        prerequisites=tuple(
+            Prerequisite(entry.text, entry.command)
+            for entry in profile.prerequisites
+            if entry.applies(situation)
+        ),
+        findings=(
+            *request.model.findings,
+            *_said_by_profile(profile, situation),
+            *_open_placeholders(commands),
+        ),
+    )
+
+
+def _version(request: Request, profile: Profile) -> tuple[str, Version]:
+    label = request.engine_version or profile.versions[request.profile]
+    try:
+        return label, Version(label)
+    except InvalidVersion as error:
+        raise RefusedError(
+            "version-malformed",
+            f"{label!r} is no version of {request.engine}.",
+            hint=f"For example --engine-version {profile.versions['default']}",
+        ) from error
+
+
+def _strategy(request: Request, profile: Profile) -> str:
+    offered = profile.clusters[request.profile]
+    if request.strategy is None:
+        cluster = request.cluster
+        nodes = len(cluster.nodes) if cluster else 1
+        if cluster and cluster.groups not in ((), ("",)):
+            return PREFILL_DECODE
+        return default_strategy(offered, nodes, cluster.gpus_per_node if cluster else GPUS_PER_NODE)
+    if request.strategy not in offered:
+        raise RefusedError(
+            "strategy-not-offered",
+            f"There is no strategy {request.strategy} for {request.engine} in profile "
+            f"{request.profile}.",
+            hint=f"It has --strategy {', '.join(offered)}",
+        )
+    return request.strategy
+
+
+def _cluster(request: Request, profile: Profile, strategy: str) -> Cluster:
+    """The user's nodes, or the profile's where the user named none."""
+    wanted = ("prefill", "decode") if strategy == PREFILL_DECODE else ("",)
+    named = request.cluster
+    if named is None or not named.nodes:
+        return _default_cluster(profile, request, strategy, named)
+    if named.groups != wanted:
+        options = "--prefill-nodes and --decode-nodes" if len(wanted) > 1 else "--nodes"
+        raise RefusedError(
+            "cluster-groups",
+            f"Strategy {strategy} takes its nodes from {options}.",
+            hint=f"Give {options}, or another --strategy.",
+        )
+    return named
+
+
+def _default_cluster(
+    profile: Profile, request: Request, strategy: str, sizes: Cluster | None
+) -> Cluster:
+    groups = profile.clusters[request.profile][strategy]
+    nodes = [
+        Node(
+            name=f"{entry.group or 'node'}{'' if entry.count else rank}",
+            rank=Word.parse(entry.rank) if entry.count else Word.literal(rank),
+            address=Word.parse(address),
+            group=entry.group,
+        )
+        for entry in groups
+        for rank, address in enumerate(entry.addresses)
+    ]
+    return Cluster(
+        nodes=tuple(nodes),
+        gpus_per_node=sizes.gpus_per_node if sizes else GPUS_PER_NODE,
+        gpu=sizes.gpu if sizes else None,
+        counts={entry.group: entry.count for entry in groups if entry.count},
+        firsts={entry.group: Word.parse(entry.first) for entry in groups if entry.first},
+    )
+
+
+def _said_by_profile(profile: Profile, situation: Situation) -> Iterator[Finding]:
+    for entry in profile.findings:
+        if entry.applies(situation):
+            yield _codes.finding(
+                entry.code,
+                entry.where,
+                entry.message,
+                expected=entry.expected,
+                actual=entry.actual,
+                fix=entry.fix,
+            )
+
+
+def _open_placeholders(commands: Sequence[Command]) -> Iterator[Finding]:
+    places: dict[str, list[Command]] = {}
+    for command in commands:
+        for placeholder in dict.fromkeys(p for word in command.words for p in word.placeholders):
+            places.setdefault(placeholder.spelling, []).append(command)
+    for spelling, holders in places.items():
+        yield _codes.finding(
+            "placeholder-open",
+            ", ".join(command.id for command in holders),
+            f"{spelling} is not known yet: set it where the commands are run.",
+            count=len(holders),
+            expected="a value",
+            actual=spelling,
+        )

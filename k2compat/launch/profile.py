@@ -1,0 +1,300 @@
+"""Launch profiles: what to run, as data. One TOML file an engine, in `profiles/`.
+
+    engine = "vllm"
+    [strategies.tp]                       # strategy → how the GPUs are divided
+    layout = { tensor_parallel = "world" }
+
+    [values.default]                      # names for templates, beside those of `values.py`
+    port = "8000"
+
+    [[rows.tools]]                        # a group of flags or variables, in their order
+    flag = "--tool-call-parser"
+    value = "kimi_k2"
+    versions = ">=0.10"                   # of the engine
+    when = ["multi_node", "!ray"]         # facts that must (not) hold
+    reason = "why it is there"
+    source = "where that is written"
+
+    [[commands]]                          # a process, on each node that `on` names
+    id = "serve"
+    role = "serve"
+    on = "each"
+    argv = ["vllm", "serve", "{model}"]
+    flags = ["tools", …]
+
+Every entry may have `profiles`, `strategies`, `versions` and `when`; without them it always
+applies. Reading is strict: an unknown key is a mistake of ours, and a test finds it.
+"""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, Self
+
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+_FOLDER = Path(__file__).with_name("profiles")
+
+ENGINES: Final = ("vllm", "sglang", "ktransformers", "trtllm")
+PROFILES: Final = ("default", "guide")
+STRATEGIES: Final = ("tp", "dp-ep", "tp-pp", "pd")
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What decides which entries of a profile apply.
+
+    Attributes:
+        profile: "default" or "guide".
+        strategy: One of STRATEGIES.
+        version: Of the engine.
+        facts: What holds, by name: "multi_node", "first_node", "reasoning", …
+    """
+
+    profile: str
+    strategy: str
+    version: Version
+    facts: AbstractSet[str] = frozenset()
+
+    def with_facts(self, *facts: str) -> "Situation":
+        """The same with more facts."""
+        return Situation(self.profile, self.strategy, self.version, self.facts | set(facts))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What every entry of a profile can say about when it applies."""
+
+    profiles: tuple[str, ...] = ()
+    strategies: tuple[str, ...] = ()
+    versions: str = ""
+    when: tuple[str, ...] = ()
+
+    def applies(self, situation: Situation) -> bool:
+        """Whether all that it asks for holds."""
+        return (
+            (not self.profiles or situation.profile in self.profiles)
+            and (not self.strategies or situation.strategy in self.strategies)
+            and SpecifierSet(self.versions).contains(situation.version, prereleases=True)
+            and all(_holds(condition, situation.facts) for condition in self.when)
+        )
+
+    @classmethod
+    def read(cls, members: Mapping[str, Any]) -> Self:
+        """An entry from its TOML table.
+
+        Raises:
+            ValueError: A key that no such entry has.
+        """
+        known = {field.name for field in fields(cls)}
+        unknown = set(members) - known
+        if unknown:
+            raise ValueError(f"{cls.__name__} has no {', '.join(sorted(unknown))}: {members}")
+        return cls(**{key: _frozen(value) for key, value in members.items()})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row(Entry):
+    """A flag or an environment variable.
+
+    Attributes:
+        flag: "--port", or the name of a variable.
+        value: A template; None for a flag without a value.
+        each: The name of a list of values; the row stands once for each, as `{item}`.
+        reason: Why it is there; shown to people.
+        source: Where that is written.
+    """
+
+    flag: str
+    value: str | None = None
+    each: str | None = None
+    reason: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileTemplate(Entry):
+    """A file that a command reads: its lines, or members that are written as YAML."""
+
+    path: str
+    lines: tuple[str, ...] = ()
+    yaml: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortTemplate(Entry):
+    """A port that a command listens on: what it is for, and the number's template."""
+
+    name: str
+    number: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandTemplate(Entry):
+    """A process.
+
+    Attributes:
+        id: Becomes "id-NODE".
+        role: See `plan.Command`.
+        on: "each", "first" or "others" node, or each of "prefill" or "decode".
+        argv: Templates: the program and what stands before the flags.
+        flags: Names of groups of rows, in their order.
+        tail: Templates of what stands behind the flags.
+        environment: Names of groups of rows.
+        files: What it reads.
+        ports: What it listens on.
+        after: Ids of templates whose commands must have been started before.
+        entry: The flag table's entry point that reads what follows `argv`.
+        settable: Whether `--set` is about this command.
+        stays: See `plan.Command`.
+    """
+
+    id: str
+    role: str
+    on: str = "each"
+    argv: tuple[str, ...]
+    flags: tuple[str, ...] = ()
+    tail: tuple[str, ...] = ()
+    environment: tuple[str, ...] = ()
+    files: tuple[FileTemplate, ...] = ()
+    ports: tuple[PortTemplate, ...] = ()
+    after: tuple[str, ...] = ()
+    entry: str | None = None
+    settable: bool = False
+    stays: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingTemplate(Entry):
+    """Something to be said of the plan, with a code of `codes.toml`."""
+
+    code: str
+    where: str
+    message: str
+    expected: str | None = None
+    actual: str | None = None
+    fix: str | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrerequisiteTemplate(Entry):
+    """What must be there before."""
+
+    text: str
+    command: str | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forbidden(Entry):
+    """Flags that may not stand in one command.
+
+    Attributes:
+        flags: All of them; "--flag=value" where only that value is meant.
+        reason: What happens otherwise.
+    """
+
+    flags: tuple[str, ...]
+    reason: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefaultNodes:
+    """The nodes of a group where the user named none.
+
+    Attributes:
+        group: "" or "prefill" or "decode".
+        addresses: One a node, or one for all where `count` is said.
+        count: How many nodes one symbolic node stands for.
+        rank: The placeholder for its rank.
+        first: The address of the group's first node, where `count` is said.
+    """
+
+    addresses: tuple[str, ...]
+    group: str = ""
+    count: int | None = None
+    rank: str = "0"
+    first: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """Everything an engine's file says.
+
+    Attributes:
+        engine: Its name.
+        strategies: Strategy → how the GPUs are divided: kind of parallelism → "world",
+            "nodes", "gpus_per_node" or a number.
+        values: Profile → name → template.
+        clusters: Profile → strategy → the nodes where none were named; see `DefaultNodes`.
+        versions: Profile → the engine's version where none was named.
+        rows: Group → flags or variables.
+    """
+
+    engine: str
+    versions: Mapping[str, str]
+    clusters: Mapping[str, Mapping[str, tuple["DefaultNodes", ...]]]
+    strategies: Mapping[str, Mapping[str, str]]
+    values: Mapping[str, Mapping[str, str]]
+    rows: Mapping[str, tuple[Row, ...]]
+    commands: tuple[CommandTemplate, ...]
+    findings: tuple[FindingTemplate, ...]
+    prerequisites: tuple[PrerequisiteTemplate, ...]
+    forbidden: tuple[Forbidden, ...]
+
+
+@cache
+def read_profile(engine: str) -> Profile:
+    """The profile of an engine.
+
+    Raises:
+        ValueError: The file has a mistake (a bug; a test reads them all).
+    """
+    members = tomllib.loads((_FOLDER / f"{engine}.toml").read_text(encoding="utf-8"))
+    profile = Profile(
+        engine=members.pop("engine"),
+        versions=members.pop("versions"),
+        clusters={
+            name: {
+                strategy: tuple(map(_default_nodes, entries)) for strategy, entries in by.items()
+            }
+            for name, by in members.pop("clusters").items()
+        },
+        strategies={name: entry["layout"] for name, entry in members.pop("strategies").items()},
+        values=members.pop("values", {}),
+        rows={name: tuple(map(Row.read, rows)) for name, rows in members.pop("rows", {}).items()},
+        commands=tuple(map(_command, members.pop("commands"))),
+        findings=tuple(map(FindingTemplate.read, members.pop("findings", ()))),
+        prerequisites=tuple(map(PrerequisiteTemplate.read, members.pop("prerequisites", ()))),
+        forbidden=tuple(map(Forbidden.read, members.pop("forbidden", ()))),
+    )
+    if members:
+        raise ValueError(f"{engine}.toml has no {', '.join(members)}")
+    return profile
+
+
+def _command(members: Mapping[str, Any]) -> CommandTemplate:
+    files = tuple(map(FileTemplate.read, members.get("files", ())))
+    ports = tuple(map(PortTemplate.read, members.get("ports", ())))
+    return CommandTemplate.read({**members, "files": files, "ports": ports})
+
+
+def _default_nodes(members: Mapping[str, Any]) -> DefaultNodes:
+    return DefaultNodes(**{key: _frozen(value) for key, value in members.items()})
+
+
+def _holds(condition: str, facts: AbstractSet[str]) -> bool:
+    if condition.startswith("!"):
+        return condition[1:] not in facts
+    return condition in facts
+
+
+def _frozen(value: Any) -> Any:
+    is_sequence = isinstance(value, Sequence) and not isinstance(value, str)
+    return tuple(value) if is_sequence else value

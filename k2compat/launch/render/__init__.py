@@ -1,0 +1,1 @@
+"""A plan for readers: text for a person, scripts, JSON, a cluster's own formats. Pure."""

@@ -1,0 +1,102 @@
+"""Words of a command that may hold placeholders: `$NAME`, `${NAME}`, `<NAME>`.
+
+A placeholder is something the user will know later: an address, a port, an image. It stands
+for a whole value or for the host of `host:port`; anywhere else a dollar is a dollar. A word is
+kept in parts, so that no renderer has to guess again which dollar was meant:
+
+    Word.parse("$MASTER_IP:50000")  →  (Placeholder MASTER_IP) + ":50000"
+    Word.parse("$(reboot)")         →  the nine characters
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+_PLACEHOLDER = re.compile(rf"\$(?:({_NAME})|\{{({_NAME})\}})|<({_NAME})>")
+_PORT = re.compile(r":[0-9]{1,5}")
+_FIELD = re.compile(rf"\{{({_NAME})\}}")
+
+
+@dataclass(frozen=True, slots=True)
+class Placeholder:
+    """A value that is not known yet.
+
+    Attributes:
+        name: What it is called, a name that a shell variable can have.
+        spelling: As it was written: "$PORT", "${PORT}" or "<PORT>".
+    """
+
+    name: str
+    spelling: str
+
+    def __str__(self) -> str:
+        """As it was written."""
+        return self.spelling
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One argument, or one value of an environment variable; `str()` gives it as written."""
+
+    parts: tuple[str | Placeholder, ...]
+
+    @classmethod
+    def literal(cls, text: object) -> Self:
+        """A word in which nothing is a placeholder."""
+        return cls((str(text),) if str(text) else ())
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """A user's value: a placeholder, one before `:port`, or plain text."""
+        match = _PLACEHOLDER.match(text)
+        if match is None:
+            return cls.literal(text)
+        rest = text[match.end() :]
+        if rest and not _PORT.fullmatch(rest):
+            return cls.literal(text)
+        placeholder = Placeholder(match[1] or match[2] or match[3], match[0])
+        return cls((placeholder, rest) if rest else (placeholder,))
+
+    @classmethod
+    def fill(cls, template: str, values: Mapping[str, "Word"]) -> Self:
+        """A template with each `{name}` replaced by the value of that name.
+
+        Raises:
+            KeyError: The template names a value that is not there (a mistake in a profile).
+        """
+        parts: list[str | Placeholder] = []
+        end = 0
+        for field in _FIELD.finditer(template):
+            parts += [template[end : field.start()], *values[field[1]].parts]
+            end = field.end()
+        return cls._joined([*parts, template[end:]])
+
+    @classmethod
+    def join(cls, separator: str, words: Iterable["Word"]) -> Self:
+        """The words with a separator between them."""
+        parts: list[str | Placeholder] = []
+        for word in words:
+            parts += [*([separator] if parts else []), *word.parts]
+        return cls._joined(parts)
+
+    @classmethod
+    def _joined(cls, parts: Iterable[str | Placeholder]) -> Self:
+        """Neighbouring text becomes one part, so that equal words are equal."""
+        merged: list[str | Placeholder] = []
+        for part in parts:
+            if isinstance(part, str) and merged and isinstance(merged[-1], str):
+                merged[-1] += part
+            elif part != "":
+                merged.append(part)
+        return cls(tuple(merged))
+
+    @property
+    def placeholders(self) -> tuple[Placeholder, ...]:
+        """The placeholders in it."""
+        return tuple(part for part in self.parts if isinstance(part, Placeholder))
+
+    def __str__(self) -> str:
+        """As it was written."""
+        return "".join(map(str, self.parts))

@@ -1,0 +1,50 @@
+"""Requests and plans for the tests of launch."""
+
+from collections.abc import Mapping
+
+from k2compat.launch.cluster import Cluster, nodes_at
+from k2compat.launch.model import read_model
+from k2compat.launch.plan import Command, Plan
+from k2compat.launch.planning import plan_launch
+from k2compat.launch.request import Request
+from k2compat.launch.words import Word
+
+
+def plan(
+    engine: str,
+    model: str = "moonshotai/Kimi-K2-Instruct",
+    *,
+    nodes: tuple[str, ...] = (),
+    prefill: tuple[str, ...] = (),
+    decode: tuple[str, ...] = (),
+    gpu: str | None = None,
+    values: Mapping[str, str] | None = None,
+    facts: frozenset[str] = frozenset(),
+    **rest: object,
+) -> Plan:
+    """The plan of a launch, asked for as a person would."""
+    found = (*nodes_at(nodes), *nodes_at(prefill, "prefill"), *nodes_at(decode, "decode"))
+    request = Request(
+        engine=engine,
+        model=read_model(model),
+        cluster=Cluster(found, gpu=gpu),
+        values={name: Word.parse(value) for name, value in (values or {}).items()},
+        facts=facts,
+        **rest,  # type: ignore[arg-type]
+    )
+    return plan_launch(request)
+
+
+def argv(command: Command) -> list[str]:
+    """A command's arguments as they were written."""
+    return [str(word) for word in command.argv]
+
+
+def environment(command: Command) -> dict[str, str]:
+    """A command's variables as they were written."""
+    return {name: str(word) for name, word in command.environment.items()}
+
+
+def codes(plan: Plan) -> list[str]:
+    """The codes of a plan's findings."""
+    return [finding.code for finding in plan.findings]

@@ -1,0 +1,104 @@
+"""The model: a folder's config, or what is assumed of a name."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from k2compat.errors import RefusedError
+from k2compat.launch.model import read_model
+from tests.support.configs import config_values
+
+
+def folder_with(tmp_path: Path, config: dict[str, Any]) -> Path:
+    folder = tmp_path / "模型 K2"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "facts"),
+    [
+        ("moonshotai/Kimi-K2-Instruct", {"fp8"}),
+        ("moonshotai/Kimi-K2-Thinking", {"reasoning", "int4"}),
+        ("moonshotai/Kimi-K2.5", {"reasoning", "vision", "int4"}),
+        ("deepseek-ai/DeepSeek-V3", {"deepseek", "fp8"}),
+    ],
+)
+def test_a_folder_says_what_the_model_is(tmp_path: Path, name: str, facts: set[str]) -> None:
+    folder = folder_with(tmp_path, config_values(name))
+    model = read_model(str(folder))
+    assert model.facts == facts
+    assert str(model.name) == str(folder)
+    assert model.findings == ()
+
+
+def test_a_relative_folder_becomes_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = folder_with(tmp_path, config_values("moonshotai/Kimi-K2-Instruct"))
+    monkeypatch.chdir(tmp_path)
+    assert str(read_model(folder.name).name) == str(folder)
+
+
+def test_a_patched_folder_is_known_by_its_fingerprint(tmp_path: Path) -> None:
+    config = config_values("moonshotai/Kimi-K2-Instruct") | {"model_type": "deepseek_v3"}
+    assert "patched" in read_model(str(folder_with(tmp_path, config))).facts
+
+
+def test_without_quantisation_the_weights_are_bf16(tmp_path: Path) -> None:
+    config = config_values("moonshotai/Kimi-K2-Instruct")
+    del config["quantization_config"]
+    assert read_model(str(folder_with(tmp_path, config))).facts == {"bf16"}
+
+
+@pytest.mark.parametrize(
+    ("name", "assumed", "facts"),
+    [
+        ("$MODEL_PATH", "Kimi-K2-Instruct", {"fp8"}),
+        ("moonshotai/Kimi-K2-Instruct", "Kimi-K2-Instruct", {"fp8"}),
+        ("hf://moonshotai/Kimi-K2-Instruct-0905", "Kimi-K2-Instruct-0905", {"fp8"}),
+        ("/models/Kimi_K2_Thinking", "Kimi-K2-Thinking", {"reasoning", "int4"}),
+        ("moonshotai/Kimi-K2.6", "Kimi-K2.5", {"reasoning", "vision", "int4"}),
+    ],
+)
+def test_a_name_is_assumed_to_be_what_it_says(name: str, assumed: str, facts: set[str]) -> None:
+    model = read_model(name)
+    assert model.facts == facts
+    (finding,) = model.findings
+    assert finding.code == "model-assumed"
+    assert assumed in finding.message
+
+
+@pytest.mark.parametrize("name", ["moonshotai/Kimi-K3", "/models/kimi_linear-48B", "Kimi K3 Base"])
+def test_another_architecture_is_refused_by_its_name(name: str) -> None:
+    with pytest.raises(RefusedError) as caught:
+        read_model(name)
+    assert caught.value.code == "model-other-architecture"
+
+
+def test_another_architecture_is_refused_by_its_config(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, config_values("moonshotai/Kimi-K3"))
+    with pytest.raises(RefusedError) as caught:
+        read_model(str(folder))
+    assert caught.value.code == "model-other-architecture"
+
+
+def test_what_holds_no_config_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RefusedError) as caught:
+        read_model(str(tmp_path))
+    assert caught.value.code == "model-without-config"
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(RefusedError) as caught:
+        read_model(str(file))
+    assert caught.value.code == "not-a-folder"
+
+
+@pytest.mark.parametrize("name", ["", "-rf", "a\nb", "\x1b[2J"])
+def test_what_can_be_no_argument_is_refused(name: str) -> None:
+    with pytest.raises(RefusedError) as caught:
+        read_model(name)
+    assert caught.value.code == "value-malformed"

@@ -1,0 +1,60 @@
+"""The profiles are data; whoever writes them is told every mistake."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.version import Version
+
+from k2compat.findings import catalogue
+from k2compat.launch import profile as profiles
+from k2compat.launch.profile import ENGINES, Row, Situation, read_profile
+
+WRITTEN = [engine for engine in ENGINES if (profiles._FOLDER / f"{engine}.toml").exists()]
+
+
+@pytest.mark.parametrize("engine", WRITTEN)
+def test_every_profile_can_be_read_and_refers_to_what_is_there(engine: str) -> None:
+    profile = read_profile(engine)
+    assert profile.engine == engine
+    used = {
+        group for command in profile.commands for group in (*command.flags, *command.environment)
+    }
+    assert used == set(profile.rows)
+    for strategies in profile.clusters.values():
+        assert set(strategies) <= set(profile.strategies)
+    for finding in profile.findings:
+        assert catalogue()[finding.code].room == "launch"
+
+
+def test_a_mistake_in_a_profile_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profiles, "_FOLDER", tmp_path)
+    text = "engine='x'\nversions={}\nclusters={}\nstrategies={}\n"
+    (tmp_path / "x.toml").write_text(text + "comands=[]\ncommands=[]\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="comands"):
+        read_profile("x")
+    with pytest.raises(ValueError, match="flags"):
+        Row.read(tomllib.loads("flag='--a'\nflags='b'"))
+
+
+@pytest.mark.parametrize(
+    ("entry", "applies"),
+    [
+        ({}, True),
+        ({"profiles": ["default"]}, True),
+        ({"profiles": ["guide"]}, False),
+        ({"strategies": ["dp-ep", "tp"]}, True),
+        ({"strategies": ["pd"]}, False),
+        ({"versions": ">=0.13"}, True),
+        ({"versions": "<0.13"}, False),
+        ({"when": ["multi_node", "!ray"]}, True),
+        ({"when": ["ray"]}, False),
+        ({"when": ["!multi_node"]}, False),
+    ],
+)
+def test_an_entry_applies_where_all_it_asks_for_holds(
+    entry: dict[str, object], applies: bool
+) -> None:
+    situation = Situation("default", "tp", Version("0.13.0rc1.post1"), frozenset({"multi_node"}))
+    later = Situation("default", "tp", Version("0.13.0"), situation.facts)
+    assert Row.read({"flag": "--a", **entry}).applies(later) is applies
