@@ -18,9 +18,12 @@ _NAMED = {"RefusedError", "WriteError", "HubError", "K2CompatError", "finding"}
 
 
 def sources(room: str) -> list[Path]:
-    """A room's modules; the package's own codes belong to all modules without a room's."""
+    """A room's modules and data; the package's own codes belong to all modules without a room."""
     if room:
-        return sorted((PACKAGE / room).rglob("*.py"))
+        files = sorted((PACKAGE / room).rglob("*.*"))
+        return [
+            path for path in files if path.suffix in {".py", ".toml"} and path.name != "codes.toml"
+        ]
     everything = sorted(PACKAGE.rglob("*.py"))
     return [path for path in everything if path.relative_to(PACKAGE).parts[0] not in ROOMS]
 
