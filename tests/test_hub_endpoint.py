@@ -148,3 +148,29 @@ def test_it_cuts_a_body_where_told(hub: Hub) -> None:
         ask(hub.url, path)
     assert caught.value.partial == b"0123"
     assert ask(hub.url, path, Range="bytes=4-")[1] == b"456789"
+
+
+def test_the_info_has_sizes_where_they_are_asked_for(hub: Hub) -> None:
+    hub.commit(REPO, FILES)
+    api = huggingface_hub.HfApi(endpoint=hub.url, token=False)
+    plain, sized = (api.model_info(REPO, files_metadata=sizes) for sizes in (False, True))
+    assert [(file.rfilename, file.size) for file in plain.siblings or ()] == [
+        (path, None) for path in sorted(FILES)
+    ]
+    assert {file.rfilename: file.size for file in sized.siblings or ()} == {
+        path: len(body) for path, body in FILES.items()
+    }
+    assert [file.lfs is not None for file in sized.siblings or ()] == [False, False, True]
+
+
+def test_it_changes_answers_and_ignores_ranges_where_told(hub: Hub) -> None:
+    hub.commit(REPO, FILES)
+    path = f"/{REPO}/resolve/main/config.json"
+    hub.alter("*/config.json", lambda answer: (answer[0], {"X-New": "1"}, answer[2][::-1]))
+    response, body = ask(hub.url, path)
+    assert (response.headers["X-New"], body) == ("1", b"9876543210")
+    assert ask(hub.url, path)[1] == b"0123456789"
+    hub.ranges = False
+    response, body = ask(hub.url, path, Range="bytes=2-3")
+    assert (response.status, body) == (200, b"0123456789")
+    assert hub.written == 30

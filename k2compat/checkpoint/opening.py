@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from k2compat.checkpoint.defects import Defects, printable
+from k2compat.checkpoint.sources import ReadableFile
 from k2compat.findings import Finding
 
 LOOK_AHEAD_BYTES = 512
@@ -67,7 +68,7 @@ class OpenFile:
                 part = os.pread(self._descriptor, length, start)
             except OSError as error:
                 message = f"cannot be read at byte {start}: {os.strerror(error.errno or 0)}"
-                raise _refused(self.path, "file-unreadable", message) from error
+                raise refused(self.path, "file-unreadable", message) from error
             if not part:
                 break
             parts.append(part)
@@ -91,12 +92,12 @@ def open_file(path: Path) -> Iterator[OpenFile]:
         # Should a FIFO take its place in between, this does not wait for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
-        raise _refused(path, *_why_not_opened(path, error)) from error
+        raise refused(path, *_why_not_opened(path, error)) from error
     try:
         status = os.fstat(descriptor)
         _demand_regular(path, status)
         file = OpenFile(path, descriptor, status.st_size)
-        _demand_content(file)
+        demand_content(file)
         yield file
     finally:
         os.close(descriptor)
@@ -106,21 +107,26 @@ def _demand_regular(path: Path, status: os.stat_result) -> None:
     if stat.S_ISREG(status.st_mode):
         return
     if stat.S_ISDIR(status.st_mode):
-        raise _refused(path, "file-is-directory", "is a directory where a file should be")
+        raise refused(path, "file-is-directory", "is a directory where a file should be")
     kind = next((name for test, name in _KINDS if test(status.st_mode)), "no regular file")
-    raise _refused(path, "file-is-special", f"is {kind} where a regular file should be")
+    raise refused(path, "file-is-special", f"is {kind} where a regular file should be")
 
 
-def _demand_content(file: OpenFile) -> None:
+def demand_content(file: ReadableFile) -> None:
+    """Refuse a file that plainly holds something else than weights.
+
+    Raises:
+        FileRefusedError: It is empty, a Git-LFS pointer or a web page.
+    """
     head = file.read(0, LOOK_AHEAD_BYTES)
     if not head:
-        raise _refused(file.path, "file-empty", "is empty")
+        raise refused(file.path, "file-empty", "is empty")
     if head.startswith(_LFS_POINTER):
-        raise _refused(file.path, "file-lfs-pointer", "is a Git-LFS pointer, not the file itself")
+        raise refused(file.path, "file-lfs-pointer", "is a Git-LFS pointer, not the file itself")
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith((*_PAGES, *_PLAIN_ANSWERS)):
         message = "is a server's answer (a web page or a message), not the file itself"
-        raise _refused(file.path, "file-web-page", message)
+        raise refused(file.path, "file-web-page", message)
 
 
 def _why_not_opened(path: Path, error: OSError | ValueError) -> tuple[str, str]:
@@ -138,7 +144,8 @@ def _why_not_opened(path: Path, error: OSError | ValueError) -> tuple[str, str]:
     return "file-unreadable", f"cannot be opened: {os.strerror(number or 0)}"
 
 
-def _refused(path: Path, code: str, message: str) -> FileRefusedError:
+def refused(path: Path | str, code: str, message: str) -> FileRefusedError:
+    """The error for a file that cannot be read, with its finding."""
     defects = Defects(str(path))
     defects.add(code, message)
     return FileRefusedError(defects.findings()[0])

@@ -1,9 +1,9 @@
 """A Hub on this machine: enough of its HTTP protocol for the real huggingface_hub client.
 
-Model info, file listings, and files by HEAD and GET with ranges. As on the real Hub, small
-files are answered at once, with the id of their git blob as the ETag; those kept in LFS are
-redirected to a storage host (here another port), with their SHA-256. Xet is not offered, so
-that clients that have it use HTTP as well.
+Model info with files and sizes, file listings, and files by HEAD and GET with ranges. As on the
+real Hub, small files are answered at once, with the id of their git blob as the ETag; those kept
+in LFS are redirected to a storage host (here another port), with their SHA-256. Xet is not
+offered, so that clients that have it use HTTP as well.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ import json
 import re
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -33,6 +33,8 @@ _ROUTES = {
     "stored": re.compile(r"/stored/(?P<digest>[0-9a-f]{64})/(?P<path>.+)"),
 }
 _RANGE = re.compile(r"bytes=(?P<first>[0-9]*)-(?P<last>[0-9]*)")
+
+_PIECE = 1 << 16
 
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -84,6 +86,8 @@ class Fault:
         status: The status to answer with, or None to cut the connection.
         after: How many bytes of the body to send before the cut.
         message: The body that goes with the status.
+        headers: The headers that go with the status.
+        change: What is done to the right answer, in place of all that.
     """
 
     pattern: str
@@ -92,6 +96,8 @@ class Fault:
     status: int | None = None
     after: int = 0
     message: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    change: Callable[[Answer], Answer] | None = None
 
 
 class Hub:
@@ -103,6 +109,8 @@ class Hub:
         repos: By id.
         stored: The files kept in LFS, by digest.
         requests: Every request so far.
+        ranges: Whether Range headers are heeded.
+        written: How many bytes of bodies the clients took, about.
     """
 
     def __init__(self) -> None:
@@ -111,6 +119,8 @@ class Hub:
         self.repos: dict[str, Repo] = {}
         self.stored: dict[str, bytes] = {}
         self.requests: list[Request] = []
+        self.ranges = True
+        self.written = 0
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
 
@@ -145,14 +155,26 @@ class Hub:
         return commit
 
     def fail(
-        self, pattern: str = "*", *, status: int = 503, times: int = 1, message: str = ""
+        self,
+        pattern: str = "*",
+        *,
+        status: int = 503,
+        times: int = 1,
+        message: str = "",
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         """Answer the next requests for a path with an error, and a message as its body."""
-        self._faults.append(Fault(pattern, "*", times, status=status, message=message))
+        self._faults.append(
+            Fault(pattern, "*", times, status=status, message=message, headers=headers or {})
+        )
 
     def cut(self, pattern: str = "*", *, after: int, times: int = 1) -> None:
         """Cut the connection in the middle of the next bodies for a path."""
         self._faults.append(Fault(pattern, "GET", times, after=after))
+
+    def alter(self, pattern: str, change: Callable[[Answer], Answer], *, times: int = 1) -> None:
+        """Change the answers to the next requests by GET for a path."""
+        self._faults.append(Fault(pattern, "GET", times, change=change))
 
     def got(self, pattern: str = "*") -> list[Request]:
         """The requests by GET for files whose path within the repo matches."""
@@ -168,6 +190,11 @@ class Hub:
         """Note a request."""
         with self._lock:
             self.requests.append(request)
+
+    def count(self, written: int) -> None:
+        """Note bytes of a body that the system took from us."""
+        with self._lock:
+            self.written += written
 
     def take_fault(self, method: str, path: str) -> Fault | None:
         """The fault that this request meets, used up by one."""
@@ -235,14 +262,16 @@ class _Handler(BaseHTTPRequestHandler):
         path = unquote(urlsplit(self.path).path)
         fault = self.state.take_fault(self.command, path)
         if fault and fault.status:
-            answer: Answer = (fault.status, {}, fault.message.encode())
+            answer: Answer = (fault.status, dict(fault.headers), fault.message.encode())
+        elif fault and fault.change:
+            answer = fault.change(self._route(posted))
         else:
             answer = self._route(posted)
         status, headers, body = answer
         whole = len(body)
         if self.command == "HEAD":
             body = b""
-        if fault and fault.status is None:
+        if fault and fault.status is None and fault.change is None:
             body = body[: fault.after]
             self.close_connection = True
         authorized = "Authorization" in self.headers
@@ -256,7 +285,9 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        for begin in range(0, len(body), _PIECE):
+            self.wfile.write(body[begin : begin + _PIECE])
+            self.state.count(min(_PIECE, len(body) - begin))
 
     def _route(self, posted: bytes) -> Answer:
         path = urlsplit(self.path).path
@@ -281,7 +312,9 @@ class _Handler(BaseHTTPRequestHandler):
         if name == "file":
             return self._file(repo, commit, parts["path"])
         if name == "info":
-            return _json(_info(parts["repo"], commit, repo, files))
+            blobs = parse_qs(urlsplit(self.path).query).get("blobs", [""])[0]
+            sized = blobs.lower() in ("true", "1")
+            return _json(_info(parts["repo"], commit, repo, files, sized=sized))
         if name == "paths":
             wanted = parse_qs(posted.decode())["paths"]
             return _json([entry for entry in _tree(files) if entry["path"] in wanted])
@@ -323,7 +356,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _ranged(self, content: bytes, headers: Mapping[str, str]) -> Answer:
         wanted = requested(self.headers["Range"], len(content))
         # A range counts for GET only.
-        if wanted is None or self.command != "GET":
+        if wanted is None or self.command != "GET" or not self.state.ranges:
             return 200, dict(headers), content
         if not wanted:
             return 416, {**headers, "Content-Range": f"bytes */{len(content)}"}, b""
@@ -370,15 +403,29 @@ def _error(status: int, code: str, headers: Mapping[str, str] | None = None) -> 
     return status, {**(headers or {}), **words}, b""
 
 
-def _info(repo_id: str, commit: str, repo: Repo, files: Mapping[str, bytes]) -> dict[str, Any]:
+def _info(
+    repo_id: str, commit: str, repo: Repo, files: Mapping[str, bytes], *, sized: bool
+) -> dict[str, Any]:
     return {
         "id": repo_id,
         "modelId": repo_id,
         "sha": commit,
         "private": False,
         "gated": "manual" if repo.gated else False,
-        "siblings": [{"rfilename": path} for path in sorted(files)],
+        "siblings": [
+            {"rfilename": path, **(_blob(path, files[path]) if sized else {})}
+            for path in sorted(files)
+        ],
     }
+
+
+def _blob(path: str, content: bytes) -> dict[str, Any]:
+    """A file as the info names it where it is asked for sizes."""
+    entry = {"size": len(content), "blobId": "0" * 40}
+    if not path.endswith(LFS_SUFFIXES):
+        return entry
+    lfs = {"sha256": etag_of(path, content), "size": len(content), "pointerSize": 134}
+    return {**entry, "lfs": lfs}
 
 
 def _tree(files: Mapping[str, bytes]) -> list[dict[str, Any]]:

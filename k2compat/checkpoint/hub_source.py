@@ -1,0 +1,313 @@
+"""A repo on the Hub as a checkpoint's source: headers by range requests, a few at once.
+
+Of a terabyte some tens of megabytes are read: of each file its first bytes, which hold the
+header of nearly every shard, and the rest of a longer header with one request more. While
+one header is judged, those of the next files are under way.
+
+Offline, the snapshot in the Hub's cache is the source, if it is whole.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import Final, Protocol, Self
+
+from k2compat.checkpoint.gguf import FIRST_BYTES as GGUF_FIRST_BYTES
+from k2compat.checkpoint.model_folder import read_model_folder
+from k2compat.checkpoint.opening import FileRefusedError, demand_content, open_file, refused
+from k2compat.checkpoint.safetensors_header import header_end
+from k2compat.checkpoint.sources import ReadableFile, Source
+from k2compat.findings import Finding
+from k2compat.hub import (
+    HubFileError,
+    HubRepo,
+    RemoteRepo,
+    cached_checkpoint,
+    is_offline,
+    list_remote,
+    offline_missing,
+    snapshot_findings,
+)
+
+FIRST_BYTES: Final = 512 << 10
+"""Of the first request for a file. A shard of Kimi-K2 has a header of 290,000 bytes."""
+
+CONNECTIONS: Final = 8
+"""Requests at once. The Hub allows far more; a proxy may not."""
+
+AHEAD: Final = 2 * CONNECTIONS
+"""Files whose first bytes are fetched before they are asked for: that many wait in memory."""
+
+HEADER_BYTES_AHEAD: Final = 8 << 20
+"""A header that claims to be longer is fetched only when it is read."""
+
+PREFIX_BYTES_MAX: Final = 128 << 20
+"""More than the longest header; bytes read beyond are not kept."""
+
+_SAFETENSORS, _GGUF = ".safetensors", ".gguf"
+_INDEX_SUFFIX = ".safetensors.index.json"
+
+Progress = Callable[[int, int], object]
+"""Called with how many files of weights are done, and how many there are."""
+
+
+class HubSource(Source, Protocol):
+    """The files of a repo. To be closed, or used in a `with` statement."""
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What should be known about the source itself."""
+
+    def close(self) -> None:
+        """Stop what is under way."""
+
+    def __enter__(self) -> Self:
+        """Return the source."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close it."""
+
+
+def open_hub_source(repo: HubRepo, *, progress: Progress | None = None) -> HubSource:
+    """Open a repo to be judged in place; in offline mode, its snapshot in the Hub's cache.
+
+    Args:
+        repo: The repo; its revision is resolved to a commit once, here.
+        progress: Called each time a file of weights was read.
+
+    Raises:
+        HubError: hub-repo-not-found, hub-revision-not-found, hub-gated, hub-unreachable,
+            hub-failed; in offline mode hub-offline-missing.
+    """
+    if is_offline():
+        return _whole_snapshot(repo, progress or _silent)
+    return RemoteSource(list_remote(repo), progress or _silent)
+
+
+class _Counted:
+    """Counts the files of weights that were read."""
+
+    findings: tuple[Finding, ...] = ()
+
+    def __init__(self, weights: tuple[str, ...], progress: Progress) -> None:
+        self._weights = weights
+        self._progress = progress
+        self._done: set[str] = set()
+
+    def _count(self, relative: str) -> None:
+        if relative in self._weights:
+            self._done.add(relative)
+            self._progress(len(self._done), len(self._weights))
+
+    def close(self) -> None:
+        """Nothing to stop."""
+
+    def __enter__(self) -> Self:
+        """Return the source."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        self.close()
+
+
+class RemoteSource(_Counted):
+    """A repo's files, read in place.
+
+    Attributes:
+        name: hf://ORG/REPO[@REVISION], as the user named it.
+        files: Bytes of every file, by path within the repo.
+        findings: What should be known about the source itself: nothing.
+    """
+
+    def __init__(self, remote: RemoteRepo, progress: Progress) -> None:
+        """Take a listed repo."""
+        super().__init__(_weights(remote.sizes), progress)
+        self.name = f"hf://{remote.repo}"
+        self.files: Mapping[str, int | None] = remote.sizes
+        self._remote = remote
+        self._place = {path: place for place, path in enumerate(self._weights)}
+        self._lock = Lock()
+        self._next = 0
+        self._begun: dict[str, Future[bytes]] = {}
+        self._pool = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="k2compat-hub")
+
+    def open(self, relative: str) -> AbstractContextManager[ReadableFile]:
+        """Open a file; of weights, the first bytes of the next ones are fetched meanwhile.
+
+        Raises:
+            FileRefusedError: It is not in the repo, is empty, a Git-LFS pointer or a web page,
+                or the Hub does not give it as it listed it.
+            HubError: The Hub does not answer.
+        """
+        return self._open(relative)
+
+    def close(self) -> None:
+        """Begin no more requests, and wait for those under way; none is tried again."""
+        self._remote.close()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    @contextmanager
+    def _open(self, relative: str) -> Iterator[ReadableFile]:
+        where = f"{self.name}/{relative}"
+        size = self._remote.sizes.get(relative)
+        if size is None:
+            raise refused(where, "file-missing", "does not exist")
+        file = _RemoteFile(self._remote, relative, where, size)
+        try:
+            file.prefix = self._first_bytes(relative)
+            demand_content(file)
+            yield file
+        except HubFileError as error:
+            raise FileRefusedError(error.finding(where)) from error
+        finally:
+            self._count(relative)
+
+    def _first_bytes(self, relative: str) -> bytes:
+        with self._lock:
+            self._begin_from(relative)
+            # Handed on and forgotten: the headers of a whole repo are more than memory wants.
+            begun = self._begun.pop(relative, None)
+        return begun.result() if begun else _fetch_header(self._remote, relative)
+
+    def _begin_from(self, relative: str) -> None:
+        """Have a file of weights and those after it fetched, each once."""
+        if relative in self._place:
+            place = self._place[relative]
+            for path in self._weights[max(place, self._next) : place + AHEAD]:
+                self._begun[path] = self._pool.submit(_fetch_header, self._remote, path)
+            self._next = max(self._next, place + AHEAD)
+
+
+class _RemoteFile:
+    """A file of a repo, its first bytes at hand."""
+
+    def __init__(self, remote: RemoteRepo, relative: str, where: str, size: int) -> None:
+        self.path: Path | str = where
+        self.size = size
+        self.prefix = b""
+        self._remote = remote
+        self._relative = relative
+
+    def read(self, start: int, length: int) -> bytes:
+        end = min(start + length, self.size)
+        at_hand = len(self.prefix)
+        if end <= at_hand:
+            return self.prefix[start:end]
+        if start > at_hand or end > PREFIX_BYTES_MAX:
+            return self._fetch(start, length)
+        self.prefix += self._fetch(at_hand, end - at_hand)
+        return self.prefix[start:end]
+
+    def _fetch(self, start: int, length: int) -> bytes:
+        try:
+            return self._remote.read(self._relative, start, length)
+        except HubFileError as error:
+            raise FileRefusedError(error.finding(self.path)) from error
+
+
+class SnapshotSource(_Counted):
+    """A repo's snapshot in the Hub's cache.
+
+    Attributes:
+        name: hf://ORG/REPO[@REVISION], as the user named it.
+        folder: Where the snapshot is.
+        files: Bytes of every file, by path within the repo.
+        findings: Whether the cache knows that the snapshot is whole.
+    """
+
+    def __init__(self, repo: HubRepo, folder: Path, progress: Progress) -> None:
+        """List a snapshot's folder."""
+        paths = read_model_folder(folder).files
+        self.files: Mapping[str, int | None] = {
+            relative: _size(path) for relative, path in sorted(paths.items())
+        }
+        super().__init__(_weights(self.files), progress)
+        self.name = f"hf://{repo}"
+        self.folder = folder
+        self.findings = snapshot_findings(repo, folder)
+
+    def open(self, relative: str) -> AbstractContextManager[ReadableFile]:
+        """Open a file.
+
+        Raises:
+            FileRefusedError: As `open_file` says.
+        """
+        return self._open(relative)
+
+    @contextmanager
+    def _open(self, relative: str) -> Iterator[ReadableFile]:
+        try:
+            with open_file(self.folder / relative) as file:
+                yield file
+        finally:
+            self._count(relative)
+
+    def is_whole(self) -> bool:
+        """Whether there are weights, and all that the index names.
+
+        For releases of the library that keep no listing, and return any snapshot.
+        """
+        return bool(self._weights) and self._named_by_indexes() <= self.files.keys()
+
+    def _named_by_indexes(self) -> set[str]:
+        return {
+            shard
+            for relative in self.files
+            if relative.endswith(_INDEX_SUFFIX)
+            for shard in _shards_of(self.folder / relative)
+        }
+
+
+def _whole_snapshot(repo: HubRepo, progress: Progress) -> SnapshotSource:
+    source = SnapshotSource(repo, cached_checkpoint(repo), progress)
+    if not source.is_whole():
+        raise offline_missing(repo, weights=True)
+    return source
+
+
+def _fetch_header(remote: RemoteRepo, path: str) -> bytes:
+    """A file's first bytes: of safetensors the whole header, with two requests at most."""
+    first = remote.read(path, 0, GGUF_FIRST_BYTES if path.endswith(_GGUF) else FIRST_BYTES)
+    end = header_end(first) if path.endswith(_SAFETENSORS) else 0
+    if len(first) < end <= HEADER_BYTES_AHEAD:
+        first += remote.read(path, len(first), end - len(first))
+    return first
+
+
+def _weights(files: Mapping[str, int | None]) -> tuple[str, ...]:
+    return tuple(path for path in files if path.endswith((_SAFETENSORS, _GGUF)))
+
+
+def _shards_of(index: Path) -> Iterator[str]:
+    """The shards an index names; none where it is damaged, which the report will say."""
+    try:
+        weight_map = json.loads(index.read_bytes())["weight_map"]
+        yield from {str(shard) for shard in weight_map.values()}
+    except (OSError, ValueError, LookupError, AttributeError, TypeError, RecursionError):
+        return
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+def _silent(_done: int, _total: int) -> None:
+    """Nobody wants to know."""

@@ -1,0 +1,31 @@
+"""The only room that talks to the Hub, and the one that knows its cache's layout.
+
+Where the cache and the Hub are, the token and offline mode are huggingface-hub's own affair:
+it reads HF_HUB_CACHE (or HF_HOME), HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE by itself, and
+every request goes through its session.
+"""
+
+from k2compat.hub.address import HubRepo, parse_hub_url
+from k2compat.hub.cache import (
+    cache_entry_of,
+    cached_checkpoint,
+    fetch_companions,
+    is_offline,
+    snapshot_findings,
+)
+from k2compat.hub.failures import HubFileError, offline_missing
+from k2compat.hub.ranges import RemoteRepo, list_remote
+
+__all__ = [
+    "HubFileError",
+    "HubRepo",
+    "RemoteRepo",
+    "cache_entry_of",
+    "cached_checkpoint",
+    "fetch_companions",
+    "is_offline",
+    "list_remote",
+    "offline_missing",
+    "parse_hub_url",
+    "snapshot_findings",
+]

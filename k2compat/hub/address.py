@@ -1,0 +1,58 @@
+"""hf://ORG/REPO[@REVISION]: a model repo's address."""
+
+import re
+from dataclasses import dataclass
+
+from k2compat.errors import RefusedError
+
+_SCHEME = "hf://"
+# The Hub's rules for names and Git's for refs. Both become paths in the cache, so ".." and
+# parts that begin with a dot must not get through.
+_REPO_ID = re.compile(r"\b[\w.-]{1,96}\b/\b[\w.-]{1,96}\b", re.ASCII)
+_NOT_IN_REPO_ID = re.compile(r"--|\.\.|\.git\Z")
+_REVISION_PART = r"(?!\.)[^\s/~^:?*\[\\\x00-\x1f\x7f]+"
+_REVISION = re.compile(rf"{_REVISION_PART}(?:/{_REVISION_PART})*")
+# What stands first in the address of something other than ORG/REPO.
+_REPO_TYPES = ("models", "datasets", "spaces", "kernels", "buckets")
+
+
+@dataclass(frozen=True, slots=True)
+class HubRepo:
+    """A model repo at a branch, tag or commit; None is its main branch."""
+
+    repo_id: str
+    revision: str | None = None
+
+    def __str__(self) -> str:
+        """ORG/REPO or ORG/REPO@REVISION."""
+        return self.repo_id if self.revision is None else f"{self.repo_id}@{self.revision}"
+
+
+def parse_hub_url(text: str) -> HubRepo | None:
+    """Read hf://ORG/REPO[@REVISION] or the same with a slash behind.
+
+    Returns:
+        The repo, or None for what does not begin with hf://.
+
+    Raises:
+        RefusedError: hub-url-malformed.
+    """
+    if not text.startswith(_SCHEME):
+        return None
+    repo_id, at, revision = text.removeprefix(_SCHEME).removesuffix("/").partition("@")
+    if not _is_repo_id(repo_id) or (at and not _is_revision(revision)):
+        raise RefusedError(
+            "hub-url-malformed",
+            f"{text} is not of the form hf://ORG/REPO or hf://ORG/REPO@REVISION.",
+            hint="For example hf://moonshotai/Kimi-K2-Instruct",
+        )
+    return HubRepo(repo_id, revision or None)
+
+
+def _is_repo_id(text: str) -> bool:
+    named = _REPO_ID.fullmatch(text) is not None and not _NOT_IN_REPO_ID.search(text)
+    return named and text.partition("/")[0] not in _REPO_TYPES
+
+
+def _is_revision(text: str) -> bool:
+    return _REVISION.fullmatch(text) is not None and ".." not in text
