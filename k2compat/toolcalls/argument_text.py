@@ -16,8 +16,8 @@ class ArgumentText:
     White space at their edges does not belong to them, unless it is inside an
     open JSON string. So white space at the end waits until it is known whether
     anything follows. What is inside an open string is found out only when the
-    text ends in white space or a marker arrives, and then only for the
-    characters that are new.
+    text ends in white space and its quotes alone do not tell, or when a marker
+    arrives, and then only for the characters that are new.
 
     Attributes:
         pieces: the latest pieces of the text. Whoever knows that a piece neither
@@ -25,12 +25,23 @@ class ArgumentText:
             append it here instead of calling `add`.
     """
 
-    __slots__ = ("_blocks", "_edge", "_looked_into", "_prefix", "_string_was_open", "pieces")
+    __slots__ = (
+        "_blocks",
+        "_counted",
+        "_edge",
+        "_looked_into",
+        "_prefix",
+        "_quotes_are_odd",
+        "_string_was_open",
+        "pieces",
+    )
 
     def __init__(self) -> None:
         self.pieces: list[str] = []
         self._looked_into = 0
         self._string_was_open = False
+        self._counted = 0
+        self._quotes_are_odd = False
         self._blocks: list[str] = []
         self._edge: list[str] = []
         self._prefix = ObjectPrefix()
@@ -82,27 +93,46 @@ class ArgumentText:
             What can be passed on now; it may be empty, and it may begin with
             white space that waited.
         """
+        if len(self.pieces) >= PIECES_AT_MOST:
+            self._join_pieces()
         if self.blank:
             text = text.lstrip(WHITE_SPACE)
         body = text.rstrip(WHITE_SPACE)
         edge = text[len(body) :]
         if body:
-            body = "".join((*self._edge, body))
-            self._edge.clear()
+            if self._edge:
+                body = "".join((*self._edge, body))
+                self._edge.clear()
             self.pieces.append(body)
-            if len(self.pieces) > PIECES_AT_MOST:
-                self._join_pieces()
         return body + self._take_inside(edge) if edge else body
 
     def _take_inside(self, edge: str) -> str:
         """Take from white space at the end what is inside an open string: only spaces can be."""
-        rest = edge.lstrip(" ") if self.in_string else edge
+        if self._edge or self._quotes_are_closed() or not self.in_string:
+            self._edge.append(edge)
+            return ""
+        rest = edge.lstrip(" ")
         inside = edge[: len(edge) - len(rest)]
         if inside:
             self.pieces.append(inside)
         if rest:
             self._edge.append(rest)
         return inside
+
+    def _quotes_are_closed(self) -> bool:
+        """Whether the quotes alone tell that no string is open: cheap.
+
+        They do, whatever stands between them: strings are open only in what can
+        still become an object, and there each quote opens or closes one.
+        """
+        new = "".join(self.pieces[self._counted :])
+        self._counted = len(self.pieces)
+        if "\\" in new:
+            self._look()
+            self._quotes_are_odd = self._prefix.quote_is_open
+        elif new.count('"') % 2:
+            self._quotes_are_odd = not self._quotes_are_odd
+        return not self._quotes_are_odd
 
     def ends_in_string(self) -> bool:
         """Whether the pieces not looked into stay in the string open before them: cheap."""
@@ -125,7 +155,9 @@ class ArgumentText:
 
     def _join_pieces(self) -> None:
         self._look()
+        self._quotes_are_odd = self._prefix.quote_is_open
         if self.pieces:
             self._blocks.append("".join(self.pieces))
             self.pieces.clear()
             self._looked_into = 0
+            self._counted = 0

@@ -163,6 +163,11 @@ class ObjectPrefix:
         return self._in_string and not self._carried
 
     @property
+    def quote_is_open(self) -> bool:
+        """Whether it ends inside a string of such an object, be it inside an escape."""
+        return self._in_string
+
+    @property
     def whole(self) -> bool:
         """Whether what was read is one whole JSON object."""
         return self.possible and self._expect is Expect.NOTHING

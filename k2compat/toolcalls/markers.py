@@ -56,14 +56,24 @@ class MarkerSet:
         pattern: matches any of them.
     """
 
-    __slots__ = ("_beginnings", "_with_angle", "pattern", "symbols")
+    __slots__ = ("_beginnings", "_with_angle", "_with_reasoning", "pattern", "symbols")
 
     def __init__(self, symbols: Mapping[str, Symbol]) -> None:
         self.symbols = symbols
         self.pattern = _pattern(symbols)
+        self._with_reasoning = not symbols.keys().isdisjoint(REASONING_MARKERS)
         self._with_angle = _pattern(marker for marker in symbols if marker.startswith("<"))
         self._beginnings = frozenset(
             marker[:length] for marker in symbols for length in range(1, len(marker))
+        )
+
+    def may_be_in(self, text: str) -> bool:
+        """Whether one of them, or the beginning of one, may be in the text: cheap, mostly False."""
+        return (
+            "<|" in text
+            or "[E" in text
+            or text.endswith(_FIRST_CHARACTERS)
+            or (self._with_reasoning and ("<t" in text or "</" in text))
         )
 
     def matches(self, text: str) -> Iterator[re.Match[str]]:
@@ -99,17 +109,6 @@ def marker_set(*, reasoning: bool) -> MarkerSet:
         reasoning: whether `<think>` and `</think>` are markers.
     """
     return MarkerSet(MARKERS if reasoning else TOOL_MARKERS)
-
-
-def may_hold_marker(text: str) -> bool:
-    """Whether a marker, or the beginning of one, may be in the text: cheap, mostly False."""
-    return (
-        "<|" in text
-        or "[E" in text
-        or "<t" in text
-        or "</" in text
-        or text.endswith(_FIRST_CHARACTERS)
-    )
 
 
 def marker_ids(tokenizer_config: Mapping[str, object]) -> dict[int, str]:

@@ -6,7 +6,7 @@ from typing import Final, Literal, TypeAlias
 from k2compat.toolcalls.argument_text import PIECES_AT_MOST
 from k2compat.toolcalls.events import ArgumentsDelta, Event
 from k2compat.toolcalls.machine import State
-from k2compat.toolcalls.markers import Symbol, marker_set, may_hold_marker
+from k2compat.toolcalls.markers import Symbol, marker_set
 from k2compat.toolcalls.message import Message
 from k2compat.toolcalls.tools import DeclaredTools
 from k2compat.toolcalls.turn import Thinking, Turn
@@ -73,11 +73,12 @@ class StreamParser:
         )
         self._position = 0
         self._open_end = ""
-        # While arguments arrive and nothing waits: the list that takes them, how
-        # many of its pieces are counted in the position, whose they are, and
-        # the call's index.
+        # While arguments arrive and no marker is in doubt: the list that takes
+        # them, whether no white space waits, how many of its pieces are counted
+        # in the position, whose they are, and the call's index.
         self._flow: list[str] | None = None
         self._counted = 0
+        self._nothing_waits = True
         self._arguments = self._turn.call.arguments
         self._index = 0
 
@@ -100,21 +101,23 @@ class StreamParser:
             RuntimeError: the message was finished. Any other exception is a bug.
         """
         # The short way of most chunks: arguments, no marker in sight. All white
-        # space is at most " "; it passes if it is inside a string.
+        # space is at most " "; it passes if it is inside a string, else it waits.
         flow = self._flow
         if (
             flow is not None
             and text
-            and (("<" not in text and "[" not in text) or not may_hold_marker(text))
+            and (("<" not in text and "[" not in text) or not self._markers.may_be_in(text))
             and len(flow) < PIECES_AT_MOST
         ):
-            flow.append(text)
-            if text[-1] > " " or self._arguments.ends_in_string():
-                event = _new(ArgumentsDelta)
-                _set_index(event, self._index)
-                _set_text(event, text)
-                return [event]
-            flow.pop()
+            if self._nothing_waits:
+                flow.append(text)
+                if text[-1] > " " or self._arguments.ends_in_string():
+                    event = _new(ArgumentsDelta)
+                    _set_index(event, self._index)
+                    _set_text(event, text)
+                    return [event]
+                flow.pop()
+            return self._feed_arguments(flow, text)
         self._leave_flow()
         self._refuse_if_finished()
         self._read(text)
@@ -159,12 +162,25 @@ class StreamParser:
             self._symbol(Symbol.END_OF_TEXT, "")
         return self._take_events()
 
+    def _feed_arguments(self, flow: list[str], text: str) -> list[Event]:
+        """Read arguments without a marker where white space waits, or begins to wait."""
+        self._count(flow)
+        self._position += len(text)
+        written = self._arguments.add(text)
+        self._counted = len(flow)
+        self._nothing_waits = self._arguments.flowing
+        return [ArgumentsDelta(self._index, written)] if written else []
+
     def _leave_flow(self) -> None:
         """Catch up with what the short way of `feed` left undone."""
         if self._flow is not None:
-            # Joining thousands of short pieces is quicker than adding up their lengths.
-            self._position += len("".join(self._flow[self._counted :]))
+            self._count(self._flow)
             self._flow = None
+
+    def _count(self, flow: list[str]) -> None:
+        # Joining thousands of short pieces is quicker than adding up their lengths.
+        if self._counted < len(flow):
+            self._position += len("".join(flow[self._counted :]))
 
     def _refuse_if_finished(self) -> None:
         if self._turn.state is State.FINISHED:
@@ -174,7 +190,7 @@ class StreamParser:
         text = self._open_end + text
         turn, symbols, begin = self._turn, self._markers.symbols, self._position
         at, end = 0, len(text)
-        if may_hold_marker(text):
+        if self._markers.may_be_in(text):
             for match in self._markers.matches(text):
                 start, stop = match.span()
                 if at < start:
@@ -204,6 +220,7 @@ class StreamParser:
     def _take_events(self) -> list[Event]:
         if not self._open_end and (flow := self._turn.flow) is not None:
             self._flow = flow
+            self._nothing_waits = self._turn.call.arguments.flowing
             self._counted = len(flow)
             self._arguments = self._turn.call.arguments
         self._index = len(self._turn.record.calls) - 1

@@ -95,9 +95,9 @@ class Turn:
 
     @property
     def flow(self) -> list[str] | None:
-        """The list that takes plain pieces of the arguments, while that is all there is to do."""
+        """The list that takes pieces of an announced call's arguments, once they have begun."""
         call = self.call
-        if self.state is State.ARGUMENTS and call.index is not None and call.arguments.flowing:
+        if self.state is State.ARGUMENTS and call.index is not None and not call.arguments.blank:
             return call.arguments.pieces
         return None
 

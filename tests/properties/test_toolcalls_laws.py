@@ -134,6 +134,39 @@ def test_law_1_cutting_makes_no_difference(
     assert read(data.draw(chunked(text)), **options) == whole
 
 
+ARGUMENT_PIECES = st.sampled_from(
+    [
+        '{"a": "',
+        '", "b": ["',
+        '"]}',
+        '"',
+        "\\",
+        '\\"',
+        "\\u00",
+        "41",
+        "x",
+        " ",
+        "  ",
+        "\n",
+        "[",
+        "<",
+        "<|tool_call_argument_begin|>",
+        "<|tool_call_argument_end|>",
+        "<|tool_call_end|>",
+    ]
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(ARGUMENT_PIECES, max_size=20).map("".join), st.data())
+def test_law_1_cutting_arguments_makes_no_difference(text: str, data: st.DataObject) -> None:
+    """White space waits or not, quotes are told from escaped ones, wherever a piece ends."""
+    text = "<|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{" + text
+    whole = read([text])
+    assert read(cut(text, 1)) == whole
+    assert read(data.draw(chunked(text))) == whole
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(PIECES, max_size=20), OPTIONS)
 def test_law_1_token_ids_and_text_agree(pieces: list[str], options: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from k2compat.toolcalls import marker_ids
-from k2compat.toolcalls.markers import MARKERS, marker_set, may_hold_marker
+from k2compat.toolcalls.markers import MARKERS, marker_set
 
 CONFIG = {
     "added_tokens_decoder": {
@@ -43,17 +43,17 @@ def test_another_models_config_is_refused(config: dict[str, object]) -> None:
 def test_every_beginning_of_a_marker_is_held(marker: str) -> None:
     markers = marker_set(reasoning=True)
     for length in range(1, len(marker)):
-        assert may_hold_marker("x" + marker[:length])
+        assert marker_set(reasoning=True).may_be_in("x" + marker[:length])
         assert markers.open_end("x" + marker[:length]) == 1
         assert markers.open_end("x" + marker[:length] + "\0") == length + 2
-    assert may_hold_marker(marker)
+    assert marker_set(reasoning=True).may_be_in(marker)
     assert markers.open_end(marker) == len(marker)
     assert markers.pattern.fullmatch(marker)
 
 
 @pytest.mark.parametrize("text", ["", "a", "< a", "[1]", "a <b", "]", "E"])
 def test_most_text_holds_no_marker(text: str) -> None:
-    assert not may_hold_marker(text)
+    assert not marker_set(reasoning=True).may_be_in(text)
     assert marker_set(reasoning=True).open_end(text) == len(text)
 
 
