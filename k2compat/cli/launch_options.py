@@ -19,7 +19,7 @@ _PORTS = ("port", "rpc_port", "master_port")
 _VALUES = ("served_model_name", "image", "context", "gguf_path")
 
 _DECORATORS = (
-    click.argument("engine", type=click.Choice(ENGINES)),
+    click.argument("engine", metavar="ENGINE", type=click.Choice(ENGINES)),
     click.argument("model"),
     click.option("--nodes", metavar="HOST,…", help="The nodes, the first one first."),
     click.option("--prefill-nodes", metavar="HOST,…", help="For strategy pd: who prefills."),

@@ -10,6 +10,7 @@ durable, give it the target's name in one system call, make the folder durable. 
 was killed leaves hidden names only; the next one under the same lock removes them.
 """
 
+from k2compat.files.bundle import NewFile, write_bundle
 from k2compat.files.lock import exclusive, is_hidden_name
 from k2compat.files.replace import replace_content
 from k2compat.files.system import (
@@ -28,6 +29,7 @@ from k2compat.files.workspace import UnsupportedLinkError, Workspace, build_fold
 
 __all__ = [
     "CHUNK_BYTES",
+    "NewFile",
     "UnsupportedLinkError",
     "Workspace",
     "build_folder",
@@ -44,4 +46,5 @@ __all__ = [
     "replace_content",
     "sync_file_system",
     "sync_folder",
+    "write_bundle",
 ]

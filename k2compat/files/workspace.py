@@ -59,15 +59,15 @@ class Workspace:
         """Remove what was not published."""
         remove_hidden_folder(self._path)
 
-    def write(self, content: bytes) -> Path:
-        """Prepare a file with these bytes.
+    def write(self, content: bytes, *, executable: bool = False) -> Path:
+        """Prepare a file with these bytes; a program may be run by whom the umask allows.
 
         Raises:
             WriteError: The system refused.
         """
         hidden = self._next()
         with explained_writing(self._folder):
-            descriptor = create(hidden, mode=0o666)
+            descriptor = create(hidden, mode=0o777 if executable else 0o666)
             try:
                 write_all(descriptor, content)
             finally:

@@ -1,1 +1,30 @@
-"""A plan for readers: text for a person, scripts, JSON, a cluster's own formats. Pure."""
+"""A plan for readers: text for a person, scripts, a cluster's own formats. Pure.
+
+Each format has a module here; `document` gives the members of the JSON document.
+"""
+
+from collections.abc import Callable, Mapping
+
+from k2compat.launch.plan import Plan
+from k2compat.launch.render.script import Script
+from k2compat.launch.render.shell import as_scripts
+from k2compat.launch.render.text import as_text
+
+__all__ = ["FORMATS", "Script", "render"]
+
+_RENDERERS: Mapping[str, Callable[[Plan], Mapping[str, Script]]] = {
+    "text": lambda plan: {"launch.txt": Script(as_text(plan))},
+    "sh": as_scripts,
+}
+
+FORMATS = tuple(_RENDERERS)
+
+
+def render(plan: Plan, output_format: str) -> Mapping[str, Script]:
+    """The files of a format, by their names.
+
+    Args:
+        plan: The plan.
+        output_format: One of FORMATS.
+    """
+    return _RENDERERS[output_format](plan)

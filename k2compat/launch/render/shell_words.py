@@ -1,10 +1,13 @@
 """Words as a POSIX shell reads them: text quoted, placeholders as quoted variables."""
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from k2compat.launch.plan import Command
 from k2compat.launch.words import Placeholder, Word
+
+# Set by every shell.
+_ALWAYS_SET = {"PWD", "HOME", "HOSTNAME"}
 
 
 def shell_word(word: Word) -> str:
@@ -15,28 +18,36 @@ def shell_word(word: Word) -> str:
     return "".join(map(_part, word.parts)) or "''"
 
 
-def shell_command(command: Command) -> list[str]:
-    """A command's words for a shell: variables first, a flag and its value together.
-
-    Returns:
-        Pieces that belong on one line; the first is the program with its positionals.
-    """
-    pieces: list[str] = []
+def flag_lines(command: Command) -> list[str]:
+    """A command's arguments in lines as people break them: each flag with its value."""
+    lines: list[str] = []
     for word in command.argv:
         quoted = shell_word(word)
-        starts = not pieces or str(word).startswith("-")
-        if starts and pieces:
-            pieces.append(quoted)
-        elif pieces:
-            pieces[-1] += f" {quoted}"
+        if lines and not str(word).startswith("-"):
+            lines[-1] += f" {quoted}"
         else:
-            pieces.append(quoted)
-    return [*assignments(command), *pieces]
+            lines.append(quoted)
+    return lines
 
 
-def assignments(command: Command) -> Iterable[str]:
+def assignments(command: Command) -> list[str]:
     """NAME=value for each variable of a command."""
     return [f"{name}={shell_word(word)}" for name, word in command.environment.items()]
+
+
+def required_variables(commands: Iterable[Command]) -> Iterator[str]:
+    """Lines that stop a script, with the name, where a placeholder's variable is not set."""
+    names = dict.fromkeys(
+        placeholder.name
+        for command in commands
+        for word in command.words
+        for placeholder in word.placeholders
+        if placeholder.name not in _ALWAYS_SET
+    )
+    if names:
+        yield "\n# Values that were left open: set them before this script is run."
+    for name in names:
+        yield f': "${{{name}:?is not set}}"'
 
 
 def _part(part: str | Placeholder) -> str:

@@ -1,0 +1,79 @@
+"""Write several small new files into a folder, all of them or none."""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from k2compat.errors import RefusedError
+from k2compat.files.lock import exclusive
+from k2compat.files.system import (
+    explained_reading,
+    explained_writing,
+    make_folder,
+    read_regular,
+    sync_file_system,
+    sync_folder,
+)
+from k2compat.files.workspace import Workspace, publish
+
+
+class NewFile(NamedTuple):
+    """A file to be: its bytes, and whether it is a program."""
+
+    content: bytes
+    executable: bool = False
+
+
+def write_bundle(
+    folder: Path,
+    files: Mapping[str, NewFile],
+    *,
+    replace: bool = False,
+    waiting: Callable[[], None] | None = None,
+) -> tuple[str, ...]:
+    """Write the files; one that is there with the same bytes is left as it is.
+
+    Args:
+        folder: Made if it is absent.
+        files: By relative path within the folder.
+        replace: Whether files with other bytes are replaced.
+        waiting: Called once if another k2compat is writing there.
+
+    Returns:
+        The paths that were written.
+
+    Raises:
+        RefusedError: output-differs; nothing was written. Or what is there cannot be read.
+        WriteError: The system refused.
+    """
+    make_folder(folder)
+    with exclusive(folder, waiting):
+        new = [name for name, file in files.items() if not _holds(folder / name, file, replace)]
+        with Workspace(folder) as workspace:
+            prepared = {
+                name: workspace.write(files[name].content, executable=files[name].executable)
+                for name in new
+            }
+            with explained_writing(folder):
+                sync_file_system(folder)
+                for name, hidden in prepared.items():
+                    make_folder((folder / name).parent)
+                    publish(hidden, folder / name, replace=replace)
+                sync_folder(folder)
+    return tuple(new)
+
+
+def _holds(path: Path, file: NewFile, replace: bool) -> bool:
+    """Whether the file is there already."""
+    if not os.path.lexists(path):
+        return False
+    with explained_reading(path):
+        same = read_regular(path, len(file.content) + 1) == file.content
+    if not same and not replace:
+        raise RefusedError(
+            "output-differs",
+            f"{path} is there and differs from what would be written.",
+            hint="Take another folder, or add --force to replace it.",
+        )
+    return same

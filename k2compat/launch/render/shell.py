@@ -1,0 +1,98 @@
+"""A plan as scripts: one a node, which starts everything that belongs on it. Pure.
+
+What ends (`ray start`, `docker pull`) runs in order; what stays becomes the script's process
+by `exec`, so that signals and the exit status are the engine's. Where two processes stay on
+one node, the script waits for the first that ends and takes the other with it.
+"""
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
+
+from k2compat.launch.cluster import Node
+from k2compat.launch.plan import Command, Plan
+from k2compat.launch.render.script import Script
+from k2compat.launch.render.shell_words import assignments, flag_lines, required_variables
+from k2compat.launch.words import Placeholder
+
+_END_OF_FILE = "END_OF_FILE"
+
+
+def as_scripts(plan: Plan) -> Mapping[str, Script]:
+    """One script a node, by its file's name, and the files beside it that the commands read."""
+    scripts = {f"{node.name}.sh": Script(_script(plan, node), True) for node in plan.nodes}
+    beside = {
+        path: Script(text)
+        for command in plan.commands
+        for path, text in command.files.items()
+        if _is_beside(path)
+    }
+    return {**scripts, **beside}
+
+
+def _is_beside(path: str) -> bool:
+    """Whether the file lies with the scripts; others are written where their path says."""
+    return not PurePosixPath(path).is_absolute()
+
+
+def _script(plan: Plan, node: Node) -> str:
+    commands = [command for command in plan.commands if command.node == node]
+    return "\n".join([*_head(plan, node, commands), *_body(commands), ""])
+
+
+def _head(plan: Plan, node: Node, commands: Sequence[Command]) -> Iterator[str]:
+    yield "#!/usr/bin/env bash"
+    if any(_looks_expandable(part) for c in commands for word in c.words for part in word.parts):
+        yield "# shellcheck disable=SC2016  # dollars in single quotes are part of a name"
+    yield f"# {plan.engine} {plan.engine_version}, strategy {plan.strategy}: {node.name}"
+    for prerequisite in plan.prerequisites:
+        yield f"# Before: {prerequisite.text}"
+        if prerequisite.command:
+            yield f"#     {prerequisite.command}"
+    yield "set -euo pipefail"
+    yield from required_variables(commands)
+    if any(_is_beside(path) for command in commands for path in command.files):
+        yield '\ncd "$(dirname "${BASH_SOURCE[0]}")"  # the files of the commands lie beside'
+
+
+def _looks_expandable(part: str | Placeholder) -> bool:
+    return isinstance(part, str) and ("$" in part or "`" in part)
+
+
+def _body(commands: Sequence[Command]) -> Iterator[str]:
+    staying = [command for command in commands if command.stays]
+    several = len(staying) > 1
+    if several:
+        yield "\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT"
+        yield "trap 'exit 143' TERM\ntrap 'exit 130' INT"
+    for command in (*(c for c in commands if not c.stays), *staying):
+        *comments, call = _command(command, becomes=command.stays and not several)
+        yield from comments
+        yield f"{call} &" if several and command.stays else call
+    if several:
+        yield "\nwait -n  # the first that ends takes the others with it"
+
+
+def _command(command: Command, *, becomes: bool) -> Iterator[str]:
+    after = f", after {', '.join(command.after)}" if command.after else ""
+    yield f"\n# {command.id}{after}"
+    yield from (f"#   {name}: {reason}" for name, reason in command.reasons.items())
+    for path, text in command.files.items():
+        if not _is_beside(path):
+            yield from _here_document(path, text)
+    lines = flag_lines(command)
+    variables = assignments(command)
+    if becomes:
+        lines = [f"exec {'env ' if variables else ''}{' '.join(variables)}".rstrip(), *lines]
+    elif variables:
+        lines = [*variables, *lines]
+    yield " \\\n    ".join(lines)
+
+
+def _here_document(path: str, text: str) -> Iterator[str]:
+    """Write a file where its path says, without expanding anything in it."""
+    quoted = shlex.quote(path)
+    yield f"mkdir -p {shlex.quote(str(PurePosixPath(path).parent))}"
+    yield f"cat > {quoted} <<'{_END_OF_FILE}'"
+    yield text.removesuffix("\n")
+    yield _END_OF_FILE

@@ -1,0 +1,109 @@
+"""k2compat launch as it is typed."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from k2compat.cli.main import run
+
+TWO = ["--nodes", "10.0.0.1,10.0.0.2"]
+
+
+def document(capfd: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    answer = json.loads(capfd.readouterr().out)
+    assert isinstance(answer, dict)
+    return answer
+
+
+def test_the_document_holds_the_plan(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["launch", "vllm", "$MODEL_PATH", *TWO, "--port", "9000", "--json"]) == 0
+    answer = document(capfd)
+    assert answer["schema"] == "k2compat.launch/1"
+    assert (answer["engine"], answer["engine_version"]) == ("vllm", "0.33.0")
+    assert (answer["profile"], answer["strategy"]) == ("default", "tp")
+    first, second = answer["commands"]
+    assert set(first) == {"id", "role", "node", "argv", "env", "files", "ports", "after"}
+    assert first["argv"][:5] == ["vllm", "serve", "$MODEL_PATH", "--port", "9000"]
+    assert first["env"]["VLLM_HOST_IP"] == "10.0.0.1"
+    assert {"name": "http", "port": 9000} in first["ports"]
+    assert second["ports"] == []
+    codes = [finding["code"] for finding in answer["findings"]]
+    assert codes == ["model-assumed", "placeholder-open", "placeholder-open"]
+
+
+def test_the_text_can_be_pasted(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["launch", "vllm", "/models/K 2"]) == 0
+    text = capfd.readouterr().out
+    done = subprocess.run(
+        ["bash", "-c", f'vllm() {{ printf "%s\\n" "$@"; }}\n{text}'],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[:2] == ["serve", "/models/K 2"]
+
+
+def test_scripts_are_written_once_and_never_over_others(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "脚本"
+    arguments = ["launch", "vllm", "/k2", *TWO, "--format", "sh", "--out", str(folder)]
+    assert run(arguments) == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["node0.sh", "node1.sh"]
+    assert capfd.readouterr().out == f"new   {folder}/node0.sh\nnew   {folder}/node1.sh\n"
+    assert run(arguments) == 0
+    assert capfd.readouterr().out == f"same  {folder}/node0.sh\nsame  {folder}/node1.sh\n"
+    assert run([*arguments, "--port", "9000"]) == 2
+    assert "[output-differs]" in capfd.readouterr().err
+    assert run([*arguments, "--port", "9000", "--force"]) == 0
+
+
+def test_one_script_goes_to_stdout_and_several_do_not(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["launch", "vllm", "/k2", "--format", "sh"]) == 0
+    assert capfd.readouterr().out.startswith("#!/usr/bin/env bash\n")
+    assert run(["launch", "vllm", "/k2", "--format", "sh", *TWO]) == 2
+    assert "--out DIR" in capfd.readouterr().err
+
+
+def test_a_cluster_file_is_another_way_to_name_the_nodes(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "cluster.toml"
+    path.write_text('gpus_per_node = 4\n[[nodes]]\naddress = "a"\n[[nodes]]\naddress = "b"\n')
+    assert run(["launch", "vllm", "/k2", "--cluster", str(path), "--json"]) == 0
+    words = document(capfd)["commands"][0]["argv"]
+    assert words[words.index("--tensor-parallel-size") + 1] == "8"
+    assert run(["launch", "vllm", "/k2", "--cluster", str(path), *TWO]) == 2
+    assert "--cluster names the nodes" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["vllm", "moonshotai/Kimi-K3"], "model-other-architecture"),
+        (["vllm", "--", "-rf"], "value-malformed"),
+        (["vllm", "/k2", "--nodes", "a,,b"], "host-malformed"),
+        (["vllm", "/k2", "--port", "http"], "port-malformed"),
+        (["vllm", "/k2", "--served-model-name", "a\nb"], "value-malformed"),
+        (["vllm", "/k2", "--interface", "eth0 eth1"], "device-malformed"),
+        (["vllm", "/k2", "--strategy", "pd"], "strategy-not-offered"),
+        (["vlm", "/k2"], "wrong-usage"),
+    ],
+)
+def test_bad_input_is_refused_in_one_sentence(
+    arguments: list[str], code: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["launch", "--json", *arguments]) == 2
+    answer = document(capfd)
+    assert answer["error"]["code"] == code
+    assert answer["error"]["message"].endswith(".")
+
+
+def test_an_error_in_the_plan_is_exit_one(capfd: pytest.CaptureFixture[str]) -> None:
+    guide = ["launch", "vllm", "$MODEL_PATH", "--profile", "guide"]
+    assert run(guide) == 0
+    assert run([*guide, "--engine-version", "0.33.0"]) == 1
+    assert "[world-size-refused]" in capfd.readouterr().err
