@@ -47,6 +47,7 @@ class Finding:
         expected: What should be there, where that can be said.
         actual: What is there instead.
         fix: What to do, in a form that can be pasted where there is one.
+        items: The single things, where it stands for many; only JSON documents show them.
     """
 
     code: str
@@ -57,10 +58,14 @@ class Finding:
     expected: str | None = None
     actual: str | None = None
     fix: str | None = None
+    items: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """The finding as it stands in a JSON document."""
-        return asdict(self)
+        """The finding as it stands in a JSON document; `items` only where there are some."""
+        members = asdict(self)
+        if not self.items:
+            del members["items"]
+        return members
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +120,7 @@ class Codes:
         expected: str | None = None,
         actual: str | None = None,
         fix: str | None = None,
+        items: tuple[str, ...] = (),
     ) -> Finding:
         """A finding whose severity is the catalogue's.
 
@@ -130,6 +136,7 @@ class Codes:
             expected=expected,
             actual=actual,
             fix=fix,
+            items=items,
         )
 
 

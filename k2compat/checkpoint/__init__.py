@@ -1,1 +1,40 @@
-"""Checkpoints on disk: headers in, findings out. Weights are never read here."""
+"""Checkpoints on disk or on the Hub: headers in, findings out. Weights are never loaded.
+
+    from k2compat.checkpoint import expected_tensors, open_checkpoint, validate
+
+The names are loaded when they are first asked for.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from k2compat.checkpoint.expected import ExpectedTensor, expected_tensors
+    from k2compat.checkpoint.opened import Checkpoint, open_checkpoint
+    from k2compat.checkpoint.report import Validation
+    from k2compat.checkpoint.validation import validate
+
+__all__ = [
+    "Checkpoint",
+    "ExpectedTensor",
+    "Validation",
+    "expected_tensors",
+    "open_checkpoint",
+    "validate",
+]
+
+_HOMES = {
+    "Checkpoint": "opened",
+    "ExpectedTensor": "expected",
+    "Validation": "report",
+    "expected_tensors": "expected",
+    "open_checkpoint": "opened",
+    "validate": "validation",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,12 +1,14 @@
 """The files a model needs beside its weights: config, tokenizer, remote code."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from k2compat.checkpoint.model_folder import ModelFolder
+from k2compat.checkpoint.opening import FileRefusedError
+from k2compat.checkpoint.sources import Source
 from k2compat.config import read_text
+from k2compat.config.text import MAXIMUM_BYTES
 from k2compat.errors import RefusedError
 from k2compat.family import CONFIG_FILE, TOKENIZER_CONFIG_FILE, VOCABULARY_FILES
 from k2compat.files import read_regular, real_path
@@ -15,24 +17,27 @@ from k2compat.findings import Codes, Finding
 _codes = Codes("checkpoint")
 
 
-def check_companions(folder: ModelFolder) -> Iterator[Finding]:
-    """Find what is missing of the files that config and tokenizer are loaded from."""
+def check_companions(source: Source, *, judged: Collection[str] = ()) -> Iterator[Finding]:
+    """Find what is missing of the files that config and tokenizer are loaded from.
+
+    Args:
+        source: The model's files.
+        judged: Files whose absence or damage somebody else reports.
+    """
     for name in (CONFIG_FILE, TOKENIZER_CONFIG_FILE):
-        members = read_members(folder, name)
-        if members is None:
-            yield _missing(folder, name)
-        elif isinstance(members, Finding):
-            yield members
-        else:
-            yield from _missing_modules(folder, name, members)
-    if not any(name in folder.files for name in VOCABULARY_FILES):
-        yield _missing(folder, " or ".join(VOCABULARY_FILES))
+        members = read_members(source, name)
+        if isinstance(members, Mapping):
+            yield from _missing_modules(source, name, members)
+        elif name not in judged:
+            yield _missing(source, name) if members is None else members
+    if not any(name in source.files for name in VOCABULARY_FILES):
+        yield _missing(source, " or ".join(VOCABULARY_FILES))
 
 
 def remote_code(folder: ModelFolder, paths: Iterable[str]) -> Iterator[Finding]:
     """Name the Python files that trust_remote_code lets run, with their SHA-256."""
     for path in paths:
-        digest = hashlib.sha256(_bytes(folder.files[path])).hexdigest()
+        digest = hashlib.sha256(read_regular(real_path(folder.files[path]))).hexdigest()
         yield _codes.finding(
             "remote-code",
             path,
@@ -41,41 +46,32 @@ def remote_code(folder: ModelFolder, paths: Iterable[str]) -> Iterator[Finding]:
         )
 
 
-def read_members(folder: ModelFolder, name: str) -> Mapping[str, Any] | Finding | None:
+def read_members(source: Source, name: str) -> Mapping[str, Any] | Finding | None:
     """A JSON file's members; a finding where it is damaged, None where it is absent."""
-    if name not in folder.files:
+    if name not in source.files:
         return None
-    path = folder.root / name
+    path = f"{source.name}/{name}"
     try:
-        return read_text(_bytes(folder.files[name]), name).members
+        with source.open(name) as file:
+            data = file.read(0, MAXIMUM_BYTES + 1)
+        return read_text(data, name).members
     except RefusedError as error:
         return _codes.finding("companion-damaged", path, error.message, fix=error.hint)
-    except OSError as error:
-        message = f"{name} cannot be read: {error.strerror}."
+    except FileRefusedError as refusal:
+        message = f"{name} {refusal.finding.message}."
         return _codes.finding("companion-damaged", path, message)
 
 
-def _bytes(path: Path) -> bytes:
-    return read_regular(real_path(path))
+def _missing(source: Source, name: str) -> Finding:
+    return _codes.finding("companion-missing", source.name, f"{name} is missing.", expected=name)
 
 
-def _missing(folder: ModelFolder, name: str) -> Finding:
-    return _codes.finding(
-        "companion-missing",
-        folder.root,
-        f"{name} is missing.",
-        expected=name,
-    )
-
-
-def _missing_modules(
-    folder: ModelFolder, name: str, members: Mapping[str, Any]
-) -> Iterator[Finding]:
+def _missing_modules(source: Source, name: str, members: Mapping[str, Any]) -> Iterator[Finding]:
     for module, classes in _modules(members.get("auto_map")).items():
-        if module not in folder.files:
+        if module not in source.files:
             yield _codes.finding(
                 "remote-code-missing",
-                folder.root,
+                source.name,
                 f"{module} is missing; the auto_map in {name} loads {', '.join(classes)} from it.",
                 expected=module,
             )

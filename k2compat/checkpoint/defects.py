@@ -1,6 +1,7 @@
 """Collect the findings about one file, bounded however damaged the file is."""
 
 from collections import Counter
+from collections.abc import Iterable
 
 from k2compat.findings import Codes, Finding
 
@@ -31,6 +32,7 @@ class Defects:
         expected: object = None,
         actual: object = None,
         fix: str | None = None,
+        items: Iterable[str] = (),
     ) -> None:
         """Note one defect.
 
@@ -42,6 +44,7 @@ class Defects:
             expected: What should be there; shown as `str` gives it.
             actual: What is there; shown as `str` gives it.
             fix: What to do, where it can be pasted.
+            items: The single things, where `count` of them are meant; made printable here.
         """
         self._seen[code] += 1
         if self._seen[code] > MOST_FINDINGS_PER_CODE:
@@ -55,6 +58,7 @@ class Defects:
                 expected=None if expected is None else printable(str(expected)),
                 actual=None if actual is None else printable(str(actual)),
                 fix=fix,
+                items=tuple(map(printable, items)),
             )
         )
 

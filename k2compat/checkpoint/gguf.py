@@ -8,6 +8,7 @@ others; this one always returns.
 """
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,10 +16,19 @@ from k2compat.checkpoint.defects import Defects, printable
 from k2compat.checkpoint.gguf_arrays import ByteOrder, GgufArray, GgufValue
 from k2compat.checkpoint.gguf_layout import DataSection, GgufTensor, TensorEntry, place_tensors
 from k2compat.checkpoint.gguf_walk import CannotGoOnError, OutOfBytesError, Walk
-from k2compat.checkpoint.opening import FileRefusedError, OpenFile, open_file
+from k2compat.checkpoint.opening import FileRefusedError, open_file
+from k2compat.checkpoint.sources import ReadableFile
 from k2compat.findings import Finding
 
-__all__ = ["GgufArray", "GgufHeader", "GgufTensor", "GgufValue", "parse_gguf", "read_gguf"]
+__all__ = [
+    "GgufArray",
+    "GgufHeader",
+    "GgufTensor",
+    "GgufValue",
+    "parse_gguf",
+    "read_gguf",
+    "read_gguf_from",
+]
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
@@ -89,14 +99,24 @@ def read_gguf(path: Path) -> GgufHeader:
     damaged or strange file (a FIFO, a directory, a Git-LFS pointer) is a header with
     findings. Memory and time are bounded by `HEADER_BYTES_MAX` and the counts above.
     """
+    return read_gguf_from(open_file(path), str(path))
+
+
+def read_gguf_from(opening: AbstractContextManager[ReadableFile], path: str) -> GgufHeader:
+    """The same for a file from anywhere.
+
+    Args:
+        opening: What opens the file, and may refuse to.
+        path: Names the file where it cannot be opened.
+    """
     try:
-        with open_file(path) as file:
+        with opening as file:
             return _read_growing(file)
     except FileRefusedError as refusal:
-        return GgufHeader(str(path), findings=(refusal.finding,))
+        return GgufHeader(path, findings=(refusal.finding,))
 
 
-def _read_growing(file: OpenFile) -> GgufHeader:
+def _read_growing(file: ReadableFile) -> GgufHeader:
     length = FIRST_BYTES
     while True:
         prefix = file.read(0, length)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from k2compat.checkpoint.companions import check_companions, read_members, remote_code
+from k2compat.checkpoint.folder_source import FolderSource
 from k2compat.checkpoint.gguf import GgufHeader, read_gguf
 from k2compat.checkpoint.gguf_sets import check_gguf_sets
 from k2compat.checkpoint.model_folder import ModelFolder
@@ -42,7 +43,8 @@ def check_ktransformers(folder: ModelFolder) -> Iterator[Finding]:
         OSError: A Python file could not be read.
     """
     yield from _stray_safetensors(folder)
-    yield from check_companions(folder)
+    source = FolderSource(str(folder.root), folder)
+    yield from check_companions(source)
     yield from _linked_folders(folder)
     # GGUFs that are only planned are links to files elsewhere: read those.
     headers = {
@@ -52,7 +54,7 @@ def check_ktransformers(folder: ModelFolder) -> Iterator[Finding]:
     yield from check_gguf_sets(headers, headers)
     for header in headers.values():
         yield from header.findings
-    yield from _other_models(headers, read_members(folder, CONFIG_FILE))
+    yield from _other_models(headers, read_members(source, CONFIG_FILE))
     yield from _split_mla(folder.root, headers.values())
     yield from remote_code(folder, folder.ending_with(".py"))
 

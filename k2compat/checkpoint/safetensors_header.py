@@ -10,13 +10,15 @@ Not called `safetensors`, so that a reader never has to ask which one is importe
 """
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from k2compat.checkpoint.defects import Defects
-from k2compat.checkpoint.opening import FileRefusedError, OpenFile, open_file
+from k2compat.checkpoint.opening import FileRefusedError, open_file
 from k2compat.checkpoint.safetensors_entries import read_entries
 from k2compat.checkpoint.safetensors_layout import SafetensorsTensor
+from k2compat.checkpoint.sources import ReadableFile
 from k2compat.findings import Finding
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "header_end",
     "parse_safetensors",
     "read_safetensors",
+    "read_safetensors_from",
 ]
 
 LENGTH_BYTES = 8
@@ -63,11 +66,23 @@ def read_safetensors(path: Path) -> SafetensorsHeader:
     damaged or strange file (a FIFO, a directory, a Git-LFS pointer) is a header with
     findings. No more than `HEADER_BYTES_MAX` bytes are read.
     """
+    return read_safetensors_from(open_file(path), str(path))
+
+
+def read_safetensors_from(
+    opening: AbstractContextManager[ReadableFile], path: str
+) -> SafetensorsHeader:
+    """The same for a file from anywhere.
+
+    Args:
+        opening: What opens the file, and may refuse to.
+        path: Names the file where it cannot be opened.
+    """
     try:
-        with open_file(path) as file:
+        with opening as file:
             return _read(file)
     except FileRefusedError as refusal:
-        return SafetensorsHeader(str(path), findings=(refusal.finding,))
+        return SafetensorsHeader(path, findings=(refusal.finding,))
 
 
 def header_end(first_bytes: bytes) -> int:
@@ -106,7 +121,7 @@ def parse_safetensors(prefix: bytes, *, path: str, file_size: int) -> Safetensor
     )
 
 
-def _read(file: OpenFile) -> SafetensorsHeader:
+def _read(file: ReadableFile) -> SafetensorsHeader:
     prefix = file.read(0, LENGTH_BYTES)
     prefix += file.read(LENGTH_BYTES, header_end(prefix) - LENGTH_BYTES)
     # A file that shrinks while it is read has the size that could be read.

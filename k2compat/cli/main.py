@@ -20,6 +20,7 @@ from k2compat.errors import K2CompatError, RefusedError
 COMMANDS = {
     "patch-config": "patch_config",
     "stage-gguf": "stage_gguf",
+    "validate": "validate",
     "launch": "launch",
     "parse": "parse",
     "explain": "explain",

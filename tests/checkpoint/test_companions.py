@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from k2compat.checkpoint.companions import check_companions, remote_code
+from k2compat.checkpoint.folder_source import open_folder_source
 from k2compat.checkpoint.model_folder import read_model_folder
 from tests.support.models import make_model
 
@@ -18,7 +19,7 @@ def model(tmp_path: Path) -> Path:
 
 
 def found(model: Path) -> list[tuple[str, str | None]]:
-    return [(f.code, f.expected) for f in check_companions(read_model_folder(model))]
+    return [(f.code, f.expected) for f in check_companions(open_folder_source(model))]
 
 
 def test_a_whole_folder_gives_nothing(model: Path) -> None:

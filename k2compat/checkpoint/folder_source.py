@@ -1,0 +1,69 @@
+"""A checkpoint in a folder, or in a single file, on disk."""
+
+import stat
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from functools import cached_property
+from pathlib import Path
+
+from k2compat.checkpoint.model_folder import ModelFolder, read_model_folder
+from k2compat.checkpoint.opening import OpenFile, open_file
+from k2compat.errors import RefusedError
+from k2compat.files import explained_reading
+
+WEIGHT_SUFFIXES = (".safetensors", ".gguf")
+
+
+class FolderSource:
+    """The files below a folder. Links to files are followed, linked folders are not entered.
+
+    Attributes:
+        name: As the user named it.
+        folder: The listing.
+    """
+
+    def __init__(self, name: str, folder: ModelFolder) -> None:
+        """Take a listing; its files may lie elsewhere."""
+        self.name = name
+        self.folder = folder
+
+    @cached_property
+    def files(self) -> Mapping[str, int | None]:
+        """Paths within the folder, with "/", and bytes; None for what is no regular file."""
+        return {relative: _size(path) for relative, path in self.folder.files.items()}
+
+    def open(self, relative: str) -> AbstractContextManager[OpenFile]:
+        """Open one of the files.
+
+        Raises:
+            FileRefusedError: It is not there or cannot be read.
+        """
+        # What the listing has not is asked for under the folder: the refusal names that place.
+        return open_file(self.folder.files.get(relative, self.folder.root / relative))
+
+
+def open_folder_source(path: Path) -> FolderSource:
+    """A folder with a checkpoint, or one file of weights.
+
+    Raises:
+        RefusedError: not-found or not-readable; weights-missing for a file that is none.
+    """
+    with explained_reading(path):
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            return FolderSource(str(path), read_model_folder(path))
+    if not stat.S_ISREG(mode) or not path.name.endswith(WEIGHT_SUFFIXES):
+        raise RefusedError(
+            "weights-missing",
+            f"{path} is neither a folder nor a .safetensors or .gguf file.",
+            hint="Name the folder that holds the weights.",
+        )
+    return FolderSource(str(path), ModelFolder(path.parent, {path.name: path}, ()))
+
+
+def _size(path: Path) -> int | None:
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None

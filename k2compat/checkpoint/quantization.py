@@ -1,0 +1,193 @@
+"""How a config says the weights are stored: as they are, FP8 in blocks, INT4 in groups.
+
+Anything else (NVFP4, AWQ, FP8 per tensor) is named and left at that: which tensors such a
+checkpoint holds for a quantised module is not known here, so it is not judged.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from k2compat.checkpoint.defects import Defects, printable
+from k2compat.checkpoint.tensor_rules import SCHEMES
+
+UNKNOWN: Final = "unknown"
+
+BLOCK_MOST: Final = 1 << 16
+GROUP_MOST: Final = 1 << 16
+PATTERNS_MOST: Final = 512
+PATTERN_CHARACTERS_MOST: Final = 256
+"""Real lists have four patterns, NVFP4's 125."""
+
+PACKED_BITS: Final = 32
+INTEGER_BITS: Final = (2, 4, 8)
+
+_EXPRESSION: Final = "re:"
+# A hostile expression must not run for hours: a name has sixty characters, and without
+# quantified groups and with two unbounded repetitions no match takes more than some
+# thousand steps.
+_REPEATED_GROUP = re.compile(r"\)[*+?{]")
+_UNBOUNDED = re.compile(r"[*+]|\{\d*,\d*\}")
+_UNBOUNDED_MOST: Final = 2
+_NOT_REGULAR = re.compile(r"\\[1-9]|\(\?P=")
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """How weights are stored.
+
+    Attributes:
+        name: For a person: "bf16", "fp8", "int4", or what the config calls it.
+        scheme: A key of SCHEMES, "" for weights as they are, or UNKNOWN.
+        sizes: What the scheme's shapes need: b0, b1; or packed, group.
+        ignore: Modules that stay as they are: names, and "re:" with an expression.
+    """
+
+    name: str
+    scheme: str = ""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    ignore: tuple[str, ...] = ()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the stored tensors of a quantised module are known."""
+        return self.scheme != UNKNOWN
+
+    def covers(self, module_kind: str, names: Sequence[str]) -> bool:
+        """Whether it quantises a module.
+
+        Args:
+            module_kind: "projection", "linear" or "" (never quantised).
+            names: The module's names; one that is ignored is enough.
+        """
+        if not self.is_known:
+            return module_kind != ""
+        if self.scheme == "" or module_kind not in SCHEMES[self.scheme].modules:
+            return False
+        return not any(_matches(pattern, name) for pattern in self.ignore for name in names)
+
+
+PLAIN: Final = Quantization("bf16")
+
+
+def read_quantization(config: object, defects: Defects) -> Quantization:
+    """What a quantization_config says.
+
+    Args:
+        config: The member's value; None or {} where there is none.
+        defects: Takes what is wrong.
+    """
+    if config is None or config == {}:
+        return PLAIN
+    if not isinstance(config, dict):
+        defects.add(
+            "architecture-value",
+            "quantization_config is not an object",
+            at="quantization_config",
+            expected="an object",
+        )
+        return PLAIN
+    quantization = _fp8(config) or _int4(config)
+    if quantization is None:
+        name = _name(config)
+        quantization = Quantization(name, UNKNOWN)
+        defects.add(
+            "quantization-unknown",
+            f"which tensors {name} stores for a quantised module is not known here: they were "
+            "not checked, all others were",
+            at="quantization_config",
+            actual=name,
+        )
+    return quantization
+
+
+def _fp8(config: Mapping[str, Any]) -> Quantization | None:
+    """DeepSeek's FP8: `weight_block_size` rows and columns share a scale."""
+    block = config.get("weight_block_size")
+    if config.get("quant_method") != "fp8" or config.get("fmt", "e4m3") != "e4m3":
+        return None
+    if not isinstance(block, list) or len(block) != 2 or not all(_is_size(b) for b in block):
+        return None
+    # Transformers' name, and vLLM's; both mean modules whose names contain the text.
+    kept = config.get("modules_to_not_convert") or config.get("ignored_layers") or []
+    ignore = _patterns([f"re:.*{re.escape(name)}" for name in kept if isinstance(name, str)])
+    if ignore is None or not isinstance(kept, list):
+        return None
+    return Quantization("fp8", "fp8", {"b0": block[0], "b1": block[1]}, ignore)
+
+
+def _int4(config: Mapping[str, Any]) -> Quantization | None:
+    """compressed-tensors with one group of symmetric, packed integers for all linear layers."""
+    groups = config.get("config_groups")
+    ignore = _patterns(config.get("ignore") or [])
+    if config.get("quant_method") != "compressed-tensors" or ignore is None:
+        return None
+    if config.get("format") != "pack-quantized" or not isinstance(groups, dict) or len(groups) != 1:
+        return None
+    group = next(iter(groups.values()))
+    weights = group.get("weights") if isinstance(group, dict) else None
+    if not isinstance(weights, dict) or group.get("targets") != ["Linear"]:
+        return None
+    bits, size = weights.get("num_bits"), weights.get("group_size")
+    is_known = (
+        bits in INTEGER_BITS
+        and _is_size(size)
+        and weights.get("type") == "int"
+        and weights.get("strategy") == "group"
+        and weights.get("symmetric") is True
+        and not weights.get("actorder")
+    )
+    if not is_known or not isinstance(bits, int) or not isinstance(size, int):
+        return None
+    return Quantization(
+        f"int{bits}", "int4", {"packed": PACKED_BITS // bits, "group": size}, ignore
+    )
+
+
+def _is_size(value: object) -> bool:
+    return type(value) is int and 1 <= value <= BLOCK_MOST
+
+
+def _name(config: Mapping[str, Any]) -> str:
+    """What the config calls it: quant_algo NVFP4, else quant_method."""
+    for key in ("quant_algo", "quant_method"):
+        value = config.get(key)
+        if isinstance(value, str) and value:
+            return printable(value).lower()
+    return UNKNOWN
+
+
+def _patterns(ignore: object) -> tuple[str, ...] | None:
+    """The patterns, or None where they cannot be followed, or not in reasonable time."""
+    if not isinstance(ignore, list) or len(ignore) > PATTERNS_MOST:
+        return None
+    patterns = tuple(pattern for pattern in ignore if isinstance(pattern, str))
+    if len(patterns) != len(ignore) or not all(map(_can_follow, patterns)):
+        return None
+    return patterns
+
+
+def _can_follow(pattern: str) -> bool:
+    if not pattern.startswith(_EXPRESSION):
+        return True
+    expression = pattern.removeprefix(_EXPRESSION)
+    if (
+        len(expression) > PATTERN_CHARACTERS_MOST
+        or _REPEATED_GROUP.search(expression)
+        or _NOT_REGULAR.search(expression)
+        or len(_UNBOUNDED.findall(expression)) > _UNBOUNDED_MOST
+    ):
+        return False
+    try:
+        re.compile(expression)
+    except (re.error, RecursionError, OverflowError):
+        return False
+    return True
+
+
+def _matches(pattern: str, name: str) -> bool:
+    """As compressed-tensors does: an expression from the name's start, else the whole name."""
+    if pattern.startswith(_EXPRESSION):
+        return re.match(pattern.removeprefix(_EXPRESSION), name) is not None
+    return pattern == name

@@ -1,0 +1,162 @@
+"""Which files of a folder are the checkpoint's shards, and which are in the way.
+
+Any numbering is accepted: `model-1-of-61`, `model-00001-of-000062`, and names without one.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from k2compat.checkpoint.defects import Defects
+from k2compat.checkpoint.weight_index import INDEX_FILE, WeightIndex, named
+from k2compat.findings import Finding
+
+SUFFIX = ".safetensors"
+LEFTOVERS = (".incomplete", ".part", ".crdownload", ".tmp")
+CONTROL_FILE = ".aria2"
+
+_NUMBERED = re.compile(
+    r"(?P<name>.*?)-?(?P<number>\d{1,9})-of-(?P<total>\d{1,9})\.safetensors", re.DOTALL
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Shards:
+    """The files to read.
+
+    Attributes:
+        present: In the order to be read.
+        absent: Files that the index names and the folder has not, with their tensors' number.
+        findings: What is wrong with the set.
+    """
+
+    present: tuple[str, ...]
+    absent: Mapping[str, int]
+    findings: tuple[Finding, ...]
+
+
+def find_shards(
+    root: str, files: Iterable[str], index: WeightIndex | None, *, has_index: bool
+) -> Shards:
+    """Choose the shards among a checkpoint's files.
+
+    Args:
+        root: Names the checkpoint in findings.
+        files: Paths within it.
+        index: Its index, if it could be read.
+        has_index: Whether there is an index at all, be it damaged.
+    """
+    listed = set(files)
+    # Engines look for shards in the folder itself, not below it.
+    in_folder = sorted((name for name in listed if _is_shard(name)), key=natural)
+    found: list[Finding] = []
+    if index is None:
+        present, absent, unlisted = in_folder, dict[str, int](), list[str]()
+        if len(in_folder) > 1 and not has_index:
+            defects = Defects(root)
+            defects.add("index-missing", f"has {len(in_folder)} shards and no {INDEX_FILE}")
+            found += defects.findings()
+    else:
+        present = sorted((name for name in index.files if name in listed), key=natural)
+        absent = {name: count for name, count in index.files.items() if name not in listed}
+        unlisted = [name for name in in_folder if name not in index.files]
+    sets = _sets([*present, *absent])
+    mixed = list(_mixed_sets(root, [*present, *unlisted]))
+    found += mixed
+    found += _absent_shards(root, absent)
+    if index is None:
+        found += _missing_numbers(root, sets)
+    elif not mixed:
+        found += _unlisted(root, unlisted)
+    found += _leftovers(root, listed)
+    return Shards(tuple(present), absent, tuple(found))
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """Sorts model-2 before model-10."""
+    return [
+        (int(part), "") if part.isdigit() and len(part) < 20 else (-1, part)
+        for part in re.split(r"([0-9]+)", name)
+    ]
+
+
+def _is_shard(name: str) -> bool:
+    return name.endswith(SUFFIX) and "/" not in name
+
+
+def _sets(names: Iterable[str]) -> Mapping[tuple[str, int], dict[int, str]]:
+    """Numbered shards by what their names have in common: (name, total) → number → file."""
+    sets: defaultdict[tuple[str, int], dict[int, str]] = defaultdict(dict)
+    for name in names:
+        match = _NUMBERED.fullmatch(name)
+        if match:
+            sets[match["name"], int(match["total"])][int(match["number"])] = name
+    return sets
+
+
+def _mixed_sets(root: str, names: Sequence[str]) -> Iterator[Finding]:
+    sets = _sets(names)
+    if len(sets) < 2:
+        return
+    defects = Defects(root)
+    words = [f"{name}-*-of-{total} ({len(files)} files)" for (name, total), files in sets.items()]
+    defects.add(
+        "shard-sets-mixed",
+        f"shards of {len(sets)} sets lie in one folder: {named(words)}",
+        count=len(sets),
+        expected="the shards of one set",
+        actual=named(next(iter(files.values())) for files in sets.values()),
+    )
+    yield from defects.findings()
+
+
+def _absent_shards(root: str, absent: Mapping[str, int]) -> Iterator[Finding]:
+    for name, count in absent.items():
+        defects = Defects(f"{root}/{name}")
+        defects.add(
+            "shard-missing",
+            f"does not exist; the index puts {count:,} tensors into it",
+            count=count,
+        )
+        yield from defects.findings()
+
+
+def _missing_numbers(
+    root: str, sets: Mapping[tuple[str, int], Mapping[int, str]]
+) -> Iterator[Finding]:
+    for (name, total), files in sets.items():
+        count = total - sum(0 <= number <= total for number in files)
+        # Some tools count from 0.
+        first = 0 if 0 in files else 1
+        if count <= 0 or (first == 0 and count == 0):
+            continue
+        missing = (n for n in range(first, first + total) if n not in files)
+        shown = ", ".join(str(next(missing)) for _ in range(min(count, 5)))
+        defects = Defects(root)
+        defects.add(
+            "shard-missing",
+            f"of {total} shards {name}-* {count} are missing: {shown}{', …' if count > 5 else ''}",
+            count=count,
+            expected=f"{total} files",
+            actual=f"{len(files)} files",
+        )
+        yield from defects.findings()
+
+
+def _unlisted(root: str, names: Iterable[str]) -> Iterator[Finding]:
+    for name in names:
+        defects = Defects(f"{root}/{name}")
+        defects.add("shard-unlisted", "is not named by the index, and was not checked")
+        yield from defects.findings()
+
+
+def _leftovers(root: str, files: set[str]) -> Iterator[Finding]:
+    for name in sorted(files):
+        defects = Defects(f"{root}/{name}")
+        if name.endswith(CONTROL_FILE):
+            whole = name.removesuffix(CONTROL_FILE)
+            defects.add("download-unfinished", f"says that {whole} is not whole")
+        elif name.endswith(LEFTOVERS):
+            defects.add("download-leftover", "is a part of a download that was stopped")
+        yield from defects.findings()

@@ -1,0 +1,126 @@
+"""Is this checkpoint what its config says? Headers only; everything wrong in one pass."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+from k2compat.checkpoint.companions import check_companions
+from k2compat.checkpoint.config_file import ReadConfig, parse_config, read_config
+from k2compat.checkpoint.engine_verdicts import engine_verdicts
+from k2compat.checkpoint.folder_source import WEIGHT_SUFFIXES, open_folder_source
+from k2compat.checkpoint.gguf_checks import validate_gguf
+from k2compat.checkpoint.opening import FileRefusedError, open_file
+from k2compat.checkpoint.report import Progress, Validation
+from k2compat.checkpoint.safetensors_checks import validate_safetensors
+from k2compat.checkpoint.sources import Source
+from k2compat.checkpoint.weight_index import INDEX_FILE
+from k2compat.config.text import MAXIMUM_BYTES
+from k2compat.errors import RefusedError
+from k2compat.family import CONFIG_FILE
+from k2compat.findings import Finding, Report
+
+SAFETENSORS, GGUF = (suffix.removeprefix(".") for suffix in WEIGHT_SUFFIXES)
+
+
+def open_source(place: Source | Path | str) -> AbstractContextManager[Source]:
+    """The files of a checkpoint, by the path of its folder or of a single file.
+
+    Raises:
+        RefusedError: not-found, not-readable or weights-missing.
+    """
+    if isinstance(place, Path | str):
+        return nullcontext(open_folder_source(Path(place)))
+    return nullcontext(place)
+
+
+def validate(
+    place: Source | Path | str,
+    *,
+    config: Path | str | None = None,
+    engine: str | None = None,
+    progress: Progress = lambda _done, _total: None,
+) -> Validation:
+    """Judge a checkpoint by its headers, config, index and files.
+
+    Args:
+        place: A folder, a single file, or a source.
+        config: A config.json, or a folder with one, to hold the weights against in place of
+            the checkpoint's own.
+        engine: One of ENGINES: its verdict becomes an error.
+        progress: Is told about each file of weights that is done, and how many there are.
+
+    Raises:
+        RefusedError: weights-missing: there are neither safetensors nor GGUFs; not-found or
+            not-readable for the place itself or the config.
+        HubError: The Hub does not answer.
+    """
+    with open_source(place) as source:
+        held = _formats(source)
+        if not held:
+            raise RefusedError(
+                "weights-missing",
+                f"{source.name} holds neither safetensors nor GGUF files.",
+                hint="Name the folder that holds the weights.",
+            )
+        format_name = max(held, key=held.__getitem__)
+        read = _own_config(source, format_name) if config is None else _other_config(Path(config))
+        judge = validate_safetensors if format_name == SAFETENSORS else validate_gguf
+        validation = judge(source, read, progress)
+        verdicts = engine_verdicts(
+            source.name, format_name, read.members, is_mixed=len(held) > 1, engine=engine
+        )
+        findings = (
+            *read.findings,
+            *validation.report,
+            *_companions(source, format_name),
+            *verdicts,
+        )
+        return replace(validation, report=Report(findings))
+
+
+def _formats(source: Source) -> dict[str, int]:
+    """The formats of the weights that are there, with how many bytes each has."""
+    sizes: dict[str, int] = {}
+    for name, size in source.files.items():
+        for suffix in WEIGHT_SUFFIXES:
+            # Engines look for safetensors in the folder itself; splits of GGUFs may lie below.
+            if name.endswith(suffix) and (suffix == ".gguf" or "/" not in name):
+                form = suffix.removeprefix(".")
+                sizes[form] = sizes.get(form, 0) + (size or 0)
+    if INDEX_FILE in source.files:
+        sizes.setdefault(SAFETENSORS, 0)
+    return sizes
+
+
+def _is_folder(source: Source) -> bool:
+    """Whether there is more than one file of weights that was named by itself."""
+    return list(source.files) != [source.name.rpartition("/")[2]]
+
+
+def _own_config(source: Source, format_name: str) -> ReadConfig:
+    # GGUFs bring their own metadata, and a file alone has nothing beside it.
+    if CONFIG_FILE not in source.files and (format_name == GGUF or not _is_folder(source)):
+        return ReadConfig(None, f"{source.name}/{CONFIG_FILE}")
+    return read_config(source)
+
+
+def _other_config(path: Path) -> ReadConfig:
+    """A config that the user named; a file that cannot be read is a refusal here."""
+    path = path / CONFIG_FILE if path.is_dir() else path
+    try:
+        with open_file(path) as file:
+            data = file.read(0, MAXIMUM_BYTES + 1)
+    except FileRefusedError as refusal:
+        code = "not-found" if refusal.finding.code == "file-missing" else "not-readable"
+        raise RefusedError(
+            code,
+            f"{path} {refusal.finding.message}.",
+            hint="Name a config.json, or a folder that holds one.",
+        ) from refusal
+    return parse_config(data, str(path))
+
+
+def _companions(source: Source, format_name: str) -> Iterator[Finding]:
+    if format_name == SAFETENSORS and _is_folder(source):
+        yield from check_companions(source, judged=(CONFIG_FILE,))

@@ -1,0 +1,163 @@
+"""The index of a checkpoint in shards: which tensor is in which file.
+
+It is somebody's file: a path in it may lead anywhere, so none is opened that the
+checkpoint's own listing does not have.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from k2compat.checkpoint.defects import Defects, printable
+from k2compat.checkpoint.strict_json import JsonError, JsonObject, load_json
+from k2compat.findings import Finding
+
+INDEX_FILE = "model.safetensors.index.json"
+INDEX_BYTES_MAX = 256 << 20
+"""Kimi-K2.5's has 19 MB."""
+
+MOST_NAMED = 5
+
+
+@dataclass(slots=True)
+class WeightIndex:
+    """An index that could be read.
+
+    Attributes:
+        places: Tensor name → file. Names are taken out as they are found.
+        total_size: Bytes of all tensors, as it says; None where it does not.
+        files: The files it names that may be opened, in order, with how many tensors each.
+    """
+
+    places: dict[str, str]
+    total_size: int | None = None
+    files: Mapping[str, int] = field(default_factory=dict)
+
+
+def parse_index(data: bytes, where: str) -> tuple[WeightIndex | None, tuple[Finding, ...]]:
+    """Read an index; what is wrong with it are findings.
+
+    Args:
+        data: The file's bytes.
+        where: Names the file in findings.
+    """
+    defects = Defects(where)
+    members = _members(data, defects)
+    if members is None:
+        return None, defects.findings()
+    places = members.get("weight_map")
+    if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
+        defects.add(
+            "index-damaged",
+            "weight_map is no object of tensors and the files that hold them",
+            at="weight_map",
+        )
+        return None, defects.findings()
+    counts = Counter(places.values())
+    outside = {name: count for name, count in counts.items() if not _is_inside(name)}
+    for name, count in outside.items():
+        defects.add(
+            "index-path",
+            "this path leads out of the folder or names no file; it was not opened",
+            at="weight_map",
+            count=count,
+            actual=name,
+        )
+    if outside:
+        places = {name: place for name, place in places.items() if place not in outside}
+    files = {name: count for name, count in counts.items() if name not in outside}
+    return WeightIndex(places, _total_size(members, defects), files), defects.findings()
+
+
+def _members(data: bytes, defects: Defects) -> dict[str, Any] | None:
+    if len(data) > INDEX_BYTES_MAX:
+        message = f"has {len(data):,} bytes and was not read"
+        defects.add("index-damaged", message, expected=f"at most {INDEX_BYTES_MAX:,}")
+        return None
+    try:
+        text = data.decode("utf-8-sig")
+        members = json.loads(text)
+    except UnicodeDecodeError as error:
+        defects.add("index-damaged", "is not UTF-8", at=f"byte {error.start}")
+        return None
+    except (ValueError, RecursionError) as error:
+        message = error.msg if isinstance(error, json.JSONDecodeError) else "cannot be read"
+        defects.add("index-damaged", f"is not JSON: {message}", at=_position(error))
+        return None
+    if not isinstance(members, dict):
+        defects.add("index-damaged", "is JSON, but no object")
+        return None
+    if text.count(":") > _count_members(members):
+        _check_repeated(text, defects)
+    return members
+
+
+def _position(error: Exception) -> str:
+    return f"character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
+
+
+def _count_members(value: dict[str, Any]) -> int:
+    """How many members its objects have, down to the second level: an index has no third."""
+    return len(value) + sum(len(member) for member in value.values() if isinstance(member, dict))
+
+
+def _check_repeated(text: str, defects: Defects) -> None:
+    """Note keys that stand twice; each member has a colon, so where those fit there are none."""
+    try:
+        members = load_json(text)
+    except JsonError:  # a number that only Python's own reader takes
+        return
+    if not isinstance(members, JsonObject):
+        return
+    for at, value in (("", members), *members):
+        keys = Counter(key for key, _ in value) if isinstance(value, JsonObject) else Counter[str]()
+        repeated = [key for key, times in keys.items() if times > 1]
+        if repeated:
+            defects.add(
+                "index-key-repeated",
+                f"{len(repeated):,} names stand more than once: {named(repeated)}",
+                at=printable(at),
+                count=len(repeated),
+            )
+
+
+def _total_size(members: Mapping[str, Any], defects: Defects) -> int | None:
+    metadata = members.get("metadata")
+    if metadata is None:
+        return None
+    size = metadata.get("total_size") if isinstance(metadata, dict) else metadata
+    # Some tools write it as 1e12 or 1000.0, which is the same number.
+    if isinstance(size, float) and size.is_integer():
+        return int(size)
+    if size is None or type(size) is int:
+        return size
+    defects.add(
+        "index-total-size",
+        "metadata has no whole number as total_size",
+        at="metadata.total_size",
+        actual=size,
+    )
+    return None
+
+
+def _is_inside(name: str) -> bool:
+    """Whether it names a file in the folder; whether it exists is another question."""
+    path = PurePosixPath(name)
+    return (
+        name != ""
+        and not path.is_absolute()
+        and ".." not in path.parts
+        and "\\" not in name
+        and "\0" not in name
+        and path.name != ""
+    )
+
+
+def named(names: Iterable[str]) -> str:
+    """The first few names, made printable."""
+    listed = list(names)
+    shown = ", ".join(printable(name) for name in listed[:MOST_NAMED])
+    return f"{shown}, …" if len(listed) > MOST_NAMED else shown
