@@ -10,10 +10,14 @@ from k2compat.cli.launch_options import launch_options, read_request
 from k2compat.cli.output import FINE, FOUND_ERRORS, Outcome, Output
 from k2compat.cli.paths import PATH
 from k2compat.files import NewFile, write_bundle
-from k2compat.findings import Report
+from k2compat.findings import Finding, Report
+from k2compat.launch.fit import explain_fit
+from k2compat.launch.plan import Plan
+from k2compat.launch.plan_checks import check_plan, fits_of, refusal_of
 from k2compat.launch.planning import plan_launch
 from k2compat.launch.render import FORMATS, Script, render
 from k2compat.launch.render.document import as_document
+from k2compat.launch.sizes import model_sizes
 
 
 @click.command("launch", short_help="Print the commands that serve a model, for each node.")
@@ -27,17 +31,33 @@ from k2compat.launch.render.document import as_document
     help="For a person, or files for a shell or a cluster.",
 )
 @click.option("--out", "folder", metavar="DIR", type=PATH, help="Write the files into DIR.")
+@click.option(
+    "--explain-fit", "explain", is_flag=True, help="Print the sum of the memory; needs --gpu."
+)
 @click.option("--force", is_flag=True, help="Replace files that differ; render what cannot fit.")
 @click.pass_obj
 def command(
-    output: Output, /, output_format: str, folder: Path | None, force: bool, **options: Any
+    output: Output,
+    /,
+    output_format: str,
+    folder: Path | None,
+    explain: bool,
+    force: bool,
+    **options: Any,
 ) -> Outcome:
     """Print the commands that serve MODEL with ENGINE on a cluster, node by node.
 
     MODEL is a folder, whose config is read, or a name. Hosts and other values may be
     placeholders ($MASTER_IP, ${PORT}, <IMAGE>): they are carried through.
     """
-    plan = plan_launch(read_request(options))
+    request = read_request(options)
+    plan = plan_launch(request)
+    report = Report((*plan.findings, *check_plan(plan, request.model.config)))
+    refusal = refusal_of(report.findings)
+    if explain:
+        return _explained(plan, request.model.config, report)
+    if refusal is not None and not force:
+        raise refusal
     files = render(plan, output_format)
     document = as_document(plan)
     if folder is None:
@@ -45,9 +65,21 @@ def command(
     else:
         answer = _write(folder, files, force, output)
         document["written"] = [str(folder / name) for name in files]
-    report = Report(plan.findings)
     code = FOUND_ERRORS if report.has_errors else FINE
     return Outcome(document, answer, report, code, verbatim=folder is None)
+
+
+def _explained(plan: Plan, config: Mapping[str, Any], report: Report) -> Outcome:
+    """The sum of each group's memory, in place of the commands."""
+    sizes = model_sizes(config)
+    fits = {} if isinstance(sizes, Finding) else fits_of(plan, sizes)
+    lines = {group: explain_fit(fit) for group, fit in fits.items()}
+    answer = "\n\n".join(
+        "\n".join([*([f"{group}:"] if group else []), *explained])
+        for group, explained in lines.items()
+    )
+    document = {"engine": plan.engine, "strategy": plan.strategy, "fit": lines}
+    return Outcome(document, answer, report, FOUND_ERRORS if report.has_errors else FINE)
 
 
 def _only(files: Mapping[str, Script], output_format: str) -> str:

@@ -96,7 +96,7 @@ def refusal_of(findings: Iterator[Finding] | Sequence[Finding]) -> RefusedError 
     """The refusal of a plan that cannot fit, with what does; None where it may."""
     for finding in findings:
         if finding.code == "does-not-fit":
-            near = f"{finding.fix}. " if finding.fix else ""
+            near = f"This fits: {finding.fix}. " if finding.fix else ""
             hint = f"{near}--explain-fit shows the sum, --force renders the plan all the same."
             return RefusedError(finding.code, finding.message, hint=hint)
     return None

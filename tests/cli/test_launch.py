@@ -31,7 +31,7 @@ def test_the_document_holds_the_plan(capfd: pytest.CaptureFixture[str]) -> None:
     assert {"name": "http", "port": 9000} in first["ports"]
     assert second["ports"] == []
     codes = [finding["code"] for finding in answer["findings"]]
-    assert codes == ["model-assumed", "placeholder-open", "placeholder-open"]
+    assert codes == ["model-assumed", "placeholder-open", "placeholder-open", "fit-skipped"]
 
 
 def test_the_text_can_be_pasted(capfd: pytest.CaptureFixture[str]) -> None:
@@ -107,3 +107,25 @@ def test_an_error_in_the_plan_is_exit_one(capfd: pytest.CaptureFixture[str]) -> 
     assert run(guide) == 0
     assert run([*guide, "--engine-version", "0.33.0"]) == 1
     assert "[world-size-refused]" in capfd.readouterr().err
+
+
+def test_a_plan_that_cannot_fit_is_refused_with_one_that_does(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ["launch", "vllm", "/k2", "--gpu", "h200"]
+    assert run([*arguments, "--json"]) == 2
+    error = document(capfd)["error"]
+    assert error["code"] == "does-not-fit"
+    assert "This fits: TP16 on 2 nodes." in error["hint"]
+    assert run([*arguments, "--force", "--json"]) == 1
+    assert document(capfd)["commands"]
+    assert run([*arguments, *TWO, "--json"]) == 0
+
+
+def test_the_sum_can_be_seen(capfd: pytest.CaptureFixture[str]) -> None:
+    arguments = ["launch", "vllm", "/k2", "--gpu", "h200", "--explain-fit"]
+    assert run([*arguments, *TWO]) == 0
+    assert "856,516 tokens fit" in capfd.readouterr().out
+    assert run(arguments) == 1
+    assert run(["launch", "vllm", "/k2", "--explain-fit", "--json"]) == 0
+    assert document(capfd)["fit"] == {}
