@@ -91,7 +91,7 @@ def read_request(options: Mapping[str, Any]) -> Request:
         strategy=options["strategy"],
         values=_values(options),
         facts=frozenset(facts | ({f"executor={executor}"} if executor else set())),
-        settings=tuple(map(_setting, options["settings"])),
+        settings=options["settings"],
     )
 
 
@@ -105,11 +105,6 @@ def _values(options: Mapping[str, Any]) -> Mapping[str, Word]:
 
 def _option(name: str) -> str:
     return "--" + name.replace("_", "-")
-
-
-def _setting(text: str) -> tuple[str, str | None]:
-    flag, equals, value = text.partition("=")
-    return f"--{flag.lstrip('-')}", value if equals else None
 
 
 def _cluster(options: Mapping[str, Any]) -> Cluster | None:

@@ -22,7 +22,7 @@ class Request:
         strategy: One of `profile.STRATEGIES`; None means the first that suits the GPUs.
         values: Values for templates that the user gave, by name: "port", "image", …
         facts: Conditions that the user asked for: "amx", "ray".
-        settings: Flags to be passed through, as `--set` names them, with their values.
+        settings: Flags to be passed through, each "flag=value" or "flag".
     """
 
     engine: str
@@ -33,4 +33,4 @@ class Request:
     strategy: str | None = None
     values: Mapping[str, Word] = field(default_factory=dict)
     facts: frozenset[str] = frozenset()
-    settings: tuple[tuple[str, str | None], ...] = ()
+    settings: tuple[str, ...] = ()

@@ -127,5 +127,6 @@ def test_the_sum_can_be_seen(capfd: pytest.CaptureFixture[str]) -> None:
     assert run([*arguments, *TWO]) == 0
     assert "856,516 tokens fit" in capfd.readouterr().out
     assert run(arguments) == 1
+    capfd.readouterr()
     assert run(["launch", "vllm", "/k2", "--explain-fit", "--json"]) == 0
     assert document(capfd)["fit"] == {}
