@@ -42,7 +42,7 @@ TESTS = [
     f"tests/toolcalls/test_{name}.py"
     for name in ("transcripts", "parser", "ids", "markers", "machine", "iterate", "json_prefix")
 ]
-PROPERTIES = ["tests/properties/test_toolcalls_laws.py"]
+PROPERTIES = [f"tests/properties/test_toolcalls_{name}.py" for name in ("reading", "laws")]
 SECONDS_AT_MOST = 90
 SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
     ast.Eq: ast.NotEq,

@@ -30,6 +30,7 @@ class Call:
         complete: whether the arguments are one whole JSON object.
         arguments: their text.
         arguments_at: where they begin.
+        is_filled: whether they were blank and became `{}`.
     """
 
     __slots__ = (
@@ -39,6 +40,7 @@ class Call:
         "complete",
         "id",
         "index",
+        "is_filled",
         "name",
         "raw_id",
         "says",
@@ -54,6 +56,7 @@ class Call:
         self.complete = False
         self.arguments = ArgumentText()
         self.arguments_at = arguments_at
+        self.is_filled = False
 
 
 class Record:

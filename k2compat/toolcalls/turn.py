@@ -284,6 +284,7 @@ class Turn:
 
     def _fill_blank(self, _text: str, at: int) -> None:
         if self.call.says is not None and self.call.arguments.blank:
+            self.call.is_filled = True
             self._text_in_arguments("{}", at)
 
     def _end_call(self, _text: str, _at: int) -> None:
@@ -315,7 +316,7 @@ class Turn:
             self._announce(call, call.says, found.name)
             call.arguments = ArgumentText()
             self._text_in_arguments(found.arguments, call.arguments_at)
-        elif text:
+        elif text and not call.is_filled:
             self.record.problem(codes.CALL_ARGUMENTS_DROPPED, call.arguments_at, text)
 
     def _report_stray(self) -> None:

@@ -99,6 +99,16 @@ def test_every_beginning_of_an_object_is_possible(value: object) -> None:
         '{"a": NaN',
         '{"a": Infinity}',
         '{"a": -I',
+        "~",
+        "{~",
+        '{"a"~',
+        '{"a":~',
+        '{"a": 1~',
+        '{"a": 1,~',
+        '{"a": [~',
+        '{"a": [1~',
+        '{"a": [1,~',
+        '{"a": 1}~',
     ],
 )
 @pytest.mark.parametrize("size", [1, 100])

@@ -1,0 +1,35 @@
+"""The parser reads as docs/format.md says, word by word."""
+
+from typing import Any
+
+from hypothesis import given, settings
+
+from k2compat.toolcalls import Event, Problem
+from tests.properties.test_toolcalls_laws import OPTIONS, TEXTS
+from tests.toolcalls.slow_reading import SlowReading
+from tests.toolcalls.transcripts import Reading, at_markers, merged, read, read_tokens
+
+
+def said(reading: Reading) -> list[Event]:
+    return merged(event for event in reading.events if not isinstance(event, Problem))
+
+
+def in_order(problems: list[Problem] | tuple[Problem, ...]) -> list[Problem]:
+    return sorted(problems, key=lambda problem: (problem.at, problem.code, problem.text))
+
+
+@settings(max_examples=500, deadline=None)
+@given(TEXTS, OPTIONS)
+def test_the_slow_reading_agrees(text: str, options: dict[str, Any]) -> None:
+    slow, reading = SlowReading(text, **options), read([text], **options)
+    assert said(reading) == merged(slow.events)
+    assert in_order(reading.message.problems) == in_order(slow.problems)
+
+
+@settings(max_examples=200, deadline=None)
+@given(TEXTS, OPTIONS)
+def test_the_slow_reading_agrees_on_token_ids(text: str, options: dict[str, Any]) -> None:
+    slow = SlowReading(text, certain=True, **options)
+    reading = read_tokens(at_markers(text, reasoning=options["reasoning"] != "off"), **options)
+    assert said(reading) == merged(slow.events)
+    assert in_order(reading.message.problems) == in_order(slow.problems)
