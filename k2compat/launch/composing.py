@@ -1,10 +1,12 @@
 """From the entries of a profile to commands: choose what applies, fill in the values. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import yaml
 
+from k2compat.errors import RefusedError
 from k2compat.launch.cluster import Node
 from k2compat.launch.plan import Command, Port
 from k2compat.launch.profile import CommandTemplate, FileTemplate, Profile, Row, Situation
@@ -36,9 +38,9 @@ def compose(profile: Profile, places: Sequence[Place]) -> tuple[Command, ...]:
         after = tuple(known for name in template.after for known in ids.get(name, ()))
         for place in places:
             if _runs_on(template, place) and template.applies(place.situation):
-                command = _command(profile, template, place, after)
-                ids.setdefault(template.id, []).append(command.id)
-                commands.append(command)
+                made = list(_commands(profile, template, place, after))
+                ids.setdefault(template.id, []).extend(command.id for command in made)
+                commands += made
     return tuple(commands)
 
 
@@ -50,12 +52,26 @@ def _runs_on(template: CommandTemplate, place: Place) -> bool:
     return template.on == place.node.group
 
 
+def _commands(
+    profile: Profile, template: CommandTemplate, place: Place, after: tuple[str, ...]
+) -> Iterator[Command]:
+    """One command, or one for each item of the template's list."""
+    if template.each is None:
+        yield _command(profile, template, place, after)
+        return
+    items = place.lists[template.each]
+    for number, item in enumerate(items):
+        command = _command(
+            profile, template, replace(place, values={**place.values, "item": item}), after
+        )
+        yield replace(command, id=f"{command.id}-{number}") if len(items) > 1 else command
+
+
 def _command(
     profile: Profile, template: CommandTemplate, place: Place, after: tuple[str, ...]
 ) -> Command:
     rows = list(_rows(profile, template.flags, place.situation))
     variables = list(_rows(profile, template.environment, place.situation))
-    files = [entry for entry in template.files if entry.applies(place.situation)]
     return Command(
         id=f"{template.id}-{place.node.name}",
         role=template.role,
@@ -66,13 +82,15 @@ def _command(
             *(Word.fill(word, place.values) for word in template.tail),
         ),
         environment={row.flag: Word.fill(row.value or "", place.values) for row in variables},
-        files={str(Word.fill(entry.path, place.values)): _text(entry, place) for entry in files},
+        files=dict(_files(template, place)),
         ports=tuple(
             Port(entry.name, Word.fill(entry.number, place.values))
             for entry in template.ports
             if entry.applies(place.situation)
         ),
         after=after,
+        inside=Word.fill(template.inside, place.values) if template.inside else None,
+        creates=template.creates,
         entry=template.entry,
         stays=template.stays,
         reasons={row.flag: row.reason for row in (*rows, *variables) if row.reason},
@@ -99,8 +117,42 @@ def _rows(profile: Profile, groups: Iterable[str], situation: Situation) -> Iter
         yield from (row for row in profile.rows[group] if row.applies(situation))
 
 
-def _text(entry: FileTemplate, place: Place) -> str:
-    if entry.yaml is not None:
-        return yaml.safe_dump(dict(entry.yaml), sort_keys=False)
-    lines = (str(Word.fill(line, place.values)) for line in entry.lines)
-    return "".join(f"{line}\n" for line in lines)
+def _files(template: CommandTemplate, place: Place) -> Iterator[tuple[str, str]]:
+    """Path → text; what several entries say of one path is put together."""
+    parts: dict[str, list[FileTemplate]] = {}
+    for entry in template.files:
+        if entry.applies(place.situation):
+            path = str(Word.fill(entry.path, place.values))
+            parts.setdefault(path, []).append(entry)
+    for path, entries in parts.items():
+        members: dict[str, Any] = {}
+        for entry in entries:
+            _merge(members, entry.yaml or {})
+        lines = [_line(line, path, place) for entry in entries for line in entry.lines]
+        text = "".join(f"{line}\n" for line in lines)
+        yield path, text + (yaml.safe_dump(members, sort_keys=False) if members else "")
+
+
+def _merge(members: dict[str, Any], more: Mapping[str, Any]) -> None:
+    for key, value in more.items():
+        if isinstance(value, Mapping):
+            _merge(members.setdefault(key, {}), value)
+        else:
+            members[key] = value
+
+
+def _line(template: str, path: str, place: Place) -> str:
+    """A line of a file, which nothing expands later.
+
+    Raises:
+        RefusedError: placeholder-in-file.
+    """
+    word = Word.fill(template, place.values)
+    if word.placeholders:
+        raise RefusedError(
+            "placeholder-in-file",
+            f"{word.placeholders[0]} would stand in {path}, where nothing puts a value in its "
+            "place.",
+            hint="Give the value itself.",
+        )
+    return str(word)

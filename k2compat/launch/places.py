@@ -35,7 +35,7 @@ def places_of(
             node,
             situation.with_facts(*_node_facts(node, first=index == 0)),
             {**shared, **_node_values(node, cluster, layouts[node.group])},
-            lists,
+            {**lists, "peers": _peers(node, cluster)},
         )
         for index, node in enumerate(cluster.nodes)
     ]
@@ -44,8 +44,8 @@ def places_of(
 def plan_facts(request: Request, cluster: Cluster) -> frozenset[str]:
     """What holds everywhere, before the engine adds its own.
 
-    "multi_node"; what the model is; what the user asked for; "gpu=NAME"; "given:NAME" for
-    each value that the user gave.
+    "multi_node"; "interfaces_differ"; what the model is; what the user asked for; "gpu=NAME";
+    "given:NAME" for each value that the user gave.
     """
     facts = {*request.model.facts, *request.facts}
     facts |= {f"given:{name}" for name in request.values}
@@ -53,6 +53,8 @@ def plan_facts(request: Request, cluster: Cluster) -> frozenset[str]:
         facts.add(f"gpu={cluster.gpu.lower()}")
     if any(cluster.size(group) > 1 for group in cluster.groups):
         facts.add("multi_node")
+    if len({node.interface for node in cluster.nodes}) > 1:
+        facts.add("interfaces_differ")
     return frozenset(facts)
 
 
@@ -90,6 +92,7 @@ def _node_values(node: Node, cluster: Cluster, layout: Layout) -> Mapping[str, W
     values = {name: Word.literal(number) for name, number in numbers.items()}
     if str(node.rank).isdigit():
         values["data_parallel_start_rank"] = Word.literal(int(str(node.rank)) * local)
+        values["node_number"] = Word.literal(int(str(node.rank)) + 1)
     values |= {
         "node_rank": node.rank,
         "node_name": Word.literal(node.name),
@@ -100,6 +103,11 @@ def _node_values(node: Node, cluster: Cluster, layout: Layout) -> Mapping[str, W
     }
     devices = {"interface": node.interface, "ib_device": node.ib_device}
     return {**values, **{name: word for name, word in devices.items() if word is not None}}
+
+
+def _peers(node: Node, cluster: Cluster) -> list[Word]:
+    """The addresses of the group's other nodes."""
+    return [other.address for other in cluster.group(node.group) if other != node]
 
 
 def _node_facts(node: Node, *, first: bool) -> Iterator[str]:

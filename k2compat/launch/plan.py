@@ -40,6 +40,8 @@ class Command:
         files: Path → text of the files it reads, which do not exist yet.
         ports: What it listens on.
         after: Ids of the commands that must have been started before.
+        inside: The container that it runs in, started before; None for the node itself.
+        creates: A file that it makes; where that is there, it need not run. None: it always runs.
         entry: The flag table's entry point that reads `argv`; None for programs without one.
         stays: Whether it runs until somebody stops it; others do their work and end.
         reasons: Flag or variable → why it is there.
@@ -53,6 +55,8 @@ class Command:
     files: Mapping[str, str] = field(default_factory=dict)
     ports: tuple[Port, ...] = ()
     after: tuple[str, ...] = ()
+    inside: Word | None = None
+    creates: str | None = None
     entry: str | None = None
     stays: bool = False
     reasons: Mapping[str, str] = field(default_factory=dict)
@@ -63,6 +67,8 @@ class Command:
         yield from self.argv
         yield from self.environment.values()
         yield from (port.number for port in self.ports)
+        if self.inside is not None:
+            yield self.inside
 
 
 @dataclass(frozen=True, slots=True)

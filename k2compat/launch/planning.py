@@ -20,7 +20,7 @@ from k2compat.launch.places import places_of, plan_facts
 from k2compat.launch.plan import Command, Plan, Prerequisite
 from k2compat.launch.profile import Profile, Situation, read_profile
 from k2compat.launch.request import Request
-from k2compat.launch.words import Word
+from k2compat.launch.words import ALWAYS_SET, Word
 
 PREFILL_DECODE = "pd"
 
@@ -42,6 +42,7 @@ def plan_launch(request: Request) -> Plan:
         for group in cluster.groups
     }
     situation = Situation(request.profile, strategy, version, plan_facts(request, cluster))
+    situation = situation.with_facts(*profile.features_at(version))
     situation = situation.with_facts(*engine(request.engine).facts(situation))
     commands = compose(profile, places_of(request, profile, situation, cluster, layouts))
     return Plan(
@@ -108,6 +109,12 @@ def _cluster(request: Request, profile: Profile, strategy: str) -> Cluster:
             f"Strategy {strategy} takes its nodes from {options}.",
             hint=f"Give {options}, or another --strategy.",
         )
+    if profile.nodes_max is not None and len(named.nodes) > profile.nodes_max:
+        raise RefusedError(
+            "cluster-too-large",
+            f"{request.engine} runs on {profile.nodes_max} node; {len(named.nodes)} were named.",
+            hint="Name one node; vllm, sglang and trtllm spread a model over several.",
+        )
     return named
 
 
@@ -151,7 +158,8 @@ def _open_placeholders(commands: Sequence[Command]) -> Iterator[Finding]:
     places: dict[str, list[Command]] = {}
     for command in commands:
         for placeholder in dict.fromkeys(p for word in command.words for p in word.placeholders):
-            places.setdefault(placeholder.spelling, []).append(command)
+            if placeholder.name not in ALWAYS_SET:
+                places.setdefault(placeholder.spelling, []).append(command)
     for spelling, holders in places.items():
         yield _codes.finding(
             "placeholder-open",

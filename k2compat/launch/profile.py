@@ -29,7 +29,7 @@ applies. Reading is strict: an unknown key is a mistake of ours, and a test find
 import tomllib
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, Self
@@ -90,7 +90,7 @@ class Entry:
         Raises:
             ValueError: A key that no such entry has.
         """
-        known = {field.name for field in fields(cls)}
+        known = {member.name for member in fields(cls)}
         unknown = set(members) - known
         if unknown:
             raise ValueError(f"{cls.__name__} has no {', '.join(sorted(unknown))}: {members}")
@@ -118,7 +118,10 @@ class Row(Entry):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileTemplate(Entry):
-    """A file that a command reads: its lines, or members that are written as YAML."""
+    """A file that a command reads: its lines, or members that are written as YAML.
+
+    Entries of one path make one file: lines follow each other, members are merged.
+    """
 
     path: str
     lines: tuple[str, ...] = ()
@@ -148,6 +151,9 @@ class CommandTemplate(Entry):
         files: What it reads.
         ports: What it listens on.
         after: Ids of templates whose commands must have been started before.
+        each: The name of a list of values; the command stands once for each, as `{item}`.
+        inside: Template of the container that it runs in.
+        creates: See `plan.Command`.
         entry: The flag table's entry point that reads what follows `argv`.
         settable: Whether `--set` is about this command.
         stays: See `plan.Command`.
@@ -163,6 +169,9 @@ class CommandTemplate(Entry):
     files: tuple[FileTemplate, ...] = ()
     ports: tuple[PortTemplate, ...] = ()
     after: tuple[str, ...] = ()
+    each: str | None = None
+    inside: str | None = None
+    creates: str | None = None
     entry: str | None = None
     settable: bool = False
     stays: bool = False
@@ -229,6 +238,8 @@ class Profile:
 
     Attributes:
         engine: Its name.
+        features: Name → the first version with it, pre-releases told apart, for `when`.
+        nodes_max: How many nodes the engine can use; None: any number.
         strategies: Strategy → how the GPUs are divided: kind of parallelism → "world",
             "nodes", "gpus_per_node" or a number.
         values: Profile → name → template.
@@ -247,6 +258,12 @@ class Profile:
     findings: tuple[FindingTemplate, ...]
     prerequisites: tuple[PrerequisiteTemplate, ...]
     forbidden: tuple[Forbidden, ...]
+    nodes_max: int | None = None
+    features: Mapping[str, str] = field(default_factory=dict)
+
+    def features_at(self, version: Version) -> AbstractSet[str]:
+        """The features that a version has; they are facts of a situation."""
+        return {name for name, first in self.features.items() if Version(first) <= version}
 
 
 @cache
@@ -273,6 +290,8 @@ def read_profile(engine: str) -> Profile:
         findings=tuple(map(FindingTemplate.read, members.pop("findings", ()))),
         prerequisites=tuple(map(PrerequisiteTemplate.read, members.pop("prerequisites", ()))),
         forbidden=tuple(map(Forbidden.read, members.pop("forbidden", ()))),
+        nodes_max=members.pop("nodes_max", None),
+        features=members.pop("features", {}),
     )
     if members:
         raise ValueError(f"{engine}.toml has no {', '.join(members)}")

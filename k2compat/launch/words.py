@@ -11,11 +11,14 @@ kept in parts, so that no renderer has to guess again which dollar was meant:
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _PLACEHOLDER = re.compile(rf"\$(?:({_NAME})|\{{({_NAME})\}})|<({_NAME})>")
 _PORT = re.compile(r":[0-9]{1,5}")
+ALWAYS_SET: Final = frozenset({"PWD", "HOME", "HOSTNAME"})
+"""Names of placeholders that every shell knows the value of."""
+
 _FIELD = re.compile(rf"\{{({_NAME})\}}")
 
 

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from k2compat.launch.cluster import Node
 from k2compat.launch.plan import Command, Plan
 from k2compat.launch.render.script import Script
-from k2compat.launch.render.shell_words import assignments, flag_lines, required_variables
+from k2compat.launch.render.shell_words import call_lines, required_variables, shell_word
 from k2compat.launch.words import Placeholder
 
 _END_OF_FILE = "END_OF_FILE"
@@ -79,20 +79,20 @@ def _command(command: Command, *, becomes: bool) -> Iterator[str]:
     yield from (f"#   {name}: {reason}" for name, reason in command.reasons.items())
     for path, text in command.files.items():
         if not _is_beside(path):
-            yield from _here_document(path, text)
-    lines = flag_lines(command)
-    variables = assignments(command)
-    if becomes:
-        lines = [f"exec {'env ' if variables else ''}{' '.join(variables)}".rstrip(), *lines]
-    elif variables:
-        lines = [*variables, *lines]
-    yield " \\\n    ".join(lines)
+            yield from _here_document(command, path, text)
+    unless = f"[ -e {shlex.quote(command.creates)} ] || " if command.creates else ""
+    yield unless + " \\\n    ".join(call_lines(command, becomes=becomes))
 
 
-def _here_document(path: str, text: str) -> Iterator[str]:
+def _here_document(command: Command, path: str, text: str) -> Iterator[str]:
     """Write a file where its path says, without expanding anything in it."""
-    quoted = shlex.quote(path)
-    yield f"mkdir -p {shlex.quote(str(PurePosixPath(path).parent))}"
-    yield f"cat > {quoted} <<'{_END_OF_FILE}'"
+    folder, file = shlex.quote(str(PurePosixPath(path).parent)), shlex.quote(path)
+    if command.inside is None:
+        yield f"mkdir -p {folder}"
+        yield f"cat > {file} <<'{_END_OF_FILE}'"
+    else:
+        container = shell_word(command.inside)
+        yield f"docker exec {container} mkdir -p {folder}"
+        yield f"docker exec -i {container} tee {file} > /dev/null <<'{_END_OF_FILE}'"
     yield text.removesuffix("\n")
     yield _END_OF_FILE

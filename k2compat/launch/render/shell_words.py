@@ -4,10 +4,7 @@ import shlex
 from collections.abc import Iterable, Iterator
 
 from k2compat.launch.plan import Command
-from k2compat.launch.words import Placeholder, Word
-
-# Set by every shell.
-_ALWAYS_SET = {"PWD", "HOME", "HOSTNAME"}
+from k2compat.launch.words import ALWAYS_SET, Placeholder, Word
 
 
 def shell_word(word: Word) -> str:
@@ -35,6 +32,24 @@ def assignments(command: Command) -> list[str]:
     return [f"{name}={shell_word(word)}" for name, word in command.environment.items()]
 
 
+def call_lines(command: Command, *, becomes: bool = False) -> list[str]:
+    """The whole call, in lines: variables, `docker exec` for a container, the arguments.
+
+    Args:
+        command: What is called.
+        becomes: Whether it takes the shell's place.
+    """
+    variables = assignments(command)
+    lines = flag_lines(command)
+    if command.inside is not None:
+        given = "".join(f"-e {variable} " for variable in variables)
+        start = f"docker exec {given}{shell_word(command.inside)}"
+        return [f"{'exec ' if becomes else ''}{start}", *lines]
+    if becomes:
+        return [f"exec {'env ' if variables else ''}{' '.join(variables)}".rstrip(), *lines]
+    return [*variables, *lines]
+
+
 def required_variables(commands: Iterable[Command]) -> Iterator[str]:
     """Lines that stop a script, with the name, where a placeholder's variable is not set."""
     names = dict.fromkeys(
@@ -42,7 +57,7 @@ def required_variables(commands: Iterable[Command]) -> Iterator[str]:
         for command in commands
         for word in command.words
         for placeholder in word.placeholders
-        if placeholder.name not in _ALWAYS_SET
+        if placeholder.name not in ALWAYS_SET
     )
     if names:
         yield "\n# Values that were left open: set them before this script is run."

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from k2compat.launch.plan import Command, Plan
-from k2compat.launch.render.shell_words import assignments, flag_lines
+from k2compat.launch.render.shell_words import call_lines
 
 _INDENT = "    "
 
@@ -46,4 +46,6 @@ def _command(command: Command) -> Iterator[str]:
         yield from (f"#   {line}" for line in text.splitlines())
     for name, reason in command.reasons.items():
         yield f"#   {name}: {reason}"
-    yield f" \\\n{_INDENT}".join([*assignments(command), *flag_lines(command)])
+    if command.creates:
+        yield f"# makes {command.creates}: once is enough"
+    yield f" \\\n{_INDENT}".join(call_lines(command))
