@@ -29,7 +29,7 @@ def _command(command: Command) -> dict[str, Any]:
         "files": dict(command.files),
         "ports": [{"name": port.name, "port": _number(str(port.number))} for port in command.ports],
         "after": list(command.after),
-        "inside": None if command.inside is None else str(command.inside),
+        **({} if command.inside is None else {"inside": str(command.inside)}),
     }
 
 
