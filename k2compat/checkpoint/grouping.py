@@ -55,7 +55,7 @@ def _finding(root: str, members: Sequence[Odd]) -> Finding:
     defects = Defects(where)
     words = _SAYING[first.deviation].format(what=_what(members))
     defects.add(
-        first.deviation,
+        first.deviation.value,
         f"{_place(members)}: {words}{_in_shards(members, shards)}",
         at=f"tensor {printable(first.name)}" if len(members) == 1 else "",
         count=len(members),

@@ -38,8 +38,14 @@ class _Shelf:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every tensor of every shard could be read."""
-        return not self.unread and not self.findings
+        """Whether every tensor of the index was read, once."""
+        odd = self.comparison.deviations
+        return (
+            not self.unread
+            and not self.findings
+            and (self.index is None or not self.index.left)
+            and all(one.deviation is not Deviation.DUPLICATE for one in odd)
+        )
 
 
 def validate_safetensors(source: Source, config: ReadConfig, progress: Progress) -> Validation:
