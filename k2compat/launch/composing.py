@@ -92,6 +92,7 @@ def _command(
         inside=Word.fill(template.inside, place.values) if template.inside else None,
         creates=template.creates,
         entry=template.entry,
+        settable=template.settable,
         stays=template.stays,
         reasons={row.flag: row.reason for row in (*rows, *variables) if row.reason},
     )

@@ -76,7 +76,7 @@ def _rendered(table: FlagTable, name: str, values: list[str | None]) -> Iterator
     given = tuple(value for value in values if value is not None)
     use = Use(name, resolution, given, joined=False, at=0)
     change = change_of(table, use, frozenset({name}))
-    if change is not None and change.kind in FATAL:
+    if change is not None and change.kind in FATAL and not change.unless:
         yield from _under_new_name(table, use, change)
         return
     if not isinstance(resolution, Exact):
@@ -140,7 +140,8 @@ def _with_values(name: str, values: tuple[str, ...]) -> tuple[str, ...]:
 def _judge(table: FlagTable, arguments: tuple[str, ...]) -> None:
     reading = read_arguments(table, arguments)
     for finding in _errors(check_reading(Reading(table, reading.uses, ()))):
-        if finding.code != "flag-missing":
+        # What else stands in the command line decides these; the whole is checked later.
+        if finding.code not in ("flag-missing", "flag-refused"):
             expected = f"Expected: {finding.expected}." if finding.expected else ""
             raise _refused(finding.message, finding.fix or expected or "Leave it out.")
 

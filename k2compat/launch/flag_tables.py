@@ -12,7 +12,7 @@ answers, after what `flag_history.toml` knows about flags that came or went in b
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache
@@ -273,6 +273,8 @@ def _flag_table(engine: str, version: str, wanted: Version, entry: str) -> FlagT
     passes_on = data.get("passes_on_to")
     others = {table["version"]: _entry_flags(table["entries"][entry]) for table in having}
     flags = _mended(others, nearest["version"], engine, entry, wanted)
+    if wanted != Version(_sorts_as(nearest)):
+        flags = tuple(_with_every_choice(flag, others.values()) for flag in flags)
     return FlagTable(
         engine=engine,
         version=version,
@@ -326,6 +328,17 @@ def _mended(
         names = tuple(name for name in flag.names if name in flags)
         alive.setdefault(names, replace(flag, names=names, off=_kept(flag.off, names)))
     return tuple(alive.values())
+
+
+def _with_every_choice(flag: Flag, tables: Iterable[tuple[Flag, ...]]) -> Flag:
+    """The flag with the choices of all tables: between two of them, nobody knows which."""
+    same = [
+        other for flags in tables for other in flags if not set(flag.names).isdisjoint(other.names)
+    ]
+    if not all(other.choices for other in same):
+        return replace(flag, choices=())
+    every = dict.fromkeys(choice for other in same for choice in other.choices)
+    return replace(flag, choices=tuple(every))
 
 
 def _mend(

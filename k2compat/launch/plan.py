@@ -43,6 +43,7 @@ class Command:
         inside: The container that it runs in, started before; None for the node itself.
         creates: A file that it makes; where that is there, it need not run. None: it always runs.
         entry: The flag table's entry point that reads `argv`; None for programs without one.
+        settable: Whether the user's own flags (`--set`) go to it.
         stays: Whether it runs until somebody stops it; others do their work and end.
         reasons: Flag or variable → why it is there.
     """
@@ -58,6 +59,7 @@ class Command:
     inside: Word | None = None
     creates: str | None = None
     entry: str | None = None
+    settable: bool = False
     stays: bool = False
     reasons: Mapping[str, str] = field(default_factory=dict)
 

@@ -8,13 +8,15 @@ the profile's findings and prerequisites, open placeholders ──────�
 
 from collections.abc import Iterator, Sequence
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from k2compat.errors import RefusedError
 from k2compat.findings import Codes, Finding
 from k2compat.launch.cluster import GPUS_PER_NODE, Cluster, Node
 from k2compat.launch.composing import compose
 from k2compat.launch.engines import engine
+from k2compat.launch.flag_findings import check_flags, with_settings
+from k2compat.launch.flag_tables import version_of
 from k2compat.launch.parallelism import default_strategy, layout_of
 from k2compat.launch.places import places_of, plan_facts
 from k2compat.launch.plan import Command, Plan, Prerequisite
@@ -31,7 +33,8 @@ def plan_launch(request: Request) -> Plan:
     """Decide everything about a launch.
 
     Raises:
-        RefusedError: strategy-not-offered, cluster-groups or version-malformed.
+        RefusedError: strategy-not-offered, cluster-groups, engine-version-invalid,
+            setting-refused or value-malformed.
     """
     profile = read_profile(request.engine)
     label, version = _version(request, profile)
@@ -44,7 +47,13 @@ def plan_launch(request: Request) -> Plan:
     situation = Situation(request.profile, strategy, version, plan_facts(request, cluster))
     situation = situation.with_facts(*profile.features_at(version))
     situation = situation.with_facts(*engine(request.engine).facts(situation))
-    commands = compose(profile, places_of(request, profile, situation, cluster, layouts))
+    commands = tuple(
+        with_settings(command, request.engine, label, request.settings)
+        if command.settable and request.settings
+        else command
+        for command in compose(profile, places_of(request, profile, situation, cluster, layouts))
+    )
+    forbidden = [entry for entry in profile.forbidden if entry.applies(situation)]
     return Plan(
         engine=request.engine,
         engine_version=label,
@@ -61,6 +70,7 @@ def plan_launch(request: Request) -> Plan:
         findings=(
             *request.model.findings,
             *_said_by_profile(profile, situation),
+            *check_flags(commands, request.engine, label, forbidden),
             *_open_placeholders(commands),
         ),
     )
@@ -68,14 +78,7 @@ def plan_launch(request: Request) -> Plan:
 
 def _version(request: Request, profile: Profile) -> tuple[str, Version]:
     label = request.engine_version or profile.versions[request.profile]
-    try:
-        return label, Version(label)
-    except InvalidVersion as error:
-        raise RefusedError(
-            "version-malformed",
-            f"{label!r} is no version of {request.engine}.",
-            hint=f"For example --engine-version {profile.versions['default']}",
-        ) from error
+    return label, version_of(request.engine, label)
 
 
 def _strategy(request: Request, profile: Profile) -> str:

@@ -106,7 +106,7 @@ def test_an_error_in_the_plan_is_exit_one(capfd: pytest.CaptureFixture[str]) -> 
     guide = ["launch", "vllm", "$MODEL_PATH", "--profile", "guide"]
     assert run(guide) == 0
     assert run([*guide, "--engine-version", "0.33.0"]) == 1
-    assert "[world-size-refused]" in capfd.readouterr().err
+    assert "[flag-refused]" in capfd.readouterr().err
 
 
 def test_a_plan_that_cannot_fit_is_refused_with_one_that_does(

@@ -64,7 +64,6 @@ def test_several_new_flags_for_one_old() -> None:
         (["headless=maybe"], "--set headless"),
         (["uvicorn-log-level=loud"], "debug"),
         (["served-model-name=-a", "served-model-name=b"], "for a flag"),
-        (["tensor-parallel-size=16"], "ray"),
     ],
 )
 def test_refused(setting: list[str], hint: str) -> None:
@@ -95,3 +94,8 @@ def test_what_is_passed_on_is_taken_by_the_parser(given_settings: list[str]) -> 
     assert all(isinstance(argument, str) for argument in arguments)
     found = check_arguments(*VLLM, ["model", *arguments])
     assert [finding for finding in found if finding.severity is Severity.ERROR] == []
+
+
+def test_what_the_rest_of_the_command_decides_is_not_judged_here() -> None:
+    rendered = passed_through("vllm", "0.33.0", "serve", ["tensor-parallel-size=16"])
+    assert rendered == (("--tensor-parallel-size", "16"),)

@@ -192,3 +192,13 @@ def test_a_parser_can_be_built_from_every_table() -> None:
     for engine, version, entry in EVERY_TABLE:
         parser = argparse_parser(flag_table(engine, version, entry))
         assert isinstance(parser, argparse.ArgumentParser)
+
+
+def test_between_two_tables_a_choice_of_either_will_do() -> None:
+    def choices(version: str) -> tuple[str, ...]:
+        flag = flag_table("vllm", version, "serve").find("--reasoning-parser")
+        assert flag is not None
+        return flag.choices
+
+    assert "kimi_k2" not in choices("0.10.0")
+    assert choices("0.10.1") == ()

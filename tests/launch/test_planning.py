@@ -31,7 +31,7 @@ def test_open_placeholders_are_named_with_their_commands() -> None:
     [
         ({"strategy": "pd"}, "strategy-not-offered"),
         ({"strategy": "tp-pp", "profile": "guide"}, "strategy-not-offered"),
-        ({"engine_version": "main"}, "version-malformed"),
+        ({"engine_version": "main"}, "engine-version-invalid"),
         ({"strategy": "tp", "prefill": ("a",), "decode": ("b",)}, "cluster-groups"),
     ],
 )

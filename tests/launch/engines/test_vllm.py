@@ -65,7 +65,7 @@ def test_what_the_guide_leaves_open_is_filled_where_it_is_given() -> None:
         ({}, "guide-interface-missing"),
         ({}, "guide-blobfile"),
         ({"gpu": "h20"}, "guide-out-of-memory"),
-        ({"engine_version": "0.13.0"}, "world-size-refused"),
+        ({"engine_version": "0.13.0"}, "flag-refused"),
     ],
 )
 def test_the_guides_errors_are_named(options: dict[str, Any], code: str) -> None:
@@ -77,7 +77,7 @@ def test_the_guides_errors_are_named(options: dict[str, Any], code: str) -> None
 
 def test_the_guides_command_was_right_in_its_time() -> None:
     found = plan("vllm", "$MODEL_PATH", profile="guide", strategy="tp", engine_version="0.12.0")
-    assert "world-size-refused" not in codes(found)
+    assert "flag-refused" not in codes(found)
 
 
 @pytest.mark.parametrize("version", ["0.13.0", "0.18.0", "0.33.0"])
