@@ -51,7 +51,7 @@ class Figure(NamedTuple):
 
 
 def arguments_of(size: int) -> str:
-    """One JSON object of about `size` characters: a file to write, and some lists."""
+    """One JSON object of about `size` characters: a file to write."""
     content = LINE * (size // len(LINE) + 1)
     text = json.dumps({"path": "a/b.py", "content": content}, ensure_ascii=False)
     while len(text) > size:
@@ -131,6 +131,14 @@ def streaming() -> list[Figure]:
             Figure(f"{name} of arguments in 4-character chunks / bare loop", bar, measured)
         )
     return figures
+
+
+def small_values() -> Figure:
+    """Arguments of many small values: outside strings, white space has to wait."""
+    value = {"id": 12345, "name": "abc", "tags": ["x", "y"], "ok": True}
+    chunks = cut(json.dumps({"list": [value] * (100_000 // len(json.dumps(value)))}), 4)
+    measured = ratio(partial(stream, chunks), partial(bare_loop, chunks), 20)
+    return Figure("100 KB of small values in 4-character chunks / bare loop", 8.0, measured)
 
 
 def late_chunk() -> Figure:
@@ -233,6 +241,7 @@ def main() -> int:
     """Measure, print the table, and say whether every bar is kept."""
     figures = [
         *streaming(),
+        small_values(),
         late_chunk(),
         whole_call(),
         many_calls(),

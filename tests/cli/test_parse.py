@@ -1,6 +1,7 @@
 """k2compat parse as it is typed: files, pipes that stay open, tokens, and what is refused."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,11 @@ def test_problems_are_told_with_their_place(capfd: pytest.CaptureFixture[str]) -
     assert json.loads(shown.out)["content"] == "a"
     assert "where: character 1" in shown.err
     assert run(["parse", "output.txt", "--strict"]) == 1
+    assert run(["parse", "output.txt", "--strict", "--events"]) == 1
+
+
+def test_strict_lets_what_keeps_to_the_format_pass() -> None:
+    assert run(["parse", "output.txt", "--strict"]) == 0
 
 
 def test_reasoning_is_told_apart(capfd: pytest.CaptureFixture[str]) -> None:
@@ -168,3 +174,35 @@ def test_a_pipe_that_stays_open_is_answered_at_once() -> None:
     assert process.stdout.read() == b""
     process.stdout.close()
     assert process.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("lines", "options"),
+    [
+        (["first", "天气"], ()),
+        (['{"id": 5, "text": "first"}\n', '{"id": 5, "text": "天气"}\n'], TestTokens.OPTIONS),
+    ],
+)
+def test_a_named_pipe_is_answered_as_it_is_written(
+    lines: list[str], options: tuple[str, ...]
+) -> None:
+    os.mkfifo("output")
+    command = [sys.executable, "-m", "k2compat", "parse", "output", "--events", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        with Path("output").open("w", encoding="utf-8") as pipe:
+            for line, text in zip(lines, ("first", "天气"), strict=True):
+                pipe.write(line)
+                pipe.flush()
+                assert json.loads(process.stdout.readline()) == {"type": "content", "text": text}
+        assert process.stdout.read() == b""
+    assert process.returncode == 0
+
+
+def test_a_reader_that_has_enough_may_leave() -> None:
+    """The pipe behind is closed after one event, long before the text is over."""
+    Path("output.txt").write_text(CALL * 20_000, encoding="utf-8")
+    command = f"{sys.executable} -m k2compat parse output.txt --events | head -n 1"
+    process = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert json.loads(process.stdout)["text"] == "天气"
+    assert process.stderr == ""

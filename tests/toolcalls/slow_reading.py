@@ -351,7 +351,7 @@ def without_name(arguments: str) -> str:
 
 def read_id(text: str, declared: Iterable[str]) -> Said | None:
     """What an id says, form by form."""
-    if match := re.fullmatch(r"functions\.([^\s\x00-\x1f\x7f-\x9f]+):([0-9]+)", text):
+    if match := re.fullmatch(r"functions\.([^\x00-\x20\x7f-\x9f]+):([0-9]+)", text):
         name, number = match.groups()
         if "<|" in name:
             return None

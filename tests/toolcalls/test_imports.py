@@ -2,8 +2,13 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
+from inspect import signature
+
+import pytest
 
 import k2compat.toolcalls
+from k2compat.toolcalls import StreamParser, parse
 
 LIST_MODULES = """
 import sys
@@ -32,7 +37,26 @@ def test_import_loads_nothing_else_of_the_package() -> None:
     assert all(name == "k2compat" or name.startswith("k2compat.toolcalls") for name in ours)
 
 
-def test_all_names_exist_and_are_sorted() -> None:
+def test_the_names_are_these() -> None:
+    """A name that is added or lost here is one that people import."""
+    results = {"Message", "ToolCall", "Problem", "FinishReason"}
+    events = {"Event", "Content", "Reasoning", "CallStart", "ArgumentsDelta", "CallEnd"}
+    ways_in = {"parse", "StreamParser", "iter_events", "aiter_events", "marker_ids"}
+    options = {"ReasoningMode", "Tools"}
     names = k2compat.toolcalls.__all__
-    assert names == sorted(names)
+    assert names == sorted(results | events | ways_in | options)
     assert all(hasattr(k2compat.toolcalls, name) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("function", "names"),
+    [
+        (parse, "text tools reasoning first_index keep_text_after_calls"),
+        (StreamParser, "tools reasoning first_index keep_text_after_calls marker_ids"),
+        (StreamParser.feed, "self text"),
+        (StreamParser.feed_token, "self token_id text"),
+        (StreamParser.finish, "self"),
+    ],
+)
+def test_their_parameters_are_these(function: Callable[..., object], names: str) -> None:
+    assert " ".join(signature(function).parameters) == names
