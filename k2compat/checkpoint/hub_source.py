@@ -8,7 +8,7 @@ Offline, the snapshot in the Hub's cache is the source, if it is whole.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -16,10 +16,12 @@ from threading import Lock
 from types import TracebackType
 from typing import Final, Protocol, Self
 
+from k2compat.checkpoint.folder_source import WEIGHT_SUFFIXES, FolderSource
 from k2compat.checkpoint.gguf import FIRST_BYTES as GGUF_FIRST_BYTES
 from k2compat.checkpoint.model_folder import read_model_folder
-from k2compat.checkpoint.opening import FileRefusedError, demand_content, open_file, refused
+from k2compat.checkpoint.opening import FileRefusedError, demand_content, refused
 from k2compat.checkpoint.safetensors_header import header_end
+from k2compat.checkpoint.shards import natural
 from k2compat.checkpoint.sources import ReadableFile, Source
 from k2compat.findings import Finding
 from k2compat.hub import (
@@ -51,9 +53,6 @@ PREFIX_BYTES_MAX: Final = 128 << 20
 _SAFETENSORS, _GGUF = ".safetensors", ".gguf"
 _INDEX_SUFFIX = ".safetensors.index.json"
 
-Progress = Callable[[int, int], object]
-"""Called with how many files of weights are done, and how many there are."""
-
 
 class HubSource(Source, Protocol):
     """The files of a repo. To be closed, or used in a `with` statement."""
@@ -77,36 +76,21 @@ class HubSource(Source, Protocol):
         """Close it."""
 
 
-def open_hub_source(repo: HubRepo, *, progress: Progress | None = None) -> HubSource:
+def open_hub_source(repo: HubRepo) -> HubSource:
     """Open a repo to be judged in place; in offline mode, its snapshot in the Hub's cache.
 
     Args:
         repo: The repo; its revision is resolved to a commit once, here.
-        progress: Called each time a file of weights was read.
 
     Raises:
         HubError: hub-repo-not-found, hub-revision-not-found, hub-gated, hub-unreachable,
             hub-failed; in offline mode hub-offline-missing.
     """
-    if is_offline():
-        return _whole_snapshot(repo, progress or _silent)
-    return RemoteSource(list_remote(repo), progress or _silent)
+    return _whole_snapshot(repo) if is_offline() else RemoteSource(list_remote(repo))
 
 
-class _Counted:
-    """Counts the files of weights that were read."""
-
-    findings: tuple[Finding, ...] = ()
-
-    def __init__(self, weights: tuple[str, ...], progress: Progress) -> None:
-        self._weights = weights
-        self._progress = progress
-        self._done: set[str] = set()
-
-    def _count(self, relative: str) -> None:
-        if relative in self._weights:
-            self._done.add(relative)
-            self._progress(len(self._done), len(self._weights))
+class _Closing:
+    """Closes with the end of a `with` statement."""
 
     def close(self) -> None:
         """Nothing to stop."""
@@ -125,7 +109,7 @@ class _Counted:
         self.close()
 
 
-class RemoteSource(_Counted):
+class RemoteSource(_Closing):
     """A repo's files, read in place.
 
     Attributes:
@@ -134,12 +118,14 @@ class RemoteSource(_Counted):
         findings: What should be known about the source itself: nothing.
     """
 
-    def __init__(self, remote: RemoteRepo, progress: Progress) -> None:
+    findings: tuple[Finding, ...] = ()
+
+    def __init__(self, remote: RemoteRepo) -> None:
         """Take a listed repo."""
-        super().__init__(_weights(remote.sizes), progress)
         self.name = f"hf://{remote.repo}"
         self.files: Mapping[str, int | None] = remote.sizes
         self._remote = remote
+        self._weights = _weights(remote.sizes)
         self._place = {path: place for place, path in enumerate(self._weights)}
         self._lock = Lock()
         self._next = 0
@@ -170,12 +156,10 @@ class RemoteSource(_Counted):
         file = _RemoteFile(self._remote, relative, where, size)
         try:
             file.prefix = self._first_bytes(relative)
-            demand_content(file)
-            yield file
         except HubFileError as error:
             raise FileRefusedError(error.finding(where)) from error
-        finally:
-            self._count(relative)
+        demand_content(file)
+        yield file
 
     def _first_bytes(self, relative: str) -> bytes:
         with self._lock:
@@ -220,61 +204,36 @@ class _RemoteFile:
             raise FileRefusedError(error.finding(self.path)) from error
 
 
-class SnapshotSource(_Counted):
+class SnapshotSource(FolderSource, _Closing):
     """A repo's snapshot in the Hub's cache.
 
     Attributes:
-        name: hf://ORG/REPO[@REVISION], as the user named it.
-        folder: Where the snapshot is.
-        files: Bytes of every file, by path within the repo.
         findings: Whether the cache knows that the snapshot is whole.
     """
 
-    def __init__(self, repo: HubRepo, folder: Path, progress: Progress) -> None:
+    def __init__(self, repo: HubRepo, snapshot: Path) -> None:
         """List a snapshot's folder."""
-        paths = read_model_folder(folder).files
-        self.files: Mapping[str, int | None] = {
-            relative: _size(path) for relative, path in sorted(paths.items())
-        }
-        super().__init__(_weights(self.files), progress)
-        self.name = f"hf://{repo}"
-        self.folder = folder
-        self.findings = snapshot_findings(repo, folder)
-
-    def open(self, relative: str) -> AbstractContextManager[ReadableFile]:
-        """Open a file.
-
-        Raises:
-            FileRefusedError: As `open_file` says.
-        """
-        return self._open(relative)
-
-    @contextmanager
-    def _open(self, relative: str) -> Iterator[ReadableFile]:
-        try:
-            with open_file(self.folder / relative) as file:
-                yield file
-        finally:
-            self._count(relative)
+        super().__init__(f"hf://{repo}", read_model_folder(snapshot))
+        self.findings = snapshot_findings(repo, snapshot)
 
     def is_whole(self) -> bool:
-        """Whether there are weights, and all that the index names.
+        """Whether there are weights, and all that an index names.
 
         For releases of the library that keep no listing, and return any snapshot.
         """
-        return bool(self._weights) and self._named_by_indexes() <= self.files.keys()
+        return bool(_weights(self.files)) and self._named_by_indexes() <= self.files.keys()
 
     def _named_by_indexes(self) -> set[str]:
         return {
             shard
-            for relative in self.files
+            for relative, path in self.folder.files.items()
             if relative.endswith(_INDEX_SUFFIX)
-            for shard in _shards_of(self.folder / relative)
+            for shard in _shards_of(path)
         }
 
 
-def _whole_snapshot(repo: HubRepo, progress: Progress) -> SnapshotSource:
-    source = SnapshotSource(repo, cached_checkpoint(repo), progress)
+def _whole_snapshot(repo: HubRepo) -> SnapshotSource:
+    source = SnapshotSource(repo, cached_checkpoint(repo))
     if not source.is_whole():
         raise offline_missing(repo, weights=True)
     return source
@@ -289,8 +248,9 @@ def _fetch_header(remote: RemoteRepo, path: str) -> bytes:
     return first
 
 
-def _weights(files: Mapping[str, int | None]) -> tuple[str, ...]:
-    return tuple(path for path in files if path.endswith((_SAFETENSORS, _GGUF)))
+def _weights(files: Iterable[str]) -> tuple[str, ...]:
+    """The files of weights, in the order in which they are judged."""
+    return tuple(sorted((path for path in files if path.endswith(WEIGHT_SUFFIXES)), key=natural))
 
 
 def _shards_of(index: Path) -> Iterator[str]:
@@ -300,14 +260,3 @@ def _shards_of(index: Path) -> Iterator[str]:
         yield from {str(shard) for shard in weight_map.values()}
     except (OSError, ValueError, LookupError, AttributeError, TypeError, RecursionError):
         return
-
-
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return None
-
-
-def _silent(_done: int, _total: int) -> None:
-    """Nobody wants to know."""

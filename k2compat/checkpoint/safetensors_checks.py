@@ -84,7 +84,7 @@ def validate_safetensors(source: Source, config: ReadConfig, progress: Progress)
         parameters=shelf.comparison.elements,
         bytes=shelf.comparison.bytes,
         files=tuple(shelf.files),
-        not_checked=tuple(_not_checked(architecture, shelf, hidden)),
+        not_checked=tuple(_not_checked(architecture, hidden)),
         report=Report(tuple(findings)),
     )
 
@@ -152,8 +152,7 @@ def _judge(
     return findings, hidden
 
 
-def _not_checked(architecture: Architecture | None, shelf: _Shelf, hidden: int) -> Iterator[str]:
-    yield f"{shelf.comparison.bytes:,} bytes of data: only headers were read"
+def _not_checked(architecture: Architecture | None, hidden: int) -> Iterator[str]:
     if architecture is None:
         yield "the tensors against a config: there is no usable one"
     elif not architecture.quantization.is_known:

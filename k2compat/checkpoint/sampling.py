@@ -18,7 +18,7 @@ from k2compat.checkpoint.float_fields import LAYOUTS, OPAQUE, negative, not_fini
 from k2compat.checkpoint.opening import FileRefusedError
 from k2compat.checkpoint.sampled_zeros import Place, find_zeros, shown
 from k2compat.checkpoint.sources import ReadableFile
-from k2compat.findings import Codes, Finding
+from k2compat.findings import Finding
 
 MERGED_GAP_BYTES: Final = 1 << 12
 MERGED_BYTES_MAX: Final = 1 << 20
@@ -33,8 +33,6 @@ over the largest number of the format, so never negative (DeepSeek-V3's inferenc
 compressed-tensors' calculate_qparams). Scales in GGUF may be: ggml's Q4_0 makes them so."""
 
 _SCALE_DTYPES: Final = ("F32", "F16", "BF16")
-
-_codes = Codes("checkpoint")
 
 
 class SampledTensor(NamedTuple):
@@ -100,14 +98,14 @@ class Sample:
             self.tensors + other.tensors,
         )
 
-    def share(self, where: object) -> Finding:
-        """What share was looked at, as a finding."""
+    @property
+    def words(self) -> str:
+        """What share was not looked at, in words."""
         percent = 100 * self.bytes_read / self.bytes_stored if self.bytes_stored else 0.0
-        return _codes.finding(
-            "data-sampled",
-            where,
-            f"Of {self.bytes_stored:,} bytes of data, {self.bytes_read:,} were read"
-            f" ({percent:.2g} %), in {self.tensors_read:,} of {self.tensors:,} tensors.",
+        return (
+            f"{self.bytes_stored - self.bytes_read:,} of {self.bytes_stored:,} bytes of data:"
+            f" {self.bytes_read:,} were sampled ({percent:.2g} %), in {self.tensors_read:,} of"
+            f" {self.tensors:,} tensors"
         )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from k2compat.checkpoint.companions import check_companions
 from k2compat.checkpoint.config_file import ReadConfig, parse_config, read_config
@@ -19,6 +20,11 @@ from k2compat.config.text import MAXIMUM_BYTES
 from k2compat.errors import RefusedError
 from k2compat.family import CONFIG_FILE
 from k2compat.findings import Finding, Report
+
+if TYPE_CHECKING:
+    from k2compat.checkpoint.sampled_source import SampledSource
+
+_UNREAD = "only headers were read"
 
 SAFETENSORS, GGUF = (suffix.removeprefix(".") for suffix in WEIGHT_SUFFIXES)
 
@@ -39,6 +45,7 @@ def validate(
     *,
     config: Path | str | None = None,
     engine: str | None = None,
+    deep: bool = False,
     progress: Progress = lambda _done, _total: None,
 ) -> Validation:
     """Judge a checkpoint by its headers, config, index and files.
@@ -48,6 +55,7 @@ def validate(
         config: A config.json, or a folder with one, to hold the weights against in place of
             the checkpoint's own.
         engine: One of ENGINES: its verdict becomes an error.
+        deep: Whether to sample the data, too: zeros, NaN, odd scales.
         progress: Is told about each file of weights that is done, and how many there are.
 
     Raises:
@@ -56,27 +64,50 @@ def validate(
         HubError: The Hub does not answer.
     """
     with open_source(place) as source:
-        held = _formats(source)
-        if not held:
-            raise RefusedError(
-                "weights-missing",
-                f"{source.name} holds neither safetensors nor GGUF files.",
-                hint="Name the folder that holds the weights.",
-            )
-        format_name = max(held, key=held.__getitem__)
-        read = _own_config(source, format_name) if config is None else _other_config(Path(config))
-        judge = validate_safetensors if format_name == SAFETENSORS else validate_gguf
-        validation = judge(source, read, progress)
-        verdicts = engine_verdicts(
-            source.name, format_name, read.members, is_mixed=len(held) > 1, engine=engine
+        if not deep:
+            validation = _validate(source, config, engine, progress)
+            return _with_unread(validation, f"{validation.bytes:,} bytes of data: {_UNREAD}")
+        sampled = _sampled(source)
+        validation = _validate(sampled, config, engine, progress)
+        report = Report((*validation.report, *sampled.sample.findings))
+        return _with_unread(replace(validation, report=report), sampled.sample.words)
+
+
+def _validate(
+    source: Source, config: Path | str | None, engine: str | None, progress: Progress
+) -> Validation:
+    held = _formats(source)
+    if not held:
+        raise RefusedError(
+            "weights-missing",
+            f"{source.name} holds neither safetensors nor GGUF files.",
+            hint="Name the folder that holds the weights.",
         )
-        findings = (
-            *read.findings,
-            *validation.report,
-            *_companions(source, format_name),
-            *verdicts,
-        )
-        return replace(validation, report=Report(findings))
+    format_name = max(held, key=held.__getitem__)
+    read = _own_config(source, format_name) if config is None else _other_config(Path(config))
+    judge = validate_safetensors if format_name == SAFETENSORS else validate_gguf
+    validation = judge(source, read, progress)
+    verdicts = engine_verdicts(
+        source.name, format_name, read.members, is_mixed=len(held) > 1, engine=engine
+    )
+    findings = (
+        *read.findings,
+        *validation.report,
+        *_companions(source, format_name),
+        *verdicts,
+    )
+    return replace(validation, report=Report(findings))
+
+
+def _sampled(source: Source) -> "SampledSource":
+    from k2compat.checkpoint.sampled_source import SampledSource  # few ask for it
+
+    return SampledSource(source)
+
+
+def _with_unread(validation: Validation, words: str) -> Validation:
+    """Say first what was not read of the data."""
+    return replace(validation, not_checked=(words, *validation.not_checked))
 
 
 def _formats(source: Source) -> dict[str, int]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from k2compat.cli.output import Output
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, ProgressColumn
 
 # What is done before a person looks needs no bar.
 PATIENCE_SECONDS = 1.0
@@ -26,12 +26,41 @@ def progress_bar(what: str, output: Output) -> Iterator[Callable[[int], None]]:
     Yields:
         A function to be called with the bytes that were done since the last call.
     """
-    if output.as_json or sys.stderr is None or not sys.stderr.isatty():
-        yield lambda _done: None
-        return
-    bar = _Bar(what)
+    done = 0
+
+    def advance(more: int) -> None:
+        nonlocal done
+        done += more
+        bar.show(done, None)
+
+    with _bar(what, _byte_columns, output) as bar:
+        yield advance
+
+
+@contextmanager
+def counting_bar(what: str, things: str, output: Output) -> Iterator[Callable[[int, int], None]]:
+    """Show how many things of how many are done while the block runs.
+
+    Args:
+        what: The name of the work.
+        things: What is counted, in the plural.
+        output: As of `progress_bar`.
+
+    Yields:
+        A function to be called with how many are done, and of how many.
+    """
+    with _bar(what, lambda: _count_columns(things), output) as bar:
+        yield bar.show
+
+
+@contextmanager
+def _bar(
+    what: str, columns: "Callable[[], list[ProgressColumn | str]]", output: Output
+) -> Iterator["_Bar"]:
+    shown = not output.as_json and sys.stderr is not None and sys.stderr.isatty()
+    bar = _Bar(what, columns if shown else None)
     try:
-        yield bar.advance
+        yield bar
     finally:
         bar.stop()
 
@@ -39,28 +68,30 @@ def progress_bar(what: str, output: Output) -> Iterator[Callable[[int], None]]:
 class _Bar:
     """Drawn from the first step after PATIENCE_SECONDS on; loads rich only then."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(
+        self, what: str, columns: "Callable[[], list[ProgressColumn | str]] | None"
+    ) -> None:
         self._what = what
+        self._columns = columns
         self._begin = time.monotonic()
-        self._done = 0
         self._progress: Progress | None = None
 
-    def advance(self, done: int) -> None:
-        self._done += done
+    def show(self, done: int, total: int | None) -> None:
+        if self._columns is None:
+            return
         if self._progress is None and time.monotonic() - self._begin > PATIENCE_SECONDS:
-            self._progress = self._draw()
+            self._progress = self._draw(self._columns())
         if self._progress is not None:
-            self._progress.update(self._progress.task_ids[0], completed=self._done)
+            self._progress.update(self._progress.task_ids[0], completed=done, total=total)
 
-    def _draw(self) -> "Progress":
+    def _draw(self, columns: "list[ProgressColumn | str]") -> "Progress":
         from rich.console import Console
-        from rich.progress import FileSizeColumn, Progress, SpinnerColumn, TransferSpeedColumn
+        from rich.progress import Progress, SpinnerColumn
 
         progress = Progress(
             SpinnerColumn(),
             "{task.description}",
-            FileSizeColumn(),
-            TransferSpeedColumn(),
+            *columns,
             console=Console(stderr=True),
             transient=True,
         )
@@ -71,3 +102,15 @@ class _Bar:
     def stop(self) -> None:
         if self._progress is not None:
             self._progress.stop()
+
+
+def _byte_columns() -> "list[ProgressColumn | str]":
+    from rich.progress import FileSizeColumn, TransferSpeedColumn
+
+    return [FileSizeColumn(), TransferSpeedColumn()]
+
+
+def _count_columns(things: str) -> "list[ProgressColumn | str]":
+    from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
+
+    return [BarColumn(), MofNCompleteColumn(), things, TimeRemainingColumn()]

@@ -1,6 +1,9 @@
 """k2compat validate: check that a checkpoint is what its config says."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -8,12 +11,16 @@ from k2compat.checkpoint.engine_verdicts import ENGINES
 from k2compat.checkpoint.report import Validation
 from k2compat.cli.output import FINE, FOUND_ERRORS, Outcome, Output, printable
 from k2compat.cli.paths import PATH
-from k2compat.cli.progress import progress_bar
-from k2compat.findings import Report, explanation
+from k2compat.cli.progress import counting_bar
+from k2compat.findings import Finding, Report, explanation
+from k2compat.hub import parse_hub_url
+
+if TYPE_CHECKING:
+    from k2compat.checkpoint.sources import Source
 
 
 @click.command("validate", short_help="Check that a checkpoint is what its config says.")
-@click.argument("place", metavar="PATH", type=PATH)
+@click.argument("place", metavar="PATH|hf://ORG/REPO[@REVISION]")
 @click.option(
     "--config",
     metavar="FILE",
@@ -21,36 +28,37 @@ from k2compat.findings import Report, explanation
     help="Hold the weights against this config, or that of this folder.",
 )
 @click.option("--engine", type=click.Choice(ENGINES), help="Make this engine's verdict an error.")
+@click.option("--deep", is_flag=True, help="Sample the data too: zeros, NaN, odd scales.")
 @click.option("--select", metavar="CODE,…", help="Report findings with these codes only.")
 @click.option("--ignore", metavar="CODE,…", help="Leave out findings with these codes.")
 @click.pass_obj
 def command(
     output: Output,
-    place: Path,
+    place: str,
     config: Path | None,
     engine: str | None,
+    deep: bool,
     select: str | None,
     ignore: str | None,
 ) -> Outcome:
-    """Check PATH: a folder of safetensors or GGUFs, or a single file.
+    """Check PATH: a folder of safetensors or GGUFs, a single file, or a repo on the Hub.
 
     Headers, index, config and the files beside them are read, the weights are not: a terabyte
-    takes a second. Every defect is reported in one run.
+    takes a second. Of a repo only that is fetched, and nothing is kept. Every defect is reported
+    in one run.
     """
     from k2compat.checkpoint import validate
 
     wanted, unwanted = _codes(select), _codes(ignore)
-    with progress_bar("validating", output) as advance:
-        validation = validate(
-            place,
-            config=config,
-            engine=engine,
-            progress=lambda _done, _total: advance(1),
-        )
+    with (
+        _opened(place) as (source, known),
+        counting_bar("validating", "files", output) as progress,
+    ):
+        validation = validate(source, config=config, engine=engine, deep=deep, progress=progress)
     report = Report(
         tuple(
             finding
-            for finding in validation.report
+            for finding in (*known, *validation.report)
             if (not wanted or finding.code in wanted) and finding.code not in unwanted
         )
     )
@@ -60,6 +68,19 @@ def command(
         report,
         FOUND_ERRORS if report.has_errors else FINE,
     )
+
+
+@contextmanager
+def _opened(place: str) -> Iterator[tuple["Source | Path", tuple[Finding, ...]]]:
+    """Where the files are, and what is to be known about that."""
+    repo = parse_hub_url(place)
+    if repo is None:
+        yield PATH.convert(place, None, None), ()
+        return
+    from k2compat.checkpoint.hub_source import open_hub_source  # needs the network's libraries
+
+    with open_hub_source(repo) as source:
+        yield source, source.findings
 
 
 def _codes(listed: str | None) -> frozenset[str]:

@@ -12,7 +12,7 @@ from huggingface_hub import constants
 
 from k2compat.checkpoint import hub_source
 from k2compat.checkpoint.gguf import parse_gguf
-from k2compat.checkpoint.hub_source import AHEAD, FIRST_BYTES, HubSource, open_hub_source
+from k2compat.checkpoint.hub_source import AHEAD, FIRST_BYTES, open_hub_source
 from k2compat.checkpoint.opening import FileRefusedError
 from k2compat.checkpoint.safetensors_header import header_end, parse_safetensors
 from k2compat.checkpoint.sources import Source
@@ -82,13 +82,11 @@ def test_a_repo_lists_and_gives_its_files(hub: Hub, client: Path) -> None:
 def test_only_headers_travel_in_one_request_each(hub: Hub, client: Path) -> None:
     names = [f"model-{number}-of-40.safetensors" for number in range(1, 41)]
     hub.commit(REPO, {name: sound(number=at) for at, name in enumerate(names)})
-    steps: list[tuple[int, int]] = []
-    with open_hub_source(MODEL, progress=lambda *step: steps.append(step)) as source:
-        for name in source.files:
+    with open_hub_source(MODEL) as source:
+        for name in names:
             assert header_findings(source, name) == []
     assert sent(hub) == 40 * FIRST_BYTES
     assert len([request for request in hub.got("*") if request.sent]) == 40
-    assert steps == [(done, 40) for done in range(1, 41)]
 
 
 def test_a_long_header_takes_one_request_more(hub: Hub, client: Path) -> None:
@@ -177,11 +175,9 @@ def test_what_is_no_file_of_weights_is_refused(
     hub: Hub, client: Path, body: bytes, code: str
 ) -> None:
     hub.commit(REPO, {"model.safetensors": body})
-    steps: list[tuple[int, int]] = []
-    with open_hub_source(MODEL, progress=lambda *step: steps.append(step)) as source:
+    with open_hub_source(MODEL) as source:
         assert code_of(source, "model.safetensors") == code
         assert code_of(source, "../config.json") == "file-missing"
-    assert steps == [(1, 1)]
 
 
 def test_a_file_that_is_not_given_is_a_finding_and_the_others_are_read(
@@ -232,12 +228,9 @@ def test_offline_the_cache_s_snapshot_is_the_source(
     fetch()
     hub.requests.clear()
     offline(monkeypatch)
-    steps: list[tuple[int, int]] = []
-    source: HubSource
-    with open_hub_source(MODEL, progress=lambda *step: steps.append(step)) as source:
+    with open_hub_source(MODEL) as source:
         assert (source.name, source.findings) == (f"hf://{REPO}", ())
         assert {path: read(source, path) for path in source.files} == FILES
-    assert steps[-1] == (len(SHARDS), len(SHARDS))
     assert hub.requests == []
 
 

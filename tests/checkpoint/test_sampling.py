@@ -288,14 +288,10 @@ def test_the_share_is_said() -> None:
     one = Sample((), 10, 1000, 1, 2)
     both = one + Sample((), 5, 2000, 2, 2)
     assert both == Sample((), 15, 3000, 3, 4)
-    finding = both.share("folder")
-    assert (finding.code, finding.severity, finding.where) == (
-        "data-sampled",
-        Severity.INFO,
-        "folder",
+    assert both.words == (
+        "2,985 of 3,000 bytes of data: 15 were sampled (0.5 %), in 3 of 4 tensors"
     )
-    assert finding.message == "Of 3,000 bytes of data, 15 were read (0.5 %), in 3 of 4 tensors."
-    assert "0 were read (0 %)" in Sample().share("x").message
+    assert "0 were sampled (0 %)" in Sample().words
 
 
 # What cannot be read
