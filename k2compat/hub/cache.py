@@ -108,7 +108,7 @@ def _snapshot(repo: HubRepo, ignore_patterns: Sequence[str]) -> Path:
             )
         except Exception as error:
             # Its own, the network library's, the system's, ValueErrors: they have no common base.
-            raise explained(repo, error) from error
+            raise explained(repo, error, weights=not ignore_patterns) from error
     return Path(folder)
 
 

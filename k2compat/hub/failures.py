@@ -79,20 +79,23 @@ class HubFileError(HubError):
         return _codes.finding(self.code, where, self.message, actual=self.actual, fix=self.hint)
 
 
-def explained(repo: HubRepo, error: Exception, *, cached: bool = True) -> HubError:
+def explained(
+    repo: HubRepo, error: Exception, *, cached: bool = True, weights: bool = False
+) -> HubError:
     """Say what an error of the library, of its network library or of the system means.
 
     Args:
         repo: What was asked for.
         error: What came instead.
         cached: Whether the cache could have answered in place of the Hub.
+        weights: Whether the weights were asked for, too.
     """
     from huggingface_hub import errors
 
     causes = tuple(_causes(error))
     for answer in _ANSWERS:
         if any(isinstance(cause, getattr(errors, answer.error)) for cause in causes):
-            return _filled(answer, repo)
+            return _filled(answer, repo, weights=weights)
     for cause in causes:
         # In the first releases of the range, what is missing in the cache is an HTTP error
         # too, without a response.

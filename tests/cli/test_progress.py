@@ -57,6 +57,27 @@ def test_long_work_shows_what_is_done() -> None:
     assert shown.rstrip().endswith("\x1b[2K")
 
 
+COUNTED_WORK = """
+from k2compat.cli import progress
+from k2compat.cli.output import Output
+progress.PATIENCE_SECONDS = -1.0
+with progress.counting_bar("validating", "files", Output(as_json=False)) as done:
+    done(7, 61)
+"""
+
+
+def test_counted_work_shows_how_much_there_is() -> None:
+    ours, theirs = os.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "NO_COLOR": "1"}
+    command = [sys.executable, "-c", COUNTED_WORK]
+    subprocess.run(command, stderr=theirs, env=environment, check=True)
+    os.close(theirs)
+    shown = os.read(ours, 100_000).decode()
+    os.close(ours)
+    assert " 7/61 files" in shown
+    assert shown.rstrip().endswith("\x1b[2K")
+
+
 def test_short_work_shows_nothing(terminal: Terminal) -> None:
     with progress_bar("staging", Output(as_json=False)) as advance:
         advance(1)

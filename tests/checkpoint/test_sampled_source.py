@@ -1,0 +1,100 @@
+"""--deep: each file of weights is sampled once, while it is open for its header."""
+
+from pathlib import Path
+
+import pytest
+
+from k2compat.checkpoint import validate
+from k2compat.checkpoint.folder_source import open_folder_source
+from k2compat.checkpoint.hub_source import open_hub_source
+from k2compat.checkpoint.safetensors_header import read_safetensors
+from k2compat.checkpoint.sampled_source import SampledSource
+from k2compat.checkpoint.sampling import REMOTE
+from k2compat.findings import Severity
+from k2compat.hub import HubRepo
+from k2compat.samples import checkpoint_files, write_gguf
+from tests.support.hub_endpoint import Hub
+
+REPO = "org/model"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "Kimi-K2"
+    for name, body in checkpoint_files().items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+    return root
+
+
+def emptied(path: Path) -> None:
+    """A file as a download leaves it that set the length first and never finished."""
+    start = read_safetensors(path).data_start
+    body = path.read_bytes()
+    path.write_bytes(body[:start] + bytes(len(body) - start))
+
+
+def worst(folder: Path, *, deep: bool) -> list[tuple[str, str]]:
+    report = validate(folder, deep=deep).report
+    return [(one.code, one.where) for one in report if one.severity is not Severity.INFO]
+
+
+def test_a_sound_checkpoint_is_sound_to_the_samples_too(folder: Path) -> None:
+    assert worst(folder, deep=True) == []
+    plain, deep = (validate(folder, deep=deep) for deep in (False, True))
+    assert "only headers were read" in plain.not_checked[0]
+    assert f"of {deep.bytes:,} bytes of data" in deep.not_checked[0]
+    assert f"in {deep.tensors} of {deep.tensors} tensors" in deep.not_checked[0]
+    assert deep.not_checked[1:] == plain.not_checked[1:]
+
+
+def test_what_headers_cannot_tell_samples_do(folder: Path) -> None:
+    shard = max(folder.glob("*.safetensors"))
+    emptied(shard)
+    assert worst(folder, deep=False) == []
+    start = read_safetensors(shard).data_start
+    assert worst(folder, deep=True) == [("data-zero-tail", f"{shard}: byte {start}")]
+
+
+def test_ggufs_are_sampled(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    write_gguf(path)
+    body = path.read_bytes()
+    source = SampledSource(open_folder_source(path))
+    with source.open(path.name):
+        pass
+    assert source.sample.findings == ()
+    path.write_bytes(body[:-4] + b"\xff" * 4)
+    source = SampledSource(open_folder_source(path))
+    for _ in range(2):
+        with source.open(path.name):
+            pass
+    # Once, though it was opened twice.
+    assert [finding.code for finding in source.sample.findings] == ["data-not-finite"]
+
+
+def test_a_damaged_header_is_no_obstacle(folder: Path) -> None:
+    shard = max(folder.glob("*.safetensors"))
+    shard.write_bytes(b"\xff" * 100)
+    assert "safetensors-length-huge" in [code for code, _ in worst(folder, deep=True)]
+    shard.unlink()
+    assert worst(folder, deep=True) == worst(folder, deep=False)
+
+
+def test_of_a_repo_little_is_sampled(hub: Hub, client: Path, folder: Path) -> None:
+    emptied(max(folder.glob("*.safetensors")))
+    files = {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    hub.commit(REPO, files)
+    with open_hub_source(HubRepo(REPO)) as source:
+        validation = validate(source, deep=True)
+    found = [one for one in validation.report if one.severity is Severity.ERROR]
+    assert [one.code for one in found] == ["data-zero-tail"]
+    assert found[0].where.startswith(f"hf://{REPO}/model-")
+    for shard in source.files:
+        # The header, the places, and those that find where the zeros begin.
+        assert len(hub.got(shard)) <= 2 * (1 + REMOTE.reads + 30)
