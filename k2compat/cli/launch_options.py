@@ -15,7 +15,7 @@ from k2compat.launch.user_values import port, user_value
 from k2compat.launch.words import Word
 
 # Options whose value goes into the profile's templates under the same name.
-_PORTS = ("port", "rpc_port", "master_port")
+_PORTS = ("port", "rpc_port", "master_port", "ssh_port")
 _VALUES = ("served_model_name", "image", "context", "gguf_path")
 
 _DECORATORS = (
@@ -52,6 +52,7 @@ _DECORATORS = (
     click.option("--port", metavar="PORT", help="Where clients connect."),
     click.option("--rpc-port", metavar="PORT", help="Where data-parallel ranks meet."),
     click.option("--master-port", metavar="PORT", help="Where nodes meet."),
+    click.option("--ssh-port", metavar="PORT", help="TensorRT-LLM: where the containers' sshd is."),
     click.option("--served-model-name", metavar="NAME", help="The name that clients use."),
     click.option("--context", type=click.IntRange(1), help="Tokens of context to serve."),
     click.option("--image", metavar="IMAGE", help="The container image."),

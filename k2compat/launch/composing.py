@@ -33,15 +33,26 @@ class Place:
 def compose(profile: Profile, places: Sequence[Place]) -> tuple[Command, ...]:
     """The commands of a profile on these nodes, in the profile's order."""
     commands: list[Command] = []
-    ids: dict[str, list[str]] = {}  # of a template → of its commands
+    made: dict[str, list[Command]] = {}  # by the template's id
     for template in profile.commands:
-        after = tuple(known for name in template.after for known in ids.get(name, ()))
         for place in places:
             if _runs_on(template, place) and template.applies(place.situation):
-                made = list(_commands(profile, template, place, after))
-                ids.setdefault(template.id, []).extend(command.id for command in made)
-                commands += made
+                after = tuple(_after(template, place, made))
+                here = list(_commands(profile, template, place, after))
+                made.setdefault(template.id, []).extend(here)
+                commands += here
     return tuple(commands)
+
+
+def _after(
+    template: CommandTemplate, place: Place, made: Mapping[str, Sequence[Command]]
+) -> Iterator[str]:
+    """What must have been started: on its own node where it runs on each, else everywhere."""
+    for name in template.after:
+        everywhere = made.get(name, ())
+        here = [command for command in everywhere if command.node == place.node]
+        chosen = here if here and template.on == "each" else everywhere
+        yield from (command.id for command in chosen)
 
 
 def _runs_on(template: CommandTemplate, place: Place) -> bool:

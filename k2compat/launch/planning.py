@@ -33,8 +33,8 @@ def plan_launch(request: Request) -> Plan:
     """Decide everything about a launch.
 
     Raises:
-        RefusedError: strategy-not-offered, cluster-groups, engine-version-invalid,
-            setting-refused or value-malformed.
+        RefusedError: strategy-not-offered, cluster-groups, cluster-too-large,
+            placeholder-in-file, engine-version-invalid, setting-refused or value-malformed.
     """
     profile = read_profile(request.engine)
     label, version = _version(request, profile)
@@ -77,6 +77,7 @@ def plan_launch(request: Request) -> Plan:
 
 
 def _version(request: Request, profile: Profile) -> tuple[str, Version]:
+    """The version as it is called, and as a value; the names of flag tables are versions too."""
     label = request.engine_version or profile.versions[request.profile]
     return label, version_of(request.engine, label)
 

@@ -1,4 +1,8 @@
-"""Stand-ins for the engines' programs: each writes down how it was called."""
+"""Stand-ins for the engines' programs: each writes down how it was called.
+
+docker's stand-in starts what it should start in a container, if that has a stand-in too; what
+has none (`tee`, `mkdir`) is swallowed, with its input.
+"""
 
 import json
 import os
@@ -10,7 +14,20 @@ from typing import Any
 
 _STAND_IN = """#!{python}
 import json, os, sys
-record = {{"argv": [os.path.basename(sys.argv[0]), *sys.argv[1:]], "env": dict(os.environ)}}
+name, arguments = os.path.basename(sys.argv[0]), sys.argv[1:]
+if name == "docker" and arguments[0] == "exec":
+    del arguments[0]
+    while arguments[0].startswith("-"):
+        if arguments.pop(0) == "-e":
+            variable, _, value = arguments.pop(0).partition("=")
+            os.environ[variable] = value
+    os.environ["INSIDE"], program, *arguments = arguments
+    stand_in = os.path.join(os.path.dirname(sys.argv[0]), program)
+    if os.path.exists(stand_in):
+        os.execv(stand_in, [stand_in, *arguments])
+    sys.stdin.read()
+    sys.exit(0)
+record = {{"argv": [name, *arguments], "env": dict(os.environ)}}
 with open({record!r} + f"/{{os.getpid()}}.json", "x") as file:
     json.dump(record, file)
 sys.exit(int(os.environ.get("STAND_IN_STATUS", 0)))
@@ -26,8 +43,9 @@ class StandIns:
         self._records = folder / "records"
         self._bin.mkdir(parents=True)
         self._records.mkdir()
-        for program in set(programs):
+        for program in {*programs, "docker"}:
             path = self._bin / program
+            assert path.parent == self._bin, f"{program} is not found by PATH"
             path.write_text(_STAND_IN.format(python=sys.executable, record=str(self._records)))
             path.chmod(0o755)
 
@@ -37,7 +55,9 @@ class StandIns:
         """Run a script with the stand-ins first in PATH; returns what they recorded."""
         done = subprocess.run(
             [str(script)],
+            cwd=script.parent,
             env={"PATH": f"{self._bin}:{os.environ['PATH']}", "HOME": "/", **environment},
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=False,

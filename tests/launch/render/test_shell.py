@@ -13,6 +13,7 @@ from tests.launch.render.stand_ins import StandIns
 from tests.launch.support import argv, environment, plan
 from tests.launch.test_profile import WRITTEN
 
+HOME = "/home/of a user"
 HOSTILE = "/models/$(touch /tmp/owned)/`id`/'\"\\ $HOME 模型"
 
 CASES = [
@@ -43,9 +44,11 @@ def wanted(command: Command, values: dict[str, str]) -> tuple[list[str], dict[st
         for name, value in values.items():
             for spelling in (f"${{{name}}}", f"<{name}>", f"${name}"):
                 text = text.replace(spelling, value)
-        return text
+        return f"{HOME}{text[1:]}" if text.startswith("~/") else text
 
     variables = {name: filled(value) for name, value in environment(command).items()}
+    if command.inside is not None:
+        variables["INSIDE"] = filled(str(command.inside))
     return [filled(word) for word in argv(command)], variables
 
 
@@ -54,11 +57,12 @@ def test_the_scripts_call_what_the_plan_says(
     engine: str, profile: str, strategy: str, tmp_path: Path
 ) -> None:
     found = plan(engine, HOSTILE, profile=profile, strategy=strategy)
-    values = {p.name: f"value of {p.name}" for p in found.placeholders if p.name != "PWD"}
+    values = {p.name: f"value of {p.name}" for p in found.placeholders if p.name != "HOME"}
+    values["PWD"] = str(tmp_path / "out")
     stand_ins = StandIns(tmp_path, (str(command.argv[0]) for command in found.commands))
     scripts = write(tmp_path / "out", found)
     for node in found.nodes:
-        done, records = stand_ins.run(scripts[f"{node.name}.sh"], values)
+        done, records = stand_ins.run(scripts[f"{node.name}.sh"], {**values, "HOME": HOME})
         assert done.returncode == 0, done.stderr
         called = sorted((record["argv"], record["env"]) for record in records)
         commands = [wanted(c, values) for c in found.commands if c.node == node]
