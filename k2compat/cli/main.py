@@ -22,6 +22,7 @@ COMMANDS = {
     "stage-gguf": "stage_gguf",
     "validate": "validate",
     "launch": "launch",
+    "preflight": "preflight",
     "parse": "parse",
     "explain": "explain",
     "demo": "demo",

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from k2compat.errors import RefusedError
 from k2compat.findings import Codes, Finding
+from k2compat.launch.command_words import values_of
 from k2compat.launch.fit import (
     DEFAULT_UTILISATION,
     OVERHEAD_GIB,
@@ -160,14 +161,7 @@ def _size(value: str | None) -> int | None:
 
 def _value(arguments: Sequence[str], *flags: str) -> str | None:
     """The last value that any of these flags is given."""
-    found = None
-    for at, word in enumerate(arguments):
-        name, equals, value = word.partition("=")
-        if name in flags and equals:
-            found = value
-        elif word in flags:
-            found = arguments[at + 1] if at + 1 < len(arguments) else None
-    return found
+    return next(reversed(values_of(arguments, *flags)), None)
 
 
 def _arguments(plan: Plan, group: str) -> Sequence[str]:

@@ -1,0 +1,187 @@
+"""k2compat preflight: what would stop a launch, found before it."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from k2compat.checkpoint.companions import check_companions
+from k2compat.checkpoint.model_folder import ModelFolder, read_model_folder
+from k2compat.cli.launch_options import launch_options, read_request
+from k2compat.cli.output import FINE, FOUND_ERRORS, Outcome, printable
+from k2compat.cli.paths import PATH
+from k2compat.errors import RefusedError
+from k2compat.files import explained_reading, read_regular, real_path
+from k2compat.findings import Finding, Report, Severity
+from k2compat.launch.plan import Plan
+from k2compat.launch.planning import plan_launch
+from k2compat.launch.preflight.checks import node_of, preflight
+from k2compat.launch.preflight.compare import NodeReport, compare_reports
+from k2compat.launch.preflight.facts import NodeFacts
+from k2compat.launch.preflight.inspection import Inspection, question_of
+from k2compat.launch.preflight.model_checks import check_ggufs, check_safetensors
+from k2compat.launch.preflight.node_facts import read_node
+from k2compat.launch.preflight.resolving import resolve_plan
+from k2compat.launch.request import Request
+from k2compat.launch.words import Word
+
+_COMPARE = "--compare"
+
+
+class _Preflight(click.Command):
+    """With --compare the arguments are reports, not an engine and a model."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        options = args[: args.index("--")] if "--" in args else args
+        if _COMPARE in options:
+            return compare.make_context(info_name, args, parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+
+@click.command("preflight", short_help="Find what would stop a launch, before it.", cls=_Preflight)
+@launch_options
+@click.option(
+    "--node-rank",
+    metavar="N|NAME",
+    help="This is node N of the plan, from 0, or the one of this name: look at it too.",
+)
+@click.option(
+    _COMPARE,
+    is_flag=True,
+    expose_value=False,
+    help="Hold the --json reports of several nodes together: preflight --compare FILE…",
+)
+def command(node_rank: str | None, **options: Any) -> Outcome:
+    """Find what would stop ENGINE from serving MODEL, on the plan and on this node.
+
+    It takes what launch takes. Without --node-rank only the plan is judged and nothing is
+    read; with it, this node's network, ports, memory, devices, packages and files are looked
+    at too. Nothing is started and nothing is changed.
+    """
+    request = read_request(options)
+    plan = plan_launch(request)
+    if node_rank is not None:
+        plan = resolve_plan(plan, os.environ)
+    findings: tuple[Finding, ...] = ()
+    inspection = None
+    if node_rank is not None:
+        inspection, findings = _inspect(request, plan, node_rank, options["gguf_path"])
+    found = (*preflight(plan, request.model.config, inspection), *findings)
+    report = Report(tuple(dict.fromkeys(found)))
+    document = {
+        "engine": plan.engine,
+        "engine_version": plan.engine_version,
+        "profile": plan.profile,
+        "strategy": plan.strategy,
+        "node": inspection.node.name if inspection else None,
+        "facts": inspection.facts.as_dict() if inspection else None,
+    }
+    answer = "\n".join(_lines(plan, inspection, report))
+    return Outcome(document, answer, report, FOUND_ERRORS if report.has_errors else FINE)
+
+
+@click.command("preflight", short_help="Hold the reports of several nodes together.")
+@click.argument("reports", metavar="FILE…", nargs=-1, required=True, type=PATH)
+@click.option(_COMPARE, is_flag=True, expose_value=False, help="Compare reports.")
+@click.option("--json", is_flag=True, expose_value=False, help="Print one JSON document.")
+def compare(reports: tuple[Path, ...]) -> Outcome:
+    """Hold the preflight reports of several nodes together.
+
+    Each FILE is what k2compat preflight … --node-rank N --json printed on one node. Versions,
+    config, other small files, weight files and clocks must be the same on all.
+    """
+    read = [_read_report(path) for path in reports]
+    report = Report(tuple(compare_reports(read)))
+    nodes = ", ".join(each.node for each in read)
+    verdict = "differ" if report.findings else "agree"
+    document = {"nodes": [{"node": each.node, "file": each.file} for each in read]}
+    answer = f"The reports of {printable(nodes)} {verdict}."
+    return Outcome(document, answer, report, FOUND_ERRORS if report.has_errors else FINE)
+
+
+def _inspect(
+    request: Request, plan: Plan, node_rank: str, gguf_path: str | None
+) -> tuple[Inspection, tuple[Finding, ...]]:
+    """The facts of this node, and what is wrong with the model's folder on it."""
+    node = node_of(plan, node_rank)
+    root = request.model.folder
+    folder = _listed(root) if root else None
+    facts = read_node(question_of(plan, node), folder)
+    findings = list(check_companions(folder)) if folder else []
+    findings += _check_weights(plan, folder, gguf_path)
+    return Inspection(plan, node, facts), tuple(findings)
+
+
+def _check_weights(
+    plan: Plan, folder: ModelFolder | None, gguf_path: str | None
+) -> Iterator[Finding]:
+    """KTransformers takes GGUFs, from a folder of their own or the model's."""
+    if plan.engine != "ktransformers":
+        if folder:
+            yield from check_safetensors(folder)
+    elif gguf_path is None:
+        if folder:
+            yield from check_ggufs(folder)
+    elif not Word.parse(gguf_path).placeholders:
+        yield from check_ggufs(_listed(Path(gguf_path)))
+
+
+def _listed(path: Path) -> ModelFolder:
+    with explained_reading(path):
+        return read_model_folder(path)
+
+
+def _read_report(path: Path) -> NodeReport:
+    try:
+        with explained_reading(path):
+            document = json.loads(read_regular(real_path(path)))
+    except (ValueError, RecursionError) as error:
+        raise RefusedError(
+            "report-malformed",
+            f"{path} is no JSON document.",
+            hint="Make one on each node: k2compat preflight … --node-rank N --json > FILE",
+        ) from error
+    return NodeReport.read(document, str(path))
+
+
+def _lines(plan: Plan, inspection: Inspection | None, report: Report) -> Sequence[str]:
+    head = f"{plan.engine} {plan.engine_version}, strategy {plan.strategy}"
+    lines = [f"Plan: {head}, {len(plan.commands)} commands on {len(plan.nodes)} nodes."]
+    if inspection is not None:
+        lines += _node_lines(inspection)
+    counts = [
+        f"{count} {severity}{'s' if count > 1 and severity is not Severity.INFO else ''}"
+        for severity in Severity
+        if (count := sum(finding.severity is severity for finding in report))
+    ]
+    lines.append(f"Found: {', '.join(counts) or 'nothing'}.")
+    return lines
+
+
+def _node_lines(inspection: Inspection) -> Sequence[str]:
+    facts = inspection.facts
+    way = inspection.towards_others
+    lines = [f"Node: {inspection.node.name} ({inspection.node.address}) is {facts.hostname}."]
+    if way is not None:
+        lines.append(f"Network: {way.source} on {way.interface} towards {way.address}.")
+    lines += [f"Engine: {words}." for words in _packages(facts)]
+    if facts.model is not None:
+        size = sum(facts.model.weights.values())
+        lines.append(f"Model: {len(facts.model.weights)} weight files, {size / 1e9:,.1f} GB.")
+    return [printable(line) for line in lines]
+
+
+def _packages(facts: NodeFacts) -> Sequence[str]:
+    if not facts.packages:
+        return []
+    listed = ", ".join(f"{name} {version}" for name, version in sorted(facts.packages.items()))
+    return [f"{listed} ({facts.python})"]

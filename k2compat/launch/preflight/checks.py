@@ -1,0 +1,119 @@
+"""All checks of a plan, and of a plan on one node."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from k2compat.errors import RefusedError
+from k2compat.findings import Codes, Finding
+from k2compat.launch.cluster import Node
+from k2compat.launch.command_words import values_of
+from k2compat.launch.plan import Plan
+from k2compat.launch.plan_checks import check_plan
+from k2compat.launch.preflight.inspection import Inspection
+from k2compat.launch.preflight.network_checks import check_network
+from k2compat.launch.preflight.port_checks import check_port_clashes, check_ports_free
+from k2compat.launch.preflight.software_checks import check_software
+from k2compat.launch.preflight.system_checks import check_system
+
+_codes = Codes("launch")
+
+_OPEN = "placeholder-open"
+_INTERFACE = "_SOCKET_IFNAME"
+
+
+def check_offline(plan: Plan, config: Mapping[str, Any]) -> Iterator[Finding]:
+    """Find what is wrong with a plan itself; nothing is read.
+
+    Args:
+        plan: The plan.
+        config: The members of the model's config.json.
+    """
+    yield from plan.findings
+    yield from check_plan(plan, config)
+    yield from check_ranks(plan)
+    yield from check_port_clashes(plan)
+
+
+def check_node(inspection: Inspection) -> Iterator[Finding]:
+    """Find what would stop a plan on one node."""
+    yield from _check_placeholders(inspection)
+    yield from check_network(inspection)
+    yield from check_ports_free(inspection)
+    yield from check_system(inspection)
+    yield from check_software(inspection)
+
+
+def preflight(
+    plan: Plan, config: Mapping[str, Any], inspection: Inspection | None
+) -> tuple[Finding, ...]:
+    """Both, each finding once. On a node, open placeholders are judged by what is set there."""
+    offline = check_offline(plan, config)
+    if inspection is None:
+        return tuple(dict.fromkeys(offline))
+    judged = (finding for finding in offline if finding.code != _OPEN)
+    return tuple(dict.fromkeys((*judged, *check_node(inspection))))
+
+
+def node_of(plan: Plan, text: str) -> Node:
+    """The node that --node-rank means: its place in the plan, or its name.
+
+    Raises:
+        RefusedError: node-unknown.
+    """
+    nodes = plan.cluster.nodes
+    if text.isascii() and text.isdigit() and int(text) < len(nodes):
+        return nodes[int(text)]
+    for node in nodes:
+        if node.name == text:
+            return node
+    names = ", ".join(f"{rank} ({node.name}, {node.address})" for rank, node in enumerate(nodes))
+    raise RefusedError(
+        "node-unknown", f"The plan has no node {text!r}.", hint=f"Its nodes are {names}."
+    )
+
+
+def check_ranks(plan: Plan) -> Iterator[Finding]:
+    """Find groups whose nodes do not have the ranks 0, 1, 2, …, each once."""
+    for group in plan.cluster.groups:
+        ranks = [
+            value
+            for command in plan.commands
+            if command.node.group == group and command.stays
+            for value in values_of(tuple(map(str, command.argv)), "--node-rank")
+        ]
+        numbers = sorted(int(rank) for rank in ranks if rank.isascii() and rank.isdigit())
+        if len(numbers) == len(ranks) and numbers != list(range(len(ranks))):
+            yield _codes.finding(
+                "ranks-wrong",
+                group or "nodes",
+                f"The nodes have the ranks {', '.join(map(str, numbers))}.",
+                expected=", ".join(map(str, range(len(ranks)))),
+                actual=", ".join(map(str, numbers)),
+            )
+
+
+def _check_placeholders(inspection: Inspection) -> Iterator[Finding]:
+    holders: dict[str, list[str]] = {}
+    for command in inspection.commands:
+        for name in dict.fromkeys(
+            each.name for word in command.words for each in word.placeholders
+        ):
+            holders.setdefault(name, []).append(command.id)
+    for name, commands in holders.items():
+        yield _codes.finding(
+            "placeholder-unresolved",
+            ", ".join(commands),
+            f"{name} has no value on this node.",
+            count=len(commands),
+            fix=f"export {name}={_value_for(inspection, name)}",
+        )
+
+
+def _value_for(inspection: Inspection, name: str) -> str:
+    """What a placeholder could be here: where it names the interface, that is known."""
+    way = inspection.towards_others
+    for command in inspection.commands:
+        for variable, word in command.environment.items():
+            if variable.endswith(_INTERFACE) and any(p.name == name for p in word.placeholders):
+                return (way.interface if way else None) or "INTERFACE"
+    return "…"

@@ -1,0 +1,76 @@
+"""The interpreter that an engine runs in, and what is installed there.
+
+k2compat may live in an environment of its own. `vllm` and the like are scripts whose first
+line names their interpreter; `python -m …` names it itself.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+_LONGEST_FIRST_LINE = 4096
+_SECONDS = 60
+
+# Prints name → version of those that are installed. Isolated (-I): nothing of the current
+# folder is imported.
+_ASK = """
+import json, sys
+from importlib.metadata import PackageNotFoundError, version
+found = {}
+for name in sys.argv[1:]:
+    try:
+        found[name] = version(name)
+    except PackageNotFoundError:
+        pass
+print(json.dumps(found))
+"""
+
+
+def engine_python(program: str, search_path: str | None = None) -> str | None:
+    """The interpreter behind a program, or None where the program is not found or is none."""
+    found = shutil.which(program, path=search_path)
+    if found is None:
+        return None
+    if Path(found).name.startswith("python"):
+        return found
+    return _interpreter_of_script(found, search_path)
+
+
+def _interpreter_of_script(path: str, search_path: str | None) -> str | None:
+    try:
+        with open(path, "rb") as script:  # noqa: PTH123 - one line of it is enough
+            first = script.readline(_LONGEST_FIRST_LINE)
+    except OSError:
+        return None
+    if not first.startswith(b"#!"):
+        return None
+    words = os.fsdecode(first[2:]).split()
+    if words and Path(words[0]).name == "env":
+        words = [word for word in words[1:] if not word.startswith("-")]
+    if words and Path(words[0]).name.startswith("python"):
+        return shutil.which(words[0], path=search_path)
+    return None
+
+
+def installed_versions(python: str, packages: Iterable[str]) -> Mapping[str, str] | None:
+    """Distribution → version of those that an interpreter has; None where it does not answer."""
+    try:
+        answer = subprocess.run(  # noqa: S603 - the interpreter that the plan would start
+            [python, "-I", "-c", _ASK, *packages],
+            capture_output=True,
+            check=True,
+            timeout=_SECONDS,
+        )
+        versions = json.loads(answer.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return None
+    return versions if isinstance(versions, dict) else None
+
+
+def own_python() -> str:
+    """The interpreter that k2compat runs in."""
+    return sys.executable

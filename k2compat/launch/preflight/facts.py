@@ -1,0 +1,122 @@
+"""What is known about one node: plain values, as they stand in a preflight report."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+# Variables that decide how nodes find each other. Others are not read: a report is passed
+# around, and VLLM_API_KEY is no business of it.
+VARIABLES: Final = (
+    "GLOO_SOCKET_IFNAME",
+    "NCCL_SOCKET_IFNAME",
+    "NCCL_IB_HCA",
+    "NCCL_IB_DISABLE",
+    "TP_SOCKET_IFNAME",
+    "VLLM_HOST_IP",
+    "HOST_IP",
+    "SGLANG_HOST_IP",
+    "RAY_ADDRESS",
+    "CUDA_VISIBLE_DEVICES",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a plan wants to know about a node.
+
+    Attributes:
+        hosts: Hosts of the plan, this one included.
+        ports: Ports that its commands listen on.
+        program: The first word of the command that runs the engine.
+        packages: Distributions whose versions matter.
+    """
+
+    hosts: tuple[str, ...] = ()
+    ports: tuple[int, ...] = ()
+    program: str = "python"
+    packages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How a host is reached.
+
+    Attributes:
+        address: What its name resolves to.
+        source: This node's address towards it.
+        interface: The interface that has this address; None where none has.
+    """
+
+    address: str
+    source: str
+    interface: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """A model's folder on this node.
+
+    Attributes:
+        digests: Small file → SHA-256 of its bytes: config, tokenizer, remote code.
+        weights: Weight file → bytes.
+    """
+
+    digests: Mapping[str, str] = field(default_factory=dict)
+    weights: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """One node.
+
+    Attributes:
+        hostname: Its name.
+        hostname_addresses: What that resolves to on the node itself, first what is tried first.
+        interfaces: Interface → its addresses, of both families.
+        routes: Host of the plan → the way there; absent where there is none.
+        ports: Port of the plan → why it cannot be listened on, "" where it can.
+        environment: Of `VARIABLES`, those that are set.
+        ray_addresses: Addresses of Ray nodes that run here.
+        shared_memory: Bytes of /dev/shm; None where there is none.
+        limits: "memlock", "stack", "nofile" → the hard limit, None for unlimited.
+        ib_devices: InfiniBand or RoCE device → state of its first port ("ACTIVE", "DOWN").
+        cpu_flags: Of the processor.
+        gpus: Models of the GPUs as the driver lists them; None where there is no driver.
+        python: The interpreter that runs the engine; None where the program is not found.
+        packages: Distribution → version, in that interpreter; None where it cannot be asked.
+        clock: Seconds since 1970.
+        model: The model's folder; None where the model is only a name.
+    """
+
+    hostname: str
+    hostname_addresses: tuple[str, ...] = ()
+    interfaces: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    routes: Mapping[str, Route] = field(default_factory=dict)
+    ports: Mapping[int, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    ray_addresses: tuple[str, ...] = ()
+    shared_memory: int | None = None
+    limits: Mapping[str, int | None] = field(default_factory=dict)
+    ib_devices: Mapping[str, str] = field(default_factory=dict)
+    cpu_flags: frozenset[str] = frozenset()
+    gpus: tuple[str, ...] | None = None
+    python: str | None = None
+    packages: Mapping[str, str] | None = None
+    clock: float = 0.0
+    model: ModelFacts | None = None
+
+    @property
+    def addresses(self) -> frozenset[str]:
+        """Every address of the node."""
+        return frozenset(address for addresses in self.interfaces.values() for address in addresses)
+
+    def interface_of(self, address: str) -> str | None:
+        """The interface that has an address."""
+        for name, addresses in self.interfaces.items():
+            if address in addresses:
+                return name
+        return None
+
+    def as_dict(self) -> dict[str, Any]:
+        """As it stands in a JSON document."""
+        return {**asdict(self), "cpu_flags": sorted(self.cpu_flags)}

@@ -1,0 +1,122 @@
+"""What is installed where the engine runs: engine, packages, versions. Pure."""
+
+from collections.abc import Iterator, Mapping
+
+from packaging.version import InvalidVersion, Version
+
+from k2compat.findings import Codes, Finding
+from k2compat.launch.preflight.inspection import Inspection
+from k2compat.launch.preflight.requirements import EngineRow, requirements
+
+_codes = Codes("launch")
+
+_NO_BLOBFILE_FROM = Version("0.12")
+
+# In these programs' containers or in the old server's checkout the packages cannot be asked for.
+_CONTAINERS = ("docker", "podman", "mpirun")
+
+
+def check_software(inspection: Inspection) -> Iterator[Finding]:
+    """Find what is missing or too old in the interpreter that runs the engine."""
+    if any(argv[0] in _CONTAINERS for argv in inspection.arguments):
+        return
+    packages = inspection.facts.packages
+    if packages is None:
+        yield from _check_program(inspection)
+        return
+    yield from _check_engine(inspection, packages)
+    yield from _check_packages(inspection, packages)
+    yield from _check_tiktoken(packages)
+
+
+def _check_program(inspection: Inspection) -> Iterator[Finding]:
+    programs = [str(command.argv[0]) for command in inspection.commands if command.stays]
+    if programs:
+        found = inspection.facts.python
+        yield _codes.finding(
+            "engine-missing",
+            programs[-1],
+            f"{programs[-1]} is not on this node's PATH."
+            if found is None
+            else f"{found} does not tell what is installed in it.",
+            expected=programs[-1],
+            fix="Activate the environment that the engine is installed in, and run it again.",
+        )
+
+
+def _check_engine(inspection: Inspection, packages: Mapping[str, str]) -> Iterator[Finding]:
+    plan = inspection.plan
+    for row in requirements().engines:
+        if not row.is_meant(plan.engine, _version(plan.engine_version)):
+            continue
+        if row.distribution not in packages:
+            yield _codes.finding(
+                "engine-missing",
+                row.distribution,
+                f"{row.distribution} is not installed in {inspection.facts.python}.",
+                expected=f"{row.distribution} {plan.engine_version}",
+                fix=f"pip install '{row.distribution}>={row.least}'",
+            )
+        else:
+            yield from _check_version(inspection, row, packages[row.distribution])
+
+
+def _check_version(inspection: Inspection, row: EngineRow, installed: str) -> Iterator[Finding]:
+    planned, version = _version(inspection.plan.engine_version), _version(installed)
+    if version is None:
+        return
+    if version < Version(row.least):
+        yield _codes.finding(
+            "engine-too-old",
+            row.distribution,
+            f"{row.distribution} {installed} cannot serve the family.",
+            expected=f"at least {row.least}",
+            actual=installed,
+            fix=f"pip install '{row.distribution}>={row.least}'",
+        )
+    elif planned is not None and version.release != planned.release:
+        yield _codes.finding(
+            "engine-version-differs",
+            row.distribution,
+            f"{row.distribution} {installed} is installed; the plan is for {planned}.",
+            expected=str(planned),
+            actual=installed,
+            fix=f"--engine-version {installed}",
+        )
+
+
+def _check_packages(inspection: Inspection, packages: Mapping[str, str]) -> Iterator[Finding]:
+    missing: dict[tuple[str, ...], str] = {}
+    for row in requirements().packages:
+        asked = any(row.condition.holds(argv) for argv in inspection.arguments)
+        if asked and not any(name in packages for name in row.any_of):
+            missing[row.any_of] = row.code
+    for names, code in missing.items():
+        yield _codes.finding(
+            code,
+            names[0],
+            f"{names[0]} is not installed in {inspection.facts.python}.",
+            expected=" or ".join(names),
+            fix=f"pip install {names[0]}",
+        )
+
+
+def _check_tiktoken(packages: Mapping[str, str]) -> Iterator[Finding]:
+    installed = packages.get("tiktoken")
+    version = _version(installed) if installed else None
+    if version and version < _NO_BLOBFILE_FROM and "blobfile" not in packages:
+        yield _codes.finding(
+            "blobfile-missing",
+            "tiktoken",
+            f"tiktoken {installed} reads the vocabulary through blobfile, which is not installed.",
+            expected=f"blobfile, or tiktoken {_NO_BLOBFILE_FROM}",
+            actual=f"tiktoken {installed}",
+            fix="pip install blobfile",
+        )
+
+
+def _version(text: str) -> Version | None:
+    try:
+        return Version(text)
+    except InvalidVersion:  # a build of one's own; it is nowhere in the order
+        return None
