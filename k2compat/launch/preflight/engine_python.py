@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -69,8 +68,3 @@ def installed_versions(python: str, packages: Iterable[str]) -> Mapping[str, str
     except (OSError, subprocess.SubprocessError, ValueError):
         return None
     return versions if isinstance(versions, dict) else None
-
-
-def own_python() -> str:
-    """The interpreter that k2compat runs in."""
-    return sys.executable
