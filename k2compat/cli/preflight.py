@@ -2,14 +2,13 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from k2compat.checkpoint.companions import check_companions
-from k2compat.checkpoint.model_folder import ModelFolder, read_model_folder
+from k2compat.checkpoint.folder_source import open_folder_source
 from k2compat.cli.launch_options import launch_options, read_request
 from k2compat.cli.output import FINE, FOUND_ERRORS, Outcome, printable
 from k2compat.cli.paths import PATH
@@ -22,7 +21,7 @@ from k2compat.launch.preflight.checks import node_of, preflight
 from k2compat.launch.preflight.compare import NodeReport, compare_reports
 from k2compat.launch.preflight.facts import NodeFacts
 from k2compat.launch.preflight.inspection import Inspection, question_of
-from k2compat.launch.preflight.model_checks import check_ggufs, check_safetensors
+from k2compat.launch.preflight.model_checks import check_model
 from k2compat.launch.preflight.node_facts import read_node
 from k2compat.launch.preflight.resolving import resolve_plan
 from k2compat.launch.request import Request
@@ -113,31 +112,20 @@ def _inspect(
 ) -> tuple[Inspection, tuple[Finding, ...]]:
     """The facts of this node, and what is wrong with the model's folder on it."""
     node = node_of(plan, node_rank)
-    root = request.model.folder
-    folder = _listed(root) if root else None
-    facts = read_node(question_of(plan, node), folder)
-    findings = list(check_companions(folder)) if folder else []
-    findings += _check_weights(plan, folder, gguf_path)
-    return Inspection(plan, node, facts), tuple(findings)
+    folder = request.model.folder
+    facts = read_node(question_of(plan, node), open_folder_source(folder) if folder else None)
+    found: tuple[Finding, ...] = ()
+    weights = _weights(folder, gguf_path if plan.engine == "ktransformers" else None)
+    if folder is not None and weights is not None:
+        found = tuple(check_model(folder, weights, plan.engine))
+    return Inspection(plan, node, facts), found
 
 
-def _check_weights(
-    plan: Plan, folder: ModelFolder | None, gguf_path: str | None
-) -> Iterator[Finding]:
-    """KTransformers takes GGUFs, from a folder of their own or the model's."""
-    if plan.engine != "ktransformers":
-        if folder:
-            yield from check_safetensors(folder)
-    elif gguf_path is None:
-        if folder:
-            yield from check_ggufs(folder)
-    elif not Word.parse(gguf_path).placeholders:
-        yield from check_ggufs(_listed(Path(gguf_path)))
-
-
-def _listed(path: Path) -> ModelFolder:
-    with explained_reading(path):
-        return read_model_folder(path)
+def _weights(folder: Path | None, gguf_path: str | None) -> Path | None:
+    """The folder with the weights; None where it is not known yet."""
+    if gguf_path is None:
+        return folder
+    return None if Word.parse(gguf_path).placeholders else Path(gguf_path)
 
 
 def _read_report(path: Path) -> NodeReport:

@@ -1,47 +1,41 @@
-"""Whether a model's weights are all there; `checkpoint.companions` knows about the rest."""
+"""Whether the model's files on this node are complete and what they should be.
+
+`validate` judges them by their headers; of what it finds, that counts which is worse than info.
+"""
 
 from collections.abc import Iterator
+from pathlib import Path
 
-from k2compat.checkpoint.companions import read_members
-from k2compat.checkpoint.model_folder import ModelFolder
-from k2compat.findings import Codes, Finding
+from k2compat.checkpoint import validate
+from k2compat.checkpoint.companions import check_companions
+from k2compat.checkpoint.folder_source import open_folder_source
+from k2compat.errors import RefusedError
+from k2compat.findings import Codes, Finding, Severity
 
-_codes = Codes("launch")
-
-_INDEX = "model.safetensors.index.json"
-_SHOWN = 3
-
-
-def check_ggufs(folder: ModelFolder) -> Iterator[Finding]:
-    """Find that a folder holds no GGUF."""
-    if not folder.ending_with(".gguf"):
-        yield _missing(folder, [], "No GGUF is there.", "*.gguf")
+_checkpoint_codes = Codes("checkpoint")
 
 
-def check_safetensors(folder: ModelFolder) -> Iterator[Finding]:
-    """Find weight files that the index names and the folder lacks. Reads the index."""
-    present = set(folder.ending_with(".safetensors"))
-    index = read_members(folder, _INDEX)
-    if isinstance(index, Finding):
-        yield index
-        return
-    shards = index.get("weight_map") if index else None
-    names = set(shards.values()) if isinstance(shards, dict) else set()
-    missing = sorted(str(name) for name in names - present)
-    if missing:
-        shown = ", ".join(missing[:_SHOWN]) + (" …" if len(missing) > _SHOWN else "")
-        message = f"{len(missing)} of {len(names)} weight files are missing: {shown}."
-        yield _missing(folder, missing, message, f"the {len(names)} files of {_INDEX}")
-    elif not present:
-        yield _missing(folder, [], "No weights are there.", "*.safetensors")
+def check_model(folder: Path, weights: Path, engine: str) -> Iterator[Finding]:
+    """Find what is missing or wrong among config, tokenizer, remote code and weights.
 
-
-def _missing(folder: ModelFolder, names: list[str], message: str, expected: str) -> Finding:
-    return _codes.finding(
-        "weights-missing",
-        folder.root,
-        message,
-        count=max(1, len(names)),
-        expected=expected,
-        fix="hf download REPO --local-dir MODEL  (continues where it stopped)",
+    Args:
+        folder: The model's folder.
+        weights: The folder with the weights: the same, or that of the GGUFs.
+        engine: Its verdict on the files is an error.
+    """
+    try:
+        validation = validate(weights, engine=engine)
+    except RefusedError as refusal:
+        yield _checkpoint_codes.finding(
+            "weights-missing", weights, refusal.message, fix="k2compat validate MODEL"
+        )
+        found: tuple[Finding, ...] = ()
+    else:
+        found = validation.report.findings
+    # Of GGUFs, and without weights, nobody has asked for the files beside them yet.
+    beside = tuple(check_companions(open_folder_source(folder)))
+    yield from (
+        finding
+        for finding in dict.fromkeys((*found, *beside))
+        if finding.severity is not Severity.INFO
     )

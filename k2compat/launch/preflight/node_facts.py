@@ -3,6 +3,7 @@
 `Roots` says where the system's files lie, so that a test can lay out its own.
 """
 
+import contextlib
 import hashlib
 import os
 import resource
@@ -12,8 +13,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from k2compat.checkpoint.model_folder import ModelFolder
-from k2compat.files import read_regular, real_path
+from k2compat.checkpoint.folder_source import WEIGHT_SUFFIXES
+from k2compat.checkpoint.opening import FileRefusedError
+from k2compat.checkpoint.sources import Source
 from k2compat.launch.preflight.engine_python import engine_python, installed_versions
 from k2compat.launch.preflight.facts import VARIABLES, ModelFacts, NodeFacts, Question
 from k2compat.launch.preflight.interfaces import (
@@ -29,7 +31,7 @@ _LIMITS = {
     "nofile": resource.RLIMIT_NOFILE,
 }
 
-_WEIGHTS = (".safetensors", ".gguf", ".bin", ".pt")
+_WEIGHTS = (*WEIGHT_SUFFIXES, ".bin", ".pt")
 _SMALL = (".json", ".py", ".jinja", ".model")
 _LARGEST_SMALL = 64 * 2**20
 
@@ -48,13 +50,13 @@ class Roots:
 
 
 def read_node(
-    question: Question, model: ModelFolder | None = None, roots: Roots | None = None
+    question: Question, model: Source | None = None, roots: Roots | None = None
 ) -> NodeFacts:
     """Everything that the checks ask about this node.
 
     Args:
         question: What the plan wants to know.
-        model: The model's folder, where it is one.
+        model: The model's files, where it is a folder.
         roots: Where to look.
     """
     roots = roots or Roots()
@@ -83,19 +85,18 @@ def read_node(
     )
 
 
-def read_model_facts(folder: ModelFolder) -> ModelFacts:
-    """The bytes of a model's small files and the sizes of its weights."""
+def read_model_facts(source: Source) -> ModelFacts:
+    """The SHA-256 of a model's small files and the sizes of its weights."""
     digests: dict[str, str] = {}
     weights: dict[str, int] = {}
-    for name, path in folder.files.items():
-        try:
-            size = path.stat().st_size
-            if name.endswith(_WEIGHTS):
-                weights[name] = size
-            elif name.endswith(_SMALL) and size <= _LARGEST_SMALL:
-                digests[name] = hashlib.sha256(read_regular(real_path(path))).hexdigest()
-        except OSError:
-            continue  # a link that leads nowhere: the companions' check names what is missing
+    for name, size in source.files.items():
+        if size is None:  # a link that leads nowhere: validate names it
+            continue
+        if name.endswith(_WEIGHTS):
+            weights[name] = size
+        elif name.endswith(_SMALL) and size <= _LARGEST_SMALL:
+            with contextlib.suppress(FileRefusedError), source.open(name) as file:
+                digests[name] = hashlib.sha256(file.read(0, size)).hexdigest()
     return ModelFacts(digests, weights)
 
 

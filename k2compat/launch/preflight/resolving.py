@@ -32,6 +32,7 @@ def resolve_plan(plan: Plan, environment: Mapping[str, str]) -> Plan:
             node=node(open_command.node),
             argv=tuple(map(word, open_command.argv)),
             environment={name: word(value) for name, value in open_command.environment.items()},
+            inside=open_command.inside and word(open_command.inside),
             ports=tuple(replace(port, number=word(port.number)) for port in open_command.ports),
         )
 

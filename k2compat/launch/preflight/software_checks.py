@@ -12,13 +12,13 @@ _codes = Codes("launch")
 
 _NO_BLOBFILE_FROM = Version("0.12")
 
-# In these programs' containers or in the old server's checkout the packages cannot be asked for.
-_CONTAINERS = ("docker", "podman", "mpirun")
+# What these start has its packages in a container, where they cannot be asked for from here.
+_AROUND = ("docker", "podman", "mpirun")
 
 
 def check_software(inspection: Inspection) -> Iterator[Finding]:
     """Find what is missing or too old in the interpreter that runs the engine."""
-    if any(argv[0] in _CONTAINERS for argv in inspection.arguments):
+    if any(command.inside or str(command.argv[0]) in _AROUND for command in inspection.commands):
         return
     packages = inspection.facts.packages
     if packages is None:

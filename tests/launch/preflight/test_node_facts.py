@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from k2compat.checkpoint.model_folder import read_model_folder
+from k2compat.checkpoint.folder_source import open_folder_source
 from k2compat.launch.preflight import node_facts
 from k2compat.launch.preflight.facts import NodeFacts, Question
 from k2compat.launch.preflight.node_facts import Roots, read_model_facts, read_node
@@ -109,7 +109,7 @@ def test_the_models_files(tmp_path: Path) -> None:
     put(tmp_path / "model-1-of-2.safetensors", b"1234")
     put(tmp_path / "README.md", b"words")
     (tmp_path / "gone.json").symlink_to("nowhere")
-    facts = read_model_facts(read_model_folder(tmp_path))
+    facts = read_model_facts(open_folder_source(tmp_path))
     assert facts.weights == {"model-1-of-2.safetensors": 4}
     assert facts.digests == {
         "config.json": hashlib.sha256(b"{}").hexdigest(),
@@ -120,7 +120,7 @@ def test_the_models_files(tmp_path: Path) -> None:
 def test_the_model_stands_in_the_facts(roots: Roots, tmp_path: Path) -> None:
     model = tmp_path / "model"
     put(model / "config.json", b"{}")
-    facts = read_node(Question(program=""), read_model_folder(model), roots)
+    facts = read_node(Question(program=""), open_folder_source(model), roots)
     assert facts.as_dict()["model"]["weights"] == {}
 
 
@@ -129,4 +129,4 @@ def test_a_json_file_as_large_as_no_config_is_not_read(
 ) -> None:
     monkeypatch.setattr(node_facts, "_LARGEST_SMALL", 1)
     put(tmp_path / "config.json", b"{}")
-    assert read_model_facts(read_model_folder(tmp_path)).digests == {}
+    assert read_model_facts(open_folder_source(tmp_path)).digests == {}
