@@ -44,6 +44,14 @@ def model(tmp_path: Path) -> Path:
     return make_model(tmp_path / "模型")
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    """The reports of two nodes, made as a job makes them."""
+    place = make_model(tmp_path_factory.mktemp("model") / "模型")
+    plan = ["preflight", "vllm", str(place), "--nodes", "127.0.0.1,127.0.0.2", "--json"]
+    return [k2compat(*plan, "--node-rank", str(rank)).out for rank in range(2)]
+
+
 def document(capfd: pytest.CaptureFixture[str]) -> dict[str, Any]:
     answer = json.loads(capfd.readouterr().out)
     assert isinstance(answer, dict)
@@ -155,13 +163,6 @@ class TestWeights:
 
 
 class TestCompare:
-    @pytest.fixture(scope="class")
-    def made(self, tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
-        """Two nodes' reports, as a job makes them."""
-        model = make_model(tmp_path_factory.mktemp("model") / "模型")
-        plan = ["preflight", "vllm", model, "--nodes", "127.0.0.1,127.0.0.2", "--json"]
-        return [k2compat(*plan, "--node-rank", str(rank)).out for rank in range(2)]
-
     @pytest.fixture
     def reports(self, made: list[bytes], tmp_path: Path) -> list[str]:
         """The files they stand in."""
