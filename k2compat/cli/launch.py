@@ -12,6 +12,7 @@ from k2compat.cli.paths import PATH
 from k2compat.files import NewFile, write_bundle
 from k2compat.findings import Finding, Report
 from k2compat.launch.fit import explain_fit
+from k2compat.launch.formats import for_format
 from k2compat.launch.plan import Plan
 from k2compat.launch.plan_checks import check_plan, fits_of, refusal_of
 from k2compat.launch.planning import plan_launch
@@ -50,7 +51,7 @@ def command(
     MODEL is a folder, whose config is read, or a name. Hosts and other values may be
     placeholders ($MASTER_IP, ${PORT}, <IMAGE>): they are carried through.
     """
-    request = read_request(options)
+    request = for_format(read_request(options), output_format)
     plan = plan_launch(request)
     report = Report((*plan.findings, *check_plan(plan, request.model.config)))
     refusal = refusal_of(report.findings)

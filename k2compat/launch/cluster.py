@@ -105,17 +105,32 @@ class Cluster:
 def nodes_at(addresses: Sequence[str], group: str = "") -> tuple[Node, ...]:
     """Nodes by their addresses, in the order of their ranks.
 
+    A number alone means so many nodes whose addresses are not known: $NODE0, $NODE1, …
+
     Raises:
         RefusedError: host-malformed or host-twice.
     """
+    if len(addresses) == 1 and addresses[0].isascii() and addresses[0].isdigit():
+        addresses = _unnamed(addresses[0], group)
     words = [host(address) for address in addresses]
     if len(words) > NODES_MAX:
-        raise _refused("host-malformed", f"{len(words):,} nodes are more than {NODES_MAX:,}.")
+        raise _too_many(f"{len(words):,}")
     _demand_distinct(words)
     prefix = group or "node"
     return tuple(
         Node(f"{prefix}{rank}", Word.literal(rank), word, group) for rank, word in enumerate(words)
     )
+
+
+def _unnamed(count: str, group: str) -> list[str]:
+    if not 0 < int(count[:9]) <= NODES_MAX:
+        raise _too_many(count)
+    prefix = group.upper() + "_NODE" if group else "NODE"
+    return [f"${prefix}{rank}" for rank in range(int(count))]
+
+
+def _too_many(count: str) -> RefusedError:
+    return _refused("host-malformed", f"{count} nodes are none, or more than {NODES_MAX:,}.")
 
 
 def host(text: str) -> Word:

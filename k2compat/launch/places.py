@@ -61,7 +61,11 @@ def plan_facts(request: Request, cluster: Cluster) -> frozenset[str]:
 def _shared_values(
     request: Request, profile: Profile, situation: Situation, cluster: Cluster
 ) -> Mapping[str, Word]:
-    values = {"model": request.model.name, "gpus_per_node": Word.literal(cluster.gpus_per_node)}
+    values = {
+        "model": request.model.name,
+        "gpus_per_node": Word.literal(cluster.gpus_per_node),
+        "engine_version": Word.literal(situation.version),
+    }
     for group in cluster.groups:
         prefix = f"{group}_" if group else ""
         values |= {
@@ -90,8 +94,8 @@ def _node_values(node: Node, cluster: Cluster, layout: Layout) -> Mapping[str, W
         "data_parallel_size_local": local,
     }
     values = {name: Word.literal(number) for name, number in numbers.items()}
+    values["data_parallel_start_rank"] = _start_rank(node, local)
     if str(node.rank).isdigit():
-        values["data_parallel_start_rank"] = Word.literal(int(str(node.rank)) * local)
         values["node_number"] = Word.literal(int(str(node.rank)) + 1)
     values |= {
         "node_rank": node.rank,
@@ -108,6 +112,14 @@ def _node_values(node: Node, cluster: Cluster, layout: Layout) -> Mapping[str, W
 def _peers(node: Node, cluster: Cluster) -> list[Word]:
     """The addresses of the group's other nodes."""
     return [other.address for other in cluster.group(node.group) if other != node]
+
+
+def _start_rank(node: Node, local: int) -> Word:
+    """The first data-parallel rank of a node; where its rank is open, this is open, too."""
+    rank = str(node.rank)
+    if rank.isdigit():
+        return Word.literal(int(rank) * local)
+    return Word.parse("$DATA_PARALLEL_START_RANK")
 
 
 def _node_facts(node: Node, *, first: bool) -> Iterator[str]:

@@ -98,6 +98,8 @@ class Plan:
         cluster: The nodes.
         layouts: Group of nodes → how its GPUs are divided.
         commands: In the order they are started.
+        image: The container image, where the profile or the user names one.
+        model: The model, as the engine is given it.
         prerequisites: What must be there before.
         findings: What is wrong or worth knowing.
     """
@@ -109,6 +111,8 @@ class Plan:
     cluster: Cluster
     layouts: Mapping[str, Layout]
     commands: tuple[Command, ...]
+    model: Word = Word(())  # noqa: RUF009 - frozen
+    image: Word | None = None
     prerequisites: tuple[Prerequisite, ...] = ()
     findings: tuple[Finding, ...] = ()
 

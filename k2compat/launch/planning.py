@@ -47,11 +47,12 @@ def plan_launch(request: Request) -> Plan:
     situation = Situation(request.profile, strategy, version, plan_facts(request, cluster))
     situation = situation.with_facts(*profile.features_at(version))
     situation = situation.with_facts(*engine(request.engine).facts(situation))
+    places = places_of(request, profile, situation, cluster, layouts)
     commands = tuple(
         with_settings(command, request.engine, label, request.settings)
         if command.settable and request.settings
         else command
-        for command in compose(profile, places_of(request, profile, situation, cluster, layouts))
+        for command in compose(profile, places)
     )
     forbidden = [entry for entry in profile.forbidden if entry.applies(situation)]
     return Plan(
@@ -62,6 +63,8 @@ def plan_launch(request: Request) -> Plan:
         layouts=layouts,
         cluster=cluster,
         commands=commands,
+        model=request.model.name,
+        image=places[0].values.get("image"),
         prerequisites=tuple(
             Prerequisite(entry.text, entry.command)
             for entry in profile.prerequisites
@@ -86,7 +89,7 @@ def _strategy(request: Request, profile: Profile) -> str:
     offered = profile.clusters[request.profile]
     if request.strategy is None:
         cluster = request.cluster
-        nodes = len(cluster.nodes) if cluster else 1
+        nodes = max(cluster.size(""), 1) if cluster else 1
         if cluster and cluster.groups not in ((), ("",)):
             return PREFILL_DECODE
         return default_strategy(offered, nodes, cluster.gpus_per_node if cluster else GPUS_PER_NODE)

@@ -22,6 +22,14 @@ def test_nodes_are_named_and_ranked_in_their_order() -> None:
     assert nodes_at(["$A"], "prefill")[0].name == "prefill0"
 
 
+def test_a_number_stands_for_nodes_without_addresses() -> None:
+    assert [str(node.address) for node in nodes_at(["2"])] == ["$NODE0", "$NODE1"]
+    assert str(nodes_at(["12"], "decode")[11].address) == "$DECODE_NODE11"
+    for count in ("0", "5000", "9" * 40):
+        with pytest.raises(RefusedError, match="more than"):
+            nodes_at([count])
+
+
 @pytest.mark.parametrize(
     "host",
     ["", " ", "-x", "a b", "a;b", "$(id)", "$A/x", "a'b", 'a"b', "a\nb", "-", "a-", "fe80::1%eth0"],

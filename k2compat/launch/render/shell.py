@@ -13,14 +13,21 @@ from k2compat.launch.cluster import Node
 from k2compat.launch.plan import Command, Plan
 from k2compat.launch.render.script import Script
 from k2compat.launch.render.shell_words import call_lines, required_variables, shell_word
-from k2compat.launch.words import Placeholder
+from k2compat.launch.words import Placeholder, Word
 
 _END_OF_FILE = "END_OF_FILE"
 
 
-def as_scripts(plan: Plan) -> Mapping[str, Script]:
-    """One script a node, by its file's name, and the files beside it that the commands read."""
-    scripts = {f"{node.name}.sh": Script(_script(plan, node), True) for node in plan.nodes}
+def as_scripts(plan: Plan, *, waits: bool = False) -> Mapping[str, Script]:
+    """One script a node, by its file's name, and the files beside it that the commands read.
+
+    Args:
+        plan: The plan.
+        waits: See `node_script`.
+    """
+    scripts = {
+        f"{node.name}.sh": Script(node_script(plan, node, waits=waits), True) for node in plan.nodes
+    }
     beside = {
         path: Script(text)
         for command in plan.commands
@@ -35,12 +42,33 @@ def _is_beside(path: str) -> bool:
     return not PurePosixPath(path).is_absolute()
 
 
-def _script(plan: Plan, node: Node) -> str:
+def node_script(plan: Plan, node: Node, *, waits: bool = False, before: str = "") -> str:
+    """What starts everything that belongs on a node.
+
+    Args:
+        plan: The plan.
+        node: One of its nodes.
+        waits: Whether to wait for the ports of what must have been started on other nodes;
+            for where nobody starts the nodes in order.
+        before: Lines that set variables which the plan leaves open.
+    """
     commands = [command for command in plan.commands if command.node == node]
-    return "\n".join([*_head(plan, node, commands), *_body(commands), ""])
+    lines = [*_head(plan, node, commands, before), *(_waiting(plan, node) if waits else ())]
+    return "\n".join([*lines, *_body(commands), ""])
 
 
-def _head(plan: Plan, node: Node, commands: Sequence[Command]) -> Iterator[str]:
+def _waiting(plan: Plan, node: Node) -> Iterator[str]:
+    by_id = {command.id: command for command in plan.commands}
+    names = (name for command in plan.commands if command.node == node for name in command.after)
+    for command in (by_id[name] for name in dict.fromkeys(names)):
+        if command.node != node and command.ports:
+            values = {"host": command.node.address, "port": command.ports[0].number}
+            place = shell_word(Word.fill("/dev/tcp/{host}/{port}", values))
+            yield f"\n# until {command.id} listens"
+            yield f"until (exec 3<> {place}) 2> /dev/null; do sleep 2; done"
+
+
+def _head(plan: Plan, node: Node, commands: Sequence[Command], before: str) -> Iterator[str]:
     yield "#!/usr/bin/env bash"
     if any(_looks_expandable(part) for c in commands for word in c.words for part in word.parts):
         yield "# shellcheck disable=SC2016  # dollars in single quotes are part of a name"
@@ -50,6 +78,8 @@ def _head(plan: Plan, node: Node, commands: Sequence[Command]) -> Iterator[str]:
         if prerequisite.command:
             yield f"#     {prerequisite.command}"
     yield "set -euo pipefail"
+    if before:
+        yield f"\n{before}"
     yield from required_variables(commands)
     if any(_is_beside(path) for command in commands for path in command.files):
         yield '\ncd "$(dirname "${BASH_SOURCE[0]}")"  # the files of the commands lie beside'

@@ -1,7 +1,7 @@
 """Words as a POSIX shell reads them: text quoted, placeholders as quoted variables."""
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 
 from k2compat.launch.plan import Command
 from k2compat.launch.words import ALWAYS_SET, Placeholder, Word
@@ -50,8 +50,8 @@ def call_lines(command: Command, *, becomes: bool = False) -> list[str]:
     return [*variables, *lines]
 
 
-def required_variables(commands: Iterable[Command]) -> Iterator[str]:
-    """Lines that stop a script, with the name, where a placeholder's variable is not set."""
+def open_names(commands: Iterable[Command]) -> list[str]:
+    """The variables that placeholders of these commands stand for, those of every shell apart."""
     names = dict.fromkeys(
         placeholder.name
         for command in commands
@@ -59,6 +59,17 @@ def required_variables(commands: Iterable[Command]) -> Iterator[str]:
         for placeholder in word.placeholders
         if placeholder.name not in ALWAYS_SET
     )
+    return list(names)
+
+
+def required_variables(commands: Iterable[Command], but: Container[str] = ()) -> Iterator[str]:
+    """Lines that stop a script, with the name, where a placeholder's variable is not set.
+
+    Args:
+        commands: The commands of the script.
+        but: Names that the script sets itself.
+    """
+    names = [name for name in open_names(commands) if name not in but]
     if names:
         yield "\n# Values that were left open: set them before this script is run."
     for name in names:

@@ -1,0 +1,66 @@
+"""A plan as files for `docker compose`, one a node: each node's script in a container. Pure."""
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from k2compat.launch.cluster import Node
+from k2compat.launch.plan import Plan
+from k2compat.launch.render.script import Script
+from k2compat.launch.render.shell import node_script
+from k2compat.launch.render.shell_words import open_names
+from k2compat.launch.render.yaml_text import as_yaml
+from k2compat.launch.words import Placeholder, Word
+
+
+def as_compose(plan: Plan) -> Mapping[str, Script]:
+    """One file a node."""
+    return {
+        f"compose-{node.name}.yaml": Script(
+            as_yaml(
+                {"services": {node.name: _service(plan, node)}},
+                comments=[f"On {node.name}: docker compose -f compose-{node.name}.yaml up"],
+            )
+        )
+        for node in plan.nodes
+    }
+
+
+def _service(plan: Plan, node: Node) -> dict[str, Any]:
+    commands = [command for command in plan.commands if command.node == node]
+    service: dict[str, Any] = {
+        "image": _word(plan.image or Word.parse("$IMAGE")),
+        "network_mode": "host",
+        "ipc": "host",
+        "ulimits": {"memlock": -1, "stack": 67108864},
+        "deploy": {
+            "resources": {
+                "reservations": {
+                    "devices": [{"driver": "nvidia", "count": "all", "capabilities": ["gpu"]}]
+                }
+            }
+        },
+    }
+    if PurePosixPath(str(plan.model)).is_absolute():
+        folder = _literal(str(plan.model))
+        service["volumes"] = [
+            {"type": "bind", "source": folder, "target": folder, "read_only": True}
+        ]
+    names = open_names(commands)
+    if names:
+        service["environment"] = {name: f"${{{name}:?is not set}}" for name in names}
+    service["entrypoint"] = ["bash", "-c"]
+    service["command"] = [_literal(node_script(plan, node, waits=True))]
+    return service
+
+
+def _word(word: Word) -> str:
+    """Compose expands ${NAME} itself; every other dollar is doubled."""
+    return "".join(
+        f"${{{part.name}:?is not set}}" if isinstance(part, Placeholder) else _literal(part)
+        for part in word.parts
+    )
+
+
+def _literal(text: str) -> str:
+    return text.replace("$", "$$")

@@ -1,0 +1,114 @@
+"""A plan for Kubernetes: a LeaderWorkerSet for each group of nodes, and a Service. Pure.
+
+Every worker of a set runs one template, so its rank comes from LWS_WORKER_INDEX, which the
+set's controller gives it (https://lws.sigs.k8s.io/docs/reference/labels-annotations-and-environment-variables/).
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from k2compat.launch.cluster import Node
+from k2compat.launch.formats import LEADER, set_name
+from k2compat.launch.plan import Command, Plan
+from k2compat.launch.render.script import Script
+from k2compat.launch.render.shell import node_script
+from k2compat.launch.render.shell_words import open_names
+from k2compat.launch.render.yaml_text import as_yaml
+
+_GIVEN = ("POD_IP", "LWS_WORKER_INDEX", "DATA_PARALLEL_START_RANK")
+_SHARED_MEMORY = "64Gi"
+
+
+def as_leader_worker_sets(plan: Plan) -> Mapping[str, Script]:
+    """One file for `kubectl apply -f`."""
+    sets = [_set(plan, group) for group in plan.cluster.groups]
+    services = [_service(command) for command in plan.commands if _serves(command)]
+    names = [name for name in open_names(plan.commands) if name not in _GIVEN]
+    comments = ["kubectl apply -f launch-lws.yaml, with the LeaderWorkerSet controller installed"]
+    if names:
+        comments.append(f"Fill in the values of: {', '.join(names)}")
+    return {"launch-lws.yaml": Script(as_yaml(*sets, *services, comments=comments))}
+
+
+def _set(plan: Plan, group: str) -> dict[str, Any]:
+    name = set_name(group)
+    leader, *workers = plan.cluster.group(group)
+    template: dict[str, Any] = {
+        "size": plan.cluster.size(group),
+        "restartPolicy": "RecreateGroupOnPodRestart",
+        "leaderTemplate": _pod(plan, leader, {"app": name, "role": LEADER}),
+    }
+    # A set of one node has a template of workers too: the field is required.
+    template["workerTemplate"] = _pod(plan, workers[0] if workers else leader, {"app": name})
+    return {
+        "apiVersion": "leaderworkerset.x-k8s.io/v1",
+        "kind": "LeaderWorkerSet",
+        "metadata": {"name": name},
+        "spec": {"replicas": 1, "leaderWorkerTemplate": template},
+    }
+
+
+def _pod(plan: Plan, node: Node, labels: Mapping[str, str]) -> dict[str, Any]:
+    commands = [command for command in plan.commands if command.node == node]
+    container: dict[str, Any] = {
+        "name": plan.engine,
+        "image": str(plan.image) if plan.image else "<IMAGE>",
+        "command": ["bash", "-c", node_script(plan, node, waits=True, before=_before(plan, node))],
+        "env": _environment(commands),
+        "resources": {"limits": {"nvidia.com/gpu": str(plan.cluster.gpus_per_node)}},
+        "securityContext": {"capabilities": {"add": ["IPC_LOCK"]}},
+        "volumeMounts": [{"name": "shared-memory", "mountPath": "/dev/shm"}],  # noqa: S108
+    }
+    ports = [port for command in commands for port in command.ports if not port.number.placeholders]
+    if ports:
+        container["ports"] = [
+            {"name": port.name, "containerPort": int(str(port.number))} for port in ports
+        ]
+    volumes: list[dict[str, Any]] = [
+        {
+            "name": "shared-memory",
+            "emptyDir": {"medium": "Memory", "sizeLimit": _SHARED_MEMORY},
+        }
+    ]
+    folder = str(plan.model)
+    if PurePosixPath(folder).is_absolute():
+        mount = {"name": "model", "mountPath": folder, "readOnly": True}
+        container["volumeMounts"].append(mount)
+        volumes.append({"name": "model", "hostPath": {"path": folder, "type": "Directory"}})
+    return {
+        "metadata": {"labels": dict(labels)},
+        "spec": {"containers": [container], "volumes": volumes},
+    }
+
+
+def _before(plan: Plan, node: Node) -> str:
+    """The first data-parallel rank of a worker, from its place in the set."""
+    if str(node.rank).isdigit():
+        return ""
+    local = plan.layouts[node.group].data_parallel // plan.cluster.size(node.group)
+    return f"export DATA_PARALLEL_START_RANK=$((LWS_WORKER_INDEX * {local}))" if local else ""
+
+
+def _environment(commands: Sequence[Command]) -> list[dict[str, Any]]:
+    by_field = {"valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+    names = [name for name in open_names(commands) if name not in _GIVEN]
+    return [{"name": "POD_IP", **by_field}, *({"name": name, "value": ""} for name in names)]
+
+
+def _serves(command: Command) -> bool:
+    return any(port.name == "http" and not port.number.placeholders for port in command.ports)
+
+
+def _service(command: Command) -> dict[str, Any]:
+    number = next(int(str(port.number)) for port in command.ports if port.name == "http")
+    name = set_name(command.node.group)
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": f"{name}-{command.role}"},
+        "spec": {
+            "selector": {"app": name, "role": LEADER},
+            "ports": [{"name": "http", "port": number, "targetPort": number}],
+        },
+    }
