@@ -55,13 +55,18 @@ class GgufArray:
         for (number,) in struct.iter_unpack(f"{STRUCT_PREFIX[self.byte_order]}{code}", self.data):
             yield number
 
-    def _strings(self) -> Iterator[GgufValue]:
+    def raw_strings(self) -> Iterator[bytes]:
+        """The elements of an array of strings, undecoded."""
         length_at = struct.Struct(STRUCT_PREFIX[self.byte_order] + "Q").unpack_from
-        position = 0
+        data, position = self.data, 0
         for _ in range(self.count):
             start = position + 8
-            position = start + length_at(self.data, position)[0]
-            yield self.data[start:position].decode("utf-8", "replace")
+            position = start + length_at(data, position)[0]
+            yield data[start:position]
+
+    def _strings(self) -> Iterator[GgufValue]:
+        for raw in self.raw_strings():
+            yield raw.decode("utf-8", "replace")
 
     def _arrays(self) -> Iterator[GgufValue]:
         position = 0

@@ -33,6 +33,24 @@ SAME_SIZES: Mapping[str, str] = {
 _KEY_PROJECTION = re.compile(r"blk\.(\d+)\.attn_(k_b|kv_b)\.weight")
 
 
+def ktransformers_verdicts(
+    folder: ModelFolder,
+    headers: Mapping[str, GgufHeader],
+    config: Mapping[str, Any] | None,
+) -> Iterator[Finding]:
+    """What KTransformers alone objects to; other engines load such a folder.
+
+    Args:
+        folder: The GGUF folder.
+        headers: Path → header, of every GGUF below the folder.
+        config: Members of the config.json that KTransformers will read, if there is one.
+    """
+    yield from _stray_safetensors(folder)
+    yield from _linked_folders(folder)
+    yield from _other_models(headers, config)
+    yield from _split_mla(folder.root, headers.values())
+
+
 def check_ktransformers(folder: ModelFolder) -> Iterator[Finding]:
     """Everything that keeps KTransformers from loading the folder, or makes it load wrongly.
 
@@ -42,10 +60,8 @@ def check_ktransformers(folder: ModelFolder) -> Iterator[Finding]:
     Raises:
         OSError: A Python file could not be read.
     """
-    yield from _stray_safetensors(folder)
     source = FolderSource(str(folder.root), folder)
     yield from check_companions(source)
-    yield from _linked_folders(folder)
     # GGUFs that are only planned are links to files elsewhere: read those.
     headers = {
         str(folder.root / relative): read_gguf(folder.files[relative])
@@ -54,8 +70,10 @@ def check_ktransformers(folder: ModelFolder) -> Iterator[Finding]:
     yield from check_gguf_sets(headers, headers)
     for header in headers.values():
         yield from header.findings
-    yield from _other_models(headers, read_members(source, CONFIG_FILE))
-    yield from _split_mla(folder.root, headers.values())
+    config = read_members(source, CONFIG_FILE)
+    yield from ktransformers_verdicts(
+        folder, headers, config if isinstance(config, Mapping) else None
+    )
     yield from remote_code(folder, folder.ending_with(".py"))
 
 
@@ -82,7 +100,7 @@ def _linked_folders(folder: ModelFolder) -> Iterator[Finding]:
 
 
 def _other_models(
-    headers: Mapping[str, GgufHeader], config: Mapping[str, Any] | Finding | None
+    headers: Mapping[str, GgufHeader], config: Mapping[str, Any] | None
 ) -> Iterator[Finding]:
     for path, header in headers.items():
         architecture = header.metadata.get("general.architecture")
@@ -95,7 +113,7 @@ def _other_models(
                 actual=str(architecture),
                 fix="Move it out of the folder.",
             )
-        elif isinstance(config, Mapping):
+        elif config is not None:
             yield from _other_sizes(path, header, config)
 
 

@@ -1,12 +1,31 @@
-"""A small GGUF of the same model, in F32."""
+"""A small GGUF of the same model, whole: llama.cpp loads it.
 
-from collections.abc import Iterator, Mapping
+What is in it comes from the rules that `validate` holds GGUFs against; the weights are random.
+"""
+
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from k2compat.checkpoint.gguf_rules import (
+    ExpectedGgufTensor,
+    Layout,
+    config_sizes,
+    config_value,
+    deepseek2,
+    expected_gguf_tensors,
+)
 from k2compat.samples.checkpoint import tiny_config
 
-ARCHITECTURE = "deepseek2"
+_SEED = 20_250_711
+_SPREAD = 0.02
+
+# The characters that byte-level BPE writes bytes with: GPT-2's table, in another order.
+_PRINTABLE = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100))
+_BYTES = (*map(chr, _PRINTABLE), *map(chr, range(0x100, 0x200 - len(_PRINTABLE))))
+
+# Token types of the gguf package's TokenType.
+_NORMAL, _CONTROL = 1, 3
 
 
 def write_gguf(path: Path, *, joint_mla: bool = True, name: str = "Kimi-K2 (tiny)") -> None:
@@ -22,88 +41,74 @@ def write_gguf(path: Path, *, joint_mla: bool = True, name: str = "Kimi-K2 (tiny
     import numpy as np
 
     config = tiny_config()
-    writer = gguf.GGUFWriter(path, ARCHITECTURE)
+    sizes = _sizes(config)
+    random = np.random.default_rng(_SEED)
+    writer = gguf.GGUFWriter(path, deepseek2().architecture)
     writer.add_name(name)
-    _add_sizes(writer, config)
-    for tensor, shape in _tensors(config, joint_mla=joint_mla):
-        writer.add_tensor(tensor, np.full(shape, 0.01, dtype=np.float32))
+    _add_sizes(writer, sizes, joint_mla=joint_mla)
+    _add_values(writer, config)
+    _add_vocabulary(writer, config["vocab_size"])
+    for tensor in expected_gguf_tensors(sizes, Layout(split_mla=not joint_mla)):
+        writer.add_tensor(tensor.name, _weights(tensor, random))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
 
 
-def _add_sizes(writer: Any, config: Mapping[str, Any]) -> None:
-    writer.add_block_count(config["num_hidden_layers"])
-    writer.add_context_length(config["max_position_embeddings"])
-    writer.add_embedding_length(config["hidden_size"])
-    writer.add_feed_forward_length(config["intermediate_size"])
-    writer.add_expert_feed_forward_length(config["moe_intermediate_size"])
-    writer.add_head_count(config["num_attention_heads"])
-    writer.add_head_count_kv(config["num_key_value_heads"])
-    writer.add_expert_count(config["n_routed_experts"])
-    writer.add_expert_used_count(config["num_experts_per_tok"])
-    writer.add_expert_shared_count(config["n_shared_experts"])
-    writer.add_leading_dense_block_count(config["first_k_dense_replace"])
-    writer.add_q_lora_rank(config["q_lora_rank"])
-    writer.add_kv_lora_rank(config["kv_lora_rank"])
-    writer.add_vocab_size(config["vocab_size"])
+def _sizes(config: Mapping[str, Any]) -> dict[str, int]:
+    sizes = {"mtp_layers": 0, "vocabulary": config["vocab_size"], **config_sizes(config)}
+    return {**sizes, "head_nope": sizes["head_key"] - sizes["rope"]}
 
 
-def _tensors(
-    config: Mapping[str, Any], *, joint_mla: bool
-) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Names and shapes, slowest dimension first as numpy has them."""
-    hidden, vocabulary = config["hidden_size"], config["vocab_size"]
-    yield "token_embd.weight", (vocabulary, hidden)
-    yield "output_norm.weight", (hidden,)
-    yield "output.weight", (vocabulary, hidden)
-    for number in range(config["num_hidden_layers"]):
-        prefix = f"blk.{number}."
-        yield f"{prefix}attn_norm.weight", (hidden,)
-        yield f"{prefix}ffn_norm.weight", (hidden,)
-        yield from _attention(config, prefix, joint_mla=joint_mla)
-        if number < config["first_k_dense_replace"]:
-            yield from _dense(config, prefix)
-        else:
-            yield from _experts(config, prefix)
+def _add_sizes(writer: Any, sizes: Mapping[str, int], *, joint_mla: bool) -> None:
+    """Write the sizes as llama.cpp's converter does.
+
+    With split MLA it writes the one head that attention works with after absorption, and the
+    real ones behind the _mla keys.
+    """
+    absorbed = {"head_key": sizes["kv_rank"] + sizes["rope"], "head_value": sizes["kv_rank"]}
+    for rule in deepseek2().sizes:
+        size = sizes[rule.name]
+        if rule.mla_key and not joint_mla:
+            writer.add_uint32(_full(rule.mla_key), size)
+            size = absorbed[rule.name]
+        if size or rule.default is None:
+            writer.add_uint32(_full(rule.key), size)
+    writer.add_head_count_kv(sizes["heads"] if joint_mla else 1)
 
 
-def _attention(
-    config: Mapping[str, Any], prefix: str, *, joint_mla: bool
-) -> Iterator[tuple[str, tuple[int, ...]]]:
-    hidden, heads = config["hidden_size"], config["num_attention_heads"]
-    query_rank, kv_rank = config["q_lora_rank"], config["kv_lora_rank"]
-    nope, rope = config["qk_nope_head_dim"], config["qk_rope_head_dim"]
-    value = config["v_head_dim"]
-    yield f"{prefix}attn_q_a.weight", (query_rank, hidden)
-    yield f"{prefix}attn_q_a_norm.weight", (query_rank,)
-    yield f"{prefix}attn_q_b.weight", (heads * (nope + rope), query_rank)
-    yield f"{prefix}attn_kv_a_mqa.weight", (kv_rank + rope, hidden)
-    yield f"{prefix}attn_kv_a_norm.weight", (kv_rank,)
-    yield f"{prefix}attn_output.weight", (hidden, heads * value)
-    if joint_mla:
-        yield f"{prefix}attn_kv_b.weight", (heads * (nope + value), kv_rank)
-    else:
-        yield f"{prefix}attn_k_b.weight", (heads, kv_rank, nope)
-        yield f"{prefix}attn_v_b.weight", (heads, value, kv_rank)
+def _add_values(writer: Any, config: Mapping[str, Any]) -> None:
+    add = {
+        "bool": writer.add_bool,
+        "float32": writer.add_float32,
+        "string": writer.add_string,
+        "uint32": writer.add_uint32,
+    }
+    for rule in deepseek2().values:
+        value = config_value(rule, config)
+        if value is not None:
+            add[rule.type](_full(rule.key), value)
 
 
-def _dense(config: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, tuple[int, ...]]]:
-    hidden, width = config["hidden_size"], config["intermediate_size"]
-    yield f"{prefix}ffn_gate.weight", (width, hidden)
-    yield f"{prefix}ffn_up.weight", (width, hidden)
-    yield f"{prefix}ffn_down.weight", (hidden, width)
+def _add_vocabulary(writer: Any, size: int) -> None:
+    """Byte-level BPE without merges: a token for each byte, the rest special ones."""
+    special = [f"<|{number}|>" for number in range(size - len(_BYTES))]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("kimi-k2")
+    writer.add_token_list([*_BYTES, *special])
+    writer.add_token_types([_NORMAL] * len(_BYTES) + [_CONTROL] * len(special))
+    writer.add_token_merges([])
+    writer.add_bos_token_id(len(_BYTES))
+    writer.add_eos_token_id(len(_BYTES) + 1)
 
 
-def _experts(config: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, tuple[int, ...]]]:
-    hidden, width = config["hidden_size"], config["moe_intermediate_size"]
-    experts, shared = config["n_routed_experts"], width * config["n_shared_experts"]
-    yield f"{prefix}ffn_gate_inp.weight", (experts, hidden)
-    yield f"{prefix}exp_probs_b.bias", (experts,)
-    yield f"{prefix}ffn_gate_exps.weight", (experts, width, hidden)
-    yield f"{prefix}ffn_up_exps.weight", (experts, width, hidden)
-    yield f"{prefix}ffn_down_exps.weight", (experts, hidden, width)
-    yield f"{prefix}ffn_gate_shexp.weight", (shared, hidden)
-    yield f"{prefix}ffn_up_shexp.weight", (shared, hidden)
-    yield f"{prefix}ffn_down_shexp.weight", (hidden, shared)
+def _full(key: str) -> str:
+    return f"{deepseek2().architecture}.{key}"
+
+
+def _weights(tensor: ExpectedGgufTensor, random: Any) -> Any:
+    """Values of the size that a fresh model has, F32; numpy has the slowest dimension first."""
+    if tensor.name.endswith("norm.weight"):
+        return random.normal(1.0, _SPREAD, tensor.dimensions[::-1]).astype("float32")
+    return random.normal(0.0, _SPREAD, tensor.dimensions[::-1]).astype("float32")

@@ -11,7 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from k2compat.checkpoint.gguf import GgufArray, GgufHeader, parse_gguf, read_gguf
+from k2compat.checkpoint.gguf_comparison import compare_gguf
+from k2compat.checkpoint.gguf_verdicts import gguf_verdicts
+from k2compat.samples import tiny_config
 from tests.checkpoint.gguf_bytes import ARRAY, BOOL, STRING, UINT8, Bytes, Tensor
+from tests.checkpoint.gguf_models import tiny
 from tests.checkpoint.test_gguf import agree, write
 
 B = Bytes()
@@ -72,6 +76,72 @@ def drain(array: GgufArray) -> None:
     for element in elements:
         if isinstance(element, GgufArray):
             drain(element)
+
+
+TINY = tiny()
+TINY_BYTES, TINY_DATA = TINY.parts()
+
+
+@given(content=mutations(TINY_BYTES))
+@settings(max_examples=100, deadline=None)
+def test_a_mutated_model_is_always_compared(content: bytes) -> None:
+    size = len(content) + TINY_DATA
+    header = parse_gguf(content, path="x.gguf", file_size=size)
+    if header is None:  # the mutation made the header longer than what is left of it
+        header = parse_gguf(content + bytes(TINY_DATA), path="x.gguf", file_size=size)
+    assert header is not None
+    compare_always({"x.gguf": header})
+
+
+changed_values = st.one_of(
+    st.tuples(st.just("uint32"), st.integers(0, 2**32 - 1)),
+    st.tuples(st.just("uint32"), st.integers(0, 600)),
+    st.tuples(st.just("int64"), st.integers(-(2**63), 2**63 - 1)),
+    st.tuples(st.just("float32"), st.floats(width=32)),
+    st.tuples(st.just("string"), st.text(max_size=5)),
+    st.tuples(
+        st.just("array"),
+        st.tuples(st.just("int32"), st.lists(st.integers(-(2**31), 2**31 - 1), max_size=3)),
+    ),
+)
+
+
+@given(
+    changes=st.dictionaries(st.sampled_from(list(TINY.metadata)), changed_values, max_size=4),
+    dropped=st.sets(st.sampled_from([*TINY.metadata, *TINY.tensors]), max_size=3),
+    shapes=st.dictionaries(
+        st.sampled_from(list(TINY.tensors)),
+        st.lists(st.sampled_from([0, 1, 32, 256, 2**12]), max_size=4),
+        max_size=3,
+    ),
+    config=st.dictionaries(
+        st.sampled_from([*tiny_config(), "text_config", "model_type"]),
+        st.one_of(st.none(), st.integers(), st.floats(), st.text(max_size=3), st.just({})),
+        max_size=4,
+    ),
+)
+@settings(max_examples=150, deadline=None)
+def test_any_values_and_shapes_are_compared(
+    changes: dict[str, tuple[str, object]],
+    dropped: set[str],
+    shapes: dict[str, list[int]],
+    config: dict[str, object],
+) -> None:
+    model = tiny()
+    model.metadata |= changes
+    for name, dimensions in shapes.items():
+        model.shape(name, *dimensions)
+    model.without(*dropped)
+    compare_always({"x.gguf": model.header("x.gguf")}, {**tiny_config(), **config})
+
+
+def compare_always(headers: dict[str, GgufHeader], config: dict[str, object] | None = None) -> None:
+    comparison = compare_gguf(headers, config)
+    for finding in comparison.findings:
+        assert finding.where.startswith("x.gguf") or finding.where == "."
+        assert all(str(shown).isprintable() for shown in finding.as_dict().values())
+    assert comparison.tensors == sum(len(header.tensors) for header in headers.values())
+    list(gguf_verdicts(headers, comparison.findings))
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,83 @@
+"""What each engine makes of GGUFs: llama.cpp reads nearly all, the others few or none.
+
+The caller shows a verdict as info, since most people use one engine, and with the severity it
+has here where the user named that engine.
+"""
+
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from k2compat.checkpoint.gguf import GgufHeader
+from k2compat.checkpoint.gguf_comparison import ARCHITECTURE_KEY
+from k2compat.checkpoint.gguf_rules import deepseek2
+from k2compat.checkpoint.ktransformers import ktransformers_verdicts
+from k2compat.checkpoint.model_folder import ModelFolder
+from k2compat.findings import Codes, Finding
+
+LLAMA_CPP = "llama.cpp"
+KTRANSFORMERS = "ktransformers"
+
+_TABLE = Path(__file__).with_name("gguf_engines.toml")
+_codes = Codes("checkpoint")
+
+
+class Verdict(NamedTuple):
+    """What an engine makes of the files, with the severity that it has for that engine's users.
+
+    Attributes:
+        engine: vllm, sglang, ktransformers, trtllm, transformers or llama.cpp.
+        finding: The verdict.
+    """
+
+    engine: str
+    finding: Finding
+
+
+def gguf_verdicts(
+    headers: Mapping[str, GgufHeader],
+    findings: Iterable[Finding],
+    folder: ModelFolder | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> Iterator[Verdict]:
+    """The verdicts of all engines.
+
+    Args:
+        headers: Path → header, of every GGUF.
+        findings: Everything that was found: in the headers and by `compare_gguf`.
+        folder: The folder they lie in, for KTransformers, which takes all of it; None for a
+            single file.
+        config: Members of the config.json beside them, which KTransformers takes all sizes from.
+    """
+    models = [
+        header.path
+        for header in headers.values()
+        if header.metadata.get(ARCHITECTURE_KEY) == deepseek2().architecture
+    ]
+    if models:
+        for entry in _table()["verdicts"]:
+            finding = _codes.finding(entry["code"], models[0], f"{entry['message']}.")
+            yield Verdict(entry["engine"], finding)
+    yield from _llama_cpp(headers, findings)
+    if folder is not None:
+        for finding in ktransformers_verdicts(folder, headers, config):
+            yield Verdict(KTRANSFORMERS, finding)
+
+
+def _llama_cpp(headers: Mapping[str, GgufHeader], findings: Iterable[Finding]) -> Iterator[Verdict]:
+    refused = sorted({finding.code for finding in findings} & set(_table()["llama_cpp"]["refuses"]))
+    if refused:
+        finding = _codes.finding(
+            "llama-cpp-refuses",
+            next(iter(headers)),
+            f"llama.cpp refuses such a file: {', '.join(refused)}.",
+            count=len(refused),
+        )
+        yield Verdict(LLAMA_CPP, finding)
+
+
+@cache
+def _table() -> Mapping[str, Any]:
+    return tomllib.loads(_TABLE.read_text(encoding="utf-8"))
