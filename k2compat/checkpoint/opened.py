@@ -1,8 +1,9 @@
 """A checkpoint to look into from Python: its headers one after the other, nothing held."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from k2compat.checkpoint.config_file import read_config
 from k2compat.checkpoint.folder_source import open_folder_source
@@ -10,10 +11,13 @@ from k2compat.checkpoint.safetensors_header import SafetensorsHeader, read_safet
 from k2compat.checkpoint.safetensors_layout import SafetensorsTensor
 from k2compat.checkpoint.shards import SUFFIX, natural
 from k2compat.checkpoint.sources import Source
+from k2compat.hub import parse_hub_url
 
 
 class Checkpoint:
-    """The safetensors of a folder or a single file.
+    """The safetensors of a folder, a single file or a repo on the Hub.
+
+    To be closed, or used in a `with` statement, where it is on the Hub.
 
     Attributes:
         source: Its files.
@@ -45,16 +49,52 @@ class Checkpoint:
         for header in self.headers():
             yield from header.tensors
 
+    def close(self) -> None:
+        """Stop requests that are under way; a folder has nothing to close."""
+        close = getattr(self.source, "close", None)
+        if close is not None:
+            close()
+
+    def __enter__(self) -> Self:
+        """Return the checkpoint."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
 
 def open_checkpoint(place: Path | str | Source) -> Checkpoint:
     """Open a checkpoint without reading it.
 
     Args:
-        place: A folder, a single .safetensors file, or a source.
+        place: A folder, a single .safetensors file, hf://ORG/REPO[@REVISION], or a source.
 
     Raises:
-        RefusedError: not-found, not-readable, or weights-missing for a file that is none.
+        RefusedError: not-found, not-readable, weights-missing for a file that is none, or
+            hub-url-malformed.
+        HubError: The Hub has no such repo or does not answer.
     """
+    if isinstance(place, str):
+        repo = parse_hub_url(place)
+        if repo is not None:
+            from k2compat.checkpoint.hub_source import open_hub_source  # loads the Hub's client
+
+            return Checkpoint(open_hub_source(repo))
     if isinstance(place, Path | str):
         return Checkpoint(open_folder_source(Path(place)))
     return Checkpoint(place)
+
+
+@contextmanager
+def open_source(place: Source | Path | str) -> Iterator[Source]:
+    """The files of a checkpoint, as `open_checkpoint` finds them.
+
+    A source that was given stays open.
+    """
+    checkpoint = open_checkpoint(place)
+    try:
+        yield checkpoint.source
+    finally:
+        if checkpoint.source is not place:
+            checkpoint.close()

@@ -1,7 +1,6 @@
 """Is this checkpoint what its config says? Headers only; everything wrong in one pass."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,8 +8,9 @@ from typing import TYPE_CHECKING
 from k2compat.checkpoint.companions import check_companions
 from k2compat.checkpoint.config_file import ReadConfig, parse_config, read_config
 from k2compat.checkpoint.engine_verdicts import engine_verdicts
-from k2compat.checkpoint.folder_source import WEIGHT_SUFFIXES, open_folder_source
+from k2compat.checkpoint.folder_source import WEIGHT_SUFFIXES
 from k2compat.checkpoint.gguf_checks import validate_gguf
+from k2compat.checkpoint.opened import open_source
 from k2compat.checkpoint.opening import FileRefusedError, open_file
 from k2compat.checkpoint.report import Progress, Validation
 from k2compat.checkpoint.safetensors_checks import validate_safetensors
@@ -29,17 +29,6 @@ _UNREAD = "only headers were read"
 SAFETENSORS, GGUF = (suffix.removeprefix(".") for suffix in WEIGHT_SUFFIXES)
 
 
-def open_source(place: Source | Path | str) -> AbstractContextManager[Source]:
-    """The files of a checkpoint, by the path of its folder or of a single file.
-
-    Raises:
-        RefusedError: not-found, not-readable or weights-missing.
-    """
-    if isinstance(place, Path | str):
-        return nullcontext(open_folder_source(Path(place)))
-    return nullcontext(place)
-
-
 def validate(
     place: Source | Path | str,
     *,
@@ -51,7 +40,7 @@ def validate(
     """Judge a checkpoint by its headers, config, index and files.
 
     Args:
-        place: A folder, a single file, or a source.
+        place: A folder, a single file, hf://ORG/REPO[@REVISION], or a source.
         config: A config.json, or a folder with one, to hold the weights against in place of
             the checkpoint's own.
         engine: One of ENGINES: its verdict becomes an error.
@@ -64,13 +53,14 @@ def validate(
         HubError: The Hub does not answer.
     """
     with open_source(place) as source:
+        known: tuple[Finding, ...] = getattr(source, "findings", ())  # of the Hub's cache
         if not deep:
             validation = _validate(source, config, engine, progress)
-            return _with_unread(validation, f"{validation.bytes:,} bytes of data: {_UNREAD}")
+            words = f"{validation.bytes:,} bytes of data: {_UNREAD}"
+            return _completed(validation, known, words)
         sampled = _sampled(source)
         validation = _validate(sampled, config, engine, progress)
-        report = Report((*validation.report, *sampled.sample.findings))
-        return _with_unread(replace(validation, report=report), sampled.sample.words)
+        return _completed(validation, (*known, *sampled.sample.findings), sampled.sample.words)
 
 
 def _validate(
@@ -105,9 +95,13 @@ def _sampled(source: Source) -> "SampledSource":
     return SampledSource(source)
 
 
-def _with_unread(validation: Validation, words: str) -> Validation:
-    """Say first what was not read of the data."""
-    return replace(validation, not_checked=(words, *validation.not_checked))
+def _completed(validation: Validation, findings: tuple[Finding, ...], unread: str) -> Validation:
+    """Add what is known of the source and its data; what was not read of those comes first."""
+    return replace(
+        validation,
+        report=Report((*validation.report, *findings)),
+        not_checked=(unread, *validation.not_checked),
+    )
 
 
 def _formats(source: Source) -> dict[str, int]:

@@ -1,9 +1,6 @@
 """k2compat validate: check that a checkpoint is what its config says."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -12,11 +9,8 @@ from k2compat.checkpoint.report import Validation
 from k2compat.cli.output import FINE, FOUND_ERRORS, Outcome, Output, printable
 from k2compat.cli.paths import PATH
 from k2compat.cli.progress import counting_bar
-from k2compat.findings import Finding, Report, explanation
+from k2compat.findings import Report, explanation
 from k2compat.hub import parse_hub_url
-
-if TYPE_CHECKING:
-    from k2compat.checkpoint.sources import Source
 
 
 @click.command("validate", short_help="Check that a checkpoint is what its config says.")
@@ -50,15 +44,13 @@ def command(
     from k2compat.checkpoint import validate
 
     wanted, unwanted = _codes(select), _codes(ignore)
-    with (
-        _opened(place) as (source, known),
-        counting_bar("validating", "files", output) as progress,
-    ):
-        validation = validate(source, config=config, engine=engine, deep=deep, progress=progress)
+    at = place if parse_hub_url(place) else PATH.convert(place, None, None)
+    with counting_bar("validating", "files", output) as progress:
+        validation = validate(at, config=config, engine=engine, deep=deep, progress=progress)
     report = Report(
         tuple(
             finding
-            for finding in (*known, *validation.report)
+            for finding in validation.report
             if (not wanted or finding.code in wanted) and finding.code not in unwanted
         )
     )
@@ -68,19 +60,6 @@ def command(
         report,
         FOUND_ERRORS if report.has_errors else FINE,
     )
-
-
-@contextmanager
-def _opened(place: str) -> Iterator[tuple["Source | Path", tuple[Finding, ...]]]:
-    """Where the files are, and what is to be known about that."""
-    repo = parse_hub_url(place)
-    if repo is None:
-        yield PATH.convert(place, None, None), ()
-        return
-    from k2compat.checkpoint.hub_source import open_hub_source  # needs the network's libraries
-
-    with open_hub_source(repo) as source:
-        yield source, source.findings
 
 
 def _codes(listed: str | None) -> frozenset[str]:

@@ -1,0 +1,101 @@
+"""How weights are stored, as a config says; what is not known is named and left alone."""
+
+from typing import Any
+
+import pytest
+
+from k2compat.checkpoint.defects import Defects
+from k2compat.checkpoint.quantization import Quantization, read_quantization
+from k2compat.samples import tiny_config
+
+FP8: dict[str, Any] = tiny_config()["quantization_config"]
+INT4: dict[str, Any] = tiny_config("int4")["quantization_config"]
+
+
+def read(config: object) -> tuple[Quantization, list[str]]:
+    defects = Defects("config.json")
+    quantization = read_quantization(config, defects)
+    return quantization, [finding.code for finding in defects.findings()]
+
+
+def int4(**weights: Any) -> dict[str, Any]:
+    group = INT4["config_groups"]["group_0"]
+    groups = {"group_0": {**group, "weights": {**group["weights"], **weights}}}
+    return {**INT4, "config_groups": groups}
+
+
+def test_the_known_ones() -> None:
+    assert read(None) == (Quantization("bf16"), [])
+    assert read({}) == (Quantization("bf16"), [])
+    assert read(FP8)[0].sizes == {"b0": 128, "b1": 128}
+    assert read(INT4)[0].sizes == {"packed": 8, "group": 32}
+    assert read(int4(num_bits=8))[0].name == "int8"
+
+
+@pytest.mark.parametrize(
+    ("config", "name"),
+    [
+        ({"quant_method": "fp8"}, "fp8"),
+        ({**FP8, "weight_block_size": [128]}, "fp8"),
+        ({**FP8, "weight_block_size": [128, 0]}, "fp8"),
+        ({**FP8, "weight_block_size": [128, True]}, "fp8"),
+        ({**FP8, "fmt": "e5m2"}, "fp8"),
+        ({**FP8, "ignored_layers": "all"}, "fp8"),
+        ({**FP8, "ignored_layers": ["x" * 300]}, "fp8"),
+        ({**INT4, "format": "marlin"}, "compressed-tensors"),
+        ({**INT4, "config_groups": {}}, "compressed-tensors"),
+        ({**INT4, "config_groups": {"g": 1}}, "compressed-tensors"),
+        ({**INT4, "ignore": "lm_head"}, "compressed-tensors"),
+        ({**INT4, "ignore": [3]}, "compressed-tensors"),
+        (int4(symmetric=False), "compressed-tensors"),
+        (int4(actorder="group"), "compressed-tensors"),
+        (int4(group_size=-1), "compressed-tensors"),
+        (int4(num_bits="4"), "compressed-tensors"),
+        (int4(num_bits=4.0), "compressed-tensors"),
+        ({"quant_method": "modelopt", "quant_algo": "NVFP4"}, "nvfp4"),
+        ({"quant_method": ["awq"]}, "unknown"),
+        ({"quant_method": "a\x1b[0m"}, r"a\x1b[0m"),
+    ],
+)
+def test_the_unknown_ones(config: dict[str, Any], name: str) -> None:
+    quantization, codes = read(config)
+    assert not quantization.is_known
+    assert quantization.name == name
+    assert codes == ["quantization-unknown"]
+
+
+def test_what_is_no_object() -> None:
+    assert read("fp8") == (Quantization("bf16"), ["architecture-value"])
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "re:(a+)+$",
+        "re:(a|a)*b",
+        "re:.*.*.*x",
+        "re:(a)\\1",
+        "re:(?P<n>a)(?P=n)",
+        "re:(",
+        "re:a{1,}b*c+",
+        "re:" + "a" * 300,
+    ],
+)
+def test_an_expression_that_could_run_for_ever_is_not_followed(pattern: str) -> None:
+    assert not read({**INT4, "ignore": [pattern]})[0].is_known
+
+
+def test_too_many_patterns_are_not_followed() -> None:
+    assert not read({**INT4, "ignore": ["x"] * 10_000})[0].is_known
+
+
+def test_what_is_ignored_stays_as_it_is() -> None:
+    quantization = read(INT4)[0]
+    assert quantization.covers("projection", ["model.layers.1.mlp.experts.0.up_proj"])
+    assert not quantization.covers("projection", ["model.layers.1.self_attn.o_proj"])
+    assert not quantization.covers("linear", ["language_model.lm_head", "lm_head"])
+    assert not quantization.covers("", ["model.norm"])
+    kept = read({**FP8, "modules_to_not_convert": ["shared_experts"]})[0]
+    assert not kept.covers("projection", ["model.layers.1.mlp.shared_experts.up_proj"])
+    assert kept.covers("projection", ["model.layers.1.mlp.experts.0.up_proj"])
+    assert not kept.covers("linear", ["lm_head"])

@@ -1,0 +1,66 @@
+"""A checkpoint whose files are in memory, and whose weights are nowhere."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from k2compat.checkpoint.expected import expected_tensors
+from k2compat.checkpoint.opening import refused
+from k2compat.checkpoint.weight_index import INDEX_FILE
+from k2compat.samples import checkpoint_files
+from k2compat.samples.checkpoint import index_bytes, shards_by_layer
+from k2compat.samples.safetensors_file import header_bytes
+
+
+@dataclass
+class MemoryFile:
+    """Some bytes, and the size that the file has."""
+
+    path: str
+    content: bytes
+    size: int
+
+    def read(self, start: int, length: int) -> bytes:
+        return self.content[start : start + length]
+
+
+@dataclass
+class MemorySource:
+    """Files by path: their first bytes, and their size."""
+
+    name: str
+    contents: dict[str, tuple[bytes, int]]
+
+    @property
+    def files(self) -> Mapping[str, int | None]:
+        return {path: size for path, (_, size) in self.contents.items()}
+
+    @contextmanager
+    def open(self, relative: str) -> Iterator[MemoryFile]:
+        if relative not in self.contents:
+            raise refused(f"{self.name}/{relative}", "file-missing", "does not exist")
+        yield MemoryFile(f"{self.name}/{relative}", *self.contents[relative])
+
+
+def memory_source(config: Mapping[str, Any], *, legacy: bool = False) -> MemorySource:
+    """A sound checkpoint of any size."""
+    kept = (tensor for tensor in expected_tensors(config) if legacy or tensor.kind != "legacy")
+    shards = shards_by_layer(kept, with_last_layer=True)
+    files = {
+        name: (content, len(content))
+        for name, content in checkpoint_files().items()
+        if not name.endswith(".safetensors")
+    }
+    for name, content in (
+        ("config.json", json.dumps(config).encode()),
+        (INDEX_FILE, index_bytes(shards)),
+    ):
+        files[name] = (content, len(content))
+    for name, tensors in shards.items():
+        header, data_bytes = header_bytes(tensors)
+        files[name] = (header, len(header) + data_bytes)
+    for module in ("configuration_kimi_k25.py", "modeling_kimi_k25.py"):
+        files[module] = (b"", 1)
+    return MemorySource("model", files)
