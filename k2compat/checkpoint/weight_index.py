@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from k2compat.checkpoint.defects import Defects, printable
-from k2compat.checkpoint.strict_json import JsonError, JsonObject, load_json
+from k2compat.checkpoint.strict_json import JsonError, JsonObject, JsonValue, load_json
 from k2compat.findings import Finding
 
 INDEX_FILE = "model.safetensors.index.json"
@@ -80,23 +80,22 @@ def _members(data: bytes, defects: Defects) -> dict[str, Any] | None:
     try:
         text = data.decode("utf-8-sig")
         members = json.loads(text)
+        if isinstance(members, dict) and text.count(":") > _count_members(members):
+            _check_repeated(load_json(text), defects)
     except UnicodeDecodeError as error:
         defects.add("index-damaged", "is not UTF-8", at=f"byte {error.start}")
         return None
-    except (ValueError, RecursionError) as error:
-        message = error.msg if isinstance(error, json.JSONDecodeError) else "cannot be read"
-        defects.add("index-damaged", f"is not JSON: {message}", at=_position(error))
+    except json.JSONDecodeError as error:
+        at = f"character {error.pos}"
+        defects.add("index-damaged", f"is not JSON: {error.msg}", at=at)
+        return None
+    except (ValueError, RecursionError, JsonError):
+        defects.add("index-damaged", "is nested too deeply, or has a number without end")
         return None
     if not isinstance(members, dict):
         defects.add("index-damaged", "is JSON, but no object")
         return None
-    if text.count(":") > _count_members(members):
-        _check_repeated(text, defects)
     return members
-
-
-def _position(error: Exception) -> str:
-    return f"character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
 
 
 def _count_members(value: dict[str, Any]) -> int:
@@ -104,15 +103,10 @@ def _count_members(value: dict[str, Any]) -> int:
     return len(value) + sum(len(member) for member in value.values() if isinstance(member, dict))
 
 
-def _check_repeated(text: str, defects: Defects) -> None:
+def _check_repeated(members: JsonValue, defects: Defects) -> None:
     """Note keys that stand twice; each member has a colon, so where those fit there are none."""
-    try:
-        members = load_json(text)
-    except JsonError:  # a number that only Python's own reader takes
-        return
-    if not isinstance(members, JsonObject):
-        return
-    for at, value in (("", members), *members):
+    pairs = members if isinstance(members, JsonObject) else JsonObject()
+    for at, value in (("", pairs), *pairs):
         keys = Counter(key for key, _ in value) if isinstance(value, JsonObject) else Counter[str]()
         repeated = [key for key, times in keys.items() if times > 1]
         if repeated:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from k2compat.checkpoint import validate
+from k2compat.checkpoint import safetensors_checks, validate, weight_index
 from k2compat.checkpoint.report import Validation
 from k2compat.errors import RefusedError
 from k2compat.findings import Finding, Severity
@@ -533,6 +533,62 @@ def test_names_with_control_characters_are_escaped(tmp_path: Path) -> None:
     for finding in bad(validation):
         assert r"a\x1b[31m\n" in finding.message
         assert "".join((finding.message, finding.where, *finding.items)).isprintable()
+
+
+def test_legacy_buffers_may_be_as_they_like(tmp_path: Path) -> None:
+    made = draft()
+    buffer = made.shards[LAYER_0][0]._replace(
+        name="model.layers.0.self_attn.rotary_emb.inv_freq", shape=(7,), dtypes=("I8",)
+    )
+    made.shards[LAYER_0].append(buffer)
+    made.reindex()
+    assert bad(validate(made.write(tmp_path))) == []
+
+
+@pytest.mark.parametrize("name", [f"model.{EXPERT}", "model.norm.weight", "language_model.x"])
+def test_a_tensor_with_a_damaged_entry_is_not_called_missing(tmp_path: Path, name: str) -> None:
+    made = draft()
+    shard = LAYER_1 if "layers" in name else OUTSIDE
+    made.shards[shard].append(made.shards[shard][0]._replace(name="x", shape=(), dtypes=("F32",)))
+    made.drop(lambda each: each == name)
+    made.write(tmp_path)
+    path = tmp_path / shard
+    written = json.dumps(name) + ':{"dtype":3,"shape":[],"data_offsets":'
+    old = path.read_bytes()
+    new = old.replace(b'"x":{"dtype":"F32","shape":[],"data_offsets":', written.encode())
+    length = int.from_bytes(old[:8], "little") + len(new) - len(old)
+    path.write_bytes(length.to_bytes(8, "little") + new[8:])
+    assert "safetensors-dtype" in codes(validate(tmp_path))
+    assert "tensor-missing" not in codes(validate(tmp_path))
+
+
+def test_a_config_that_cannot_be_read(tmp_path: Path) -> None:
+    draft().write(tmp_path)
+    put_fifo(tmp_path / "config.json")
+    validation = validate(tmp_path)
+    assert codes(validation) == ["file-is-special"]
+    assert validation.variant == "unknown"
+    assert "the tensors against a config: there is no usable one" in validation.not_checked
+
+
+def test_an_index_beyond_all_measure_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft().write(tmp_path)
+    for module in (weight_index, safetensors_checks):
+        monkeypatch.setattr(module, "INDEX_BYTES_MAX", 100)
+    assert codes(validate(tmp_path)) == ["index-damaged"]
+
+
+def test_shards_may_count_from_nought(tmp_path: Path) -> None:
+    made = draft()
+    made.index = {}
+    total = len(made.shards)
+    made.shards = {
+        f"model-{number}-of-{total}.safetensors": shard
+        for number, shard in enumerate(made.shards.values())
+    }
+    assert codes(validate(made.write(tmp_path))) == ["index-missing"]
 
 
 def test_progress_counts_files(tmp_path: Path) -> None:
