@@ -92,7 +92,7 @@ def _command(
             *(word for row in rows for word in row_words(row, place)),
             *(Word.fill(word, place.values) for word in template.tail),
         ),
-        environment={row.flag: Word.fill(row.value or "", place.values) for row in variables},
+        environment={row.flag: value for row in variables for value in _values(row, place.values)},
         files=dict(_files(template, place)),
         ports=tuple(
             Port(entry.name, Word.fill(entry.number, place.values))
@@ -120,8 +120,12 @@ def row_words(row: Row, place: Place) -> Iterator[Word]:
 
 def _flag_and_value(row: Row, values: Mapping[str, Word]) -> Iterator[Word]:
     yield Word.literal(row.flag)
-    if row.value is not None:
-        yield Word.fill(row.value, values)
+    yield from _values(row, values)
+
+
+def _values(row: Row, values: Mapping[str, Word]) -> Iterator[Word]:
+    templates = (row.value,) if isinstance(row.value, str) else row.value or ()
+    yield from (Word.fill(template, values) for template in templates)
 
 
 def _rows(profile: Profile, groups: Iterable[str], situation: Situation) -> Iterator[Row]:

@@ -12,6 +12,9 @@ Each change says from which version on it holds, what takes the flag's place, an
     reason = "one sentence"
     source = "where it can be read"
 
+    takes = 0                                # "added" alone, for a flag that no table has: its
+                                             # arity, as the tables write it
+
 A change may hold under conditions only: `requires` and `unless` name other flags of the same
 command, `values` are the values it holds for, `containing` a part of the value, `above` a number
 the value must exceed, `count` how many values there must be. With `each`, `to` is written once for
@@ -72,6 +75,8 @@ class Change:
         count: How many values it must have; None: any number.
         containing: What the value must contain, in any case; "": anything.
         each: Whether `to` stands once for each value.
+        takes: How many values a flag takes that came and went between two tables; None: a table
+            knows.
         reason: Why, one sentence.
         source: Where that can be read.
     """
@@ -89,6 +94,7 @@ class Change:
     count: int | None = None
     containing: str = ""
     each: bool = False
+    takes: int | None = None
     reason: str
     source: str
 

@@ -319,9 +319,15 @@ def _mended(
     """The base table's flags, without what was not there at that version, with what was."""
     known = {name: flag for flags in others.values() for flag in flags for name in flag.names}
     flags = {name: flag for flag in others[base] for name in flag.names}
-    for change in changes_of(engine, entry):
-        if change.since is not None:
-            _mend(flags, known, change, happened=Version(change.since) <= wanted)
+    changes = [change for change in changes_of(engine, entry) if change.since is not None]
+    for change in changes:
+        if change.takes is not None:
+            known[change.flag] = Flag((change.flag,), change.takes, change.takes)
+    for change in changes:
+        _mend(flags, known, change, happened=Version(str(change.since)) <= wanted)
+    for change in changes:  # what went later was not there before it came
+        if change.kind == "added" and Version(str(change.since)) > wanted:
+            flags.pop(change.flag, None)
     # A flag may have lost one of its names only.
     alive: dict[tuple[str, ...], Flag] = {}
     for flag in flags.values():

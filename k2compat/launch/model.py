@@ -61,6 +61,12 @@ class LaunchModel:
         return nested if isinstance(nested, dict) else self.config
 
     @property
+    def experts(self) -> int:
+        """Routed experts of one layer; 0 where the config does not say."""
+        experts = self.text_config.get("n_routed_experts")
+        return experts if isinstance(experts, int) and experts > 0 else 0
+
+    @property
     def facts(self) -> frozenset[str]:
         """What profiles ask of a model.
 

@@ -1,7 +1,8 @@
 """What templates and conditions can ask about a node: its values and its facts. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from math import prod
 
 from k2compat.launch.cluster import Cluster, Node
 from k2compat.launch.composing import Place
@@ -30,15 +31,15 @@ def places_of(
     """
     shared = _shared_values(request, profile, situation, cluster)
     lists = engine(profile.engine).lists(situation, cluster, shared)
-    return [
-        Place(
-            node,
-            situation.with_facts(*_node_facts(node, first=index == 0)),
-            {**shared, **_node_values(node, cluster, layouts[node.group])},
-            {**lists, "peers": _peers(node, cluster)},
-        )
-        for index, node in enumerate(cluster.nodes)
-    ]
+    places: list[Place] = []
+    for index, node in enumerate(cluster.nodes):
+        layout = layouts[node.group]
+        facts = _node_facts(node, layout, first=index == 0)
+        values = {**shared, **_node_values(node, cluster, layout)}
+        values |= _products(profile.products.get(request.profile, {}), values)
+        own = {**lists, "peers": _peers(node, cluster)}
+        places.append(Place(node, situation.with_facts(*facts), values, own))
+    return places
 
 
 def plan_facts(request: Request, cluster: Cluster) -> frozenset[str]:
@@ -72,7 +73,7 @@ def _shared_values(
             f"{prefix}master": cluster.first(group),
             f"{prefix}master_bracketed": _bracketed(cluster.first(group)),
         }
-    for name, template in profile.values.get(request.profile, {}).items():
+    for name, template in profile.values_of(request.profile, situation.strategy).items():
         values[name] = request.values.get(name) or _value(template, values)
     values |= {name: word for name, word in request.values.items() if name not in values}
     return {**values, **engine(profile.engine).values(situation, cluster, values)}
@@ -122,7 +123,21 @@ def _start_rank(node: Node, local: int) -> Word:
     return Word.parse("$DATA_PARALLEL_START_RANK")
 
 
-def _node_facts(node: Node, *, first: bool) -> Iterator[str]:
+def _products(
+    products: Mapping[str, Sequence[str]], values: Mapping[str, Word]
+) -> Mapping[str, Word]:
+    """Numbers of a whole group, from those of one rank."""
+    return {
+        name: Word.literal(prod(int(str(values.get(factor, factor))) for factor in factors))
+        for name, factors in products.items()
+    }
+
+
+def _node_facts(node: Node, layout: Layout, *, first: bool) -> Iterator[str]:
+    if node.group:
+        yield node.group
+    if layout.redundant_experts:
+        yield "redundant_experts"
     if first:
         yield "very_first_node"
     if node.is_first:

@@ -37,6 +37,12 @@ _SHARE = (
 )
 # SGLang's share is of weights and cache alone; the overhead lies beside it.
 _STATIC_SHARE = ("--mem-fraction-static",)
+_LARGEST_GRAPH = (
+    "--cuda-graph-bs",
+    "--cuda-graph-bs-decode",
+    "--cuda-graph-max-bs",
+    "--cuda-graph-max-bs-decode",
+)
 _MOST = 0.98  # what no engine gets: the driver's own
 
 _SMALL_LETTER_SIZES = {"k": 1000, "m": 1000**2}
@@ -118,9 +124,7 @@ def _check_batches(plan: Plan, group: str) -> Iterator[Finding]:
             layout.data_parallel,
             max_running_requests=_size(_value(arguments, "--max-running-requests")),
             chunked_prefill_size=_size(_value(arguments, "--chunked-prefill-size")),
-            largest_cuda_graph=_size(
-                _value(arguments, "--cuda-graph-bs-decode", "--cuda-graph-bs")
-            ),
+            largest_cuda_graph=_size(_value(arguments, *_LARGEST_GRAPH)),
             dispatch_tokens=_size(limit) if "--deepep-mode" in arguments else None,
         )
 

@@ -41,7 +41,12 @@ def plan_launch(request: Request) -> Plan:
     strategy = _strategy(request, profile)
     cluster = _cluster(request, profile, strategy)
     layouts = {
-        group: layout_of(profile.strategies[strategy], cluster.size(group), cluster.gpus_per_node)
+        group: layout_of(
+            profile.division(request.profile, strategy, group),
+            cluster.size(group),
+            cluster.gpus_per_node,
+            request.model.experts,
+        )
         for group in cluster.groups
     }
     situation = Situation(request.profile, strategy, version, plan_facts(request, cluster))
@@ -162,11 +167,15 @@ def _said_by_profile(profile: Profile, situation: Situation) -> Iterator[Finding
 
 
 def _open_placeholders(commands: Sequence[Command]) -> Iterator[Finding]:
+    spellings: dict[str, str] = {}  # $X and ${X} are one; the first spelling stands for both
     places: dict[str, list[Command]] = {}
     for command in commands:
-        for placeholder in dict.fromkeys(p for word in command.words for p in word.placeholders):
+        for placeholder in {
+            p.name: p for word in command.words for p in word.placeholders
+        }.values():
             if placeholder.name not in ALWAYS_SET:
-                places.setdefault(placeholder.spelling, []).append(command)
+                spelling = spellings.setdefault(placeholder.name, placeholder.spelling)
+                places.setdefault(spelling, []).append(command)
     for spelling, holders in places.items():
         yield _codes.finding(
             "placeholder-open",

@@ -4,8 +4,17 @@
     [strategies.tp]                       # strategy → how the GPUs are divided
     layout = { tensor_parallel = "world" }
 
-    [values.default]                      # names for templates, beside those of `values.py`
+    [strategies.pd.guide.decode]          # what a profile divides otherwise in a group of nodes
+    redundant_experts = "one_each"
+
+    [values.default]                      # names for templates, beside those of `places.py`
+    port = "30000"
+
+    [values.default.pd]                   # those of one strategy alone
     port = "8000"
+
+    [products.default]                    # name → factors: numbers, or values of the node
+    requests = ["data_parallel_size", "128"]
 
     [[rows.tools]]                        # a group of flags or variables, in their order
     flag = "--tool-call-parser"
@@ -76,10 +85,13 @@ class Entry:
 
     def applies(self, situation: Situation) -> bool:
         """Whether all that it asks for holds."""
+        version = situation.version
+        if version.is_prerelease:  # 0.5.3rc1 has what 0.5.3 has; a specifier would let neither in
+            version = Version(version.base_version)
         return (
             (not self.profiles or situation.profile in self.profiles)
             and (not self.strategies or situation.strategy in self.strategies)
-            and SpecifierSet(self.versions).contains(situation.version, prereleases=True)
+            and SpecifierSet(self.versions).contains(version)
             and all(_holds(condition, situation.facts) for condition in self.when)
         )
 
@@ -103,14 +115,14 @@ class Row(Entry):
 
     Attributes:
         flag: "--port", or the name of a variable.
-        value: A template; None for a flag without a value.
+        value: A template; several for a flag with several values; None for one without.
         each: The name of a list of values; the row stands once for each, as `{item}`.
         reason: Why it is there; shown to people.
         source: Where that is written.
     """
 
     flag: str
-    value: str | None = None
+    value: str | tuple[str, ...] | None = None
     each: str | None = None
     reason: str = ""
     source: str = ""
@@ -240,9 +252,10 @@ class Profile:
         engine: Its name.
         features: Name → the first version with it, pre-releases told apart, for `when`.
         nodes_max: How many nodes the engine can use; None: any number.
-        strategies: Strategy → how the GPUs are divided: kind of parallelism → "world",
-            "nodes", "gpus_per_node" or a number.
-        values: Profile → name → template.
+        strategies: Strategy → how the GPUs are divided; see `parallelism.layout_of`.
+        exceptions: Strategy → profile → group → what is divided otherwise there.
+        values: Profile → strategy ("" for all) → name → template.
+        products: Profile → name → factors: numbers, or names of a node's values.
         clusters: Profile → strategy → the nodes where none were named; see `DefaultNodes`.
         versions: Profile → the engine's version where none was named.
         rows: Group → flags or variables.
@@ -252,7 +265,7 @@ class Profile:
     versions: Mapping[str, str]
     clusters: Mapping[str, Mapping[str, tuple["DefaultNodes", ...]]]
     strategies: Mapping[str, Mapping[str, str]]
-    values: Mapping[str, Mapping[str, str]]
+    values: Mapping[str, Mapping[str, Mapping[str, str]]]
     rows: Mapping[str, tuple[Row, ...]]
     commands: tuple[CommandTemplate, ...]
     findings: tuple[FindingTemplate, ...]
@@ -260,10 +273,24 @@ class Profile:
     forbidden: tuple[Forbidden, ...]
     nodes_max: int | None = None
     features: Mapping[str, str] = field(default_factory=dict)
+    exceptions: Mapping[str, Mapping[str, Mapping[str, Mapping[str, str]]]] = field(
+        default_factory=dict
+    )
+    products: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
 
     def features_at(self, version: Version) -> AbstractSet[str]:
         """The features that a version has; they are facts of a situation."""
         return {name for name, first in self.features.items() if Version(first) <= version}
+
+    def division(self, profile: str, strategy: str, group: str) -> Mapping[str, str]:
+        """How the GPUs of a group of nodes are divided; see `parallelism.layout_of`."""
+        otherwise = self.exceptions.get(strategy, {}).get(profile, {}).get(group, {})
+        return {**self.strategies[strategy], **otherwise}
+
+    def values_of(self, profile: str, strategy: str) -> Mapping[str, str]:
+        """The templates of a profile's values: those of all strategies, then of this one."""
+        entries = self.values.get(profile, {})
+        return {**entries.get("", {}), **entries.get(strategy, {})}
 
 
 @cache
@@ -274,6 +301,7 @@ def read_profile(engine: str) -> Profile:
         ValueError: The file has a mistake (a bug; a test reads them all).
     """
     members = tomllib.loads((_FOLDER / f"{engine}.toml").read_text(encoding="utf-8"))
+    strategies = members.pop("strategies")
     profile = Profile(
         engine=members.pop("engine"),
         versions=members.pop("versions"),
@@ -283,8 +311,13 @@ def read_profile(engine: str) -> Profile:
             }
             for name, by in members.pop("clusters").items()
         },
-        strategies={name: entry["layout"] for name, entry in members.pop("strategies").items()},
-        values=members.pop("values", {}),
+        strategies={name: entry.pop("layout") for name, entry in strategies.items()},
+        exceptions=strategies,
+        values={name: _by_strategy(entries) for name, entries in members.pop("values", {}).items()},
+        products={
+            name: {product: tuple(factors) for product, factors in entries.items()}
+            for name, entries in members.pop("products", {}).items()
+        },
         rows={name: tuple(map(Row.read, rows)) for name, rows in members.pop("rows", {}).items()},
         commands=tuple(map(_command, members.pop("commands"))),
         findings=tuple(map(FindingTemplate.read, members.pop("findings", ()))),
@@ -296,6 +329,11 @@ def read_profile(engine: str) -> Profile:
     if members:
         raise ValueError(f"{engine}.toml has no {', '.join(members)}")
     return profile
+
+
+def _by_strategy(entries: Mapping[str, Any]) -> Mapping[str, Mapping[str, str]]:
+    own = {name: entry for name, entry in entries.items() if isinstance(entry, Mapping)}
+    return {**own, "": {name: entry for name, entry in entries.items() if name not in own}}
 
 
 def _command(members: Mapping[str, Any]) -> CommandTemplate:

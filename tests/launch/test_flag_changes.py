@@ -20,6 +20,10 @@ MOVED = {
 }
 
 
+# Flags that came and went between two tables.
+BETWEEN = {change.flag for change in HISTORY if change.takes is not None}
+
+
 def name(change: Change) -> str:
     return f"{change.entry} {change.flag} {change.kind} {change.since}"
 
@@ -49,13 +53,40 @@ def test_what_a_flag_became_is_taken_by_the_newest_parser_and_by_the_first_that_
 
 
 @pytest.mark.parametrize(
-    "change", [c for c in HISTORY if c.kind in FATAL and not c.conditional], ids=name
+    "change",
+    [c for c in HISTORY if c.kind in FATAL and not c.conditional and c.flag not in BETWEEN],
+    ids=name,
 )
 def test_the_oldest_table_knows_what_later_went(change: Change) -> None:
     table = flag_table(change.engine, flags.table_versions(change.engine)[0], change.entry)
     assert isinstance(table.resolve(change.flag.replace("*", "lora")), flags.Exact | flags.Unknown)
     if "*" not in change.flag:
         assert table.find(change.flag) is not None
+
+
+@pytest.mark.parametrize(
+    ("version", "known", "deprecated"),
+    [
+        ("0.4.9.post2", False, False),
+        ("0.5.1", False, False),
+        ("0.5.2", True, False),
+        ("0.5.8", True, True),
+        ("0.5.19", True, True),
+        ("0.5.20", False, False),
+        ("0.5.23", False, False),
+    ],
+)
+def test_a_flag_that_came_and_went_is_known_in_between(
+    version: str, *, known: bool, deprecated: bool
+) -> None:
+    flag = "--prefill-round-robin-balance"
+    assert (flag_table("sglang", version, SGLANG[1]).find(flag) is not None) == known
+    told = [
+        finding.code
+        for finding in flags.check_arguments(SGLANG[0], version, SGLANG[1], ["--model", "m", flag])
+    ]
+    assert ("flag-deprecated" in told) == deprecated
+    assert (told == []) == (known and not deprecated)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 _STAND_IN = """#!{python}
-import json, os, sys
+import json, os, sys, time
 name, arguments = os.path.basename(sys.argv[0]), sys.argv[1:]
 if name == "docker" and arguments[0] == "exec":
     del arguments[0]
@@ -28,8 +28,15 @@ if name == "docker" and arguments[0] == "exec":
     sys.stdin.read()
     sys.exit(0)
 record = {{"argv": [name, *arguments], "env": dict(os.environ)}}
-with open({record!r} + f"/{{os.getpid()}}.json", "x") as file:
+path = {record!r} + f"/{{os.getpid()}}"
+with open(path, "x") as file:
     json.dump(record, file)
+os.rename(path, path + ".json")
+end = time.monotonic() + 10
+while time.monotonic() < end and sum(
+    name.endswith(".json") for name in os.listdir({record!r})
+) < int(os.environ.get("STAND_IN_PEERS", 0)):
+    time.sleep(0.01)
 sys.exit(int(os.environ.get("STAND_IN_STATUS", 0)))
 """
 
@@ -50,13 +57,18 @@ class StandIns:
             path.chmod(0o755)
 
     def run(
-        self, script: Path, environment: Mapping[str, str]
+        self, script: Path, environment: Mapping[str, str], peers: int = 0
     ) -> tuple[subprocess.CompletedProcess[str], list[dict[str, Any]]]:
-        """Run a script with the stand-ins first in PATH; returns what they recorded."""
+        """Run a script with the stand-ins first in PATH; returns what they recorded.
+
+        Where several programs stay at once, the script ends all with the first; each stand-in
+        therefore stays until so many `peers` have recorded.
+        """
+        given = {**environment, "STAND_IN_PEERS": str(peers)}
         done = subprocess.run(
             [str(script)],
             cwd=script.parent,
-            env={"PATH": f"{self._bin}:{os.environ['PATH']}", "HOME": "/", **environment},
+            env={"PATH": f"{self._bin}:{os.environ['PATH']}", "HOME": "/", **given},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -62,10 +62,13 @@ def test_the_scripts_call_what_the_plan_says(
     stand_ins = StandIns(tmp_path, (str(command.argv[0]) for command in found.commands))
     scripts = write(tmp_path / "out", found)
     for node in found.nodes:
-        done, records = stand_ins.run(scripts[f"{node.name}.sh"], {**values, "HOME": HOME})
+        of_node = [command for command in found.commands if command.node == node]
+        peers = len(of_node) if sum(command.stays for command in of_node) > 1 else 0
+        values_there = {**values, "HOME": HOME}
+        done, records = stand_ins.run(scripts[f"{node.name}.sh"], values_there, peers)
         assert done.returncode == 0, done.stderr
         called = sorted((record["argv"], record["env"]) for record in records)
-        commands = [wanted(c, values) for c in found.commands if c.node == node]
+        commands = [wanted(command, values) for command in of_node]
         assert [words for words, _ in called] == sorted(words for words, _ in commands)
         for (_, given), (_, variables) in zip(called, sorted(commands), strict=True):
             assert variables.items() <= given.items()
