@@ -9,12 +9,12 @@ Offline, the snapshot in the Hub's cache is the source, if it is whole.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from k2compat.checkpoint.folder_source import WEIGHT_SUFFIXES, FolderSource
 from k2compat.checkpoint.gguf import FIRST_BYTES as GGUF_FIRST_BYTES
@@ -28,12 +28,16 @@ from k2compat.hub import (
     HubFileError,
     HubRepo,
     RemoteRepo,
+    Workers,
     cached_checkpoint,
     is_offline,
     list_remote,
     offline_missing,
     snapshot_findings,
 )
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 FIRST_BYTES: Final = 512 << 10
 """Of the first request for a file. A shard of Kimi-K2 has a header of 290,000 bytes."""
@@ -130,7 +134,7 @@ class RemoteSource(_Closing):
         self._lock = Lock()
         self._next = 0
         self._begun: dict[str, Future[bytes]] = {}
-        self._pool = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="k2compat-hub")
+        self._workers = Workers(partial(_fetch_header, remote), CONNECTIONS, "k2compat-hub")
 
     def open(self, relative: str) -> AbstractContextManager[ReadableFile]:
         """Open a file; of weights, the first bytes of the next ones are fetched meanwhile.
@@ -143,9 +147,9 @@ class RemoteSource(_Closing):
         return self._open(relative)
 
     def close(self) -> None:
-        """Begin no more requests, and wait for those under way; none is tried again."""
+        """Begin no more requests; those under way are not tried again."""
         self._remote.close()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._workers.close()
 
     @contextmanager
     def _open(self, relative: str) -> Iterator[ReadableFile]:
@@ -173,7 +177,7 @@ class RemoteSource(_Closing):
         if relative in self._place:
             place = self._place[relative]
             for path in self._weights[max(place, self._next) : place + AHEAD]:
-                self._begun[path] = self._pool.submit(_fetch_header, self._remote, path)
+                self._begun[path] = self._workers.submit(path)
             self._next = max(self._next, place + AHEAD)
 
 

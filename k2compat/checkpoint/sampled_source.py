@@ -4,14 +4,20 @@ Whoever judges headers opens each file once; the sample is taken before the file
 that nothing is opened or fetched twice, and done and total count both at once.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from typing import Final
 
 from k2compat.checkpoint.gguf import read_gguf_from
 from k2compat.checkpoint.hub_source import RemoteSource
 from k2compat.checkpoint.safetensors_header import read_safetensors_from
 from k2compat.checkpoint.sampling import LOCAL, REMOTE, Sample, SampledTensor, sample_tensors
 from k2compat.checkpoint.sources import ReadableFile, Source
+from k2compat.findings import Finding
+
+SAME_SHOWN_MAX: Final = 4
+"""A checkpoint that was never filled has the same wrong in each of its files."""
 
 
 class SampledSource:
@@ -31,6 +37,30 @@ class SampledSource:
         self._source = source
         self._budget = REMOTE if isinstance(source, RemoteSource) else LOCAL
         self._sampled: set[str] = set()
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What the samples tell; what many files have in common as one finding."""
+        by_code: dict[str, list[Finding]] = {}
+        for finding in self.sample.findings:
+            by_code.setdefault(finding.code, []).append(finding)
+        return tuple(
+            shown
+            for same in by_code.values()
+            for shown in (same if len(same) <= SAME_SHOWN_MAX else [self._together(same)])
+        )
+
+    def _together(self, same: Sequence[Finding]) -> Finding:
+        first = same[0]
+        return replace(
+            first,
+            where=self.name,
+            message=f"{len(same):,} times, first at {first.where}: {first.message}",
+            count=sum(finding.count for finding in same),
+            expected=None,
+            actual=None,
+            items=tuple(finding.where for finding in same),
+        )
 
     def open(self, relative: str) -> AbstractContextManager[ReadableFile]:
         """Open one of the files; when it is closed without an error, it is sampled.

@@ -5,7 +5,7 @@ Zeros elsewhere are a piece that never came, or tensors that somebody emptied.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Final, NamedTuple
 
@@ -95,6 +95,10 @@ class _Runs:
         rows = (count for tensor, count in meant.items() if self._has_no_spare_rows(tensor))
         return sum(rows) >= least
 
+    def tensors(self, places: Iterable[Place]) -> list[str]:
+        """The names of the tensors that places are in, each once."""
+        return [self.names[tensor] for tensor in dict.fromkeys(place.tensor for place in places)]
+
     def _has_no_spare_rows(self, tensor: int) -> bool:
         return not self.names[tensor].endswith(VOCABULARY)
 
@@ -111,13 +115,13 @@ def _note_inside(runs: _Runs, places: Sequence[Place], defects: Defects) -> None
     damaged = [run for run in _zero_runs(places) if runs.means_damage(run, least=2)]
     if not damaged:
         return
-    tensors = list(dict.fromkeys(place.tensor for run in damaged for place in run))
+    tensors = runs.tensors(place for run in damaged for place in run)
     defects.add(
         "data-zero",
-        f"zero at each of {sum(map(len, damaged)):,} places that were sampled in"
-        f" {shown([runs.names[tensor] for tensor in tensors])}",
+        f"zero at each of {sum(map(len, damaged)):,} places that were sampled in {shown(tensors)}",
         at=f"byte {damaged[0][0].start}",
         count=len(tensors),
+        items=tensors,
     )
 
 
@@ -131,14 +135,14 @@ def _note_tail(
     runs: _Runs, tail: Sequence[Place], beginning: int, known: int, defects: Defects
 ) -> None:
     end = max(place.end for place in tail)
-    tensors = list(dict.fromkeys(place.tensor for place in tail))
+    tensors = runs.tensors(tail)
     what = "all data are" if beginning == known == tail[0].start else "the data are"
     defects.add(
         "data-zero-tail",
-        f"{what} zero from byte {beginning:,} on, wherever they were sampled:"
-        f" {shown([runs.names[tensor] for tensor in tensors])}",
+        f"{what} zero from byte {beginning:,} on, wherever they were sampled: {shown(tensors)}",
         at=f"byte {beginning}",
         count=len(tensors),
+        items=tensors,
         expected=f"data up to byte {end:,}",
         actual=f"{end - beginning:,} bytes of zeros",
     )

@@ -224,12 +224,13 @@ class _Look:
             by_dtype.setdefault(self._tensors[number].dtype, []).append(number)
         for dtype, numbers in by_dtype.items():
             values = sum(counts[number] for number in numbers)
+            names = [self._tensors[number].name for number in numbers]
             defects.add(
                 code,
-                f"{values:,} {what} values of {printable(dtype)} were sampled in"
-                f" {shown([self._tensors[number].name for number in numbers])}",
-                at=f"tensor {printable(self._tensors[numbers[0]].name)}",
-                count=len(numbers),
+                f"{values:,} {what} values of {printable(dtype)} were sampled in {shown(names)}",
+                at=f"tensor {printable(names[0])}",
+                count=len(names),
+                items=names,
             )
 
 

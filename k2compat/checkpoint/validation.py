@@ -60,7 +60,7 @@ def validate(
             return _completed(validation, known, words)
         sampled = _sampled(source)
         validation = _validate(sampled, config, engine, progress)
-        return _completed(validation, (*known, *sampled.sample.findings), sampled.sample.words)
+        return _completed(validation, (*known, *sampled.findings), sampled.sample.words)
 
 
 def _validate(

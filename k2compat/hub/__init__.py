@@ -15,11 +15,13 @@ from k2compat.hub.cache import (
 )
 from k2compat.hub.failures import HubFileError, offline_missing
 from k2compat.hub.ranges import RemoteRepo, list_remote
+from k2compat.hub.workers import Workers
 
 __all__ = [
     "HubFileError",
     "HubRepo",
     "RemoteRepo",
+    "Workers",
     "cache_entry_of",
     "cached_checkpoint",
     "fetch_companions",

@@ -12,14 +12,14 @@ from huggingface_hub import constants
 
 from k2compat.checkpoint import hub_source
 from k2compat.checkpoint.gguf import parse_gguf
-from k2compat.checkpoint.hub_source import AHEAD, FIRST_BYTES, open_hub_source
+from k2compat.checkpoint.hub_source import AHEAD, CONNECTIONS, FIRST_BYTES, open_hub_source
 from k2compat.checkpoint.opening import FileRefusedError
 from k2compat.checkpoint.safetensors_header import header_end, parse_safetensors
 from k2compat.checkpoint.sources import Source
 from k2compat.errors import HubError
-from k2compat.hub import HubRepo, ranges
+from k2compat.hub import HubRepo, ranges, workers
 from tests.support.hub_client import REPO, repo_files
-from tests.support.hub_endpoint import Hub
+from tests.support.hub_endpoint import Answer, Hub
 
 MODEL = HubRepo(REPO)
 FILES = repo_files()
@@ -154,12 +154,38 @@ def test_no_more_than_a_few_files_are_fetched_ahead(hub: Hub, client: Path) -> N
             assert read(source, name) == b"\1" + bytes(8)
 
 
+def fetchers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "k2compat-hub"]
+
+
+def test_a_stalled_server_does_not_keep_a_source_open(
+    hub: Hub, client: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "CLOSING_SECONDS", 0.0)
+    names = [f"model-{number:03}.safetensors" for number in range(4)]
+    hub.commit(REPO, {name: sound() for name in names})
+    over = threading.Event()
+
+    def stalled(answer: Answer) -> Answer:
+        assert over.wait(60)
+        return answer
+
+    for name in names[1:]:
+        hub.alter(f"/stored/*/{name}", stalled)
+    with open_hub_source(MODEL) as source:
+        assert header_findings(source, names[0]) == []
+    assert not over.is_set()
+    over.set()
+    for thread in fetchers():
+        thread.join(60)
+
+
 def test_a_source_left_early_stops_its_requests(hub: Hub, client: Path) -> None:
     hub.commit(REPO, {f"model-{number:03}.safetensors": sound() for number in range(20)})
     with open_hub_source(MODEL) as source:
         read(source, "model-000.safetensors", 0, 8)
         hub.fail(status=503, times=1000)
-    assert not any(thread.name.startswith("k2compat") for thread in threading.enumerate())
+    assert fetchers() == []
     assert len(hub.requests) < 40
 
 
@@ -278,3 +304,26 @@ def test_offline_a_damaged_index_names_nothing(
     monkeypatch.setattr(hub_source, "cached_checkpoint", lambda repo: snapshot)
     source = open_hub_source(MODEL)
     assert source.files[path.name] == (None if index is None else len(index))
+
+
+def test_a_few_requests_are_made_at_once_and_no_more(hub: Hub, client: Path) -> None:
+    hub.commit(REPO, {f"model-{number:03}.safetensors": sound() for number in range(24)})
+    # Nobody is answered before as many as allowed have come.
+    together = threading.Barrier(CONNECTIONS, timeout=60)
+    lock, running, most = threading.Lock(), 0, 0
+
+    def counted(answer: Answer) -> Answer:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        together.wait()
+        with lock:
+            running -= 1
+        return answer
+
+    hub.alter("/stored/*", counted, times=2 * CONNECTIONS)
+    with open_hub_source(MODEL) as source:
+        for name in source.files:
+            assert header_findings(source, name) == []
+    assert most == CONNECTIONS

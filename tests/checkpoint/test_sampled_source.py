@@ -57,6 +57,23 @@ def test_what_headers_cannot_tell_samples_do(folder: Path) -> None:
     assert worst(folder, deep=True) == [("data-zero-tail", f"{shard}: byte {start}")]
 
 
+def test_a_checkpoint_that_was_never_filled_is_one_finding(tmp_path: Path) -> None:
+    root = tmp_path / "权重"
+    root.mkdir()
+    header = b'{"a":{"dtype":"F32","shape":[64],"data_offsets":[0,256]}}'
+    for number in range(10):
+        body = len(header).to_bytes(8, "little") + header + bytes(256)
+        (root / f"model-{number}-of-9.safetensors").write_bytes(body)
+    source = SampledSource(open_folder_source(root))
+    for name in source.files:
+        with source.open(name):
+            pass
+    (finding,) = source.findings
+    assert (finding.code, finding.where) == ("data-zero-tail", str(root))
+    assert (finding.count, len(finding.items)) == (10, 10)
+    assert "10 times, first at" in finding.message
+
+
 def test_ggufs_are_sampled(tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     write_gguf(path)

@@ -172,7 +172,7 @@ def test_thousands_of_empty_tensors_are_one_finding() -> None:
     for tensor in tensors[1:-1:2]:
         body[tensor.start : tensor.start + 8] = bytes(8)
     (finding,) = sample(tensors, body).findings
-    assert finding.count == 2499
+    assert finding.count == len(finding.items) == 2499
     assert finding.message.endswith(
         "layers.1.w.weight, layers.3.w.weight, layers.5.w.weight and 2,496 more"
     )
@@ -213,6 +213,7 @@ def test_a_nan_in_a_scale_is_found_and_named() -> None:
     scale, weight = sample(tensors, body).findings
     assert {scale.code, weight.code} == {"data-not-finite"}
     assert (scale.where, scale.count) == ("weights: tensor a.weight_scale_inv", 1)
+    assert scale.items == ("a.weight_scale_inv",)
     assert scale.message == ("2 NaN or infinite values of F32 were sampled in a.weight_scale_inv")
     assert weight.where == "weights: tensor b.weight"
     assert weight.severity is Severity.ERROR
