@@ -4,8 +4,8 @@ The file alone cannot tell that it is of another model, or that a converter wrot
 number into metadata and tensors alike; the original's config can.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 from k2compat.checkpoint.defects import Defects
 from k2compat.checkpoint.gguf_metadata import Metadata, full_key
@@ -14,6 +14,15 @@ from k2compat.family import FINGERPRINTS, WRAPPERS
 
 FLOAT_TOLERANCE = 1e-6
 """The metadata's floats have 24 bits, the config's 53."""
+
+
+class DifferentSize(NamedTuple):
+    """A size that differs: the metadata's key, the config's member, and both values."""
+
+    key: str
+    member: str
+    ours: int
+    theirs: int
 
 
 def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -49,30 +58,42 @@ def check_config(
             )
 
 
-def _check_sizes(sizes: Mapping[str, int], text: Mapping[str, Any], defects: Defects) -> None:
+def other_sizes(sizes: Mapping[str, int], config: Mapping[str, Any]) -> Iterator[DifferentSize]:
+    """The sizes that are not the config's.
+
+    Args:
+        sizes: Of the GGUF, as far as they are known.
+        config: Members of the text model's config.
+    """
     found = dict(sizes)
     if "layers" in found:
         found["layers"] -= found.get("mtp_layers", 0)
-    theirs = config_sizes(text)
-    if type(text.get("vocab_size")) is int:
-        theirs["vocabulary"] = text["vocab_size"]
-    places = {rule.name: f"key {full_key(rule.key)}" for rule in deepseek2().sizes}
-    places["vocabulary"] = "tensor token_embd.weight"
-    members = {
-        rule.name: " + ".join(" * ".join(product) for product in rule.config)
-        for rule in deepseek2().sizes
-    }
-    members["vocabulary"] = "vocab_size"
-    for name, size in theirs.items():
-        # Files from before the converter wrote groups have none.
-        if name in found and found[name] != size and (found[name] or name != "expert_groups"):
-            defects.add(
-                "gguf-config-size",
-                f"the config's {members[name]} is another",
-                at=places[name],
-                expected=f"{size:,}",
-                actual=f"{found[name]:,}",
-            )
+    theirs = config_sizes(config)
+    for rule in deepseek2().sizes:
+        ours, expected = found.get(rule.name), theirs.get(rule.name)
+        # Files from before the converter wrote the groups of experts have none.
+        lacking = rule.name == "expert_groups" and not ours
+        if ours is not None and expected is not None and ours != expected and not lacking:
+            member = " + ".join(" * ".join(product) for product in rule.config)
+            yield DifferentSize(full_key(rule.key), member, ours, expected)
+
+
+def _check_sizes(sizes: Mapping[str, int], text: Mapping[str, Any], defects: Defects) -> None:
+    for key, member, ours, theirs in other_sizes(sizes, text):
+        _report_size(f"key {key}", member, ours, theirs, defects)
+    rows, tokens = sizes.get("vocabulary"), text.get("vocab_size")
+    if rows is not None and type(tokens) is int and rows != tokens:
+        _report_size("tensor token_embd.weight", "vocab_size", rows, tokens, defects)
+
+
+def _report_size(at: str, member: str, ours: int, theirs: int, defects: Defects) -> None:
+    defects.add(
+        "gguf-config-size",
+        f"the config's {member} is another",
+        at=at,
+        expected=f"{theirs:,}",
+        actual=f"{ours:,}",
+    )
 
 
 def _equal(ours: object, theirs: object) -> bool:

@@ -90,14 +90,17 @@ class TensorComparison:
                 f"{len(empty)} of {self._sizes['layers']} layers have no tensor at all",
                 at=f"layers {ranges(empty)}",
                 count=sum(tensor.layer in empty for tensor in missing),
+                items=_items(tensor.name for tensor in missing if tensor.layer in empty),
             )
         rest = [tensor for tensor in missing if tensor.layer not in empty]
         for tensors in _by_rule(rest):
             self._in(self._where).add(
                 "gguf-tensor-missing",
-                f"{_what(tensors)} missing, made from {_original(tensors)}",
+                f"{tensors[0].rule.name} is missing{_in_layers(tensors)}; it is made from "
+                f"{_original(tensors)}",
                 at=_at(tensors),
                 count=len(tensors),
+                items=_items(tensor.name for tensor in tensors),
                 expected=_shape(tensors[0].dimensions),
             )
 
@@ -127,6 +130,7 @@ class TensorComparison:
             f"{_count(names)} that nothing calls for: {shown}{more}",
             at=f"layers {ranges(layers)}" if len(layers) > 1 else f"tensor {printable(names[0])}",
             count=len(names),
+            items=_items(names),
         )
 
     def _why_extra(self, name: str) -> str:
@@ -149,6 +153,7 @@ class TensorComparison:
             f"{_count(names)} with a name of the original model",
             at=f"tensor {first}",
             count=len(names),
+            items=_items(names),
             expected=mapped or "a name of GGUF's own",
             actual=names[0],
         )
@@ -168,9 +173,11 @@ class TensorComparison:
                 continue
             self._in(path).add(
                 "gguf-tensor-shape",
-                f"{_what(tensors)} of another shape than the metadata give",
+                f"{tensors[0].rule.name} has another shape than the metadata give it"
+                f"{_in_layers(tensors)}",
                 at=_at(tensors),
                 count=len(tensors),
+                items=_items(tensor.name for tensor in tensors),
                 expected=_shape(tensors[0].dimensions),
                 actual=_shape(actual),
             )
@@ -197,9 +204,10 @@ class TensorComparison:
             allowed = rule.types or rule.usual_types
             self._in(path).add(
                 code,
-                f"{_what(tensors)} of type {type_name}",
+                f"{rule.name} is of type {type_name}{_in_layers(tensors)}",
                 at=_at(tensors),
                 count=len(tensors),
+                items=_items(tensor.name for tensor in tensors),
                 expected=" or ".join(allowed) or "a type that can be multiplied",
                 actual=type_name,
             )
@@ -270,9 +278,14 @@ def _at(tensors: Sequence[ExpectedGgufTensor]) -> str:
     return f"tensors blk.{{{layers}}}.{tensors[0].rule.name}"
 
 
-def _what(tensors: Sequence[ExpectedGgufTensor]) -> str:
-    name = tensors[0].rule.name
-    return f"{name} is" if len(tensors) == 1 else f"{name} is in {len(tensors)} layers"
+def _in_layers(tensors: Sequence[ExpectedGgufTensor]) -> str:
+    return "" if len(tensors) == 1 else f" in {len(tensors)} layers"
+
+
+def _items(names: Iterable[str]) -> tuple[str, ...]:
+    """The names behind a finding about several; one alone stands in its place."""
+    listed = tuple(names)
+    return listed if len(listed) > 1 else ()
 
 
 def _count(names: Sequence[str]) -> str:

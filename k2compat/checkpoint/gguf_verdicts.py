@@ -1,11 +1,12 @@
 """What each engine makes of GGUFs: llama.cpp reads nearly all, the others few or none.
 
-The caller shows a verdict as info, since most people use one engine, and with the severity it
-has here where the user named that engine.
+Most people use one engine: `judged_for` makes infos of the verdicts, and errors of those of the
+engine that the user named.
 """
 
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from k2compat.checkpoint.gguf_comparison import ARCHITECTURE_KEY
 from k2compat.checkpoint.gguf_rules import deepseek2
 from k2compat.checkpoint.ktransformers import ktransformers_verdicts
 from k2compat.checkpoint.model_folder import ModelFolder
-from k2compat.findings import Codes, Finding
+from k2compat.findings import Codes, Finding, Severity
 
 LLAMA_CPP = "llama.cpp"
 KTRANSFORMERS = "ktransformers"
@@ -40,7 +41,6 @@ def gguf_verdicts(
     headers: Mapping[str, GgufHeader],
     findings: Iterable[Finding],
     folder: ModelFolder | None = None,
-    config: Mapping[str, Any] | None = None,
 ) -> Iterator[Verdict]:
     """The verdicts of all engines.
 
@@ -48,8 +48,7 @@ def gguf_verdicts(
         headers: Path → header, of every GGUF.
         findings: Everything that was found: in the headers and by `compare_gguf`.
         folder: The folder they lie in, for KTransformers, which takes all of it; None for a
-            single file.
-        config: Members of the config.json beside them, which KTransformers takes all sizes from.
+            single file. Sizes that differ from a config are `compare_gguf`'s to find.
     """
     models = [
         header.path
@@ -62,8 +61,17 @@ def gguf_verdicts(
             yield Verdict(entry["engine"], finding)
     yield from _llama_cpp(headers, findings)
     if folder is not None:
-        for finding in ktransformers_verdicts(folder, headers, config):
+        for finding in ktransformers_verdicts(folder, headers, config=None):
             yield Verdict(KTRANSFORMERS, finding)
+
+
+def judged_for(engine: str | None, verdicts: Iterable[Verdict]) -> Iterator[Finding]:
+    """The verdicts as findings: infos, or errors of the one engine that the user named."""
+    for verdict in verdicts:
+        if engine is None:
+            yield replace(verdict.finding, severity=Severity.INFO)
+        elif verdict.engine == engine:
+            yield replace(verdict.finding, severity=Severity.ERROR)
 
 
 def _llama_cpp(headers: Mapping[str, GgufHeader], findings: Iterable[Finding]) -> Iterator[Verdict]:

@@ -11,24 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from k2compat.checkpoint.companions import check_companions, read_members, remote_code
+from k2compat.checkpoint.defects import Defects
 from k2compat.checkpoint.folder_source import FolderSource
 from k2compat.checkpoint.gguf import GgufHeader, read_gguf
+from k2compat.checkpoint.gguf_against_config import other_sizes, text_config
+from k2compat.checkpoint.gguf_metadata import Metadata, has_split_mla, read_sizes
+from k2compat.checkpoint.gguf_rules import deepseek2
 from k2compat.checkpoint.gguf_sets import check_gguf_sets
 from k2compat.checkpoint.model_folder import ModelFolder
 from k2compat.family import CONFIG_FILE
 from k2compat.findings import Codes, Finding
 
 _codes = Codes("checkpoint")
-
-ARCHITECTURE = "deepseek2"
-
-# A size in the GGUF's metadata, and the config's member that says the same.
-SAME_SIZES: Mapping[str, str] = {
-    f"{ARCHITECTURE}.block_count": "num_hidden_layers",
-    f"{ARCHITECTURE}.embedding_length": "hidden_size",
-    f"{ARCHITECTURE}.attention.head_count": "num_attention_heads",
-    f"{ARCHITECTURE}.expert_count": "n_routed_experts",
-}
 
 _KEY_PROJECTION = re.compile(r"blk\.(\d+)\.attn_(k_b|kv_b)\.weight")
 
@@ -104,12 +98,12 @@ def _other_models(
 ) -> Iterator[Finding]:
     for path, header in headers.items():
         architecture = header.metadata.get("general.architecture")
-        if architecture is not None and architecture != ARCHITECTURE:
+        if architecture is not None and architecture != deepseek2().architecture:
             yield _codes.finding(
                 "ktransformers-other-model",
                 path,
                 "This GGUF is of another architecture; KTransformers merges it with the rest.",
-                expected=ARCHITECTURE,
+                expected=deepseek2().architecture,
                 actual=str(architecture),
                 fix="Move it out of the folder.",
             )
@@ -118,16 +112,18 @@ def _other_models(
 
 
 def _other_sizes(path: str, header: GgufHeader, config: Mapping[str, Any]) -> Iterator[Finding]:
-    for key, member in SAME_SIZES.items():
-        theirs, ours = header.metadata.get(key), config.get(member)
-        if isinstance(theirs, int) and isinstance(ours, int) and theirs != ours:
-            yield _codes.finding(
-                "ktransformers-other-model",
-                path,
-                f"This GGUF is of another model than {CONFIG_FILE}: {key} is not its {member}.",
-                expected=f"{member} {ours}",
-                actual=f"{key} {theirs}",
-            )
+    metadata = Metadata(header.metadata, header.value_types)
+    split_mla = has_split_mla(metadata)
+    sizes = read_sizes(metadata, Defects(path), split_mla=split_mla)
+    for difference in other_sizes(sizes, text_config(config)):
+        yield _codes.finding(
+            "ktransformers-other-model",
+            path,
+            f"This GGUF is of another model than {CONFIG_FILE}: {difference.key} is not its "
+            f"{difference.member}.",
+            expected=f"{difference.member} {difference.theirs}",
+            actual=f"{difference.key} {difference.ours}",
+        )
 
 
 def _split_mla(root: Path, headers: Iterable[GgufHeader]) -> Iterator[Finding]:

@@ -75,8 +75,10 @@ def _validate(
         )
     format_name = max(held, key=held.__getitem__)
     read = _own_config(source, format_name) if config is None else _other_config(Path(config))
-    judge = validate_safetensors if format_name == SAFETENSORS else validate_gguf
-    validation = judge(source, read, progress)
+    if format_name == SAFETENSORS:
+        validation = validate_safetensors(source, read, progress)
+    else:
+        validation = validate_gguf(source, read, progress, engine)
     verdicts = engine_verdicts(
         source.name, format_name, read.members, is_mixed=len(held) > 1, engine=engine
     )

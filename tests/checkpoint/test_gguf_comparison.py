@@ -118,6 +118,7 @@ def test_tensors_missing_in_several_layers_are_one_finding() -> None:
     finding = only(compare(model))
     assert finding.where == "model.gguf: tensors blk.{0-1}.attn_norm.weight"
     assert finding.count == 2
+    assert finding.items == ("blk.0.attn_norm.weight", "blk.1.attn_norm.weight")
     assert "model.layers.N.input_layernorm" in finding.message
 
 
