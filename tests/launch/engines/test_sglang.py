@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from k2compat.launch.cluster import Cluster, nodes_at, with_devices
 from k2compat.launch.layout import Layout, check_batch_sizes, check_divisibility
 from k2compat.launch.model import read_model
 from k2compat.launch.plan import Command, Plan
+from k2compat.launch.planning import plan_launch
+from k2compat.launch.request import Request
 from k2compat.launch.sizes import ModelSizes, model_sizes
 from tests.launch.support import argv, codes, environment, plan
 
@@ -334,6 +337,16 @@ def test_prefill_and_decode_stand_behind_a_router() -> None:
     assert after(servers[0], "--deepep-mode") == "normal"
     assert after(servers[-1], "--deepep-mode") == "low_latency"
     assert "--disaggregation-bootstrap-port" not in argv(servers[-1])
+
+
+def test_devices_of_a_node_take_the_placeholders_place() -> None:
+    nodes = (*nodes_at(PREFILL, "prefill"), *nodes_at(DECODE, "decode"))
+    cluster = Cluster(tuple(with_devices(nodes, "bond0", "mlx5_0,mlx5_1")))
+    request = Request(engine="sglang", model=read_model("Kimi-K2-Instruct"), cluster=cluster)
+    *servers, _router = plan_launch(request).commands
+    for command in servers:
+        assert after(command, "--disaggregation-ib-device") == "mlx5_0,mlx5_1"
+        assert environment(command)["NCCL_SOCKET_IFNAME"] == "bond0"
 
 
 def test_before_0_5_2_the_load_balancer_is_sglangs_own() -> None:
