@@ -24,6 +24,7 @@ COMMANDS = {
     "launch": "launch",
     "preflight": "preflight",
     "parse": "parse",
+    "modernize": "modernize",
     "explain": "explain",
     "demo": "demo",
     "completion": "completion",

@@ -32,8 +32,9 @@ class EntryPoint:
             None: nowhere.
         since: The first version that has it; None: every one known.
         gone: The first version that has it no more; None: it is there.
-        to: The entry point that took its place.
+        to: The entry point that took its place, or is the one to use while both are there.
         adds: Flags that the new one needs.
+        adds_reason: Why it needs them.
         reason: Why, one sentence.
         source: Where that can be read.
     """
@@ -47,6 +48,7 @@ class EntryPoint:
     gone: str | None = None
     to: str | None = None
     adds: tuple[str, ...] = ()
+    adds_reason: str = ""
     reason: str = ""
     source: str = ""
 
@@ -83,7 +85,7 @@ def entry_point(engine: str, name: str) -> EntryPoint:
 
 
 def todays_entry(engine: str, name: str, version: str | None = None) -> EntryPoint:
-    """The entry point itself where a version has it, otherwise what took its place.
+    """The entry point to use at a version: itself, or what took its place.
 
     Args:
         engine: vllm, sglang, ktransformers or trtllm.
@@ -97,7 +99,7 @@ def todays_entry(engine: str, name: str, version: str | None = None) -> EntryPoi
     entry = entry_point(engine, name)
     at = version_of(engine, version or newest_version(engine))
     seen = {entry.name}
-    while not entry.is_in(at):
+    while not entry.is_in(at) or (entry.to is not None and entry.gone is None):
         if entry.to is None or entry.to in seen:
             raise RefusedError(
                 "entry-gone",
@@ -107,6 +109,11 @@ def todays_entry(engine: str, name: str, version: str | None = None) -> EntryPoi
         entry = entry_point(engine, entry.to)
         seen.add(entry.name)
     return entry
+
+
+def wrappers() -> frozenset[str]:
+    """Programs that start another one, whose words stand behind their own: mpirun, docker."""
+    return frozenset(_data()["wrappers"])
 
 
 def recognize(words: Sequence[str]) -> tuple[EntryPoint, int] | None:
@@ -142,8 +149,13 @@ def _same(word: str, wanted: str) -> bool:
 
 @cache
 def _entry_points() -> tuple[EntryPoint, ...]:
+    return tuple(_entry_point(item) for item in _data()["entry"])
+
+
+@cache
+def _data() -> dict[str, Any]:
     text = files("k2compat.launch").joinpath("entry_points.toml").read_text("utf-8")
-    return tuple(_entry_point(item) for item in tomllib.loads(text)["entry"])
+    return tomllib.loads(text)
 
 
 def _entry_point(item: Mapping[str, Any]) -> EntryPoint:

@@ -191,14 +191,19 @@ def changes_to(engine: str, entry: str, flag: str, version: Version) -> tuple[Ch
         for change in changes_of(engine, entry)
         if change.is_about(flag) and (change.since is None or Version(change.since) <= version)
     ]
-    return tuple(reversed(happened))
+    # Of one version's changes the first in the data counts: conditions stand before the rest.
+    return tuple(sorted(happened, key=_version, reverse=True))
 
 
 @cache
 def _history() -> tuple[Change, ...]:
     text = files("k2compat.launch").joinpath("flag_history.toml").read_text("utf-8")
     changes = [_change(item) for item in tomllib.loads(text)["change"]]
-    return tuple(sorted(changes, key=lambda change: Version(change.since or "0")))
+    return tuple(sorted(changes, key=_version))
+
+
+def _version(change: Change) -> Version:
+    return Version(change.since or "0")
 
 
 def _change(item: Mapping[str, Any]) -> Change:

@@ -15,7 +15,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, cached_property, lru_cache
 from importlib.resources import files
 from typing import Any, Final, Literal, TypeAlias
 
@@ -114,7 +114,7 @@ class Positional:
     required: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: it keeps an index of its names
 class FlagTable:
     """What one entry point of an engine accepts at one version.
 
@@ -145,7 +145,7 @@ class FlagTable:
 
     def find(self, name: str) -> Flag | None:
         """The flag of exactly this name, dashes included; None where there is none."""
-        return next((flag for flag in self.flags if name in flag.names), None)
+        return self._by_name.get(name)
 
     def resolve(self, name: str) -> Resolution:
         """What this entry point's parser makes of a flag's name.
@@ -172,11 +172,12 @@ class FlagTable:
 
     def nearest(self, name: str) -> str:
         """The most similar name of a flag, "" where none is near."""
-        names = [name for flag in self.flags for name in flag.names]
-        near = get_close_matches(name, names, n=1)
-        if not near and self.passes_on is not None:
-            return self.passes_on.nearest(name)
-        return near[0] if near else ""
+        near = _nearest_of(tuple(self._by_name), name)
+        return near or ("" if self.passes_on is None else self.passes_on.nearest(name))
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, Flag]:
+        return {name: flag for flag in self.flags for name in flag.names}
 
     def _spelled(self, name: str) -> str:
         if self.dialect != VLLM_DIALECT or not name.startswith("--"):
@@ -187,10 +188,15 @@ class FlagTable:
     def _beginning_with(self, name: str) -> Iterator[tuple[str, Flag]]:
         """The long names that begin with `name`; a single dash abbreviates nothing here."""
         if name.startswith("--") and len(name) > len("--"):
-            for flag in self.flags:
-                for full in flag.names:
-                    if full.startswith(name):
-                        yield full, flag
+            for full, flag in self._by_name.items():
+                if full.startswith(name):
+                    yield full, flag
+
+
+@lru_cache
+def _nearest_of(names: tuple[str, ...], name: str) -> str:
+    near = get_close_matches(name, names, n=1)
+    return near[0] if near else ""
 
 
 def table_versions(engine: str) -> tuple[str, ...]:
