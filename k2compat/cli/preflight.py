@@ -1,31 +1,24 @@
 """k2compat preflight: what would stop a launch, found before it."""
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from k2compat.checkpoint.folder_source import open_folder_source
 from k2compat.cli.launch_options import launch_options, read_request
 from k2compat.cli.output import FINE, FOUND_ERRORS, Outcome, printable
 from k2compat.cli.paths import PATH
 from k2compat.errors import RefusedError
 from k2compat.files import explained_reading, read_regular, real_path
-from k2compat.findings import Finding, Report, Severity
+from k2compat.findings import Report, Severity
 from k2compat.launch.plan import Plan
 from k2compat.launch.planning import plan_launch
-from k2compat.launch.preflight.checks import node_of, preflight
 from k2compat.launch.preflight.compare import NodeReport, compare_reports
 from k2compat.launch.preflight.facts import NodeFacts
-from k2compat.launch.preflight.inspection import Inspection, question_of
-from k2compat.launch.preflight.model_checks import check_model
-from k2compat.launch.preflight.node_facts import read_node
-from k2compat.launch.preflight.resolving import resolve_plan
-from k2compat.launch.request import Request
-from k2compat.launch.words import Word
+from k2compat.launch.preflight.inspection import Inspection
+from k2compat.launch.preflight.preflighting import preflight
 
 _COMPARE = "--compare"
 
@@ -67,15 +60,14 @@ def command(node_rank: str | None, **options: Any) -> Outcome:
     at too. Nothing is started and nothing is changed.
     """
     request = read_request(options)
-    plan = plan_launch(request)
-    if node_rank is not None:
-        plan = resolve_plan(plan, os.environ)
-    findings: tuple[Finding, ...] = ()
-    inspection = None
-    if node_rank is not None:
-        inspection, findings = _inspect(request, plan, node_rank, options["gguf_path"])
-    found = (*preflight(plan, request.model.config, inspection), *findings)
-    report = Report(tuple(dict.fromkeys(found)))
+    found = preflight(
+        plan_launch(request),
+        request.model,
+        node_rank=node_rank,
+        gguf_path=options["gguf_path"],
+    )
+    plan, inspection = found.plan, found.inspection
+    report = Report(found.findings)
     document = {
         "engine": plan.engine,
         "engine_version": plan.engine_version,
@@ -105,27 +97,6 @@ def compare(reports: tuple[Path, ...]) -> Outcome:
     document = {"nodes": [{"node": each.node, "file": each.file} for each in read]}
     answer = f"The reports of {printable(nodes)} {verdict}."
     return Outcome(document, answer, report, FOUND_ERRORS if report.has_errors else FINE)
-
-
-def _inspect(
-    request: Request, plan: Plan, node_rank: str, gguf_path: str | None
-) -> tuple[Inspection, tuple[Finding, ...]]:
-    """The facts of this node, and what is wrong with the model's folder on it."""
-    node = node_of(plan, node_rank)
-    folder = request.model.folder
-    facts = read_node(question_of(plan, node), open_folder_source(folder) if folder else None)
-    found: tuple[Finding, ...] = ()
-    weights = _weights(folder, gguf_path if plan.engine == "ktransformers" else None)
-    if folder is not None and weights is not None:
-        found = tuple(check_model(folder, weights, plan.engine))
-    return Inspection(plan, node, facts), found
-
-
-def _weights(folder: Path | None, gguf_path: str | None) -> Path | None:
-    """The folder with the weights; None where it is not known yet."""
-    if gguf_path is None:
-        return folder
-    return None if Word.parse(gguf_path).placeholders else Path(gguf_path)
 
 
 def _read_report(path: Path) -> NodeReport:

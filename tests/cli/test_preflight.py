@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from k2compat.cli import preflight
 from k2compat.cli.main import run
 from tests.support.command import ENVIRONMENT, PROGRAM, k2compat
 from tests.support.models import make_model
@@ -151,15 +150,6 @@ class TestNode:
     def test_an_unknown_node(self, capfd: pytest.CaptureFixture[str]) -> None:
         assert run(["preflight", "vllm", "K2", *TWO, "--node-rank", "7"]) == 2
         assert "[node-unknown]" in capfd.readouterr().err
-
-
-class TestWeights:
-    """KTransformers takes them from a folder of their own, the others from the model's."""
-
-    def test_by_option(self) -> None:
-        assert preflight._weights(Path("m"), None) == Path("m")
-        assert preflight._weights(Path("m"), "g") == Path("g")
-        assert preflight._weights(Path("m"), "$GGUFS") is None
 
 
 class TestCompare:

@@ -1,6 +1,6 @@
 """All checks of a plan, and of a plan on one node."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from k2compat.errors import RefusedError
@@ -43,15 +43,9 @@ def check_node(inspection: Inspection) -> Iterator[Finding]:
     yield from check_software(inspection)
 
 
-def preflight(
-    plan: Plan, config: Mapping[str, Any], inspection: Inspection | None
-) -> tuple[Finding, ...]:
-    """Both, each finding once. On a node, open placeholders are judged by what is set there."""
-    offline = check_offline(plan, config)
-    if inspection is None:
-        return tuple(dict.fromkeys(offline))
-    judged = (finding for finding in offline if finding.code != _OPEN)
-    return tuple(dict.fromkeys((*judged, *check_node(inspection))))
+def without_open(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Leave out what is said of open placeholders: a node judges them by what is set there."""
+    return (finding for finding in findings if finding.code != _OPEN)
 
 
 def node_of(plan: Plan, text: str) -> Node:

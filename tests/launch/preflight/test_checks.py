@@ -6,7 +6,13 @@ import pytest
 
 from k2compat.errors import RefusedError
 from k2compat.findings import catalogue
-from k2compat.launch.preflight.checks import check_ranks, node_of, preflight
+from k2compat.launch.preflight.checks import (
+    check_node,
+    check_offline,
+    check_ranks,
+    node_of,
+    without_open,
+)
 from k2compat.launch.preflight.inspection import Inspection, commands_of
 from k2compat.launch.preflight.requirements import packages_of_interest
 from k2compat.launch.preflight.resolving import resolve_plan
@@ -17,27 +23,28 @@ from tests.support.configs import config_values
 INSTRUCT = config_values("moonshotai/Kimi-K2-Instruct")
 
 
-def judged(made: Inspection) -> list[str]:
-    return codes(preflight(made.plan, INSTRUCT, made))
-
-
 def test_a_sound_node_of_a_real_plan_gives_no_errors_and_no_warnings() -> None:
     made = resolve_plan(plan("vllm", nodes=ADDRESSES, gpu="h200"), {"INTERFACE": "bond0"})
-    found = preflight(made, INSTRUCT, Inspection(made, made.cluster.nodes[0], SOUND))
+    node = Inspection(made, made.cluster.nodes[0], SOUND)
+    found = [*check_offline(made, INSTRUCT), *check_node(node)]
     assert {finding.severity.value for finding in found} <= {"info"}
 
 
-def test_offline_the_plan_alone_is_judged() -> None:
+def test_the_plan_alone() -> None:
     alone = plan("vllm", nodes=ADDRESSES[:1], gpu="h200")
-    found = codes(preflight(alone, INSTRUCT, None))
-    assert "does-not-fit" in found
-    assert len(found) == len(set(found))
+    assert "does-not-fit" in codes(check_offline(alone, INSTRUCT))
+
+
+def test_what_is_open_is_left_to_the_node() -> None:
+    offline = list(check_offline(plan("vllm", nodes=ADDRESSES), INSTRUCT))
+    assert "placeholder-open" in codes(offline)
+    assert "placeholder-open" not in codes(without_open(offline))
 
 
 class TestPlaceholders:
     def test_one_without_a_value(self) -> None:
         made = inspection("vllm serve $MODEL --port $PORT", "ray start --port $PORT")
-        findings = {each.message: each for each in preflight(made.plan, {}, made)}
+        findings = {each.message: each for each in check_node(made)}
         found = findings["PORT has no value on this node."]
         assert (found.code, found.count) == ("placeholder-unresolved", 2)
         assert found.where == "command0, command1"
@@ -46,10 +53,10 @@ class TestPlaceholders:
     def test_for_an_interface_the_fix_knows_the_value(self) -> None:
         variables = {"TP_SOCKET_IFNAME": "bond0", "GLOO_SOCKET_IFNAME": "$CARD"}
         made = inspection("vllm serve x", variables=variables)
-        found = [each for each in preflight(made.plan, {}, made) if each.severity == "error"]
+        found = [each for each in check_node(made) if each.severity == "error"]
         assert only(found).fix == "export CARD=bond0"
         unknown = replace(made, facts=replace(made.facts, routes={}))
-        fixes = [each.fix for each in preflight(unknown.plan, {}, unknown)]
+        fixes = [each.fix for each in check_node(unknown)]
         assert "export CARD=INTERFACE" in fixes
 
     def test_variables_of_the_node_are_their_values(self) -> None:
@@ -111,7 +118,7 @@ def test_every_finding_of_a_broken_node_has_its_code_in_the_catalogue() -> None:
         shared_memory=0,
         limits={"nofile": 1},
     )
-    found = judged(made)
+    found = codes([*check_offline(made.plan, INSTRUCT), *check_node(made)])
     assert {"hostname-on-loopback", "port-invalid", "engine-missing", "blobfile-missing"} <= set(
         found
     )
