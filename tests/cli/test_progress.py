@@ -78,7 +78,9 @@ def test_counted_work_shows_how_much_there_is() -> None:
     assert shown.rstrip().endswith("\x1b[2K")
 
 
-def test_short_work_shows_nothing(terminal: Terminal) -> None:
+def test_short_work_shows_nothing(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Again: pytest puts its own stream there between a fixture and its test.
+    monkeypatch.setattr(sys, "stderr", terminal)
     with progress_bar("staging", Output(as_json=False)) as advance:
         advance(1)
     assert terminal.getvalue() == ""
@@ -96,6 +98,7 @@ def test_nobody_watches(stream: io.StringIO | None, monkeypatch: pytest.MonkeyPa
 def test_a_document_has_no_bar_beside_it(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setattr(progress, "PATIENCE_SECONDS", -1.0)
     with progress_bar("staging", Output(as_json=True)) as advance:
         advance(1)
