@@ -7,6 +7,8 @@ import pytest
 from gguf import GGUFReader
 
 from k2compat.checkpoint.gguf import read_gguf
+from tests.checkpoint.gguf_cases import BROKEN, SOUND
+from tests.checkpoint.gguf_cases import Case as ModelCase
 from tests.checkpoint.test_gguf_defects import CASES, Case
 
 SILENT = {
@@ -53,6 +55,24 @@ def test_where_it_is_sometimes_silent_it_sometimes_raises(code: str, tmp_path: P
             path.write_bytes(case.content)
             answers.add(_is_silent(path))
     assert answers == {True, False}
+
+
+@pytest.mark.parametrize("case", SOUND, ids=lambda case: case.what)
+def test_sound_models_are_read_alike(case: ModelCase, tmp_path: Path) -> None:
+    path = case.make().write(tmp_path / "model.gguf")
+    ours = [(t.name, list(t.dimensions), t.type_name, t.start) for t in read_gguf(path).tensors]
+    theirs = [
+        (t.name, [int(size) for size in t.shape], t.tensor_type.name, int(t.data_offset))
+        for t in GGUFReader(path).tensors
+    ]
+    assert ours == theirs
+
+
+def test_of_what_a_model_needs_the_official_reader_knows_nothing(tmp_path: Path) -> None:
+    """It reads the container; metadata and tensors are for engines to hold together."""
+    for code in sorted({case.code for case in BROKEN}):
+        case = next(case for case in BROKEN if case.code == code)
+        assert _is_silent(case.make().write(tmp_path / "model.gguf")), code
 
 
 def _is_silent(path: Path) -> bool:
