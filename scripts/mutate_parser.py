@@ -107,10 +107,14 @@ def changed_operator(node: ast.AST) -> ast.AST | None:
 
 
 def passed_over(parent: ast.AST, node: ast.AST) -> bool:
-    """Docstrings, annotations and slots: a change there cannot be noticed."""
+    """Docstrings, types and slots: a change there cannot be noticed."""
     if isinstance(parent, ast.Expr) and isinstance(node, ast.Constant):
         return True
-    if isinstance(parent, ast.AnnAssign) and node is parent.annotation:
+    if isinstance(parent, ast.AnnAssign) and (
+        node is parent.annotation or ast.unparse(parent.annotation) == "TypeAlias"
+    ):
+        return True
+    if isinstance(parent, ast.ClassDef) and isinstance(node, ast.keyword):
         return True
     if isinstance(parent, ast.arg) or (
         isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef) and node is parent.returns

@@ -105,10 +105,6 @@ class Row(NamedTuple):
     steps: Mapping[Symbol, Step]
     otherwise: Step
 
-    def step(self, symbol: Symbol) -> Step:
-        """The answer to one symbol."""
-        return self.steps.get(symbol, self.otherwise)
-
 
 TABLE: Final[Mapping[State, Row]] = {
     State.OUTSIDE: Row(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from enum import IntEnum, auto
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 from k2compat.toolcalls import codes
 from k2compat.toolcalls.argument_text import ArgumentText
@@ -60,6 +60,9 @@ class Held(NamedTuple):
     symbol: Symbol | None
     text: str
     at: int
+
+
+_DOUBTS: Final = frozenset({(Action.HOLD,), (Action.CONFIRM,), (Action.RELEASE,)})
 
 
 class Turn:
@@ -168,27 +171,25 @@ class Turn:
         if self._stray.parts and Action.KEEP_AS_TEXT not in step.actions:
             self._report_stray()
         self.state = step.next
+        if step.actions in _DOUBTS:
+            if Action.HOLD in step.actions:
+                self._held.append(Held(symbol, text, at))
+                return
+            if Action.CONFIRM in step.actions:
+                self._read_held(certain=True)
+            else:
+                self._release()
+            self.symbol(symbol, text, at, certain=certain)
+            return
         for action in step.actions:
-            match action:
-                case Action.HOLD:
-                    self._held.append(Held(symbol, text, at))
-                case Action.CONFIRM:
-                    self._read_held(certain=True)
-                    self.symbol(symbol, text, at, certain=certain)
-                case Action.RELEASE:
-                    self._release()
-                    self.symbol(symbol, text, at, certain=certain)
-                case _:
-                    self._ACTIONS[action](self, text, at)
+            self._ACTIONS[action](self, text, at)
 
     def _step(self, symbol: Symbol, *, certain: bool) -> Step:
         row = TABLE[self.state]
-        if certain:
-            step = row.step(symbol)
-            return row.otherwise if Action.HOLD in step.actions else step
-        if self.state is State.ARGUMENTS and self.call.arguments.in_string:
+        if self.state is State.ARGUMENTS and not certain and self.call.arguments.in_string:
             row = TABLE[State.IN_STRING]
-        return row.step(symbol)
+        step = row.steps.get(symbol, row.otherwise)
+        return row.otherwise if certain and Action.HOLD in step.actions else step
 
     def _keep_as_text(self, text: str, at: int) -> None:
         self.text(text, at)

@@ -157,11 +157,15 @@ ARGUMENT_PIECES = st.sampled_from(
 )
 
 
+ARGUMENT_TEXTS = st.lists(ARGUMENT_PIECES, max_size=20).map(
+    lambda pieces: "<|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{" + "".join(pieces)
+)
+
+
 @settings(max_examples=400, deadline=None)
-@given(st.lists(ARGUMENT_PIECES, max_size=20).map("".join), st.data())
+@given(ARGUMENT_TEXTS, st.data())
 def test_law_1_cutting_arguments_makes_no_difference(text: str, data: st.DataObject) -> None:
     """White space waits or not, quotes are told from escaped ones, wherever a piece ends."""
-    text = "<|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{" + text
     whole = read([text])
     assert read(cut(text, 1)) == whole
     assert read(data.draw(chunked(text))) == whole

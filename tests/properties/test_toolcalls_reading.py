@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given, settings
 
 from k2compat.toolcalls import Event, Problem
-from tests.properties.test_toolcalls_laws import OPTIONS, TEXTS
+from tests.properties.test_toolcalls_laws import ARGUMENT_TEXTS, OPTIONS, TEXTS
 from tests.toolcalls.slow_reading import SlowReading
 from tests.toolcalls.transcripts import Reading, at_markers, merged, read, read_tokens
 
@@ -22,6 +22,14 @@ def in_order(problems: list[Problem] | tuple[Problem, ...]) -> list[Problem]:
 @given(TEXTS, OPTIONS)
 def test_the_slow_reading_agrees(text: str, options: dict[str, Any]) -> None:
     slow, reading = SlowReading(text, **options), read([text], **options)
+    assert said(reading) == merged(slow.events)
+    assert in_order(reading.message.problems) == in_order(slow.problems)
+
+
+@settings(max_examples=400, deadline=None)
+@given(ARGUMENT_TEXTS)
+def test_the_slow_reading_agrees_on_arguments(text: str) -> None:
+    slow, reading = SlowReading(text), read([text])
     assert said(reading) == merged(slow.events)
     assert in_order(reading.message.problems) == in_order(slow.problems)
 

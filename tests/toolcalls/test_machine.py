@@ -20,7 +20,8 @@ HELD = (State.CALL_END_HELD, State.SECTION_END_HELD, State.TURN_END_HELD)
 def test_every_state_ends_with_the_text(state: State) -> None:
     """Where a marker is held, it is confirmed first, and the end of the text looked up again."""
     confirmed = Step(State.ARGUMENTS, (Action.CONFIRM,))
-    step = TABLE[state].step(Symbol.END_OF_TEXT)
+    row = TABLE[state]
+    step = row.steps.get(Symbol.END_OF_TEXT, row.otherwise)
     assert step == confirmed if state in HELD else step.next is State.FINISHED
 
 

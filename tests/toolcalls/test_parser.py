@@ -140,6 +140,30 @@ def test_a_string_is_looked_into_before_the_first_break() -> None:
             assert message.tool_calls[0].arguments == '{"a": "' + kept, (tail, size)
 
 
+@pytest.mark.parametrize("size", [1, 2, 99])
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ('{"a": "\\" ', '{"a": "\\" '),
+        ('{"a": "\\\\" ', '{"a": "\\\\"'),
+        ('{"a": "\\"", "b": "c ', '{"a": "\\"", "b": "c '),
+        ('{"a": "b", "c ', '{"a": "b", "c '),
+        ('{"a" "b ', '{"a" "b'),
+    ],
+)
+def test_quotes_tell_whether_white_space_waits(written: str, kept: str, size: int) -> None:
+    """Escaped quotes do not count, and none do where no object can come of it."""
+    assert read(cut(BEGIN + written, size)).message.tool_calls[0].arguments == kept
+
+
+def test_quotes_are_counted_beyond_what_was_joined() -> None:
+    parser = StreamParser()
+    parser.feed(BEGIN + '{"a": "')
+    for _ in range(PIECES_AT_MOST + 1):
+        parser.feed("x")
+    assert parser.feed('y", "b": "z ') == [ArgumentsDelta(0, 'y", "b": "z ')]
+
+
 def test_a_marker_inside_an_escape_is_a_marker() -> None:
     message = parse(BEGIN + '{"a": "\\u00<|tool_call_end|>' + call("functions.g:1", "{}"))
     assert [c.arguments for c in message.tool_calls] == ['{"a": "\\u00', "{}"]
