@@ -488,3 +488,23 @@ def test_a_patched_model_type_costs_nothing_here(tmp_path: Path) -> None:
     assert "patched" in read_model(str(tmp_path)).facts
     assert codes(plan("sglang", str(tmp_path), nodes=("10.0.0.1",))) == []
     assert "tool-call-ids-random" in codes(plan("vllm", str(tmp_path), nodes=("10.0.0.1",)))
+
+
+@pytest.mark.parametrize(
+    ("strategy", "version", "model", "setting"),
+    [
+        ("dp-ep", "0.5.23", "Kimi-K2-Instruct", "dp-size=2"),
+        ("tp-pp", "0.5.9", "Kimi-K2-Instruct", "enable-mixed-chunk"),
+        ("tp-pp", "0.5.9", "Kimi-K2-Instruct", "speculative-algorithm=EAGLE"),
+        ("dp-ep", "0.5.23", "Kimi-K2-Thinking", "moe-a2a-backend=deepep"),
+        ("pd", "0.5.23", "Kimi-K2-Instruct", "enable-response-store"),
+        ("pd", "0.5.23", "Kimi-K2-Instruct", "deepep-mode=normal"),
+    ],
+)
+def test_combinations_that_do_harm_are_named(
+    strategy: str, version: str, model: str, setting: str
+) -> None:
+    found = plan("sglang", model, strategy=strategy, engine_version=version, settings=(setting,))
+    assert "flag-combination" in codes(found)
+    plain = plan("sglang", model, strategy=strategy, engine_version=version)
+    assert "flag-combination" not in codes(plain)
