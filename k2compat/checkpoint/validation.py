@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from k2compat.checkpoint.companions import check_companions
-from k2compat.checkpoint.config_file import ReadConfig, parse_config, read_config
+from k2compat.checkpoint.config_file import ReadConfig, parse_config, read_config, with_modelopt
 from k2compat.checkpoint.engine_verdicts import engine_verdicts
 from k2compat.checkpoint.folder_source import WEIGHT_SUFFIXES
 from k2compat.checkpoint.gguf_checks import validate_gguf
@@ -76,6 +76,7 @@ def _validate(
     format_name = max(held, key=held.__getitem__)
     read = _own_config(source, format_name) if config is None else _other_config(Path(config))
     if format_name == SAFETENSORS:
+        read = with_modelopt(source, read)
         validation = validate_safetensors(source, read, progress)
     else:
         validation = validate_gguf(source, read, progress, engine)

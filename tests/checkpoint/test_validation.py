@@ -468,6 +468,21 @@ def test_an_unknown_quantisation_is_not_judged(tmp_path: Path) -> None:
     assert codes(validate(made.write(tmp_path / "b"))) == ["tensor-missing", "tensor-missing"]
 
 
+def test_what_modelopt_says_beside_the_config(tmp_path: Path) -> None:
+    made = draft("bf16")
+    made.change(EXPERT, dtypes=("U8",))
+    made.reindex()
+    made.write(tmp_path)
+    assert codes(validate(tmp_path)) == ["tensor-dtype"]
+    path = tmp_path / "hf_quant_config.json"
+    path.write_text('{"quantization": {"quant_algo": "NVFP4"}}')
+    assert bad(validate(tmp_path)) == []
+    assert validate(tmp_path).variant == "kimi_k2 nvfp4"
+    path.write_text("{")
+    assert codes(validate(tmp_path)) == ["config-not-json"]
+    assert codes(validate(draft().write(tmp_path))) == []
+
+
 def verdicts(place: Path, engine: str) -> list[tuple[str, str]]:
     findings = validate(place, engine=engine).report
     return [(finding.code, finding.severity.value) for finding in findings]
@@ -602,4 +617,22 @@ def test_a_folder_of_ggufs(tmp_path: Path) -> None:
     validation = validate(make_ggufs(tmp_path), progress=lambda *step: steps.append(step))
     assert validation.format == "gguf"
     assert bad(validation) == []
+    assert validation.variant == "kimi_k2 F32, joint MLA"
     assert steps == [(1, 1)]
+
+
+def test_engines_differ_about_ggufs(tmp_path: Path) -> None:
+    split = make_ggufs(tmp_path, joint_mla=False)
+    infos = {finding.code for finding in validate(split).report}
+    assert {"ktransformers-split-mla", "trtllm-gguf"} <= infos
+    assert verdicts(split, "ktransformers") == [("ktransformers-split-mla", "error")]
+    assert verdicts(split, "llama.cpp") == []
+    assert ("trtllm-gguf", "error") in verdicts(split / "tiny.gguf", "trtllm")
+
+
+def test_ggufs_are_held_against_the_original_model(tmp_path: Path) -> None:
+    ggufs = make_ggufs(tmp_path / "ggufs")
+    made = draft()
+    assert bad(validate(ggufs, config=made.write(tmp_path / "same"))) == []
+    made.config["vocab_size"] += 2
+    assert codes(validate(ggufs, config=made.write(tmp_path / "other"))) != []
