@@ -15,6 +15,7 @@ from k2compat.cli.output import FINE, FOUND_ERRORS, Outcome, Output
 MODEL = "Kimi-K2-tiny"
 OUTPUTS = "outputs"
 GGUFS = "Kimi-K2-tiny-GGUF"
+DAMAGED = "Kimi-K2-tiny-damaged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,12 @@ class Done:
 
 
 STEPS = (
+    Step("Is the checkpoint what its config says?", ("validate", MODEL)),
+    Step(
+        "The same for a copy that lacks a shard and has another one cut.",
+        ("validate", DAMAGED),
+        FOUND_ERRORS,
+    ),
     Step(
         "Show what would change for a framework that knows only deepseek_v3.",
         ("patch-config", MODEL, "--to", "deepseek_v3", "--dry-run"),
@@ -87,11 +94,16 @@ def command(output: Output) -> Outcome:
 
 
 def make_models(folder: Path) -> None:
-    """Make the checkpoint and the GGUF folder."""
+    """Make the checkpoint, a damaged copy of it, and the GGUF folder."""
     from k2compat.files import build_folder
     from k2compat.samples import checkpoint_files, raw_output, write_gguf
 
-    build_folder(folder / MODEL, checkpoint_files())
+    files = checkpoint_files()
+    build_folder(folder / MODEL, files)
+    lost, cut, *_ = (name for name in files if name.endswith(".safetensors"))
+    files[cut] = files[cut][:-1000]
+    del files[lost]
+    build_folder(folder / DAMAGED, files)
     build_folder(folder / OUTPUTS, {"call.txt": raw_output().encode()})
     build_folder(folder / GGUFS, {})
     write_gguf(folder / GGUFS / f"{MODEL}-F32.gguf")
