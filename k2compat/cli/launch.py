@@ -1,5 +1,6 @@
 """k2compat launch: the right commands for an engine, a model and a cluster."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,13 @@ from k2compat.launch.formats import for_format
 from k2compat.launch.plan import Plan
 from k2compat.launch.plan_checks import check_plan, fits_of, refusal_of
 from k2compat.launch.planning import plan_launch
+from k2compat.launch.preflight.checks import node_of
+from k2compat.launch.preflight.preflighting import preflight
+from k2compat.launch.preflight.resolving import resolve_plan
 from k2compat.launch.render import FORMATS, Script, render
 from k2compat.launch.render.document import as_document
+from k2compat.launch.request import Request
+from k2compat.launch.running import become_node
 from k2compat.launch.sizes import model_sizes
 
 
@@ -35,6 +41,9 @@ from k2compat.launch.sizes import model_sizes
 @click.option(
     "--explain-fit", "explain", is_flag=True, help="Print the sum of the memory; needs --gpu."
 )
+@click.option("--run", is_flag=True, help="Become the process of this node, after its preflight.")
+@click.option("--node-rank", metavar="N|NAME", help="For --run: which node of the plan this is.")
+@click.option("--skip-preflight", is_flag=True, help="For --run: start without looking first.")
 @click.option("--force", is_flag=True, help="Replace files that differ; render what cannot fit.")
 @click.pass_obj
 def command(
@@ -43,6 +52,9 @@ def command(
     output_format: str,
     folder: Path | None,
     explain: bool,
+    run: bool,
+    node_rank: str | None,
+    skip_preflight: bool,
     force: bool,
     **options: Any,
 ) -> Outcome:
@@ -59,6 +71,9 @@ def command(
         return _explained(plan, request.model.config, report)
     if refusal is not None and not force:
         raise refusal
+    if run or node_rank is not None or skip_preflight:
+        _demand_run(run, node_rank, output_format, folder)
+        return _run(request, plan, str(node_rank), skip_preflight, output)
     files = render(plan, output_format)
     document = as_document(plan)
     if folder is None:
@@ -81,6 +96,36 @@ def _explained(plan: Plan, config: Mapping[str, Any], report: Report) -> Outcome
     )
     document = {"engine": plan.engine, "strategy": plan.strategy, "fit": lines}
     return Outcome(document, answer, report, FOUND_ERRORS if report.has_errors else FINE)
+
+
+def _demand_run(run: bool, node_rank: str | None, output_format: str, folder: Path | None) -> None:
+    if not run:
+        raise click.UsageError("--node-rank and --skip-preflight go with --run.")
+    if node_rank is None:
+        raise click.UsageError("--run needs --node-rank: which node of the plan is this?")
+    if folder is not None or output_format not in ("text", "sh"):
+        raise click.UsageError("--run prints and writes nothing; leave --format and --out out.")
+
+
+def _run(
+    request: Request, plan: Plan, node_rank: str, skip_preflight: bool, output: Output
+) -> Outcome:
+    """Become the node's process; returns only where its preflight found errors."""
+    if not skip_preflight:
+        found = preflight(plan, request.model, node_rank=node_rank, gguf_path=_gguf_path(request))
+        report = Report(found.findings)
+        if report.has_errors:
+            words = "Nothing was started: see the errors. --skip-preflight starts all the same."
+            document = {**as_document(plan), "started": False}
+            return Outcome(document, words, report, FOUND_ERRORS)
+        output.tell(report)
+    resolved = resolve_plan(plan, os.environ)
+    return become_node(resolved, node_of(resolved, node_rank), os.environ)
+
+
+def _gguf_path(request: Request) -> str | None:
+    word = request.values.get("gguf_path")
+    return None if word is None else str(word)
 
 
 def _only(files: Mapping[str, Script], output_format: str) -> str:

@@ -91,9 +91,13 @@ class Output:
             return outcome.exit_code
         elif outcome.answer:
             self._print_answer(outcome)
-        for finding in findings:
-            self._say_finding(finding)
+        self.tell(outcome.report)
         return outcome.exit_code
+
+    def tell(self, report: Report) -> None:
+        """Say a report's findings at once, for a process that will not come to its end."""
+        for finding in report:
+            self._say_finding(finding)
 
     def fail(self, command: str, error: K2CompatError) -> int:
         """Print an error; returns the exit status."""

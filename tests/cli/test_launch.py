@@ -130,3 +130,20 @@ def test_the_sum_can_be_seen(capfd: pytest.CaptureFixture[str]) -> None:
     capfd.readouterr()
     assert run(["launch", "vllm", "/k2", "--explain-fit", "--json"]) == 0
     assert document(capfd)["fit"] == {}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--node-rank", "0"],
+        ["--skip-preflight"],
+        ["--run"],
+        ["--run", "--node-rank", "0", "--out", "x"],
+        ["--run", "--node-rank", "0", "--format", "slurm"],
+    ],
+)
+def test_running_goes_with_its_node_and_nothing_else(
+    arguments: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["launch", "vllm", "/k2", *arguments]) == 2
+    assert "[wrong-usage]" in capfd.readouterr().err

@@ -32,12 +32,12 @@ def as_scripts(plan: Plan, *, waits: bool = False) -> Mapping[str, Script]:
         path: Script(text)
         for command in plan.commands
         for path, text in command.files.items()
-        if _is_beside(path)
+        if lies_beside(path)
     }
     return {**scripts, **beside}
 
 
-def _is_beside(path: str) -> bool:
+def lies_beside(path: str) -> bool:
     """Whether the file lies with the scripts; others are written where their path says."""
     return not PurePosixPath(path).is_absolute()
 
@@ -81,7 +81,7 @@ def _head(plan: Plan, node: Node, commands: Sequence[Command], before: str) -> I
     if before:
         yield f"\n{before}"
     yield from required_variables(commands)
-    if any(_is_beside(path) for command in commands for path in command.files):
+    if any(lies_beside(path) for command in commands for path in command.files):
         yield '\ncd "$(dirname "${BASH_SOURCE[0]}")"  # the files of the commands lie beside'
 
 
@@ -108,7 +108,7 @@ def _command(command: Command, *, becomes: bool) -> Iterator[str]:
     yield f"\n# {command.id}{after}"
     yield from (f"#   {name}: {reason}" for name, reason in command.reasons.items())
     for path, text in command.files.items():
-        if not _is_beside(path):
+        if not lies_beside(path):
             yield from _here_document(command, path, text)
     unless = f"[ -e {shlex.quote(command.creates)} ] || " if command.creates else ""
     yield unless + " \\\n    ".join(call_lines(command, becomes=becomes))

@@ -57,16 +57,16 @@ class StandIns:
             path.chmod(0o755)
 
     def run(
-        self, script: Path, environment: Mapping[str, str], peers: int = 0
+        self, script: Path, environment: Mapping[str, str], *arguments: str, peers: int = 0
     ) -> tuple[subprocess.CompletedProcess[str], list[dict[str, Any]]]:
-        """Run a script with the stand-ins first in PATH; returns what they recorded.
+        """Run a program with the stand-ins first in PATH; returns what they recorded.
 
         Where several programs stay at once, the script ends all with the first; each stand-in
         therefore stays until so many `peers` have recorded.
         """
         given = {**environment, "STAND_IN_PEERS": str(peers)}
         done = subprocess.run(
-            [str(script)],
+            [str(script), *arguments],
             cwd=script.parent,
             env={"PATH": f"{self._bin}:{os.environ['PATH']}", "HOME": "/", **given},
             stdin=subprocess.DEVNULL,

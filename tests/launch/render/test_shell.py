@@ -65,7 +65,7 @@ def test_the_scripts_call_what_the_plan_says(
         of_node = [command for command in found.commands if command.node == node]
         peers = len(of_node) if sum(command.stays for command in of_node) > 1 else 0
         values_there = {**values, "HOME": HOME}
-        done, records = stand_ins.run(scripts[f"{node.name}.sh"], values_there, peers)
+        done, records = stand_ins.run(scripts[f"{node.name}.sh"], values_there, peers=peers)
         assert done.returncode == 0, done.stderr
         called = sorted((record["argv"], record["env"]) for record in records)
         commands = [wanted(command, values) for command in of_node]
