@@ -21,7 +21,7 @@ class Place:
         node: The node.
         situation: With the facts that hold there.
         values: Name → value, for `{name}` in templates.
-        lists: Name → values, for rows with `each`.
+        lists: Name → values, for commands with `each`.
     """
 
     node: Node
@@ -89,7 +89,7 @@ def _command(
         node=place.node,
         argv=(
             *(Word.fill(word, place.values) for word in template.argv),
-            *(word for row in rows for word in row_words(row, place)),
+            *(word for row in rows for word in _flag_and_values(row, place.values)),
             *(Word.fill(word, place.values) for word in template.tail),
         ),
         environment={row.flag: value for row in variables for value in _values(row, place.values)},
@@ -109,16 +109,7 @@ def _command(
     )
 
 
-def row_words(row: Row, place: Place) -> Iterator[Word]:
-    """The arguments that a row of flags gives."""
-    if row.each is not None:
-        for item in place.lists[row.each]:
-            yield from _flag_and_value(row, {**place.values, "item": item})
-    else:
-        yield from _flag_and_value(row, place.values)
-
-
-def _flag_and_value(row: Row, values: Mapping[str, Word]) -> Iterator[Word]:
+def _flag_and_values(row: Row, values: Mapping[str, Word]) -> Iterator[Word]:
     yield Word.literal(row.flag)
     yield from _values(row, values)
 

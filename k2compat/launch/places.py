@@ -30,14 +30,13 @@ def places_of(
         layouts: Group → how its GPUs are divided.
     """
     shared = _shared_values(request, profile, situation, cluster)
-    lists = engine(profile.engine).lists(situation, cluster, shared)
     places: list[Place] = []
     for index, node in enumerate(cluster.nodes):
         layout = layouts[node.group]
         facts = _node_facts(node, layout, first=index == 0)
         values = {**shared, **_node_values(node, cluster, layout)}
         values |= _products(profile.products.get(request.profile, {}), values)
-        own = {**lists, "peers": _peers(node, cluster)}
+        own = {"peers": _peers(node, cluster)}
         places.append(Place(node, situation.with_facts(*facts), values, own))
     return places
 

@@ -116,14 +116,12 @@ class Row(Entry):
     Attributes:
         flag: "--port", or the name of a variable.
         value: A template; several for a flag with several values; None for one without.
-        each: The name of a list of values; the row stands once for each, as `{item}`.
         reason: Why it is there; shown to people.
         source: Where that is written.
     """
 
     flag: str
     value: str | tuple[str, ...] | None = None
-    each: str | None = None
     reason: str = ""
     source: str = ""
 

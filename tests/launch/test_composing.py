@@ -1,5 +1,7 @@
 """From the entries of a profile to commands."""
 
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -103,3 +105,12 @@ def test_what_runs_in_a_container_keeps_its_own_argv() -> None:
 def test_what_makes_a_file_does_not_run_where_it_is() -> None:
     (command,) = composed(argv=("ssh-keygen", "-f", "ssh/key"), creates="ssh/key")
     assert "[ -e ssh/key ] || ssh-keygen" in script(command)
+
+
+def test_a_file_with_an_absolute_path_is_written_where_it_says(tmp_path: Path) -> None:
+    path = tmp_path / "new folder" / "a.conf"
+    (command,) = composed(
+        argv=("true",), files=(FileTemplate(path=str(path), lines=("$(id) {port}",)),)
+    )
+    subprocess.run(["bash", "-c", script(command)], check=True)
+    assert path.read_text() == "$(id) 2233\n"

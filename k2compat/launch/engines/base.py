@@ -1,6 +1,6 @@
 """What only one engine derives: conditions and values that no table can express."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
 from k2compat.launch.cluster import Cluster
@@ -20,12 +20,5 @@ class Engine:
         self, situation: Situation, cluster: Cluster, values: Mapping[str, Word]
     ) -> Mapping[str, Word]:
         """Values that all nodes share, beside the profile's and the user's."""
-        del situation, cluster, values
-        return {}
-
-    def lists(
-        self, situation: Situation, cluster: Cluster, values: Mapping[str, Word]
-    ) -> Mapping[str, Sequence[Word]]:
-        """Lists for rows with `each`."""
         del situation, cluster, values
         return {}

@@ -76,6 +76,11 @@ def commands(found: Plan) -> dict[str, Command]:
     return {command.id: command for command in found.commands}
 
 
+def settings(found: Plan) -> Any:
+    """What the server reads from trtllm.yml."""
+    return yaml.safe_load(commands(found)["container-node0"].files["trtllm.yml"])
+
+
 def in_order(text: str) -> Any:
     """YAML's members as lists, so that their order is compared too."""
     members = yaml.safe_load(text)
@@ -299,9 +304,12 @@ def test_one_node_needs_no_mpi_and_no_ssh() -> None:
 def test_what_each_version_calls_things(
     version: str, padding: str, flag: str, backend: bool
 ) -> None:
-    serve = commands(plan("trtllm", MODEL, nodes=TWO, engine_version=version))["serve-node0"]
-    words = argv(serve)
-    assert yaml.safe_load(serve.files["trtllm.yml"])["cuda_graph_config"][padding] is True
+    found = plan("trtllm", MODEL, nodes=TWO, engine_version=version)
+    words = argv(commands(found)["serve-node0"])
+    assert settings(found)["cuda_graph_config"] == {
+        padding: True,
+        "batch_sizes": [1, 2, 4, 8, 16, 32, 64, 128],
+    }
     assert words[words.index(flag) + 1] == "/workspace/trtllm.yml"
     assert ("--backend" in words) is backend
     assert words[words.index("--host") + 1] == "0.0.0.0"
@@ -317,12 +325,11 @@ def test_what_each_version_calls_things(
 )
 def test_each_strategy_divides_the_gpus(strategy: str, layout: str, flags: dict[str, str]) -> None:
     found = plan("trtllm", MODEL, nodes=TWO, strategy=strategy)
-    serve = commands(found)["serve-node0"]
-    words = argv(serve)
+    words = argv(commands(found)["serve-node0"])
     sizes = {word: words[at + 1] for at, word in enumerate(words) if word.endswith("_size")}
     assert {name: size for name, size in sizes.items() if name != "--max_batch_size"} == flags
     assert str(found.layouts[""]) == layout
-    attention_dp = yaml.safe_load(serve.files["trtllm.yml"]).get("enable_attention_dp", False)
+    attention_dp = settings(found).get("enable_attention_dp", False)
     assert attention_dp is (strategy == "dp-ep")
 
 
