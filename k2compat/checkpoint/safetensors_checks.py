@@ -16,7 +16,7 @@ from k2compat.checkpoint.index_check import IndexCheck, check_total_size
 from k2compat.checkpoint.opening import FileRefusedError
 from k2compat.checkpoint.report import UNKNOWN_VARIANT, FileSummary, Progress, Validation
 from k2compat.checkpoint.safetensors_header import SafetensorsHeader, read_safetensors_from
-from k2compat.checkpoint.shards import Shards, find_shards
+from k2compat.checkpoint.shards import Shards, find_shards, is_numbered
 from k2compat.checkpoint.sources import Source
 from k2compat.checkpoint.storage import observe, reconcile
 from k2compat.checkpoint.weight_index import INDEX_BYTES_MAX, INDEX_FILE, WeightIndex, parse_index
@@ -57,8 +57,11 @@ def validate_safetensors(source: Source, config: ReadConfig, progress: Progress)
         progress: Is told about each shard.
     """
     index, index_findings = _read_index(source)
-    shards = find_shards(source.name, source.files, index, has_index=INDEX_FILE in source.files)
-    findings = [*index_findings, *shards.findings]
+    root = _root(source)
+    shards = find_shards(root, source.files, index, has_index=INDEX_FILE in source.files)
+    # One shard that was named by itself: that its set is elsewhere is what the user wanted.
+    is_part = root != source.name and any(map(is_numbered, shards.present))
+    findings = [*index_findings, *(() if is_part else shards.findings)]
     architecture = None
     if config.members is not None:
         architecture, problems = read_architecture(config.members, config.where)
@@ -72,10 +75,10 @@ def validate_safetensors(source: Source, config: ReadConfig, progress: Progress)
     shelf.unread |= shards.absent.keys()
     _read_shards(source, shards, shelf, progress)
     findings += shelf.findings
-    judged, hidden = _judge(source.name, architecture, shelf)
+    judged, hidden = _judge(root, architecture, shelf, is_part=is_part)
     findings += judged
     if shelf.is_whole:
-        findings += check_total_size(source.name, total_size, shelf.comparison.bytes)
+        findings += check_total_size(root, total_size, shelf.comparison.bytes)
     return Validation(
         source=source.name,
         format=SAFETENSORS,
@@ -87,6 +90,12 @@ def validate_safetensors(source: Source, config: ReadConfig, progress: Progress)
         not_checked=tuple(_not_checked(architecture, hidden)),
         report=Report(tuple(findings)),
     )
+
+
+def _root(source: Source) -> str:
+    """What the files' paths are below: the checkpoint, or the folder of a single file."""
+    folder, _, name = source.name.rpartition("/")
+    return (folder or ".") if list(source.files) == [name] else source.name
 
 
 def _read_index(source: Source) -> tuple[WeightIndex | None, tuple[Finding, ...]]:
@@ -129,7 +138,7 @@ def _read_shards(source: Source, shards: Shards, shelf: _Shelf, progress: Progre
 
 
 def _judge(
-    root: str, architecture: Architecture | None, shelf: _Shelf
+    root: str, architecture: Architecture | None, shelf: _Shelf, *, is_part: bool
 ) -> tuple[Iterator[Finding] | list[Finding], int]:
     """The findings about tensors, and how many tensors nobody can know about."""
     odd = shelf.comparison.deviations
@@ -140,9 +149,13 @@ def _judge(
         places = {} if shelf.index is None else shelf.index.left
         missing = find_missing(root, architecture, shelf.comparison, places, shelf.unread)
         odd, beyond = split_unexpected(root, architecture, odd)
-        odd = [*missing.single, *odd]
-        findings += [*missing.findings, *beyond]
-        hidden, reported = missing.hidden, set(missing.names)
+        if is_part:
+            hidden = len(missing.names)
+        else:
+            odd = [*missing.single, *odd]
+            findings += missing.findings
+            hidden, reported = missing.hidden, set(missing.names)
+        findings += beyond
     findings += group(root, odd)
     if shelf.index is not None:
         duplicates = {one.name for one in odd if one.deviation is Deviation.DUPLICATE}
@@ -158,4 +171,4 @@ def _not_checked(architecture: Architecture | None, hidden: int) -> Iterator[str
     elif not architecture.quantization.is_known:
         yield f"tensors quantised as {architecture.quantization.name}"
     if hidden:
-        yield f"{hidden:,} tensors in files that could not be read"
+        yield f"{hidden:,} tensors in files that were not or could not be read"

@@ -81,6 +81,12 @@ def natural(name: str) -> list[tuple[int, str]]:
     ]
 
 
+def is_numbered(name: str) -> bool:
+    """Whether a file's name says that it is one of several."""
+    match = _NUMBERED.fullmatch(name)
+    return match is not None and int(match["total"]) > 1
+
+
 def _is_shard(name: str) -> bool:
     return name.endswith(SUFFIX) and "/" not in name
 

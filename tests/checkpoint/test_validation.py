@@ -57,6 +57,19 @@ def test_a_checkpoint_in_one_file_needs_no_index(tmp_path: Path) -> None:
     assert bad(validate(alone, config=tmp_path)) == []
 
 
+def test_a_shard_alone_is_judged_for_itself(tmp_path: Path) -> None:
+    made = draft()
+    made.write(tmp_path)
+    assert bad(validate(tmp_path / LAYER_1)) == []
+    validation = validate(tmp_path / LAYER_1, config=tmp_path)
+    assert bad(validation) == []
+    assert "23 tensors in files that were not or could not be read" in validation.not_checked
+    wrong_shape(made)
+    made.write(tmp_path)
+    (finding,) = bad(validate(tmp_path / LAYER_1, config=tmp_path))
+    assert finding.where == f"{tmp_path}/{LAYER_1}: tensor model.layers.1.mlp.gate.weight"
+
+
 @pytest.mark.parametrize(
     "style", ["model-{}-of-{}", "model-{:05}-of-{:06}", "model-{:05}-of-{:05}", "pytorch_{}_{}"]
 )
@@ -463,9 +476,14 @@ def test_an_unknown_quantisation_is_not_judged(tmp_path: Path) -> None:
     assert validation.variant == "kimi_k2 nvfp4"
     assert "quantization-unknown" in {finding.code for finding in validation.report}
     assert "tensors quantised as nvfp4" in validation.not_checked
+    made.shards[OUTSIDE].append(scale._replace(name="model.layers.1.stranger"))
     made.drop(lambda name: "experts.1.up_proj" in name or name == "model.norm.weight")
     made.reindex()
-    assert codes(validate(made.write(tmp_path / "b"))) == ["tensor-missing", "tensor-missing"]
+    assert codes(validate(made.write(tmp_path / "b"))) == [
+        "tensor-missing",
+        "tensor-missing",
+        "tensor-unexpected",
+    ]
 
 
 def test_what_modelopt_says_beside_the_config(tmp_path: Path) -> None:
@@ -560,7 +578,9 @@ def test_legacy_buffers_may_be_as_they_like(tmp_path: Path) -> None:
     assert bad(validate(made.write(tmp_path))) == []
 
 
-@pytest.mark.parametrize("name", [f"model.{EXPERT}", "model.norm.weight", "language_model.x"])
+@pytest.mark.parametrize(
+    "name", [f"model.{EXPERT}", "model.norm.weight", "language_model.x", "model.layers.9.x"]
+)
 def test_a_tensor_with_a_damaged_entry_is_not_called_missing(tmp_path: Path, name: str) -> None:
     made = draft()
     shard = LAYER_1 if "layers" in name else OUTSIDE
