@@ -114,16 +114,21 @@ def _read_report(path: Path) -> NodeReport:
 
 def _lines(plan: Plan, inspection: Inspection | None, report: Report) -> Sequence[str]:
     head = f"{plan.engine} {plan.engine_version}, strategy {plan.strategy}"
-    lines = [f"Plan: {head}, {len(plan.commands)} commands on {len(plan.nodes)} nodes."]
+    counted = f"{_count(len(plan.commands), 'command')} on {_count(len(plan.nodes), 'node')}"
+    lines = [f"Plan: {head}, {counted}."]
     if inspection is not None:
         lines += _node_lines(inspection)
     counts = [
-        f"{count} {severity}{'s' if count > 1 and severity is not Severity.INFO else ''}"
+        f"{count} info" if severity is Severity.INFO else _count(count, severity)
         for severity in Severity
         if (count := sum(finding.severity is severity for finding in report))
     ]
     lines.append(f"Found: {', '.join(counts) or 'nothing'}.")
     return lines
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _node_lines(inspection: Inspection) -> Sequence[str]:

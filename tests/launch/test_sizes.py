@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from k2compat.checkpoint import expected_tensors
 from k2compat.findings import Finding
 from k2compat.launch.fit import GIB
 from k2compat.launch.sizes import ModelSizes, model_sizes
@@ -11,6 +12,8 @@ from tests.support.configs import config_values
 
 INSTRUCT = "moonshotai/Kimi-K2-Instruct"
 THINKING = "moonshotai/Kimi-K2-Thinking"
+
+DTYPE_BYTES = {"BF16": 2, "F8_E4M3": 1, "F32": 4, "I32": 4}
 
 
 def sizes_of(repo: str) -> ModelSizes:
@@ -139,3 +142,26 @@ def test_unknown_sizes_are_a_finding_with_the_reason(
 def test_another_architecture_is_unknown() -> None:
     finding = model_sizes(config_values("moonshotai/Kimi-K3"))
     assert isinstance(finding, Finding)
+
+
+@pytest.mark.parametrize(
+    ("repo", "quantised"),
+    [
+        (INSTRUCT, True),
+        (INSTRUCT, False),
+        (THINKING, True),
+        ("moonshotai/Kimi-K2-Instruct-0905", True),
+        ("deepseek-ai/DeepSeek-V3", True),
+    ],
+)
+def test_the_closed_sums_are_those_of_every_single_tensor(repo: str, quantised: bool) -> None:
+    """What `expected_tensors` lists, without what no engine loads."""
+    config = config_values(repo) if quantised else without_quantisation(repo)
+    total = routed = 0
+    for tensor in expected_tensors(config):
+        if tensor.kind in ("required", "optional"):
+            size = tensor.elements * DTYPE_BYTES[tensor.dtypes[0]]
+            total += size
+            routed += size if ".mlp.experts." in tensor.name else 0
+    sizes = known(config)
+    assert (sizes.total_bytes, sizes.routed_bytes) == (total, routed)
