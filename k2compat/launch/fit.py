@@ -36,7 +36,7 @@ GIB = 2**30
 OVERHEAD_GIB = 10.4
 OVERHEAD_ERROR_GIB = 5.0
 
-# vLLM's and SGLang's defaults lie at or near it.
+# Where neither the plan nor the engine's parser says it; their defaults lie at or near it.
 DEFAULT_UTILISATION = 0.9
 
 # vLLM warms up with its default of up to 1024 sequences, in memory beside its share. With 9.6

@@ -17,6 +17,7 @@ from k2compat.launch.fit import (
     check_sequence_count,
     estimate_fit,
 )
+from k2compat.launch.flags import flag_table
 from k2compat.launch.gpus import gpu_memory_gib
 from k2compat.launch.layout import check_batch_sizes, check_divisibility
 from k2compat.launch.nearest_fit import check_fit
@@ -32,6 +33,7 @@ _CONTEXT = ("--max-model-len", "--context-length", "--max_seq_len")
 _CACHE = ("--kv-cache-dtype", "--kv_cache_dtype")
 _SHARE = (
     "--gpu-memory-utilization",
+    "--device-memory-utilization",
     "--kv_cache_free_gpu_memory_fraction",
     "--free_gpu_memory_fraction",
 )
@@ -91,7 +93,7 @@ def fits_of(plan: Plan, sizes: ModelSizes) -> Mapping[str, Fit]:
             sizes,
             layout,
             gib,
-            utilisation=_utilisation(_arguments(plan, group), gib),
+            utilisation=_utilisation(plan, group, gib),
             kv_cache_bytes=_cache_bytes(_arguments(plan, group)),
             context=_size(_value(_arguments(plan, group), *_CONTEXT)),
         )
@@ -133,13 +135,25 @@ def _sequences(plan: Plan, group: str) -> int | None:
     return _size(_value(_arguments(plan, group), "--max-num-seqs"))
 
 
-def _utilisation(arguments: Sequence[str], gib: float) -> float:
+def _utilisation(plan: Plan, group: str, gib: float) -> float:
+    arguments = _arguments(plan, group)
     share = _fraction(_value(arguments, *_SHARE))
     if share is not None:
         return share
     static = _fraction(_value(arguments, *_STATIC_SHARE))
     if static is not None:
         return min(_MOST, static + OVERHEAD_GIB / gib)
+    return _default_share(plan, group)
+
+
+def _default_share(plan: Plan, group: str) -> float:
+    """What the engine's parser takes at that version: vLLM 0.9, and 0.92 in newer ones."""
+    command = _server(plan, group)
+    if command is not None and command.entry is not None:
+        table = flag_table(plan.engine, plan.engine_version, command.entry)
+        for flag in filter(None, map(table.find, _SHARE)):
+            if isinstance(flag.default, float):
+                return flag.default
     return DEFAULT_UTILISATION
 
 

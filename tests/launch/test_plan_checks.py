@@ -159,6 +159,18 @@ class TestFlagsCount:
     def test_share(self, argv: str, share: float) -> None:
         assert fit_of(f"serve {argv}").utilisation == share
 
+    @pytest.mark.parametrize(
+        ("engine", "version", "share"),
+        [("vllm", "0.10.0", 0.9), ("vllm", "0.33.0", 0.92), ("sglang", "0.5.23", 0.9)],
+    )
+    def test_without_a_flag_the_share_is_the_parsers_default(
+        self, engine: str, version: str, share: float
+    ) -> None:
+        made = plan(engine, nodes=TWO, gpu="h200", strategy="tp", engine_version=version)
+        sizes = model_sizes(INSTRUCT)
+        assert isinstance(sizes, ModelSizes)
+        assert fits_of(made, sizes)[""].utilisation == share
+
     def test_sglang_s_static_share_leaves_the_overhead_out(self) -> None:
         """What is beside the static part is there for the overhead, as far as it goes."""
         fit = fit_of("serve --mem-fraction-static 0.8")
