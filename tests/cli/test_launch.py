@@ -125,7 +125,7 @@ def test_a_plan_that_cannot_fit_is_refused_with_one_that_does(
 def test_the_sum_can_be_seen(capfd: pytest.CaptureFixture[str]) -> None:
     arguments = ["launch", "vllm", "/k2", "--gpu", "h200", "--explain-fit"]
     assert run([*arguments, *TWO]) == 0
-    assert "856,516 tokens fit" in capfd.readouterr().out
+    assert "899,422 tokens fit" in capfd.readouterr().out
     assert run(arguments) == 1
     capfd.readouterr()
     assert run(["launch", "vllm", "/k2", "--explain-fit", "--json"]) == 0
