@@ -92,6 +92,7 @@ def _command(
             *(word for row in rows for word in _flag_and_values(row, place.values)),
             *(Word.fill(word, place.values) for word in template.tail),
         ),
+        head=len(template.argv),
         environment={row.flag: value for row in variables for value in _values(row, place.values)},
         files=dict(_files(template, place)),
         ports=tuple(

@@ -36,6 +36,7 @@ class Command:
         role: What it does: "serve", "ray-head", "prefill", "load-balancer", "prepare", …
         node: Where it runs.
         argv: The engine's own program first. Never quoted here.
+        head: How many words of `argv` stand before the flags; a person writes them on one line.
         environment: Variables set for it alone.
         files: Path → text of the files it reads, which do not exist yet.
         ports: What it listens on.
@@ -52,6 +53,7 @@ class Command:
     role: str
     node: Node
     argv: tuple[Word, ...]
+    head: int = 1
     environment: Mapping[str, Word] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     ports: tuple[Port, ...] = ()

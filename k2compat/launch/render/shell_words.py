@@ -6,6 +6,8 @@ from collections.abc import Container, Iterable, Iterator
 from k2compat.launch.plan import Command
 from k2compat.launch.words import ALWAYS_SET, Placeholder, Word
 
+_LINE = 88
+
 
 def shell_word(word: Word) -> str:
     """One argument; whatever is in it, the shell passes it on as one and expands only placeholders.
@@ -16,11 +18,17 @@ def shell_word(word: Word) -> str:
 
 
 def flag_lines(command: Command) -> list[str]:
-    """A command's arguments in lines as people break them: each flag with its value."""
-    lines: list[str] = []
-    for word in command.argv:
+    """A command's arguments in lines as people break them: each flag with its value.
+
+    What stands before the flags is one line, unless it is long.
+    """
+    lines = [" ".join(map(shell_word, command.argv[: command.head]))]
+    taken = command.head
+    if len(lines[0]) > _LINE:
+        lines, taken = [shell_word(command.argv[0])], 1
+    for word in command.argv[taken:]:
         quoted = shell_word(word)
-        if lines and not str(word).startswith("-"):
+        if not str(word).startswith("-"):
             lines[-1] += f" {quoted}"
         else:
             lines.append(quoted)
