@@ -92,8 +92,10 @@ def _oddities(document: ConfigText, where: str) -> Iterator[Finding]:
             where,
             "The lines end as on Windows; JSON allows it.",
         )
+    # To locate takes a second a megabyte: only what may stand twice is looked for.
+    suspects = [key for key in _DECIDING if document.text.count(f'"{key}"') > 1]
     for path in ((), *((nested,) for nested in WRAPPERS.values())):
-        for key in _DECIDING:
+        for key in suspects:
             members = locate(document.text, (*path, key))
             if len(members) > 1:
                 name = ".".join((*path, key))

@@ -5,12 +5,12 @@ are missing, all in model-7-of-61.safetensors". The exact names go with it as `i
 """
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from k2compat.checkpoint.comparison import Deviation, Odd
-from k2compat.checkpoint.defects import Defects, printable
+from k2compat.checkpoint.defects import MOST_FINDINGS_PER_CODE, Defects, printable
 from k2compat.findings import Finding
 
 MOST_RANGES = 4
@@ -44,8 +44,20 @@ def group(root: str, odd: Iterable[Odd]) -> Iterator[Finding]:
         # Of an unknown name, what it looks like tells more than where it is.
         likeness = one.part or _NUMBER.sub("N", one.name)
         groups[one.deviation, likeness, one.expected, one.actual].append(one)
+    told: Counter[Deviation] = Counter()
+    rest: defaultdict[Deviation, list[str]] = defaultdict(list)
     for members in groups.values():
-        yield _finding(root, members)
+        deviation = members[0].deviation
+        told[deviation] += 1
+        if told[deviation] <= MOST_FINDINGS_PER_CODE:
+            yield _finding(root, members)
+        else:
+            rest[deviation] += [one.name for one in members]
+    defects = Defects(root)
+    for deviation, names in rest.items():
+        message = f"the same for {len(names):,} tensors more"
+        defects.add(deviation.value, message, count=len(names), items=names)
+    yield from defects.findings()
 
 
 def _finding(root: str, members: Sequence[Odd]) -> Finding:

@@ -7,6 +7,7 @@ checkpoint holds for a quantised module is not known here, so it is not judged.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 from k2compat.checkpoint.defects import Defects, printable
@@ -189,5 +190,10 @@ def _can_follow(pattern: str) -> bool:
 def _matches(pattern: str, name: str) -> bool:
     """As compressed-tensors does: an expression from the name's start, else the whole name."""
     if pattern.startswith(_EXPRESSION):
-        return re.match(pattern.removeprefix(_EXPRESSION), name) is not None
+        return _compiled(pattern).match(name) is not None
     return pattern == name
+
+
+@lru_cache(maxsize=2 * PATTERNS_MOST)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern.removeprefix(_EXPRESSION))  # re's own cache holds no more than 512

@@ -57,6 +57,14 @@ def test_unknown_names_are_grouped_by_their_likeness() -> None:
     ]
 
 
+def test_a_hostile_header_does_not_end_in_a_finding_for_each_name() -> None:
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    names = [a + b + c for a in letters[:4] for b in letters for c in letters]
+    found = list(group("model", [Odd(Deviation.UNEXPECTED, n, None, "", "a") for n in names]))
+    assert len(found) == 1001
+    assert found[-1].count == len(names) - 1000
+
+
 @pytest.mark.parametrize(
     ("numbers", "words"),
     [
