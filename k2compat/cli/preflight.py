@@ -57,7 +57,7 @@ def command(node_rank: str | None, **options: Any) -> Outcome:
 
     It takes what launch takes. Without --node-rank only the plan is judged and nothing is
     read; with it, this node's network, ports, memory, devices, packages and files are looked
-    at too. Nothing is started and nothing is changed.
+    at too. No engine is started and nothing is changed.
     """
     request = read_request(options)
     found = preflight(

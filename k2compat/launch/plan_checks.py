@@ -149,12 +149,11 @@ def _utilisation(plan: Plan, group: str, gib: float) -> float:
 def _default_share(plan: Plan, group: str) -> float:
     """What the engine's parser takes at that version: vLLM 0.9, and 0.92 in newer ones."""
     command = _server(plan, group)
-    if command is not None and command.entry is not None:
-        table = flag_table(plan.engine, plan.engine_version, command.entry)
-        for flag in filter(None, map(table.find, _SHARE)):
-            if isinstance(flag.default, float):
-                return flag.default
-    return DEFAULT_UTILISATION
+    if command is None or command.entry is None:
+        return DEFAULT_UTILISATION
+    table = flag_table(plan.engine, plan.engine_version, command.entry)
+    defaults = (flag.default for flag in map(table.find, _SHARE) if flag)
+    return next((each for each in defaults if isinstance(each, float)), DEFAULT_UTILISATION)
 
 
 def _fraction(value: str | None) -> float | None:

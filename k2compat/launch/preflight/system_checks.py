@@ -13,6 +13,7 @@ _codes = Codes("launch")
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - it is named, not used
 _MIB = 2**20
 _AMX = re.compile("amx", re.IGNORECASE)
+_AMX_FLAGS = ("--kt-method", "--optimize_config_path")
 _IB_FLAG = "--disaggregation-ib-device"
 
 
@@ -138,5 +139,4 @@ def _check_amx(inspection: Inspection) -> Iterator[Finding]:
 def _needs_amx(argv: tuple[str, ...]) -> bool:
     """AMX by name, or SGLang's default method for experts on the CPU, which is AMXINT4."""
     by_default = has_word(argv, "--kt-weight-path") and not has_word(argv, "--kt-method")
-    named = (word for word in argv if _AMX.search(word))
-    return by_default or any(True for _ in named)
+    return by_default or any(map(_AMX.search, values_of(argv, *_AMX_FLAGS)))

@@ -111,6 +111,9 @@ class TestAmx:
         assert (finding.code, finding.actual) == ("amx-missing", "without amx_int8, amx_bf16")
         assert found(argv, engine="ktransformers") == []
 
-    @pytest.mark.parametrize("argv", [f"{NEW} --kt-method LLAMAFILE", "python server/main.py"])
+    @pytest.mark.parametrize(
+        "argv",
+        [f"{NEW} --kt-method LLAMAFILE", "python server/main.py", "vllm serve /models/amx"],
+    )
     def test_it_is_not_needed(self, argv: str) -> None:
         assert found(argv, engine="ktransformers", cpu_flags=frozenset()) == []
