@@ -5,10 +5,10 @@ import shutil
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from scripts import engine_flags
 from scripts.refresh_engine_flags import LAUNCH, differences, main, written
 
 ROUTER = """
@@ -51,6 +51,9 @@ def launch(tmp_path: Path) -> Path:
         'flags = ["--pd-disaggregation", "--pd-disaggregation-not", "--host"]\n'
     )
     return folder
+
+
+Record = dict[str, Any]
 
 
 def wheel(folder: Path, name: str, version: str, files: dict[str, str]) -> Path:
@@ -176,19 +179,19 @@ class Args:
 
 
 def test_differences_guess_a_new_name() -> None:
-    old: list[engine_flags.Record] = [
+    old: list[Record] = [
         {"names": ["--cuda-graph-bs"], "nargs": "+"},
         {"names": ["--gone"]},
     ]
-    new: list[engine_flags.Record] = [{"names": ["--cuda-graph-bs-decode"], "nargs": "+"}]
+    new: list[Record] = [{"names": ["--cuda-graph-bs-decode"], "nargs": "+"}]
     assert list(differences(old, new)) == [
         "removed --cuda-graph-bs (perhaps renamed --cuda-graph-bs-decode)",
         "removed --gone",
         "added --cuda-graph-bs-decode",
     ]
     one, other = ["a", "b"], ["b", "a"]
-    first: engine_flags.Record = {"names": ["--x"], "choices": one}
-    second: engine_flags.Record = {"names": ["--x"], "choices": other}
+    first: Record = {"names": ["--x"], "choices": one}
+    second: Record = {"names": ["--x"], "choices": other}
     assert list(differences([first], [second])) == []
 
 
