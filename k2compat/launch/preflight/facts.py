@@ -20,6 +20,10 @@ VARIABLES: Final = (
 )
 
 
+# Of those, the ones that hold this node's own address, or a name of it.
+OWN_ADDRESS_VARIABLES: Final = ("VLLM_HOST_IP", "SGLANG_HOST_IP", "HOST_IP")
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """What a plan wants to know about a node.

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from k2compat.findings import Codes, Finding
 from k2compat.launch.command_words import values_of
+from k2compat.launch.preflight.facts import OWN_ADDRESS_VARIABLES
 from k2compat.launch.preflight.inspection import Inspection
 
 _codes = Codes("launch")
@@ -12,7 +13,6 @@ _codes = Codes("launch")
 # Gloo's variable names interfaces, TensorPipe's likewise; NCCL's is a filter of prefixes.
 _NAMED = ("GLOO_SOCKET_IFNAME", "TP_SOCKET_IFNAME")
 _FILTER = "NCCL_SOCKET_IFNAME"
-_OWN_ADDRESS = ("VLLM_HOST_IP", "SGLANG_HOST_IP", "HOST_IP")
 
 
 def check_network(inspection: Inspection) -> Iterator[Finding]:
@@ -80,17 +80,28 @@ def _check_variables(inspection: Inspection) -> Iterator[Finding]:
     if _FILTER in environment:
         yield from _check_filter(inspection, environment[_FILTER])
     yield from _check_planned_interface(inspection)
+    for name in OWN_ADDRESS_VARIABLES:
+        if name in environment:
+            yield from _check_own_address(inspection, name, environment[name])
+
+
+def _check_own_address(inspection: Inspection, variable: str, value: str) -> Iterator[Finding]:
     facts = inspection.facts
-    for name in _OWN_ADDRESS:
-        if name in environment and facts.interfaces and environment[name] not in facts.addresses:
-            yield _codes.finding(
-                "host-ip-not-local",
-                name,
-                f"{name} is {environment[name]}, which is no address of this node.",
-                expected=_listed(_reachable(facts.addresses)),
-                actual=environment[name],
-                fix=f"export {name}={_own_address(inspection)}",
-            )
+    if facts.interfaces and _resolved(inspection, value) not in facts.addresses:
+        yield _codes.finding(
+            "host-ip-not-local",
+            variable,
+            f"{variable} is {value}, which is no address of this node.",
+            expected=_listed(_reachable(facts.addresses)),
+            actual=value,
+            fix=f"export {variable}={_own_address(inspection)}",
+        )
+
+
+def _resolved(inspection: Inspection, host: str) -> str:
+    """The address of a host, as this node resolves it."""
+    way = inspection.facts.routes.get(host)
+    return way.address if way else host
 
 
 def _check_planned_interface(inspection: Inspection) -> Iterator[Finding]:
@@ -186,8 +197,8 @@ def _check_ray(inspection: Inspection) -> Iterator[Finding]:
         return
     host_ip = inspection.environment.get("VLLM_HOST_IP")
     differing = [address for address in facts.ray_addresses if address != planned]
-    if host_ip not in (None, planned):
-        differing.append(str(host_ip))
+    if host_ip is not None and _resolved(inspection, host_ip) != planned:
+        differing.append(host_ip)
     for address in differing:
         yield _codes.finding(
             "ray-address-differs",

@@ -17,7 +17,13 @@ from k2compat.checkpoint.folder_source import WEIGHT_SUFFIXES
 from k2compat.checkpoint.opening import FileRefusedError
 from k2compat.checkpoint.sources import Source
 from k2compat.launch.preflight.engine_python import engine_python, installed_versions
-from k2compat.launch.preflight.facts import VARIABLES, ModelFacts, NodeFacts, Question
+from k2compat.launch.preflight.facts import (
+    OWN_ADDRESS_VARIABLES,
+    VARIABLES,
+    ModelFacts,
+    NodeFacts,
+    Question,
+)
 from k2compat.launch.preflight.interfaces import (
     interface_addresses,
     resolve,
@@ -63,7 +69,9 @@ def read_node(
     environment = roots.environment
     interfaces = _interfaces()
     hostname = socket.gethostname()
-    routes = {host: route_to(host, interfaces) for host in question.hosts}
+    own = (environment[name] for name in OWN_ADDRESS_VARIABLES if environment.get(name))
+    hosts = dict.fromkeys((*question.hosts, *own))
+    routes = {host: route_to(host, interfaces) for host in hosts}
     python = engine_python(question.program, environment.get("PATH"))
     return NodeFacts(
         hostname=hostname,

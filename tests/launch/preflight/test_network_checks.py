@@ -118,6 +118,13 @@ class TestAddresses:
         assert (finding.code, finding.where) == ("host-ip-not-local", variable)
         assert finding.fix == f"export {variable}=10.0.0.1"
 
+    @pytest.mark.parametrize(
+        ("address", "expected"), [("10.0.0.1", []), ("10.0.0.2", ["host-ip-not-local"])]
+    )
+    def test_a_name_is_what_it_resolves_to(self, address: str, expected: list[str]) -> None:
+        routes = {**SOUND.routes, "gpu-a": Route(address, "10.0.0.1", "bond0")}
+        assert found(routes=routes, variables={"VLLM_HOST_IP": "gpu-a"}) == expected
+
     def test_the_same_on_a_node_alone(self) -> None:
         made = inspection(addresses=ALONE, variables={"VLLM_HOST_IP": "10.0.0.2"})
         assert only(check_network(made)).fix == "export VLLM_HOST_IP=ADDRESS"

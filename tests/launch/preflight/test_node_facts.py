@@ -95,6 +95,12 @@ def test_only_variables_that_matter_are_read(roots: Roots) -> None:
     assert "secret" not in str(facts.as_dict())
 
 
+def test_a_name_of_the_nodes_own_is_resolved_too(roots: Roots) -> None:
+    variables = {"VLLM_HOST_IP": "127.0.0.1", "HOST_IP": "no-such-host.invalid"}
+    facts = read(Roots(roots.sys, roots.proc, roots.shared_memory, variables))
+    assert set(facts.routes) == {"127.0.0.1"}
+
+
 def test_a_kernel_that_tells_no_interfaces(roots: Roots, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuses() -> dict[str, tuple[str, ...]]:
         raise OSError
