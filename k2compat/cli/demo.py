@@ -67,6 +67,10 @@ STEPS = (
         "Read the tool calls in what a model wrote; here the end of the call is missing.",
         ("parse", f"{OUTPUTS}/call.txt"),
     ),
+    Step(
+        "Which command serves a model of the family on 8 × H200, and does it fit?",
+        ("launch", "vllm", "moonshotai/Kimi-K2-Thinking", "--gpu", "h200"),
+    ),
     Step("What does a code mean?", ("explain", "patch-tool-call-ids")),
 )
 
