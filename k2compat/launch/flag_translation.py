@@ -306,5 +306,5 @@ def _still_said(reading: Reading, groups: tuple[tuple[Word, ...], ...]) -> Itera
     """What today's parser says, but for words that only the shell will know."""
     expanding = {word.value for word in chain.from_iterable(groups) if word.expands}
     for finding in check_reading(reading):
-        if finding.code != "argument-unexpected" or finding.where not in expanding:
+        if finding.actual not in expanding:
             yield finding

@@ -210,6 +210,7 @@ def test_what_cannot_be_translated_is_said(text: str, code: str) -> None:
 
 def test_what_only_the_shell_knows_is_no_fault() -> None:
     assert codes(modernize("vllm serve m $EXTRA")) == []
+    assert codes(modernize("vllm serve m --port `id -u`")) == ["substitution-carried"]
     assert codes(modernize("vllm serve m extra")) == ["argument-unexpected"]
 
 
