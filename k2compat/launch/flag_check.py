@@ -25,6 +25,9 @@ _codes = Codes("launch")
 # vLLM's human-readable numbers: 8192, 8k, 25.6k, 8K; a decimal needs a small letter.
 _SIZE: Final = re.compile(r"-?\d+|\d+[kKmMgGtT]|\d+\.\d+[kmgt]|auto")
 
+# What is wrong with a value, not with the flag.
+_OF_VALUES: Final = frozenset({"flag-choice", "flag-value"})
+
 _CODES: Final = {
     "renamed": "flag-renamed",
     "replaced": "flag-renamed",
@@ -59,10 +62,23 @@ def check_arguments(
 def check_reading(reading: Reading) -> tuple[Finding, ...]:
     """`check_arguments` for a command line that was already taken apart."""
     names = names_in(reading)
+    overridden = _overridden(reading)
     findings = [
-        finding for use in reading.uses for finding in _check_use(reading.table, use, names)
+        finding
+        for use in reading.uses
+        for finding in _check_use(reading.table, use, names)
+        if use.at not in overridden or finding.code not in _OF_VALUES
     ]
     return (*findings, *_check_repeated(reading), *_check_loose(reading), *_missing(reading))
+
+
+def _overridden(reading: Reading) -> frozenset[int]:
+    """The uses whose values nobody looks at: click converts the last one of a flag only."""
+    if reading.table.parser != "click":
+        return frozenset()
+    single = [use for use in reading.uses if use.flag is not None and not use.flag.repeatable]
+    last = {use.flag: use.at for use in single}
+    return frozenset(use.at for use in single if last[use.flag] != use.at)
 
 
 def names_in(reading: Reading) -> frozenset[str]:

@@ -155,3 +155,9 @@ def test_deep_json_is_a_finding_and_no_crash() -> None:
     (finding,) = check_arguments("vllm", "0.33.0", "serve", ["m", "--reasoning-effort-map", deep])
     assert finding.code == "flag-value"
     assert finding.severity is Severity.ERROR
+
+
+def test_click_looks_at_the_last_value_only() -> None:
+    line = "m --port x --port 8000"
+    assert codes("trtllm", "1.0.0rc2", "serve", line) == [("flag-repeated", "--port")]
+    assert ("flag-value", "--port") in codes("vllm", "0.33.0", "serve", line)

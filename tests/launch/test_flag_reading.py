@@ -42,7 +42,7 @@ def lines(draw: st.DrawFn) -> tuple[int, list[str]]:
     return number, arguments
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(lines())
 def test_what_the_real_parser_refuses_is_an_error_and_nothing_else(
     line: tuple[int, list[str]],
