@@ -1,9 +1,11 @@
 """Decide a plan: request → situation → values of each node → commands and findings. Pure.
 
-Request ──┬─ profile (data) ── strategy, layout ──┐
-├─ model ── facts ──────────────────────┼─▶ Places ─ compose ─▶ Commands ─┐
-└─ cluster ── nodes, devices ───────────┘                                 │
-the profile's findings and prerequisites, open placeholders ───────────────▶ Plan ◀─┘
+    Request ──┬─ profile (data) ── strategy, layout ──┐
+              ├─ model ── facts ──────────────────────┼─▶ Places ─ compose ─▶ Commands ─┐
+              └─ cluster ── nodes, devices ───────────┘                                 │
+    the profile's findings and prerequisites, open placeholders ───────────────▶ Plan ◀─┘
+
+What the user asked for goes before the profile, and nothing is guessed.
 """
 
 from collections.abc import Iterator, Sequence
