@@ -17,13 +17,9 @@ from k2compat.launch.formats import for_format
 from k2compat.launch.plan import Plan
 from k2compat.launch.plan_checks import check_plan, fits_of, refusal_of
 from k2compat.launch.planning import plan_launch
-from k2compat.launch.preflight.checks import node_of
-from k2compat.launch.preflight.preflighting import preflight
-from k2compat.launch.preflight.resolving import resolve_plan
 from k2compat.launch.render import FORMATS, Script, render
 from k2compat.launch.render.document import as_document
 from k2compat.launch.request import Request
-from k2compat.launch.running import become_node
 from k2compat.launch.sizes import model_sizes
 
 
@@ -111,6 +107,11 @@ def _run(
     request: Request, plan: Plan, node_rank: str, skip_preflight: bool, output: Output
 ) -> Outcome:
     """Become the node's process; returns only where its preflight found errors."""
+    from k2compat.launch.preflight.checks import node_of
+    from k2compat.launch.preflight.preflighting import preflight
+    from k2compat.launch.preflight.resolving import resolve_plan
+    from k2compat.launch.running import become_node
+
     if not skip_preflight:
         found = preflight(plan, request.model, node_rank=node_rank, gguf_path=_gguf_path(request))
         report = Report(found.findings)
