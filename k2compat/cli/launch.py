@@ -1,7 +1,7 @@
 """k2compat launch: the right commands for an engine, a model and a cluster."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,12 @@ from k2compat.launch.sizes import model_sizes
 @click.option(
     "--explain-fit", "explain", is_flag=True, help="Print the sum of the memory; needs --gpu."
 )
+@click.option(
+    "--check-installed",
+    "ask",
+    is_flag=True,
+    help="Let the engine installed here read the commands.",
+)
 @click.option("--run", is_flag=True, help="Become the process of this node, after its preflight.")
 @click.option("--node-rank", metavar="N|NAME", help="For --run: which node of the plan this is.")
 @click.option("--skip-preflight", is_flag=True, help="For --run: start without looking first.")
@@ -48,6 +54,7 @@ def command(
     output_format: str,
     folder: Path | None,
     explain: bool,
+    ask: bool,
     run: bool,
     node_rank: str | None,
     skip_preflight: bool,
@@ -61,7 +68,7 @@ def command(
     """
     request = for_format(read_request(options), output_format)
     plan = plan_launch(request)
-    report = Report((*plan.findings, *check_plan(plan, request.model.config)))
+    report = Report((*plan.findings, *check_plan(plan, request.model.config), *_asked(plan, ask)))
     refusal = refusal_of(report.findings)
     if explain:
         return _explained(plan, request.model.config, report)
@@ -79,6 +86,12 @@ def command(
         document["written"] = [str(folder / name) for name in files]
     code = FOUND_ERRORS if report.has_errors else FINE
     return Outcome(document, answer, report, code, verbatim=folder is None)
+
+
+def _asked(plan: Plan, ask: bool) -> Iterable[Finding]:
+    from k2compat.launch.installed_plan import check_plan_installed
+
+    return check_plan_installed(plan) if ask else ()
 
 
 def _explained(plan: Plan, config: Mapping[str, Any], report: Report) -> Outcome:

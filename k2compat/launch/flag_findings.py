@@ -29,7 +29,7 @@ def with_settings(command: Command, engine: str, version: str, settings: Sequenc
     Raises:
         RefusedError: setting-refused or value-malformed.
     """
-    start, entry = _start(command)
+    start, entry = entry_of(command)
     words = list(command.argv)
     for name, *values in passed_through(engine, version, entry.table, settings):
         given = [Word.literal(name), *(user_value(value, name) for value in values)]
@@ -57,11 +57,24 @@ def check_flags(
     for command in commands:
         if command.entry is None:
             continue
-        start, entry = _start(command)
+        start, entry = entry_of(command)
         reading = _read(command.argv[start:], engine, version, entry)
         for finding in check_reading(reading):
             yield replace(finding, where=f"{command.id}: {finding.where}")
         yield from _combinations(command, reading, forbidden)
+
+
+def entry_of(command: Command) -> tuple[int, EntryPoint]:
+    """The entry point that a command starts, and where its own arguments begin in `argv`.
+
+    Behind mpirun and the like it is not the first word.
+    """
+    words = [str(word) for word in command.argv]
+    for begin in range(len(words)):
+        found = recognize(words[begin:])
+        if found is not None and found[0].table == command.entry:
+            return begin + found[1], found[0]
+    raise AssertionError(f"{command.id} starts no {command.entry}: a mistake in a profile")
 
 
 def _combinations(
@@ -79,16 +92,6 @@ def _combinations(
                 actual=" ".join(combination.flags),
                 fix="Leave one of them out.",
             )
-
-
-def _start(command: Command) -> tuple[int, EntryPoint]:
-    """Where the entry point's own arguments begin, behind mpirun and the like."""
-    words = [str(word) for word in command.argv]
-    for begin in range(len(words)):
-        found = recognize(words[begin:])
-        if found is not None and found[0].table == command.entry:
-            return begin + found[1], found[0]
-    raise AssertionError(f"{command.id} starts no {command.entry}: a mistake in a profile")
 
 
 def _read(words: Sequence[Word], engine: str, version: str, entry: EntryPoint) -> Reading:

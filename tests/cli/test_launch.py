@@ -147,3 +147,8 @@ def test_running_goes_with_its_node_and_nothing_else(
 ) -> None:
     assert run(["launch", "vllm", "/k2", *arguments]) == 2
     assert "[wrong-usage]" in capfd.readouterr().err
+
+
+def test_the_installed_engine_can_be_asked(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["launch", "vllm", "/k2", "--check-installed"]) == 0
+    assert "[engine-not-installed]" in capfd.readouterr().err
