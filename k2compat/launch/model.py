@@ -33,7 +33,7 @@ _NOT_IN_NAMES = re.compile(r"[\s_-]+")
 
 # How a config's quant_method is called in profiles. INT4 also tells which text models think
 # before they answer: the family has no other mark for it in its configs.
-_PRECISIONS = {None: "bf16", "fp8": "fp8", "compressed-tensors": "int4"}
+_PRECISIONS = {"None": "bf16", "fp8": "fp8", "compressed-tensors": "int4"}
 
 _codes = Codes("launch")
 
@@ -74,14 +74,13 @@ class LaunchModel:
         deepseek_v3, "deepseek" for a real one.
         """
         facts: set[str] = set()
-        if self.config.get("model_type") in WRAPPERS:
+        if str(self.config.get("model_type")) in WRAPPERS:
             facts |= {"vision", "reasoning"}
         quantisation = self.text_config.get("quantization_config")
         method = quantisation.get("quant_method") if isinstance(quantisation, dict) else None
-        if method in _PRECISIONS:
-            facts.add(_PRECISIONS[method])
-        if _PRECISIONS.get(method) == "int4":
-            facts.add("reasoning")
+        precision = _PRECISIONS.get(str(method))
+        facts |= {precision} if precision else set()
+        facts |= {"reasoning"} if precision == "int4" else set()
         if self.config.get("model_type") == DEEPSEEK_V3:
             facts |= {"patched"} if fingerprint_of(self.config) == KIMI_K2 else {"deepseek"}
         return frozenset(facts)

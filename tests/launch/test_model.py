@@ -5,10 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from k2compat.errors import RefusedError
-from k2compat.launch.model import read_model
+from k2compat.launch.model import LaunchModel, read_model
+from k2compat.launch.words import Word
 from tests.support.configs import config_values
+
+
+def json_values() -> st.SearchStrategy[Any]:
+    """Whatever a config could hold in the place of a name."""
+    plain = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
+    return plain | st.lists(plain, max_size=2) | st.dictionaries(st.just("quant_method"), plain)
 
 
 def folder_with(tmp_path: Path, config: dict[str, Any]) -> Path:
@@ -52,6 +61,21 @@ def test_without_quantisation_the_weights_are_bf16(tmp_path: Path) -> None:
     config = config_values("moonshotai/Kimi-K2-Instruct")
     del config["quantization_config"]
     assert read_model(str(folder_with(tmp_path, config))).facts == {"bf16"}
+
+
+@settings(max_examples=50, deadline=None)
+@given(model_type=json_values(), quantisation=json_values(), nested=json_values())
+def test_a_hostile_config_is_a_model_without_known_facts(
+    model_type: Any, quantisation: Any, nested: Any
+) -> None:
+    config = {"model_type": model_type, "quantization_config": quantisation, "text_config": nested}
+    assert LaunchModel(Word.literal("/k2"), config).facts <= {"bf16", "fp8", "int4", "reasoning"}
+
+
+def test_a_quantisation_that_is_not_known_is_no_precision(tmp_path: Path) -> None:
+    config = config_values("moonshotai/Kimi-K2-Instruct")
+    config["quantization_config"] = {"quant_method": "modelopt", "quant_algo": "NVFP4"}
+    assert read_model(str(folder_with(tmp_path, config))).facts == frozenset()
 
 
 @pytest.mark.parametrize(

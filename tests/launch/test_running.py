@@ -5,13 +5,19 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from k2compat.errors import RefusedError
+from k2compat.launch.cluster import Cluster, nodes_at
+from k2compat.launch.model import read_model
 from k2compat.launch.plan import Plan
+from k2compat.launch.planning import plan_launch
+from k2compat.launch.request import Request
 from k2compat.launch.running import become_node
+from k2compat.launch.words import Word
 from tests.launch.render.stand_ins import StandIns
 from tests.launch.support import plan
 from tests.support.command import PROGRAM
@@ -91,13 +97,47 @@ def test_what_cannot_be_started_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
     assert run_node(plan("vllm", profile="guide", strategy="tp"), "node1").code == "nothing-to-run"
 
 
+def started(found: Plan, monkeypatch: pytest.MonkeyPatch) -> tuple[list[str], dict[str, str]]:
+    """How the process would be replaced."""
+    calls: list[tuple[list[str], dict[str, str]]] = []
+
+    def record(program: str, words: list[str], environment: dict[str, str]) -> None:
+        calls.append((words, environment))
+        raise SystemExit
+
+    monkeypatch.setattr(os, "execvpe", record)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit):
+        become_node(found, found.cluster.nodes[0], {"PATH": "/bin"})
+    return calls[0]
+
+
+def test_one_command_needs_no_shell_and_several_are_a_script(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words, _ = started(plan("vllm", "/k2"), monkeypatch)
+    assert words[:3] == ["vllm", "serve", "/k2"]
+    two = [replace(node, interface=Word.literal("eth0")) for node in nodes_at(["a", "b"])]
+    request = Request(
+        engine="vllm",
+        model=read_model("/k2"),
+        cluster=Cluster(tuple(two)),
+        facts=frozenset({"executor=ray"}),
+    )
+    words, environment = started(plan_launch(request), monkeypatch)
+    assert words[:2] == ["bash", "-c"]
+    assert environment == {"PATH": "/bin"}
+
+
+def test_what_is_still_open_stops_a_start() -> None:
+    assert run_node(plan("vllm", "$MODEL"), "node0").code == "placeholder-unset"
+
+
 def test_files_that_a_plan_needs_have_to_be_written_first() -> None:
-    found = plan("trtllm", "/k2", nodes=("a", "b"), values={"image": "x"})
-    first = found.cluster.nodes[0]
-    if not any(path for c in found.commands if c.node == first for path in c.files):
-        pytest.fail("the plan has no files")
-    error = run_node(found, first.name)
-    assert error.code in ("run-needs-files", "placeholder-unset")
+    found = plan("vllm", "/k2")
+    (command,) = found.commands
+    with_file = replace(found, commands=(replace(command, files={"settings.yml": "a: 1\n"}),))
+    assert run_node(with_file, "node0").code == "run-needs-files"
 
 
 def test_the_preflight_stops_a_start_that_would_fail(tmp_path: Path) -> None:

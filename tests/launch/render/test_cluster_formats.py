@@ -156,6 +156,12 @@ def test_compose_starts_what_scripts_would(tmp_path: Path, strategy: str) -> Non
     assert sorted(found) == by_hand(strategy, HOSTILE)
 
 
+def test_only_a_folder_can_be_mounted() -> None:
+    _, files = rendered("compose", nodes=1, model="moonshotai/Kimi-K2-Instruct")
+    (service,) = yaml.safe_load(files["compose-node0.yaml"])["services"].values()
+    assert "volumes" not in service
+
+
 def test_an_image_may_be_a_placeholder() -> None:
     request = requested("compose", nodes=1)
     plan = replace(plan_launch(request), image=None)

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,15 @@ def test_the_script_ends_as_the_engine_does(tmp_path: Path) -> None:
     script = write(tmp_path / "out", plan("vllm"))["node0.sh"]
     done, _ = stand_ins.run(script, {"STAND_IN_STATUS": "7"})
     assert done.returncode == 7
+
+
+def test_a_file_is_written_where_its_path_says_and_as_it_is(tmp_path: Path) -> None:
+    found = plan("vllm", "/k2")
+    path, text = tmp_path / "a b" / "settings.yml", "price: $HOME `id` $(id)\n"
+    (command,) = found.commands
+    found = replace(found, commands=(replace(command, files={str(path): text}),))
+    done, _ = StandIns(tmp_path / "programs", ["vllm"]).run(
+        write(tmp_path / "out", found)["node0.sh"], {}
+    )
+    assert done.returncode == 0, done.stderr
+    assert path.read_text() == text
