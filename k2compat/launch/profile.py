@@ -31,6 +31,9 @@
     argv = ["vllm", "serve", "{model}"]
     flags = ["tools", …]
 
+    [sources]                             # of entries that name none, by group; "" for the rest
+    "" = "the parsers of vLLM 0.10.0 and 0.33.0"
+
 Every entry may have `profiles`, `strategies`, `versions` and `when`; without them it always
 applies. Reading is strict: an unknown key is a mistake of ours, and a test finds it.
 """
@@ -45,6 +48,9 @@ from typing import Any, Final, Self
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
+
+# What the table of sources names beside groups of rows.
+_OTHER_SOURCES = ("", "findings", "prerequisites")
 
 _FOLDER = Path(__file__).with_name("profiles")
 
@@ -300,6 +306,7 @@ def read_profile(engine: str) -> Profile:
     """
     members = tomllib.loads((_FOLDER / f"{engine}.toml").read_text(encoding="utf-8"))
     strategies = members.pop("strategies")
+    sources = members.pop("sources", {})
     profile = Profile(
         engine=members.pop("engine"),
         versions=members.pop("versions"),
@@ -316,22 +323,37 @@ def read_profile(engine: str) -> Profile:
             name: {product: tuple(factors) for product, factors in entries.items()}
             for name, entries in members.pop("products", {}).items()
         },
-        rows={name: tuple(map(Row.read, rows)) for name, rows in members.pop("rows", {}).items()},
+        rows={
+            name: tuple(Row.read({**_source(sources, name), **row}) for row in rows)
+            for name, rows in members.pop("rows", {}).items()
+        },
         commands=tuple(map(_command, members.pop("commands"))),
-        findings=tuple(map(FindingTemplate.read, members.pop("findings", ()))),
-        prerequisites=tuple(map(PrerequisiteTemplate.read, members.pop("prerequisites", ()))),
+        findings=tuple(
+            FindingTemplate.read({**_source(sources, "findings"), **entry})
+            for entry in members.pop("findings", ())
+        ),
+        prerequisites=tuple(
+            PrerequisiteTemplate.read({**_source(sources, "prerequisites"), **entry})
+            for entry in members.pop("prerequisites", ())
+        ),
         forbidden=tuple(map(Forbidden.read, members.pop("forbidden", ()))),
         nodes_max=members.pop("nodes_max", None),
         features=members.pop("features", {}),
     )
-    if members:
-        raise ValueError(f"{engine}.toml has no {', '.join(members)}")
+    unknown = [*members, *set(sources).difference(profile.rows, _OTHER_SOURCES)]
+    if unknown:
+        raise ValueError(f"{engine}.toml has no {', '.join(unknown)}")
     return profile
 
 
 def _by_strategy(entries: Mapping[str, Any]) -> Mapping[str, Mapping[str, str]]:
     own = {name: entry for name, entry in entries.items() if isinstance(entry, Mapping)}
     return {**own, "": {name: entry for name, entry in entries.items() if name not in own}}
+
+
+def _source(sources: Mapping[str, str], group: str) -> Mapping[str, str]:
+    """The source of the entries of a group that name none of their own."""
+    return {"source": sources.get(group) or sources.get("", "")}
 
 
 def _command(members: Mapping[str, Any]) -> CommandTemplate:

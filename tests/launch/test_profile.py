@@ -25,6 +25,9 @@ def test_every_profile_can_be_read_and_refers_to_what_is_there(engine: str) -> N
         assert set(strategies) <= set(profile.strategies)
     for finding in profile.findings:
         assert catalogue()[finding.code].room == "launch"
+    rows = [row for group in profile.rows.values() for row in group]
+    for entry in (*rows, *profile.findings, *profile.prerequisites, *profile.forbidden):
+        assert entry.source, f"{entry} names no source"
 
 
 def test_a_mistake_in_a_profile_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,6 +35,10 @@ def test_a_mistake_in_a_profile_is_told(tmp_path: Path, monkeypatch: pytest.Monk
     text = "engine='x'\nversions={}\nclusters={}\nstrategies={}\n"
     (tmp_path / "x.toml").write_text(text + "comands=[]\ncommands=[]\n", encoding="utf-8")
     with pytest.raises(ValueError, match="comands"):
+        read_profile("x")
+    read_profile.cache_clear()
+    (tmp_path / "x.toml").write_text(text + "commands=[]\n[sources]\nrouter='x'\n")
+    with pytest.raises(ValueError, match="router"):
         read_profile("x")
     with pytest.raises(ValueError, match="flags"):
         Row.read(tomllib.loads("flag='--a'\nflags='b'"))
