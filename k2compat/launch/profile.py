@@ -82,12 +82,13 @@ class Situation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """What every entry of a profile can say about when it applies."""
+    """What every entry of a profile can say: when it applies, and where that is written."""
 
     profiles: tuple[str, ...] = ()
     strategies: tuple[str, ...] = ()
     versions: str = ""
     when: tuple[str, ...] = ()
+    source: str = ""
 
     def applies(self, situation: Situation) -> bool:
         """Whether all that it asks for holds."""
@@ -123,13 +124,11 @@ class Row(Entry):
         flag: "--port", or the name of a variable.
         value: A template; several for a flag with several values; None for one without.
         reason: Why it is there; shown to people.
-        source: Where that is written.
     """
 
     flag: str
     value: str | tuple[str, ...] | None = None
     reason: str = ""
-    source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,7 +202,6 @@ class FindingTemplate(Entry):
     expected: str | None = None
     actual: str | None = None
     fix: str | None = None
-    source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,7 +210,6 @@ class PrerequisiteTemplate(Entry):
 
     text: str
     command: str | None = None
-    source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,7 +223,6 @@ class Forbidden(Entry):
 
     flags: tuple[str, ...]
     reason: str
-    source: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
