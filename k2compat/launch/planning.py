@@ -100,14 +100,15 @@ def _strategy(request: Request, profile: Profile) -> str:
         if cluster and cluster.groups not in ((), ("",)):
             return PREFILL_DECODE
         return default_strategy(offered, nodes, cluster.gpus_per_node if cluster else GPUS_PER_NODE)
-    if request.strategy not in offered:
+    wanted = profile.aliases.get(request.profile, {}).get(request.strategy, request.strategy)
+    if wanted not in offered:
         raise RefusedError(
             "strategy-not-offered",
             f"There is no strategy {request.strategy} for {request.engine} in profile "
             f"{request.profile}.",
             hint=f"It has --strategy {', '.join(offered)}",
         )
-    return request.strategy
+    return wanted
 
 
 def _cluster(request: Request, profile: Profile, strategy: str) -> Cluster:

@@ -259,6 +259,7 @@ class Profile:
         clusters: Profile → strategy → the nodes where none were named; see `DefaultNodes`.
         versions: Profile → the engine's version where none was named.
         rows: Group → flags or variables.
+        aliases: Profile → strategy asked for → the one that is meant by it there.
     """
 
     engine: str
@@ -272,6 +273,7 @@ class Profile:
     prerequisites: tuple[PrerequisiteTemplate, ...]
     forbidden: tuple[Forbidden, ...]
     nodes_max: int | None = None
+    aliases: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     features: Mapping[str, str] = field(default_factory=dict)
     exceptions: Mapping[str, Mapping[str, Mapping[str, Mapping[str, str]]]] = field(
         default_factory=dict
@@ -334,6 +336,7 @@ def read_profile(engine: str) -> Profile:
         ),
         forbidden=tuple(map(Forbidden.read, members.pop("forbidden", ()))),
         nodes_max=members.pop("nodes_max", None),
+        aliases=members.pop("aliases", {}),
         features=members.pop("features", {}),
     )
     unknown = [*members, *set(sources).difference(profile.rows, _OTHER_SOURCES)]

@@ -399,3 +399,8 @@ def test_a_port_that_nobody_knows_cannot_stand_in_a_file() -> None:
 def test_ipv6_addresses_are_bracketed_for_mpirun() -> None:
     words = argv(commands(plan("trtllm", MODEL, nodes=("fd00::1", "fd00::2")))["serve-node0"])
     assert words[words.index("-H") + 1] == "[fd00::1]:8,[fd00::2]:8"
+
+
+def test_the_guides_one_way_answers_to_tp_too() -> None:
+    asked = plan("trtllm", MODEL, profile="guide", strategy="tp")
+    assert asked == plan("trtllm", MODEL, profile="guide")
