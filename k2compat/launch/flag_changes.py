@@ -16,10 +16,10 @@ Each change says from which version on it holds, what takes the flag's place, an
                                              # arity, as the tables write it
 
 A change may hold under conditions only: `requires` and `unless` name other flags of the same
-command, `values` are the values it holds for, `containing` a part of the value, `above` a number
-the value must exceed, `count` how many values there must be. With `each`, `to` is written once for
-each value. `{--flag}` stands for another flag's value; a `*` at a flag's end for any rest, which
-is `{rest}` in `to`.
+command, `values` are the values it holds for, `containing` a part of the value, `above_gpus` says
+that the value must exceed the GPUs of a node, `count` how many values there must be. With `each`,
+`to` is written once for each value. `{--flag}` stands for another flag's value; a `*` at a flag's
+end for any rest, which is `{rest}` in `to`.
 """
 
 import re
@@ -32,6 +32,8 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias, cast
 
 from packaging.version import Version
+
+from k2compat.launch.cluster import GPUS_PER_NODE
 
 Kind: TypeAlias = Literal[
     "added",  # the flag exists from then on
@@ -71,7 +73,7 @@ class Change:
         requires: Other flags that must be in the command for this to hold.
         unless: Other flags that keep it from holding.
         values: The values it holds for; empty: any.
-        above: A number the value must exceed; None: any.
+        above_gpus: Whether the value must exceed the GPUs of a node.
         count: How many values it must have; None: any number.
         containing: What the value must contain, in any case; "": anything.
         each: Whether `to` stands once for each value.
@@ -90,7 +92,7 @@ class Change:
     requires: tuple[str, ...] = ()
     unless: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
-    above: int | None = None
+    above_gpus: bool = False
     count: int | None = None
     containing: str = ""
     each: bool = False
@@ -102,7 +104,7 @@ class Change:
     def conditional(self) -> bool:
         """Whether it holds for some values or in some commands only."""
         limits = (self.requires, self.unless, self.values, self.containing)
-        return any(limits) or self.above is not None or self.count is not None
+        return any(limits) or self.above_gpus or self.count is not None
 
     @property
     def moves_flag(self) -> bool:
@@ -121,19 +123,22 @@ class Change:
             return flag.startswith(self.flag.removesuffix(_ANY_REST))
         return flag == self.flag
 
-    def holds(self, names: frozenset[str], values: tuple[str, ...]) -> bool:
+    def holds(
+        self, names: frozenset[str], values: tuple[str, ...], gpus_per_node: int = GPUS_PER_NODE
+    ) -> bool:
         """Whether its conditions are met.
 
         Args:
             names: The flags in the command, under their tables' names.
             values: The values this flag has there.
+            gpus_per_node: GPUs of the node that the command runs on.
         """
         return (
             names.issuperset(self.requires)
             and names.isdisjoint(self.unless)
             and (not self.values or not set(self.values).isdisjoint(values))
             and (self.count is None or len(values) == self.count)
-            and (self.above is None or any(_exceeds(value, self.above) for value in values))
+            and (not self.above_gpus or any(_exceeds(value, gpus_per_node) for value in values))
             and self.containing in " ".join(values).lower()
         )
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from k2compat.findings import Codes, Finding
+from k2compat.launch.cluster import GPUS_PER_NODE
 from k2compat.launch.flag_changes import FATAL, Change, changes_to
 from k2compat.launch.flag_reading import Reading, Use, has_placeholder, read_arguments
 from k2compat.launch.flag_tables import (
@@ -59,14 +60,21 @@ def check_arguments(
     return check_reading(read_arguments(flag_table(engine, version, entry), arguments))
 
 
-def check_reading(reading: Reading) -> tuple[Finding, ...]:
-    """`check_arguments` for a command line that was already taken apart."""
+def check_reading(reading: Reading, gpus_per_node: int = GPUS_PER_NODE) -> tuple[Finding, ...]:
+    """`check_arguments` for a command line that was already taken apart.
+
+    Args:
+        reading: The command line.
+        gpus_per_node: GPUs of the node it is for.
+    """
     names = names_in(reading)
     overridden = _overridden(reading)
     findings = [
         finding
         for use in reading.uses
-        for finding in _check_use(reading.table, use, names)
+        for finding in _check_use(
+            reading.table, use, change_of(reading.table, use, names, gpus_per_node)
+        )
         if use.at not in overridden or finding.code not in _OF_VALUES
     ]
     return (*findings, *_check_repeated(reading), *_check_loose(reading), *_missing(reading))
@@ -86,19 +94,23 @@ def names_in(reading: Reading) -> frozenset[str]:
     return frozenset(name for use in reading.uses for name in _spellings(use))
 
 
-def change_of(table: FlagTable, use: Use, names: frozenset[str]) -> Change | None:
+def change_of(
+    table: FlagTable, use: Use, names: frozenset[str], gpus_per_node: int = GPUS_PER_NODE
+) -> Change | None:
     """What has happened to a flag by the table's version, where it matters for this use.
 
     Args:
         table: The entry point at the version of interest.
         use: The flag as it was used.
         names: Every flag of the command line (`names_in`).
+        gpus_per_node: GPUs of the node it is for.
     """
     version = version_of(table.engine, table.version)
     for spelling in _spellings(use):
         for change in changes_to(table.engine, table.entry, spelling, version):
             dated = change.since is not None or _differs(table, use, change)
-            if change.kind != "added" and dated and change.holds(names, use.values):
+            held = dated and change.holds(names, use.values, gpus_per_node)
+            if change.kind != "added" and held:
                 return change
     return None
 
@@ -120,8 +132,7 @@ def _spellings(use: Use) -> tuple[str, ...]:
     return tuple(dict.fromkeys((written, *same)))
 
 
-def _check_use(table: FlagTable, use: Use, names: frozenset[str]) -> Iterator[Finding]:
-    change = change_of(table, use, names)
+def _check_use(table: FlagTable, use: Use, change: Change | None) -> Iterator[Finding]:
     if change is not None:
         yield changed(table, use, change)
         if change.kind in FATAL:
@@ -162,7 +173,8 @@ def _check_known(table: FlagTable, use: Use, flag: Flag, *, noted: bool) -> Iter
 def _unknown(table: FlagTable, use: Use, unknown: Unknown) -> Iterator[Finding]:
     if table.passes_on is not None:
         passed_on = Use(use.name, table.passes_on.resolve(use.name), use.values, use.joined, use.at)
-        yield from _check_use(table.passes_on, passed_on, frozenset())
+        change = change_of(table.passes_on, passed_on, frozenset())
+        yield from _check_use(table.passes_on, passed_on, change)
         return
     yield _codes.finding(
         "flag-unknown",

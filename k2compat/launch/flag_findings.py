@@ -44,7 +44,11 @@ def with_settings(command: Command, engine: str, version: str, settings: Sequenc
 
 
 def check_flags(
-    commands: Sequence[Command], engine: str, version: str, forbidden: Sequence[Forbidden]
+    commands: Sequence[Command],
+    engine: str,
+    version: str,
+    forbidden: Sequence[Forbidden],
+    gpus_per_node: int,
 ) -> Iterator[Finding]:
     """What the engine's own parser would say of the commands, and what it would let pass.
 
@@ -53,13 +57,14 @@ def check_flags(
         engine: Their engine.
         version: The engine's.
         forbidden: Combinations that do harm at this version.
+        gpus_per_node: GPUs of the nodes they run on.
     """
     for command in commands:
         if command.entry is None:
             continue
         start, entry = entry_of(command)
         reading = _read(command.argv[start:], engine, version, entry)
-        for finding in check_reading(reading):
+        for finding in check_reading(reading, gpus_per_node):
             yield replace(finding, where=f"{command.id}: {finding.where}")
         yield from _combinations(command, reading, forbidden)
 

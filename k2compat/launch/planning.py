@@ -80,7 +80,7 @@ def plan_launch(request: Request) -> Plan:
         findings=(
             *request.model.findings,
             *_said_by_profile(profile, situation),
-            *check_flags(commands, request.engine, label, forbidden),
+            *check_flags(commands, request.engine, label, forbidden, cluster.gpus_per_node),
             *_open_placeholders(commands),
         ),
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from k2compat.launch.cluster import Cluster, nodes_at
+from k2compat.launch.cluster import GPUS_PER_NODE, Cluster, nodes_at
 from k2compat.launch.model import read_model
 from k2compat.launch.plan import Command, Plan
 from k2compat.launch.planning import plan_launch
@@ -18,6 +18,7 @@ def plan(
     prefill: tuple[str, ...] = (),
     decode: tuple[str, ...] = (),
     gpu: str | None = None,
+    gpus_per_node: int = GPUS_PER_NODE,
     values: Mapping[str, str] | None = None,
     facts: frozenset[str] = frozenset(),
     **rest: object,
@@ -27,7 +28,7 @@ def plan(
     request = Request(
         engine=engine,
         model=read_model(model),
-        cluster=Cluster(found, gpu=gpu),
+        cluster=Cluster(found, gpus_per_node, gpu),
         values={name: Word.parse(value) for name, value in (values or {}).items()},
         facts=facts,
         **rest,  # type: ignore[arg-type]

@@ -1,5 +1,7 @@
 """What became of the flags: the data holds together, and answers."""
 
+from dataclasses import replace
+
 import pytest
 
 from k2compat.launch import flags
@@ -146,7 +148,7 @@ def test_conditions() -> None:
         requires=("--y",),
         unless=("--z",),
         values=("9", "10"),
-        above=8,
+        above_gpus=True,
         count=1,
         containing="1",
         reason=".",
@@ -163,6 +165,10 @@ def test_conditions() -> None:
         ({"--y"}, ("$N",)),
     ]:
         assert not change.holds(frozenset(names), values)
+    assert not change.holds(frozenset({"--y"}), ("10",), gpus_per_node=16)
+    above_nine = replace(change, containing="9")
+    assert not above_nine.holds(frozenset({"--y"}), ("9",), gpus_per_node=16)
+    assert above_nine.holds(frozenset({"--y"}), ("9",), gpus_per_node=4)
 
 
 def test_templates() -> None:

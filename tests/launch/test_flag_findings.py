@@ -100,3 +100,28 @@ def test_a_start_rank_of_zero_is_named_where_it_means_something_else() -> None:
     for version, told in (("0.27.0", False), ("0.28.0", True)):
         found = plan("vllm", nodes=TWO, strategy="dp-ep", settings=settings, engine_version=version)
         assert ("flag-meaning-changed" in codes(found)) is told
+
+
+@pytest.mark.parametrize(
+    ("gpus_per_node", "nodes", "profile", "told"),
+    [
+        (16, TWO[:1], "default", False),
+        (16, TWO[:1], "guide", False),
+        (4, TWO[:1], "guide", False),
+        (4, TWO, "guide", True),
+        (8, TWO, "guide", True),
+        (8, TWO, "default", False),
+    ],
+)
+def test_a_world_is_too_large_where_it_exceeds_the_gpus_of_its_node(
+    gpus_per_node: int, nodes: tuple[str, ...], profile: str, told: bool
+) -> None:
+    found = plan(
+        "vllm",
+        nodes=nodes,
+        gpus_per_node=gpus_per_node,
+        profile=profile,
+        strategy="tp",
+        engine_version="0.33.0",
+    )
+    assert ("flag-refused" in codes(found)) is told
