@@ -9,16 +9,16 @@ SHELLS = ("bash", "zsh", "fish")
 
 
 @click.command("completion", short_help="Print a shell's completion script.")
-@click.argument("shell", type=click.Choice(SHELLS))
+@click.argument("shell", metavar="SHELL", type=click.Choice(SHELLS))
 @click.pass_context
 def command(context: click.Context, shell: str) -> Outcome:
-    r"""Print the completion script for SHELL, to be read by its start-up file.
+    """Print the completion script for SHELL, to be read by its start-up file.
 
     \b
     bash: echo 'eval "$(k2compat completion bash)"' >> ~/.bashrc
     zsh:  echo 'eval "$(k2compat completion zsh)"' >> ~/.zshrc
     fish: k2compat completion fish > ~/.config/fish/completions/k2compat.fish
-    """
+    """  # noqa: D301 - click's mark for lines that stay as they are
     program = context.find_root().command
     completion = get_completion_class(shell)
     if completion is None:

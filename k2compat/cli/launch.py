@@ -7,9 +7,11 @@ from typing import Any
 
 import click
 
-from k2compat.cli.launch_options import launch_options, read_request
+from k2compat.cli.launch_options import SECTIONS, launch_options, read_request
 from k2compat.cli.output import FINE, FOUND_ERRORS, Outcome, Output
 from k2compat.cli.paths import PATH
+from k2compat.cli.sections import SectionedCommand
+from k2compat.cli.values import TEXT
 from k2compat.files import NewFile, write_bundle
 from k2compat.findings import Finding, Report
 from k2compat.launch.fit import explain_fit
@@ -22,8 +24,19 @@ from k2compat.launch.render.document import as_document
 from k2compat.launch.request import Request
 from k2compat.launch.sizes import model_sizes
 
+_SECTIONS = {
+    **SECTIONS,
+    "What is made of it": ("output_format", "folder", "explain", "force"),
+    "To become a node's process": ("run", "node_rank", "skip_preflight"),
+}
 
-@click.command("launch", short_help="Print the commands that serve a model, for each node.")
+
+@click.command(
+    "launch",
+    cls=SectionedCommand,
+    sections=_SECTIONS,
+    short_help="Print the commands that serve a model, for each node.",
+)
 @launch_options
 @click.option(
     "--format",
@@ -44,7 +57,9 @@ from k2compat.launch.sizes import model_sizes
     help="Let the engine installed here read the commands.",
 )
 @click.option("--run", is_flag=True, help="Become the process of this node, after its preflight.")
-@click.option("--node-rank", metavar="N|NAME", help="For --run: which node of the plan this is.")
+@click.option(
+    "--node-rank", metavar="N|NAME", type=TEXT, help="For --run: which node of the plan this is."
+)
 @click.option("--skip-preflight", is_flag=True, help="For --run: start without looking first.")
 @click.option("--force", is_flag=True, help="Replace files that differ; render what cannot fit.")
 @click.pass_obj
@@ -66,6 +81,8 @@ def command(
     MODEL is a folder, whose config is read, or a name. Hosts and other values may be
     placeholders ($MASTER_IP, ${PORT}, <IMAGE>): they are carried through.
     """
+    if explain:
+        _demand_sum_alone(run=run, written=folder is not None or output_format != FORMATS[0])
     request = for_format(read_request(options), output_format)
     plan = plan_launch(request)
     report = Report((*plan.findings, *check_plan(plan, request.model.config), *_asked(plan, ask)))
@@ -95,7 +112,14 @@ def _asked(plan: Plan, ask: bool) -> Iterable[Finding]:
 
 
 def _explained(plan: Plan, config: Mapping[str, Any], report: Report) -> Outcome:
-    """The sum of each group's memory, in place of the commands."""
+    """The sum of each group's memory, in place of the commands.
+
+    Raises:
+        click.UsageError: No GPU was named.
+    """
+    if plan.cluster.gpu is None:
+        raise click.UsageError("--explain-fit needs --gpu: how much memory has one?")
+    report = Report(tuple(each for each in report if each.code != "placeholder-open"))
     sizes = model_sizes(config)
     fits = {} if isinstance(sizes, Finding) else fits_of(plan, sizes)
     lines = {group: explain_fit(fit) for group, fit in fits.items()}
@@ -105,6 +129,11 @@ def _explained(plan: Plan, config: Mapping[str, Any], report: Report) -> Outcome
     )
     document = {"engine": plan.engine, "strategy": plan.strategy, "fit": lines}
     return Outcome(document, answer, report, FOUND_ERRORS if report.has_errors else FINE)
+
+
+def _demand_sum_alone(*, run: bool, written: bool) -> None:
+    if run or written:
+        raise click.UsageError("--explain-fit prints the sum alone; leave --run, --format, --out.")
 
 
 def _demand_run(run: bool, node_rank: str | None, output_format: str, folder: Path | None) -> None:

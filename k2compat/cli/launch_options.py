@@ -7,7 +7,15 @@ from typing import Any
 import click
 
 from k2compat.cli.paths import PATH
-from k2compat.launch.cluster import GPUS_PER_NODE, Cluster, nodes_at, read_cluster, with_devices
+from k2compat.cli.values import TEXT, TOKENS, Engine, Number
+from k2compat.launch.cluster import (
+    GPUS_MAX,
+    GPUS_PER_NODE,
+    Cluster,
+    nodes_at,
+    read_cluster,
+    with_devices,
+)
 from k2compat.launch.model import read_model
 from k2compat.launch.profile import ENGINES, PROFILES, STRATEGIES
 from k2compat.launch.request import Request
@@ -18,23 +26,73 @@ from k2compat.launch.words import Word
 _PORTS = ("port", "rpc_port", "master_port", "ssh_port")
 _VALUES = ("served_model_name", "image", "context", "gguf_path")
 
+# What people call an engine, beside its name here.
+_ENGINES_ALSO = {
+    "tensorrt-llm": "trtllm",
+    "tensorrt": "trtllm",
+    "kt-kernel": "ktransformers",
+    "sgl": "sglang",
+}
+
+SECTIONS = {
+    "The cluster": (
+        *("nodes", "prefill_nodes", "decode_nodes", "gpus_per_node", "gpu"),
+        *("cluster", "interface", "ib_device"),
+    ),
+    "The plan": (
+        *("strategy", "engine_version", "profile", "executor", "amx", "gguf_path", "settings"),
+    ),
+    "What clients and nodes meet": (
+        *("port", "rpc_port", "master_port", "ssh_port", "served_model_name", "context", "image"),
+    ),
+}
+"""Title → parameters, for the help."""
+
 _DECORATORS = (
-    click.argument("engine", metavar="ENGINE", type=click.Choice(ENGINES)),
+    click.argument("engine", metavar="ENGINE", type=Engine(ENGINES, _ENGINES_ALSO)),
     click.argument("model"),
-    click.option("--nodes", metavar="HOST,…", help="The nodes, the first one first."),
-    click.option("--prefill-nodes", metavar="HOST,…", help="For strategy pd: who prefills."),
-    click.option("--decode-nodes", metavar="HOST,…", help="For strategy pd: who decodes."),
+    click.option(
+        "--nodes",
+        metavar="HOST,…",
+        type=TEXT,
+        help="The nodes, the first one first; or how many.  [default: one]",
+    ),
+    click.option(
+        "--prefill-nodes", metavar="HOST,…", type=TEXT, help="For strategy pd: who prefills."
+    ),
+    click.option(
+        "--decode-nodes", metavar="HOST,…", type=TEXT, help="For strategy pd: who decodes."
+    ),
     click.option(
         "--gpus-per-node",
-        type=click.IntRange(1, 1024),
+        metavar="N",
+        type=Number(1, GPUS_MAX),
         help=f"GPUs of each node.  [default: {GPUS_PER_NODE}]",
     ),
-    click.option("--gpu", metavar="NAME|GiB", help="h200, h20, … or GiB per GPU; checks the fit."),
+    click.option(
+        "--gpu",
+        metavar="NAME|GiB",
+        type=TEXT,
+        help="h200, h20, … or GiB per GPU; checks the fit.",
+    ),
     click.option("--cluster", metavar="FILE", type=PATH, help="The same and more, as TOML."),
-    click.option("--interface", metavar="NAME", help="The network interface between the nodes."),
-    click.option("--ib-device", metavar="NAME,…", help="The InfiniBand or RoCE devices."),
-    click.option("--strategy", type=click.Choice(STRATEGIES), help="How the GPUs are divided."),
-    click.option("--engine-version", metavar="VERSION", help="The engine's version."),
+    click.option(
+        "--interface", metavar="NAME", type=TEXT, help="The network interface between the nodes."
+    ),
+    click.option(
+        "--ib-device", metavar="NAME,…", type=TEXT, help="The InfiniBand or RoCE devices."
+    ),
+    click.option(
+        "--strategy",
+        type=click.Choice(STRATEGIES),
+        help="How the GPUs are divided.  [default: the plainest that uses them all]",
+    ),
+    click.option(
+        "--engine-version",
+        metavar="VERSION",
+        type=TEXT,
+        help="The engine's version.  [default: the newest known]",
+    ),
     click.option(
         "--profile",
         type=click.Choice(PROFILES),
@@ -45,23 +103,60 @@ _DECORATORS = (
     click.option(
         "--executor",
         type=click.Choice(("mp", "ray")),
-        help="vLLM over several nodes: its own --nnodes, or Ray.",
+        help="vLLM over several nodes: its own --nnodes, or Ray.  [default: mp where it has it]",
     ),
     click.option("--amx", is_flag=True, help="KTransformers: experts on the CPU's AMX units."),
-    click.option("--gguf-path", metavar="DIR", help="KTransformers: the GGUFs.  [default: MODEL]"),
-    click.option("--port", metavar="PORT", help="Where clients connect."),
-    click.option("--rpc-port", metavar="PORT", help="Where data-parallel ranks meet."),
-    click.option("--master-port", metavar="PORT", help="Where nodes meet."),
-    click.option("--ssh-port", metavar="PORT", help="TensorRT-LLM: where the containers' sshd is."),
-    click.option("--served-model-name", metavar="NAME", help="The name that clients use."),
-    click.option("--context", type=click.IntRange(1), help="Tokens of context to serve."),
-    click.option("--image", metavar="IMAGE", help="The container image."),
+    click.option(
+        "--gguf-path",
+        metavar="DIR",
+        type=TEXT,
+        help="KTransformers: the GGUFs.  [default: MODEL]",
+    ),
     click.option(
         "--set",
         "settings",
         metavar="FLAG[=VALUE]",
         multiple=True,
         help="A flag of the engine to pass through; may be repeated.",
+    ),
+    click.option(
+        "--port",
+        metavar="PORT",
+        type=TEXT,
+        help="Where clients connect.  [default: the engine's own]",
+    ),
+    click.option(
+        "--rpc-port",
+        metavar="PORT",
+        type=TEXT,
+        help="vLLM: where data-parallel ranks meet.  [default: 13345]",
+    ),
+    click.option(
+        "--master-port",
+        metavar="PORT",
+        type=TEXT,
+        help="Where nodes meet.  [default: vllm 29501, sglang 20000]",
+    ),
+    click.option(
+        "--ssh-port",
+        metavar="PORT",
+        type=TEXT,
+        help="TensorRT-LLM: where the containers' sshd is.  [default: 2233]",
+    ),
+    click.option(
+        "--served-model-name",
+        metavar="NAME",
+        type=TEXT,
+        help="The name that clients use.  [default: kimi-k2]",
+    ),
+    click.option(
+        "--context",
+        metavar="N",
+        type=TOKENS,
+        help="Tokens of context to serve.  [default: the model's]",
+    ),
+    click.option(
+        "--image", metavar="IMAGE", type=TEXT, help="The container image.  [default: the engine's]"
     ),
 )
 

@@ -31,7 +31,14 @@ COMMANDS = {
 }
 
 _COMPLETION = "_K2COMPAT_COMPLETE"
-_AGAIN = "Run the same command again: it continues where it stopped."
+
+# What an interrupted command leaves. Those that are not named write nothing.
+_AFTER_INTERRUPTION = {
+    "stage-gguf": "Run the same command again: it continues where it stopped.",
+    "patch-config": "Every file is the old one or the new one. Run the same command again.",
+    "launch": "Every file is the old one or the new one. Run the same command again.",
+}
+_NOTHING_CHANGED = "Nothing was changed."
 
 
 class Commands(click.Group):
@@ -119,7 +126,8 @@ def _run(output: Output, name: str, arguments: Sequence[str]) -> int:
         _show_traceback()
         number = end.number if isinstance(end, Ended) else signal.SIGINT
         words = f"Interrupted by {signal.Signals(number).name}."
-        output.fail(name, K2CompatError("interrupted", words, hint=_AGAIN))
+        hint = _AFTER_INTERRUPTION.get(name, _NOTHING_CHANGED)
+        output.fail(name, K2CompatError("interrupted", words, hint=hint))
         return 128 + number
     except Exception as error:  # noqa: BLE001 - the one place where every failure gets its form
         _show_traceback()

@@ -11,7 +11,7 @@ import click
 from k2compat.cli.output import FINE, FOUND_ERRORS, Outcome, Output
 from k2compat.cli.paths import PATH
 from k2compat.errors import RefusedError
-from k2compat.files import explained_reading, read_regular, real_path
+from k2compat.files import explained_reading, read_input
 from k2compat.findings import Finding, Report
 from k2compat.launch.modernize import ModernCommand, Modernized, modernize
 
@@ -60,7 +60,7 @@ def _read(file: Path) -> str:
             content = b"".join(iter(lambda: os.read(0, _CHUNK_BYTES), b""))
     else:
         with explained_reading(file):
-            content = read_regular(real_path(file))
+            content = read_input(file)
     try:
         return content.decode()
     except UnicodeDecodeError as error:

@@ -14,7 +14,7 @@ import click
 from k2compat.cli.output import FINE, FOUND_ERRORS, Outcome, Output
 from k2compat.cli.paths import PATH
 from k2compat.errors import RefusedError
-from k2compat.files import explained_reading, read_regular, real_path
+from k2compat.files import explained_reading, read_input
 from k2compat.findings import Codes, Finding, Report, explanation
 from k2compat.toolcalls import Event, Message, Problem, ReasoningMode, StreamParser, marker_ids
 from k2compat.toolcalls.chat import assistant_message
@@ -191,7 +191,7 @@ def _read_marker_ids(file: Path) -> dict[int, str]:
 
 def _read_json(file: Path) -> Any:
     with explained_reading(file):
-        content = read_regular(real_path(file))
+        content = read_input(file)
     try:
         return json.loads(content)
     except (ValueError, RecursionError) as error:

@@ -7,11 +7,13 @@ from typing import Any
 
 import click
 
-from k2compat.cli.launch_options import launch_options, read_request
+from k2compat.cli.launch_options import SECTIONS, launch_options, read_request
 from k2compat.cli.output import FINE, FOUND_ERRORS, Outcome, printable
 from k2compat.cli.paths import PATH
+from k2compat.cli.sections import SectionedCommand
+from k2compat.cli.values import TEXT
 from k2compat.errors import RefusedError
-from k2compat.files import explained_reading, read_regular, real_path
+from k2compat.files import explained_reading, read_input
 from k2compat.findings import Report, Severity
 from k2compat.launch.plan import Plan
 from k2compat.launch.planning import plan_launch
@@ -23,7 +25,7 @@ from k2compat.launch.preflight.preflighting import preflight
 _COMPARE = "--compare"
 
 
-class _Preflight(click.Command):
+class _Preflight(SectionedCommand):
     """With --compare the arguments are reports, not an engine and a model."""
 
     def make_context(
@@ -39,11 +41,17 @@ class _Preflight(click.Command):
         return super().make_context(info_name, args, parent, **extra)
 
 
-@click.command("preflight", short_help="Find what would stop a launch, before it.", cls=_Preflight)
+@click.command(
+    "preflight",
+    short_help="Find what would stop a launch, before it.",
+    cls=_Preflight,
+    sections=SECTIONS,
+)
 @launch_options
 @click.option(
     "--node-rank",
     metavar="N|NAME",
+    type=TEXT,
     help="This is node N of the plan, from 0, or the one of this name: look at it too.",
 )
 @click.option(
@@ -102,7 +110,7 @@ def compare(reports: tuple[Path, ...]) -> Outcome:
 def _read_report(path: Path) -> NodeReport:
     try:
         with explained_reading(path):
-            document = json.loads(read_regular(real_path(path)))
+            document = json.loads(read_input(path))
     except (ValueError, RecursionError) as error:
         raise RefusedError(
             "report-malformed",

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,9 @@ UNSUPPORTED = frozenset(
         errno.EXDEV,
     }
 )
+
+# What the shell has opened for a process: <(…), a redirection.
+_OPENED = re.compile(r"/(?:dev|proc/self)/fd/(\d{1,4})|/dev/stdin")
 
 _SPACE = ("no-space", "Free some space and run the same command again: it continues.")
 _FORBIDDEN = ("not-writable", "Run as a user who may write there, or choose another folder.")
@@ -118,6 +122,22 @@ def read_regular(path: Path, limit: int = -1) -> bytes:
         return reader.read(limit)
 
 
+def read_input(path: Path) -> bytes:
+    """The bytes of a small file that the user named: a regular one, or one that is open already.
+
+    What the shell opens for a process (`<(…)`, a redirection to /dev/fd/N) is read to its end:
+    nothing waits for a writer there that nobody meant to start. A FIFO by name is refused.
+
+    Raises:
+        OSError: As open_regular, or what reading the descriptor raises.
+    """
+    opened = _OPENED.fullmatch(str(path))
+    if opened is None:
+        return read_regular(real_path(path))
+    with os.fdopen(os.dup(int(opened[1] or 0)), "rb") as reader:
+        return reader.read()
+
+
 def open_folder(folder: Path) -> int:
     """A descriptor of a folder, for locks and syncs."""
     return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -143,7 +163,11 @@ def make_folder(path: Path) -> None:
         WriteError: The system refused.
     """
     with explained_writing(path):
-        os.makedirs(path, exist_ok=True)
+        try:
+            os.makedirs(path, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            hint = "Name a folder, or a path where one can be made."
+            raise WriteError("not-a-folder", f"{path} is no folder.", hint=hint) from error
 
 
 def sync_folder(folder: Path) -> None:

@@ -18,14 +18,16 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
 from k2compat.errors import RefusedError
-from k2compat.files import read_regular, real_path
+from k2compat.files import explained_reading, read_input
 from k2compat.launch.words import Word
 
 GPUS_PER_NODE: Final = 8
+GPUS_MAX: Final = 1_024
 NODES_MAX: Final = 4_096
 """Nobody has more; a mistyped range might."""
 
@@ -35,6 +37,7 @@ _HOSTNAME = re.compile(
     r"(?=.{1,253}\Z)[A-Za-z0-9](?:[A-Za-z0-9_-]{0,62}(?<!-))?"
     r"(?:\.[A-Za-z0-9](?:[A-Za-z0-9_-]{0,62}(?<!-))?)*"
 )
+_HOSTS_HINT = "For example --nodes 10.0.0.1,10.0.0.2"
 _DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@-]{0,63}(?:,[A-Za-z0-9][A-Za-z0-9_.:@-]{0,63})*")
 _CLUSTER_KEYS = {"gpu", "gpus_per_node", "interface", "ib_device", "nodes"}
 _NODE_KEYS = {"name", "address", "role", "interface", "ib_device"}
@@ -110,6 +113,7 @@ def nodes_at(addresses: Sequence[str], group: str = "") -> tuple[Node, ...]:
     Raises:
         RefusedError: host-malformed or host-twice.
     """
+    addresses = [address.strip() for address in addresses]
     if len(addresses) == 1 and addresses[0].isascii() and addresses[0].isdigit():
         addresses = _unnamed(addresses[0], group)
     words = [host(address) for address in addresses]
@@ -142,9 +146,25 @@ def host(text: str) -> Word:
     word = Word.parse(text)
     if len(word.parts) == 1 and word.placeholders:
         return word
-    if _is_address(text) or _HOSTNAME.fullmatch(text):
+    if _is_address(text) or _is_name(text):
         return Word.literal(text)
-    raise _refused("host-malformed", f"{text!r} is no address, no host name and no placeholder.")
+    if not text:
+        words = "A host is empty: a variable may be unset, or a comma too many."
+        raise _refused("host-malformed", words)
+    raise RefusedError(
+        "host-malformed",
+        f"{text!r} is no address, no host name and no placeholder.",
+        hint=_host_hint(text),
+    )
+
+
+def _host_hint(text: str) -> str:
+    alone = text.rpartition("@")[2].partition(":")[0] if text.count(":") < 2 else text.strip("[]")
+    if alone != text and (_is_address(alone) or _is_name(alone)):
+        return f"Write the host alone: {alone}"
+    if " " in text:
+        return f"Put commas between hosts: --nodes {','.join(text.split())}"
+    return _HOSTS_HINT
 
 
 def host_port(address: Word, port: Word | int) -> Word:
@@ -179,12 +199,13 @@ def read_cluster(path: Path) -> Cluster:
     """Read a cluster's TOML file.
 
     Raises:
-        RefusedError: cluster-file-malformed, host-malformed, host-twice, device-malformed.
+        RefusedError: cluster-file-malformed, host-malformed, host-twice, device-malformed;
+            not-found or not-readable.
     """
+    with explained_reading(path):
+        content = read_input(path)
     try:
-        members = tomllib.loads(read_regular(real_path(path)).decode("utf-8"))
-    except OSError as error:
-        raise _malformed(path, f"cannot be read: {error.strerror}") from error
+        members = tomllib.loads(content.decode("utf-8-sig"))  # some editors begin with a BOM
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise _malformed(path, f"is no TOML: {error}") from error
     return _cluster(path, members)
@@ -236,7 +257,9 @@ def _node(path: Path, entry: Mapping[str, Any], group: str, rank: int) -> Node:
 def _demand_keys(path: Path, members: Mapping[str, Any], known: set[str], what: str) -> None:
     for key in members:
         if key not in known:
-            raise _malformed(path, f"has a key {key!r} that {what} cannot have")
+            near = get_close_matches(key, known, n=1)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            raise _malformed(path, f"has a key {key!r} that {what} cannot have{meant}")
 
 
 def _text(path: Path, members: Mapping[str, Any], key: str) -> str | None:
@@ -255,9 +278,9 @@ def _devices(path: Path, members: Mapping[str, Any]) -> str | None:
 
 def _gpus_per_node(path: Path, members: Mapping[str, Any]) -> int:
     value = members.get("gpus_per_node", GPUS_PER_NODE)
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= GPUS_MAX:
         return value
-    raise _malformed(path, "has a gpus_per_node that is no positive number")
+    raise _malformed(path, f"has a gpus_per_node that is no number from 1 to {GPUS_MAX}")
 
 
 def _gpu(path: Path, members: Mapping[str, Any]) -> str | None:
@@ -275,6 +298,11 @@ def _is_address(text: str) -> bool:
     return "%" not in text
 
 
+def _is_name(text: str) -> bool:
+    """Whether it can be a host's name; 10.0.0.256 is a mistyped address (RFC 1123, 2.1)."""
+    return bool(_HOSTNAME.fullmatch(text)) and not text.rpartition(".")[2].isdecimal()
+
+
 def _demand_distinct(addresses: Sequence[Word]) -> None:
     seen: set[str] = set()
     for address in addresses:
@@ -290,11 +318,11 @@ def _word(value: Word | int) -> Word:
 def _malformed(path: Path, what: str) -> RefusedError:
     return RefusedError(
         "cluster-file-malformed",
-        f"{path} {what}.",
+        f"{path} {what}" + ("" if what.endswith("?") else "."),
         hint="A cluster file has gpu, gpus_per_node, interface, ib_device and [[nodes]] "
         "with address, name, role, interface, ib_device.",
     )
 
 
 def _refused(code: str, message: str) -> RefusedError:
-    return RefusedError(code, message, hint="For example --nodes 10.0.0.1,10.0.0.2")
+    return RefusedError(code, message, hint=_HOSTS_HINT)

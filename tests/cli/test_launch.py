@@ -5,8 +5,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
+from k2compat.cli.launch import command as launch_command
 from k2compat.cli.main import run
 
 TWO = ["--nodes", "10.0.0.1,10.0.0.2"]
@@ -128,8 +130,64 @@ def test_the_sum_can_be_seen(capfd: pytest.CaptureFixture[str]) -> None:
     assert "899,422 tokens fit" in capfd.readouterr().out
     assert run(arguments) == 1
     capfd.readouterr()
-    assert run(["launch", "vllm", "/k2", "--explain-fit", "--json"]) == 0
-    assert document(capfd)["fit"] == {}
+    assert run([*arguments, "--nodes", "2", "--json"]) == 0
+    (finding,) = document(capfd)["findings"]  # no word of $NODE0: there is nothing to fill in
+    assert finding["code"] == "model-assumed"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--explain-fit"], "needs --gpu"),
+        (["--explain-fit", "--gpu", "h200", "--format", "sh"], "prints the sum alone"),
+        (["--explain-fit", "--gpu", "h200", "--out", "x"], "prints the sum alone"),
+        (["--explain-fit", "--gpu", "h200", "--run", "--node-rank", "0"], "prints the sum alone"),
+        (["--context", "128k"], "in full: 128000"),
+        (["--context", "128K"], "in full: 131072"),
+        (["--context", "many"], "'many' is no whole number"),
+        (["--gpus-per-node", "0"], "no whole number from 1 to 1,024"),
+        (["--gpus-per-node", "9" * 5000], "no whole number from 1 to 1,024"),
+    ],
+)
+def test_wrong_usage_says_what_would_be_right(
+    arguments: list[str], words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["launch", "vllm", "/k2", *arguments]) == 2
+    shown = capfd.readouterr().err
+    assert words in shown
+    assert "[wrong-usage]" in shown
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+def test_an_empty_value_is_an_unset_variable_and_refused(
+    empty: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    paths = {"folder", "cluster"}
+    options = [
+        option
+        for option in launch_command.params
+        if isinstance(option, click.Option)
+        and not option.is_flag
+        and not (option.name in paths and empty.isspace())  # a folder may be called so
+    ]
+    assert len(options) > 18
+    for option in options:
+        assert run(["launch", "vllm", "/k2", option.opts[0], empty]) == 2, option.opts
+        assert "[" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("engine", "nearest"),
+    [("vlm", "vllm"), ("tensorrt-llm", "trtllm"), ("TRT-LLM", "trtllm"), ("kt-kernal", "ktrans")],
+)
+def test_a_misspelt_engine_gets_the_nearest(
+    engine: str, nearest: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["launch", engine, "/k2"]) == 2
+    assert f"the nearest is {nearest}" in capfd.readouterr().err
+    assert run(["launch", "VLLM", "/k2"]) == 0
+    assert run(["launch", "llama.cpp", "/k2"]) == 2
+    assert "'vllm', 'sglang'" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

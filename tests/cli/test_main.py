@@ -67,7 +67,9 @@ def test_ctrl_c_is_answered_in_form(command: Command, monkeypatch: pytest.Monkey
         raise KeyboardInterrupt
 
     monkeypatch.setattr(explain, "catalogue", interrupt)
-    assert command("explain").code == 130
+    result = command("explain")
+    assert result.code == 130
+    assert "hint: Nothing was changed." in result.words
     assert command("explain", "--json").document["error"]["message"] == "Interrupted by SIGINT."
 
 

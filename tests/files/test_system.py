@@ -13,6 +13,7 @@ from k2compat.files import (
     explained_writing,
     make_folder,
     open_regular,
+    read_input,
     read_regular,
     sync_file_system,
     sync_folder,
@@ -58,6 +59,24 @@ def test_a_regular_file_is_read_whole_or_to_a_limit(tmp_path: Path) -> None:
     assert read_regular(tmp_path / "file", 4) == b"0123"
 
 
+def test_what_the_shell_opened_is_read_to_its_end_and_a_fifo_by_name_is_not(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "file").write_bytes(b"0123")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    assert read_input(tmp_path / "link") == b"0123"
+    reader, writer = os.pipe()
+    os.write(writer, b"4567")
+    os.close(writer)
+    assert read_input(Path(f"/dev/fd/{reader}")) == b"4567"
+    os.close(reader)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        read_input(Path(f"/proc/self/fd/{reader}"))
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(OSError, match=r".+"):
+        read_input(tmp_path / "fifo")
+
+
 @pytest.mark.parametrize("kind", ["fifo", "folder", "link", "absent", "device"])
 def test_nothing_else_is_read_and_nothing_hangs(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "it"
@@ -99,6 +118,14 @@ def test_folders_are_made_with_their_parents(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(WriteError):
         make_folder(tmp_path / "file" / "a")
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "folder"):
+        with pytest.raises(WriteError, match="is no folder") as caught:
+            make_folder(path)
+        assert caught.value.code == "not-a-folder"
 
 
 def test_a_file_system_that_syncs_no_folders_is_no_obstacle(

@@ -1,5 +1,6 @@
 """Nodes from options and from a TOML file."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -32,12 +33,47 @@ def test_a_number_stands_for_nodes_without_addresses() -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["", " ", "-x", "a b", "a;b", "$(id)", "$A/x", "a'b", 'a"b', "a\nb", "-", "a-", "fe80::1%eth0"],
+    [
+        "",
+        " ",
+        "-x",
+        "a b",
+        "a;b",
+        "$(id)",
+        "$A/x",
+        "a'b",
+        'a"b',
+        "a\nb",
+        "-",
+        "a-",
+        "fe80::1%eth0",
+        "10.0.0.256",
+    ],
 )
 def test_what_is_no_host_is_refused(host: str) -> None:
     with pytest.raises(RefusedError) as caught:
         nodes_at(["10.0.0.1", host])
     assert caught.value.code == "host-malformed"
+
+
+@pytest.mark.parametrize(
+    ("host", "hint"),
+    [
+        ("root@gpu-a", "Write the host alone: gpu-a"),
+        ("10.0.0.2:22", "Write the host alone: 10.0.0.2"),
+        ("[fd00::1]", "Write the host alone: fd00::1"),
+        ("a b", "Put commas between hosts: --nodes a,b"),
+        ("a;b", "For example --nodes 10.0.0.1,10.0.0.2"),
+    ],
+)
+def test_what_was_meant_is_told(host: str, hint: str) -> None:
+    with pytest.raises(RefusedError) as caught:
+        nodes_at([host])
+    assert caught.value.hint == hint
+
+
+def test_blanks_around_commas_are_no_part_of_a_host() -> None:
+    assert [str(node.address) for node in nodes_at(["a", " b ", "c"])] == ["a", "b", "c"]
 
 
 def test_a_host_named_twice_is_refused() -> None:
@@ -135,8 +171,28 @@ def test_a_malformed_file_is_refused_in_one_sentence(tmp_path: Path, text: str) 
 
 
 def test_an_absent_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RefusedError, match="cannot be read"):
+    with pytest.raises(RefusedError) as caught:
         read_cluster(tmp_path / "absent.toml")
+    assert caught.value.code == "not-found"
+
+
+def test_a_mistyped_key_gets_the_nearest_and_a_byte_order_mark_does_not_matter(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(RefusedError, match=r"'gpu_per_node'.*mean gpus_per_node\?$"):
+        read_cluster(cluster_file(tmp_path, "gpu_per_node = 8\n[[nodes]]\naddress = 'a'"))
+    assert read_cluster(cluster_file(tmp_path, "\ufeff[[nodes]]\naddress = 'a'")).nodes
+
+
+def test_a_cluster_may_come_through_a_pipe() -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"[[nodes]]\naddress = 'a'")
+    os.close(writer)
+    try:
+        (node,) = read_cluster(Path(f"/dev/fd/{reader}")).nodes
+    finally:
+        os.close(reader)
+    assert str(node.address) == "a"
 
 
 def test_gib_may_be_a_number(tmp_path: Path) -> None:
