@@ -1,20 +1,35 @@
 """The files a model needs beside its weights: config, tokenizer, remote code."""
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from k2compat.checkpoint.model_folder import ModelFolder
 from k2compat.checkpoint.opening import FileRefusedError
 from k2compat.checkpoint.sources import Source
+from k2compat.checkpoint.token_ranks import RANKS_FILE, check_ranks
 from k2compat.config import read_text
 from k2compat.config.text import MAXIMUM_BYTES
 from k2compat.errors import RefusedError
-from k2compat.family import CONFIG_FILE, TOKENIZER_CONFIG_FILE, VOCABULARY_FILES
+from k2compat.family import (
+    CONFIG_FILE,
+    GENERATION_CONFIG_FILE,
+    TOKENIZER_CONFIG_FILE,
+    VOCABULARY_FILES,
+)
 from k2compat.files import read_regular, real_path
 from k2compat.findings import Codes, Finding
 
 _codes = Codes("checkpoint")
+
+_OPTIONAL_JSON: Final = (
+    GENERATION_CONFIG_FILE,
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+)
+_TEMPLATES: Final = ("chat_template.jinja",)
 
 
 def check_companions(source: Source, *, judged: Collection[str] = ()) -> Iterator[Finding]:
@@ -24,14 +39,42 @@ def check_companions(source: Source, *, judged: Collection[str] = ()) -> Iterato
         source: The model's files.
         judged: Files whose absence or damage somebody else reports.
     """
+    modules: dict[str, None] = {}
     for name in (CONFIG_FILE, TOKENIZER_CONFIG_FILE):
         members = read_members(source, name)
         if isinstance(members, Mapping):
-            yield from _missing_modules(source, name, members)
+            named = _modules(members.get("auto_map"))
+            modules.update(dict.fromkeys(named))
+            yield from _missing_modules(source, name, named)
         elif name not in judged:
             yield _missing(source, name) if members is None else members
     if not any(name in source.files for name in VOCABULARY_FILES):
         yield _missing(source, " or ".join(VOCABULARY_FILES))
+    yield from check_beside(source, modules)
+
+
+def check_beside(source: Source, modules: Collection[str] = ()) -> Iterator[Finding]:
+    """Find what is wrong with further small files that engines open where they are there.
+
+    Args:
+        source: The model's files.
+        modules: Python files that an auto_map names; of others an empty one is sound.
+    """
+    for name in _OPTIONAL_JSON:
+        members = read_members(source, name)
+        if isinstance(members, Finding):
+            yield members
+    code = sorted(name for name in source.files if name.endswith(".py") and "/" not in name)
+    for name in dict.fromkeys((*VOCABULARY_FILES, *_TEMPLATES, *modules, *code)):
+        if name not in source.files:
+            continue
+        try:
+            with source.open(name) as file:
+                if name == RANKS_FILE:
+                    yield from check_ranks(file)
+        except FileRefusedError as refusal:
+            if name in modules or refusal.finding.code != "file-empty" or name not in code:
+                yield refusal.finding
 
 
 def remote_code(folder: ModelFolder, paths: Iterable[str]) -> Iterator[Finding]:
@@ -58,20 +101,23 @@ def read_members(source: Source, name: str) -> Mapping[str, Any] | Finding | Non
     except RefusedError as error:
         return _codes.finding("companion-damaged", path, error.message, fix=error.hint)
     except FileRefusedError as refusal:
-        message = f"{name} {refusal.finding.message}."
-        return _codes.finding("companion-damaged", path, message)
+        return refusal.finding
 
 
 def _missing(source: Source, name: str) -> Finding:
-    return _codes.finding("companion-missing", source.name, f"{name} is missing.", expected=name)
+    # Of several that would do, none is the place.
+    where = source.name if " or " in name else f"{source.name}/{name}"
+    return _codes.finding("companion-missing", where, f"{name} is missing.", expected=name)
 
 
-def _missing_modules(source: Source, name: str, members: Mapping[str, Any]) -> Iterator[Finding]:
-    for module, classes in _modules(members.get("auto_map")).items():
+def _missing_modules(
+    source: Source, name: str, modules: Mapping[str, Sequence[str]]
+) -> Iterator[Finding]:
+    for module, classes in modules.items():
         if module not in source.files:
             yield _codes.finding(
                 "remote-code-missing",
-                source.name,
+                f"{source.name}/{module}",
                 f"{module} is missing; the auto_map in {name} loads {', '.join(classes)} from it.",
                 expected=module,
             )

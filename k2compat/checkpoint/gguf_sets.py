@@ -116,15 +116,22 @@ def _check_names(gguf_set: GgufSet) -> tuple[Finding, ...]:
             expected=f"1 to {total}",
             actual=_numbers(beyond),
         )
+    return (*defects.findings(), *_check_missing(gguf_set, total))
+
+
+def _check_missing(gguf_set: GgufSet, total: int) -> tuple[Finding, ...]:
     missing = list(gguf_set.missing)
-    if missing:
-        defects.add(
-            "gguf-split-missing",
-            f"of {total} files {len(missing)} are missing: {_numbers(missing)}",
-            count=len(missing),
-            expected=f"{total} files",
-            actual=f"{total - len(missing)} files",
-        )
+    if not missing:
+        return ()
+    defects = Defects(f"{gguf_set.name}{_suffix(missing[0] - 1, total)}")
+    are = "is" if len(missing) == 1 else "are"
+    defects.add(
+        "gguf-split-missing",
+        f"of {total} files {len(missing)} {are} missing: {_numbers(missing)}",
+        count=len(missing),
+        expected=f"{total} files",
+        actual=f"{total - len(missing)} files",
+    )
     return defects.findings()
 
 

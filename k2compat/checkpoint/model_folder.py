@@ -2,7 +2,9 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 # No model's folder comes near; a folder above all models might.
@@ -13,16 +15,20 @@ MAXIMUM_FILES = 200_000
 class ModelFolder:
     """The files below a folder. Linked folders are named, not entered.
 
+    What is in a folder that this user may not list is not known, and engines do not ask either.
+
     Attributes:
         root: The folder.
         files: By path within the folder, with "/", where the bytes are. That is another
             place for files that are planned and not yet there.
         linked_folders: Paths of symbolic links to folders.
+        folders: Paths of the folders themselves.
     """
 
     root: Path
     files: Mapping[str, Path]
     linked_folders: tuple[str, ...]
+    folders: tuple[str, ...] = ()
 
     def ending_with(self, suffix: str) -> list[str]:
         """The paths of the files with this ending, sorted."""
@@ -37,26 +43,29 @@ def read_model_folder(root: Path, planned: Mapping[str, Path] | None = None) -> 
         planned: Files that will be there, by path, with where their bytes are now.
 
     Raises:
-        OSError: The system refused to list a folder.
+        OSError: The system refused to list the folder itself.
     """
     files: dict[str, Path] = {}
     linked: list[str] = []
-    if root.exists():
-        for relative, path in _walk(root, ""):
-            if len(files) + len(linked) == MAXIMUM_FILES:
-                break
-            if path.is_symlink() and path.is_dir():
-                linked.append(relative)
-            else:
-                files[relative] = path
-    return ModelFolder(root, {**files, **(planned or {})}, tuple(sorted(linked)))
+    folders: list[str] = []
+    entries = _walk(root, "") if root.exists() else iter(())
+    for relative, entry in islice(entries, MAXIMUM_FILES):
+        if entry.is_dir(follow_symlinks=False):
+            folders.append(relative)
+        elif entry.is_symlink() and os.path.isdir(entry.path):  # noqa: PTH112  (loops are none)
+            linked.append(relative)
+        else:
+            files[relative] = Path(entry.path)
+    return ModelFolder(
+        root, {**files, **(planned or {})}, tuple(sorted(linked)), tuple(sorted(folders))
+    )
 
 
-def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
+def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
     with os.scandir(folder) as entries:
         listed = sorted(entries, key=lambda entry: entry.name)
     for entry in listed:
+        yield prefix + entry.name, entry
         if entry.is_dir(follow_symlinks=False):
-            yield from _walk(Path(entry.path), f"{prefix}{entry.name}/")
-        else:
-            yield prefix + entry.name, Path(entry.path)
+            with suppress(PermissionError):
+                yield from _walk(Path(entry.path), f"{prefix}{entry.name}/")

@@ -15,6 +15,10 @@ from k2compat.findings import Finding
 SUFFIX = ".safetensors"
 LEFTOVERS = (".incomplete", ".part", ".crdownload", ".tmp")
 CONTROL_FILE = ".aria2"
+WHOLE_FILE = "model.safetensors"
+"""What a checkpoint that was not split is called."""
+
+_LOOKED_AT = "only its header was looked at"
 
 _NUMBERED = re.compile(
     r"(?P<name>.*?)-?(?P<number>\d{1,9})-of-(?P<total>\d{1,9})\.safetensors", re.DOTALL
@@ -27,11 +31,13 @@ class Shards:
 
     Attributes:
         present: In the order to be read.
+        beside: Further safetensors, which an engine that takes every file would load, too.
         absent: Files that the index names and the folder has not, with their tensors' number.
         findings: What is wrong with the set.
     """
 
     present: tuple[str, ...]
+    beside: tuple[str, ...]
     absent: Mapping[str, int]
     findings: tuple[Finding, ...]
 
@@ -52,25 +58,24 @@ def find_shards(
     in_folder = sorted((name for name in listed if _is_shard(name)), key=natural)
     found: list[Finding] = []
     if index is None:
-        present, absent, unlisted = in_folder, dict[str, int](), list[str]()
-        if len(in_folder) > 1 and not has_index:
+        present, absent = _shards_among(in_folder), dict[str, int]()
+        if len(present) > 1 and not has_index:
             defects = Defects(root)
-            defects.add("index-missing", f"has {len(in_folder)} shards and no {INDEX_FILE}")
+            defects.add("index-missing", f"has {len(present)} shards and no {INDEX_FILE}")
             found += defects.findings()
     else:
         present = sorted((name for name in index.files if name in listed), key=natural)
         absent = {name: count for name, count in index.files.items() if name not in listed}
-        unlisted = [name for name in in_folder if name not in index.files]
+    beside = [name for name in in_folder if name not in present]
     sets = _sets([*present, *absent])
-    mixed = list(_mixed_sets(root, [*present, *unlisted]))
+    mixed = list(_mixed_sets(root, [*present, *beside]))
     found += mixed
     found += _absent_shards(root, absent)
     if index is None:
         found += _missing_numbers(root, sets)
-    elif not mixed:
-        found += _unlisted(root, unlisted)
+    found += _beside(root, [name for name in beside if not (mixed and is_numbered(name))])
     found += _leftovers(root, listed)
-    return Shards(tuple(present), absent, tuple(found))
+    return Shards(tuple(present), tuple(beside), absent, tuple(found))
 
 
 def natural(name: str) -> list[tuple[int, str]]:
@@ -85,6 +90,12 @@ def is_numbered(name: str) -> bool:
     """Whether a file's name says that it is one of several."""
     match = _NUMBERED.fullmatch(name)
     return match is not None and int(match["total"]) > 1
+
+
+def _shards_among(names: Sequence[str]) -> list[str]:
+    """Which safetensors are the checkpoint where no index says so: not an adapter beside it."""
+    found = [name for name in names if name == WHOLE_FILE or _NUMBERED.fullmatch(name)]
+    return found or list(names)
 
 
 def _is_shard(name: str) -> bool:
@@ -150,10 +161,16 @@ def _missing_numbers(
         yield from defects.findings()
 
 
-def _unlisted(root: str, names: Iterable[str]) -> Iterator[Finding]:
+def _beside(root: str, names: Iterable[str]) -> Iterator[Finding]:
     for name in names:
         defects = Defects(f"{root}/{name}")
-        defects.add("shard-unlisted", "is not named by the index, and was not checked")
+        if _NUMBERED.fullmatch(name):
+            defects.add(
+                "shard-unlisted", "is not named by the index; only its header was looked at"
+            )
+        else:
+            message = f"does not belong to the shards of the model; {_LOOKED_AT}"
+            defects.add("weights-beside", message)
         yield from defects.findings()
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from k2compat.checkpoint.companions import check_companions
+from k2compat.checkpoint.companions import check_beside, check_companions
 from k2compat.checkpoint.config_file import ReadConfig, parse_config, read_config, with_modelopt
 from k2compat.checkpoint.engine_verdicts import engine_verdicts
 from k2compat.checkpoint.folder_source import WEIGHT_SUFFIXES
@@ -150,5 +150,9 @@ def _other_config(path: Path) -> ReadConfig:
 
 
 def _companions(source: Source, format_name: str) -> Iterator[Finding]:
-    if format_name == SAFETENSORS and _is_folder(source):
+    if not _is_folder(source):
+        return
+    if format_name == SAFETENSORS:
         yield from check_companions(source, judged=(CONFIG_FILE,))
+    else:
+        yield from check_beside(source)  # llama.cpp needs none of them, but who stages them does

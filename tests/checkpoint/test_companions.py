@@ -1,7 +1,6 @@
 """The files a model needs beside its weights."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from k2compat.checkpoint.companions import check_companions, remote_code
 from k2compat.checkpoint.folder_source import open_folder_source
 from k2compat.checkpoint.model_folder import read_model_folder
+from tests.support.file_damage import FILE_DAMAGE
 from tests.support.models import make_model
 
 
@@ -64,25 +64,19 @@ def test_a_module_in_a_package_is_a_path(model: Path) -> None:
     assert found(model) == [("remote-code-missing", "code/configuration.py")]
 
 
-def put_fifo(path: Path) -> None:
-    path.unlink()
-    os.mkfifo(path)
-
-
 @pytest.mark.parametrize(
-    "damage",
+    ("damage", "code"),
     [
-        lambda path: path.write_text("{"),
-        lambda path: path.write_text("<html>"),
-        lambda path: path.write_bytes(b"\xff\xfe{"),
-        lambda path: (path.unlink(), path.symlink_to("nowhere")),
-        put_fifo,
-        lambda path: (path.unlink(), path.symlink_to(path.name)),
+        (lambda path: path.write_text("{"), "companion-damaged"),
+        (lambda path: path.write_bytes(b"\xff\xfe{"), "companion-damaged"),
+        *FILE_DAMAGE.values(),
     ],
 )
-def test_a_damaged_config_is_a_finding(model: Path, damage: Callable[[Path], object]) -> None:
+def test_a_damaged_config_is_a_finding(
+    model: Path, damage: Callable[[Path], object], code: str
+) -> None:
     damage(model / "config.json")
-    assert found(model) == [("companion-damaged", None)]
+    assert found(model) == [(code, None)]
 
 
 def test_remote_code_is_named_with_its_digest(model: Path) -> None:

@@ -1,5 +1,7 @@
 """A model's folder as an engine sees it."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -28,3 +30,21 @@ def test_a_listing_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     for name in "abc":
         (tmp_path / name).write_text("")
     assert len(read_model_folder(tmp_path).files) == 2
+
+
+def test_what_may_not_be_listed_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lost+found").mkdir()
+    (tmp_path / "a.gguf").write_text("")
+    scandir = os.scandir
+
+    def guarded(path: Path) -> object:
+        if path.name == "lost+found":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    folder = read_model_folder(tmp_path)
+    assert list(folder.files) == ["a.gguf"]
+    assert folder.folders == ("lost+found",)

@@ -1,0 +1,192 @@
+"""Whatever stands in the place of a file is found by its code, and never waited for."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from k2compat.checkpoint import safetensors_checks, validate, weight_index
+from tests.checkpoint.validations import bad, codes
+from tests.support.drafts import LAYER_1, OUTSIDE, draft
+from tests.support.file_damage import FILE_DAMAGE
+from tests.support.models import make_ggufs
+
+INDEX = "model.safetensors.index.json"
+
+
+PLACES = {
+    "a shard": LAYER_1,
+    "a shard that the index does not name": "model-4-of-3.safetensors",
+    "a shard of another set": "model-9-of-9.safetensors",
+    "another safetensors": "adapter.safetensors",
+    "the index": INDEX,
+    "the config": "config.json",
+    "the tokenizer's config": "tokenizer_config.json",
+    "the vocabulary": "tiktoken.model",
+    "remote code": "modeling_deepseek.py",
+    "how to generate": "generation_config.json",
+    "the chat template": "chat_template.jinja",
+    "an image processor": "preprocessor_config.json",
+}
+
+
+@pytest.mark.parametrize("damage", FILE_DAMAGE)
+@pytest.mark.parametrize("place", PLACES)
+def test_what_stands_in_the_place_of_a_file_is_named(
+    tmp_path: Path, place: str, damage: str
+) -> None:
+    put, code = FILE_DAMAGE[damage]
+    draft().write(tmp_path)
+    put(tmp_path / PLACES[place])
+    found = bad(validate(tmp_path))
+    assert [f.where for f in found if f.code == code] == [f"{tmp_path}/{PLACES[place]}"]
+    assert {f.code for f in found} <= {code, "shard-unlisted", "shard-sets-mixed"}
+
+
+@pytest.mark.parametrize("damage", FILE_DAMAGE)
+@pytest.mark.parametrize(
+    "name", ["K2-00001-of-00002.gguf", "K2-00002-of-00002.gguf", "config.json", "tiktoken.model"]
+)
+def test_the_same_beside_and_among_ggufs(tmp_path: Path, name: str, damage: str) -> None:
+    put, code = FILE_DAMAGE[damage]
+    for number in (1, 2):
+        make_ggufs(tmp_path, f"K2-0000{number}-of-00002.gguf")
+    put(tmp_path / name)
+    found = [finding for finding in validate(tmp_path).report if finding.code == code]
+    assert [finding.where for finding in found] == [f"{tmp_path}/{name}"]
+
+
+@pytest.mark.parametrize("name", [LAYER_1, "tiny.gguf"])
+@pytest.mark.parametrize("damage", [name for name in FILE_DAMAGE if "directory" not in name])
+def test_the_same_in_the_place_of_a_file_that_was_named(
+    tmp_path: Path, name: str, damage: str
+) -> None:
+    put, code = FILE_DAMAGE[damage]
+    put(tmp_path / name)
+    (finding,) = bad(validate(tmp_path / name))
+    assert (finding.code, finding.where) == (code, f"{tmp_path}/{name}")
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda data: data[:-1], "safetensors-truncated"),
+        (lambda data: data[:100], "safetensors-header-truncated"),
+        (lambda data: data + b"\0", "safetensors-trailing-bytes"),
+    ],
+)
+@pytest.mark.parametrize("name", [LAYER_1, "adapter.safetensors"])
+def test_a_file_of_another_length(
+    tmp_path: Path, name: str, change: Callable[[bytes], bytes], code: str
+) -> None:
+    draft().write(tmp_path)
+    (tmp_path / name).write_bytes(change((tmp_path / LAYER_1).read_bytes()))
+    (finding,) = bad(validate(tmp_path))
+    assert finding.code == code
+    assert finding.where.startswith(f"{tmp_path}/{name}")
+
+
+def test_a_folder_may_be_named_like_a_file_that_it_holds(tmp_path: Path) -> None:
+    make_ggufs(tmp_path / "Kimi-K2.gguf")
+    assert bad(validate(tmp_path)) == []
+
+
+@pytest.mark.parametrize("cut", [1, 2, 4])
+def test_a_vocabulary_that_was_cut(tmp_path: Path, cut: int) -> None:
+    draft().write(tmp_path)
+    path = tmp_path / "tiktoken.model"
+    path.write_bytes(path.read_bytes().rstrip()[:-cut])
+    (finding,) = bad(validate(tmp_path))
+    assert (finding.code, finding.where) == ("companion-damaged", f"{path}: line 256")
+
+
+def test_a_module_that_nobody_loads_may_be_empty(tmp_path: Path) -> None:
+    draft().write(tmp_path)
+    (tmp_path / "__init__.py").touch()
+    assert bad(validate(tmp_path)) == []
+
+
+def test_damage_everywhere_is_found_in_one_pass(tmp_path: Path) -> None:
+    draft().write(tmp_path)
+    damages = [FILE_DAMAGE[name] for name in FILE_DAMAGE] * 2
+    expected = set()
+    for name, (put, code) in zip(PLACES.values(), damages, strict=False):
+        put(tmp_path / name)
+        expected.add((code, f"{tmp_path}/{name}"))
+    assert expected <= {(f.code, f.where) for f in validate(tmp_path).report}
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"{", "index-damaged"),
+        (b"\xff\xfe", "index-damaged"),
+        (b"[]", "index-damaged"),
+        (b"{}", "index-damaged"),
+        (b'{"weight_map": {"a": 1}}', "index-damaged"),
+        (b"[" * 100_000, "index-damaged"),
+        (b'{"weight_map": ' + b"1" * 5000 + b"}", "index-damaged"),
+        (b"", "file-empty"),
+    ],
+)
+def test_a_damaged_index_is_found_and_the_shards_are_read(
+    tmp_path: Path, content: bytes, code: str
+) -> None:
+    draft().write(tmp_path)
+    (tmp_path / INDEX).write_bytes(content)
+    validation = validate(tmp_path)
+    assert codes(validation) == [code]
+    assert validation.tensors == 69
+
+
+def test_a_name_that_stands_twice_in_the_index(tmp_path: Path) -> None:
+    draft().write(tmp_path)
+    text = (tmp_path / INDEX).read_text()
+    norm = f'"model.norm.weight": "{OUTSIDE}"'
+    (tmp_path / INDEX).write_text(text.replace(norm, f"{norm}, {norm}"))
+    assert codes(validate(tmp_path)) == ["index-key-repeated"]
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("config.json", "config-missing"),
+        ("tiktoken.model", "companion-missing"),
+        ("tokenizer_config.json", "companion-missing"),
+        ("modeling_deepseek.py", "remote-code-missing"),
+    ],
+)
+def test_a_missing_companion(tmp_path: Path, name: str, code: str) -> None:
+    draft().write(tmp_path)
+    (tmp_path / name).unlink()
+    assert codes(validate(tmp_path)) == [code]
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        (f"{LAYER_1}.aria2", "download-unfinished"),
+        (f"{LAYER_1}.incomplete", "download-leftover"),
+        (".cache/huggingface/download/abc.incomplete", "download-leftover"),
+    ],
+)
+def test_what_is_left_of_a_download(tmp_path: Path, name: str, code: str) -> None:
+    draft().write(tmp_path)
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_bytes(b"x")
+    assert codes(validate(tmp_path)) == [code]
+
+
+def test_an_index_beyond_all_measure_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft().write(tmp_path)
+    for module in (weight_index, safetensors_checks):
+        monkeypatch.setattr(module, "INDEX_BYTES_MAX", 100)
+    assert codes(validate(tmp_path)) == ["index-damaged"]
+
+
+def test_an_index_alone_is_a_damaged_checkpoint(tmp_path: Path) -> None:
+    made = draft()
+    made.shards.clear()
+    assert codes(validate(made.write(tmp_path))) == ["shard-missing"] * 3
