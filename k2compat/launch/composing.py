@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import Any
 
 import yaml
 
 from k2compat.errors import RefusedError
 from k2compat.launch.cluster import Node
-from k2compat.launch.plan import Command, Port
+from k2compat.launch.plan import Command, Mount, Port
 from k2compat.launch.profile import CommandTemplate, FileTemplate, Profile, Row, Situation
 from k2compat.launch.words import Word
 
@@ -42,6 +43,21 @@ def compose(profile: Profile, places: Sequence[Place]) -> tuple[Command, ...]:
                 made.setdefault(template.id, []).extend(here)
                 commands += here
     return tuple(commands)
+
+
+def mounts_of(profile: Profile, place: Place) -> tuple[Mount, ...]:
+    """The folders that a container must see, each once.
+
+    What is a name of the Hub or a path relative to nobody knows what cannot be mounted.
+    """
+    found: dict[Word, Mount] = {}
+    for template in profile.mounts:
+        if template.applies(place.situation):
+            source = Word.fill(template.source, place.values)
+            target = Word.fill(template.target or template.source, place.values)
+            if source.placeholders or PurePosixPath(str(source)).is_absolute():
+                found.setdefault(source, Mount(source, target))
+    return tuple(found.values())
 
 
 def _after(
@@ -94,7 +110,7 @@ def _command(
         ),
         head=len(template.argv),
         environment={row.flag: value for row in variables for value in _values(row, place.values)},
-        files=dict(_files(template, place)),
+        files=dict(_files(profile, template, place)),
         ports=tuple(
             Port(entry.name, Word.fill(entry.number, place.values))
             for entry in template.ports
@@ -106,6 +122,8 @@ def _command(
         entry=template.entry,
         settable=template.settable,
         stays=template.stays,
+        spread=template.spread,
+        splits=template.splits,
         reasons={row.flag: row.reason for row in (*rows, *variables) if row.reason},
     )
 
@@ -125,10 +143,11 @@ def _rows(profile: Profile, groups: Iterable[str], situation: Situation) -> Iter
         yield from (row for row in profile.rows[group] if row.applies(situation))
 
 
-def _files(template: CommandTemplate, place: Place) -> Iterator[tuple[str, str]]:
+def _files(profile: Profile, template: CommandTemplate, place: Place) -> Iterator[tuple[str, str]]:
     """Path → text; what several entries say of one path is put together."""
     parts: dict[str, list[FileTemplate]] = {}
-    for entry in template.files:
+    shared = (entry for group in template.file_groups for entry in profile.files[group])
+    for entry in (*template.files, *shared):
         if entry.applies(place.situation):
             path = str(Word.fill(entry.path, place.values))
             parts.setdefault(path, []).append(entry)

@@ -9,19 +9,21 @@ from dataclasses import replace
 from typing import Final
 
 from k2compat.errors import RefusedError
-from k2compat.launch.cluster import Cluster, Node
-from k2compat.launch.request import Request
+from k2compat.launch.cluster import Cluster, Node, nodes_at
+from k2compat.launch.places import START_RANK
+from k2compat.launch.profile import read_profile
+from k2compat.launch.request import SUPERVISED, Request
 from k2compat.launch.words import Word
 
-SUPERVISED: Final = "supervised"
-"""The fact that somebody watches the processes: each stays in the foreground."""
+GIVEN_TO_PODS: Final = frozenset({"POD_IP", "LWS_WORKER_INDEX", START_RANK})
+"""Variables that every pod of a LeaderWorkerSet has, or computes."""
 
 LEADER, WORKER = "leader", "worker"
 HEAD = "head"
 
 
 def for_format(request: Request, output_format: str) -> Request:
-    """The request as a format needs it.
+    """The request as a format needs it, with the facts "supervised" and "format=NAME".
 
     Raises:
         RefusedError: format-not-offered, or hosts-not-ours for hosts that a scheduler chooses.
@@ -35,38 +37,50 @@ def for_format(request: Request, output_format: str) -> Request:
             f"The guide has no commands for {output_format}.",
             hint="Leave --profile guide out.",
         )
-    return adapt(replace(request, facts=request.facts | {SUPERVISED}))
+    _demand_within_limits(request, output_format)
+    return adapt(replace(request, facts=request.facts | {SUPERVISED, f"format={output_format}"}))
+
+
+def _demand_within_limits(request: Request, output_format: str) -> None:
+    """Refuse what the engine's profile says that the format cannot hold."""
+    nodes = max(len(request.cluster.nodes), 1) if request.cluster else 1
+    for limit in read_profile(request.engine).limits:
+        if (
+            limit.format == output_format
+            and nodes > limit.nodes_max
+            and (not limit.strategies or request.strategy in limit.strategies)
+        ):
+            much = f" on {nodes} nodes" if limit.nodes_max else ""
+            raise RefusedError(
+                "format-not-offered",
+                f"{request.engine} cannot be rendered as {output_format}{much}: {limit.reason}.",
+                hint=limit.hint,
+            )
 
 
 def _slurm(request: Request) -> Request:
     """Every node is named $NODE0, $NODE1, …, which the job sets."""
-    if request.engine == "trtllm":
-        raise _not_offered(request, "slurm")
     cluster = _of_unnamed_nodes(request, "Slurm")
-    return replace(request, cluster=cluster)
+    names = frozenset(place.name for node in cluster.nodes for place in node.address.placeholders)
+    return replace(request, cluster=cluster, filled=names)
 
 
 def _lws(request: Request) -> Request:
     """Each group is a leader and its workers; Kubernetes' names resolve to their pods."""
-    if request.engine == "trtllm":
-        raise _not_offered(request, "lws")
     cluster = _of_unnamed_nodes(request, "Kubernetes")
-    return replace(request, cluster=_leaders_and_workers(cluster))
+    return replace(request, cluster=_leaders_and_workers(cluster), filled=GIVEN_TO_PODS)
 
 
 def _compose(request: Request) -> Request:
-    if request.engine == "trtllm":
-        raise _not_offered(request, "compose")
+    """Each node runs one container, which is there before its commands."""
     return request
 
 
 def _ray(request: Request) -> Request:
     """A head, and one script for every worker."""
-    if request.engine != "vllm":
-        raise _not_offered(request, "ray")
     cluster = request.cluster or Cluster(())
-    if cluster.groups not in ((), ("",)) or request.strategy == "dp-ep":
-        raise _not_offered(request, "ray")
+    if cluster.groups not in ((), ("",)):
+        return request  # which no plan takes: what Ray starts has no groups
     first = cluster.nodes[0].address if cluster.nodes else Word.parse("$HEAD_ADDRESS")
     head = Node(HEAD, Word.literal(0), first)
     worker = Node(WORKER, Word.parse("$NODE_RANK"), Word.parse("$NODE_ADDRESS"))
@@ -93,8 +107,7 @@ _ADAPTED: Final[Mapping[str, Callable[[Request], Request]]] = {
 def _of_unnamed_nodes(request: Request, who: str) -> Cluster:
     cluster = request.cluster or Cluster(())
     if not cluster.nodes:
-        node = Node("node0", Word.literal(0), Word.parse("$NODE0"))
-        return replace(cluster, nodes=(node,))
+        return replace(cluster, nodes=_default_nodes(request))
     for node in cluster.nodes:
         if not node.address.placeholders:
             raise RefusedError(
@@ -103,6 +116,17 @@ def _of_unnamed_nodes(request: Request, who: str) -> Cluster:
                 hint="Give their number in place of their addresses: --nodes 2",
             )
     return cluster
+
+
+def _default_nodes(request: Request) -> tuple[Node, ...]:
+    """As many nodes as the profile takes where none were named."""
+    clusters = read_profile(request.engine).clusters[request.profile]
+    groups = clusters.get(request.strategy or "", ())
+    if not any(entry.group for entry in groups):
+        return nodes_at(["1"])
+    return tuple(
+        node for entry in groups for node in nodes_at([str(len(entry.addresses))], entry.group)
+    )
 
 
 def _leaders_and_workers(cluster: Cluster) -> Cluster:
@@ -127,11 +151,3 @@ def set_name(group: str) -> str:
 
 def _pod(node: Node, name: str, rank: str) -> Node:
     return replace(node, name=name, rank=Word.parse(rank), address=Word.parse("$POD_IP"))
-
-
-def _not_offered(request: Request, output_format: str) -> RefusedError:
-    return RefusedError(
-        "format-not-offered",
-        f"{request.engine} cannot be rendered as {output_format} with what was asked for.",
-        hint="Take --format sh: scripts for each node, which any scheduler can start.",
-    )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from math import prod
+from typing import Final
 
 from k2compat.launch.cluster import Cluster, Node
 from k2compat.launch.composing import Place
@@ -11,6 +12,9 @@ from k2compat.launch.layout import Layout
 from k2compat.launch.profile import Profile, Situation
 from k2compat.launch.request import Request
 from k2compat.launch.words import Word
+
+START_RANK: Final = "DATA_PARALLEL_START_RANK"
+"""The variable for a node's first data-parallel rank, where the node's own rank is open."""
 
 
 def places_of(
@@ -119,7 +123,7 @@ def _start_rank(node: Node, local: int) -> Word:
     rank = str(node.rank)
     if rank.isdigit():
         return Word.literal(int(rank) * local)
-    return Word.parse("$DATA_PARALLEL_START_RANK")
+    return Word.parse(f"${START_RANK}")
 
 
 def _products(

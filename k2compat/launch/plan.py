@@ -46,6 +46,8 @@ class Command:
         entry: The flag table's entry point that reads `argv`; None for programs without one.
         settable: Whether the user's own flags (`--set`) go to it.
         stays: Whether it runs until somebody stops it; others do their work and end.
+        spread: Whether a scheduler starts it on all nodes at once, one process a GPU.
+        splits: Whether its program splits the arguments behind `head` again at white space.
         reasons: Flag or variable → why it is there.
     """
 
@@ -63,6 +65,8 @@ class Command:
     entry: str | None = None
     settable: bool = False
     stays: bool = False
+    spread: bool = False
+    splits: bool = False
     reasons: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -73,6 +77,19 @@ class Command:
         yield from (port.number for port in self.ports)
         if self.inside is not None:
             yield self.inside
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A folder of the node that a container must see.
+
+    Attributes:
+        source: Its path on the node: absolute, or a placeholder.
+        target: Its path in the container.
+    """
+
+    source: Word
+    target: Word
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +118,8 @@ class Plan:
         layouts: Group of nodes → how its GPUs are divided.
         commands: In the order they are started.
         image: The container image, where the profile or the user names one.
+        image_given: Whether the user named it.
+        mounts: What a container of it must see.
         model: The model, as the engine is given it.
         prerequisites: What must be there before.
         findings: What is wrong or worth knowing.
@@ -115,6 +134,8 @@ class Plan:
     commands: tuple[Command, ...]
     model: Word = Word(())  # noqa: RUF009 - frozen
     image: Word | None = None
+    image_given: bool = False
+    mounts: tuple[Mount, ...] = ()
     prerequisites: tuple[Prerequisite, ...] = ()
     findings: tuple[Finding, ...] = ()
 

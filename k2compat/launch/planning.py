@@ -8,14 +8,16 @@
 What the user asked for goes before the profile, and nothing is guessed.
 """
 
+import re
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 
 from packaging.version import Version
 
 from k2compat.errors import RefusedError
 from k2compat.findings import Codes, Finding
 from k2compat.launch.cluster import GPUS_PER_NODE, Cluster, Node
-from k2compat.launch.composing import compose
+from k2compat.launch.composing import compose, mounts_of
 from k2compat.launch.engines import engine
 from k2compat.launch.flag_findings import check_flags, with_settings
 from k2compat.launch.flag_tables import version_of
@@ -30,12 +32,15 @@ PREFILL_DECODE = "pd"
 
 _codes = Codes("launch")
 
+# What an unquoted variable of a shell does not survive.
+_TAKEN_APART = re.compile(r"[\s*?\[]")
+
 
 def plan_launch(request: Request) -> Plan:
     """Decide everything about a launch.
 
     Raises:
-        RefusedError: strategy-not-offered, cluster-groups, cluster-too-large,
+        RefusedError: strategy-not-offered, cluster-groups, cluster-too-large, argument-split,
             placeholder-in-file, engine-version-invalid, setting-refused or value-malformed.
     """
     profile = read_profile(request.engine)
@@ -61,6 +66,7 @@ def plan_launch(request: Request) -> Plan:
         else command
         for command in compose(profile, places)
     )
+    _demand_whole(commands)
     forbidden = [entry for entry in profile.forbidden if entry.applies(situation)]
     return Plan(
         engine=request.engine,
@@ -72,6 +78,8 @@ def plan_launch(request: Request) -> Plan:
         commands=commands,
         model=request.model.name,
         image=places[0].values.get("image"),
+        image_given="image" in request.values,
+        mounts=mounts_of(profile, places[0]),
         prerequisites=tuple(
             Prerequisite(entry.text, entry.command)
             for entry in profile.prerequisites
@@ -81,9 +89,23 @@ def plan_launch(request: Request) -> Plan:
             *request.model.findings,
             *_said_by_profile(profile, situation),
             *check_flags(commands, request.engine, label, forbidden, cluster.gpus_per_node),
-            *_open_placeholders(commands),
+            *_open_placeholders(commands, ALWAYS_SET | request.filled),
         ),
     )
+
+
+def _demand_whole(commands: Sequence[Command]) -> None:
+    """Refuse arguments that a command's own program would take apart."""
+    for command in commands:
+        for word in command.argv[command.head :] if command.splits else ():
+            if _TAKEN_APART.search(str(word)) or not word.parts:
+                raise RefusedError(
+                    "argument-split",
+                    f"{command.argv[command.head - 1]} is started by a program that splits its "
+                    f"arguments again: {str(word)!r} would not arrive whole.",
+                    hint="Take a value without spaces and * ? [; for a folder, a link with such "
+                    "a name.",
+                )
 
 
 def _version(request: Request, profile: Profile) -> tuple[str, Version]:
@@ -94,18 +116,17 @@ def _version(request: Request, profile: Profile) -> tuple[str, Version]:
 
 def _strategy(request: Request, profile: Profile) -> str:
     offered = profile.clusters[request.profile]
-    if request.strategy is None:
-        cluster = request.cluster
+    strategy, cluster = request.strategy, request.cluster
+    if strategy is None and cluster and cluster.groups not in ((), ("",)):
+        strategy = PREFILL_DECODE
+    if strategy is None:
         nodes = max(cluster.size(""), 1) if cluster else 1
-        if cluster and cluster.groups not in ((), ("",)):
-            return PREFILL_DECODE
         return default_strategy(offered, nodes, cluster.gpus_per_node if cluster else GPUS_PER_NODE)
-    wanted = profile.aliases.get(request.profile, {}).get(request.strategy, request.strategy)
+    wanted = profile.aliases.get(request.profile, {}).get(strategy, strategy)
     if wanted not in offered:
         raise RefusedError(
             "strategy-not-offered",
-            f"There is no strategy {request.strategy} for {request.engine} in profile "
-            f"{request.profile}.",
+            f"There is no strategy {strategy} for {request.engine} in profile {request.profile}.",
             hint=f"It has --strategy {', '.join(offered)}",
         )
     return wanted
@@ -169,14 +190,14 @@ def _said_by_profile(profile: Profile, situation: Situation) -> Iterator[Finding
             )
 
 
-def _open_placeholders(commands: Sequence[Command]) -> Iterator[Finding]:
+def _open_placeholders(commands: Sequence[Command], known: AbstractSet[str]) -> Iterator[Finding]:
     spellings: dict[str, str] = {}  # $X and ${X} are one; the first spelling stands for both
     places: dict[str, list[Command]] = {}
     for command in commands:
         for placeholder in {
             p.name: p for word in command.words for p in word.placeholders
         }.values():
-            if placeholder.name not in ALWAYS_SET:
+            if placeholder.name not in known:
                 spelling = spellings.setdefault(placeholder.name, placeholder.spelling)
                 places.setdefault(spelling, []).append(command)
     for spelling, holders in places.items():

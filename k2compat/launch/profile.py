@@ -164,6 +164,7 @@ class CommandTemplate(Entry):
         tail: Templates of what stands behind the flags.
         environment: Names of groups of rows.
         files: What it reads.
+        file_groups: Names of groups of files that it reads, too.
         ports: What it listens on.
         after: Ids of templates whose commands must have been started before.
         each: The name of a list of values; the command stands once for each, as `{item}`.
@@ -172,6 +173,8 @@ class CommandTemplate(Entry):
         entry: The flag table's entry point that reads what follows `argv`.
         settable: Whether `--set` is about this command.
         stays: See `plan.Command`.
+        spread: See `plan.Command`.
+        splits: See `plan.Command`.
     """
 
     id: str
@@ -182,6 +185,7 @@ class CommandTemplate(Entry):
     tail: tuple[str, ...] = ()
     environment: tuple[str, ...] = ()
     files: tuple[FileTemplate, ...] = ()
+    file_groups: tuple[str, ...] = ()
     ports: tuple[PortTemplate, ...] = ()
     after: tuple[str, ...] = ()
     each: str | None = None
@@ -190,6 +194,39 @@ class CommandTemplate(Entry):
     entry: str | None = None
     settable: bool = False
     stays: bool = False
+    spread: bool = False
+    splits: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MountTemplate(Entry):
+    """A folder that the commands read, where they run in a container.
+
+    Attributes:
+        source: Template of its path on the node.
+        target: Template of its path in the container; None: the same.
+    """
+
+    source: str
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit(Entry):
+    """What a format cannot hold of this engine.
+
+    Attributes:
+        format: Its name.
+        nodes_max: With how many nodes it still can; 0: never.
+        reason: Why, as the rest of a sentence.
+        hint: What to do instead.
+    """
+
+    format: str
+    reason: str
+    hint: str
+    nodes_max: int = 0
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,6 +297,9 @@ class Profile:
         versions: Profile → the engine's version where none was named.
         rows: Group → flags or variables.
         aliases: Profile → strategy asked for → the one that is meant by it there.
+        files: Group → files.
+        mounts: What a container must see.
+        limits: What a format cannot hold.
     """
 
     engine: str
@@ -272,6 +312,9 @@ class Profile:
     findings: tuple[FindingTemplate, ...]
     prerequisites: tuple[PrerequisiteTemplate, ...]
     forbidden: tuple[Forbidden, ...]
+    files: Mapping[str, tuple[FileTemplate, ...]] = field(default_factory=dict)
+    mounts: tuple[MountTemplate, ...] = ()
+    limits: tuple[Limit, ...] = ()
     nodes_max: int | None = None
     aliases: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     features: Mapping[str, str] = field(default_factory=dict)
@@ -335,6 +378,12 @@ def read_profile(engine: str) -> Profile:
             for entry in members.pop("prerequisites", ())
         ),
         forbidden=tuple(map(Forbidden.read, members.pop("forbidden", ()))),
+        files={
+            name: tuple(map(FileTemplate.read, files))
+            for name, files in members.pop("files", {}).items()
+        },
+        mounts=tuple(map(MountTemplate.read, members.pop("mounts", ()))),
+        limits=tuple(map(Limit.read, members.pop("limits", ()))),
         nodes_max=members.pop("nodes_max", None),
         aliases=members.pop("aliases", {}),
         features=members.pop("features", {}),

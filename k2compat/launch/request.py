@@ -2,10 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from k2compat.launch.cluster import Cluster
 from k2compat.launch.model import LaunchModel
 from k2compat.launch.words import Word
+
+SUPERVISED: Final = "supervised"
+"""The fact that somebody watches the processes: each stays in the foreground, and a script comes
+without files beside it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +27,7 @@ class Request:
         strategy: One of `profile.STRATEGIES`; None means the first that suits the GPUs.
         values: Values for templates that the user gave, by name: "port", "image", …
         facts: Conditions that the user asked for: "amx", "ray".
+        filled: Placeholders that the format fills in itself: an address that a job sets.
         settings: Flags to be passed through, each "flag=value" or "flag".
     """
 
@@ -33,4 +39,5 @@ class Request:
     strategy: str | None = None
     values: Mapping[str, Word] = field(default_factory=dict)
     facts: frozenset[str] = frozenset()
+    filled: frozenset[str] = frozenset()
     settings: tuple[str, ...] = ()

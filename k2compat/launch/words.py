@@ -16,8 +16,11 @@ from typing import Final, Self
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _PLACEHOLDER = re.compile(rf"\$(?:({_NAME})|\{{({_NAME})\}})|<({_NAME})>")
 _PORT = re.compile(r":[0-9]{1,5}")
-ALWAYS_SET: Final = frozenset({"PWD", "HOME", "HOSTNAME"})
-"""Names of placeholders that every shell knows the value of."""
+FILES: Final = "K2COMPAT_FILES"
+"""The folder that a script writes its files into where none lie beside it."""
+
+ALWAYS_SET: Final = frozenset({"PWD", "HOME", "HOSTNAME", FILES})
+"""Names of placeholders that every shell, or every script of ours, knows the value of."""
 
 _FIELD = re.compile(rf"\{{({_NAME})\}}")
 

@@ -32,6 +32,7 @@ def test_open_placeholders_are_named_with_their_commands() -> None:
         ({"strategy": "pd"}, "strategy-not-offered"),
         ({"strategy": "tp-pp", "profile": "guide"}, "strategy-not-offered"),
         ({"engine_version": "main"}, "engine-version-invalid"),
+        ({"prefill": ("a",), "decode": ("b",)}, "strategy-not-offered"),
         ({"strategy": "tp", "prefill": ("a",), "decode": ("b",)}, "cluster-groups"),
     ],
 )

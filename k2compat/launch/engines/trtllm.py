@@ -1,27 +1,40 @@
 """TensorRT-LLM: what its container is given of this machine."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from k2compat.errors import RefusedError
 from k2compat.launch.cluster import Cluster
 from k2compat.launch.engines.base import Engine
 from k2compat.launch.profile import Situation
-from k2compat.launch.words import Placeholder, Word
+from k2compat.launch.request import SUPERVISED
+from k2compat.launch.words import FILES, Placeholder, Word
 
+_SLURM: Final = "format=slurm"  # starts no container unless an image was given
+
+_FILES = Word((Placeholder(FILES, f"${{{FILES}}}"),))
+_WORKSPACE = Word.literal("/workspace")
 _MODEL_FOLDER = Word((Placeholder("YOUR_MODEL_DIR", "<YOUR_MODEL_DIR>"),))
 
 
 class TensorRTLLM(Engine):
-    """Adds "hosts" for mpirun, "model_folder" to mount, and two folders that every shell knows."""
+    """Adds what the container is given, and where things are then.
+
+    "hosts" for mpirun; "model_folder" to mount, and "served", where it is then; "files_folder",
+    with the settings; two folders that every shell knows.
+    """
 
     def values(
         self, situation: Situation, cluster: Cluster, values: Mapping[str, Word]
     ) -> Mapping[str, Word]:
         """Values that all nodes share."""
-        del situation
+        bare = _SLURM in situation.facts and "given:image" not in situation.facts
+        folder = _model_folder(values["model"], mounted=not bare)
         return {
             "hosts": _hosts(cluster),
-            "model_folder": _model_folder(values["model"]),
+            "model_folder": folder,
+            "served": folder if bare else values["container_model"],
+            "files_folder": _FILES if SUPERVISED in situation.facts else _WORKSPACE,
             "here": Word((Placeholder("PWD", "${PWD}"),)),
             "home": Word((Placeholder("HOME", "~"),)),
         }
@@ -42,8 +55,8 @@ def _hosts(cluster: Cluster) -> Word:
     )
 
 
-def _model_folder(model: Word) -> Word:
-    """The folder that docker mounts; of a model that is only a name, the guide's placeholder.
+def _model_folder(model: Word, *, mounted: bool) -> Word:
+    """The folder of the model; of a model that is only a name, the guide's placeholder.
 
     Raises:
         RefusedError: mount-malformed.
@@ -53,10 +66,10 @@ def _model_folder(model: Word) -> Word:
         return model
     if not text.startswith("/"):
         return _MODEL_FOLDER
-    if ":" in text:
+    if mounted and ":" in text:
         raise RefusedError(
             "mount-malformed",
-            f"docker cannot mount {text}: a colon ends the path in -v.",
+            f"{text} cannot be mounted into a container: a colon ends the path.",
             hint="Name the folder by another path, for example through a link.",
         )
     return model

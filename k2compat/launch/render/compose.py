@@ -1,11 +1,10 @@
 """A plan as files for `docker compose`, one a node: each node's script in a container. Pure."""
 
-from collections.abc import Mapping
-from pathlib import PurePosixPath
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from k2compat.launch.cluster import Node
-from k2compat.launch.plan import Plan
+from k2compat.launch.plan import Command, Plan
 from k2compat.launch.render.script import Script
 from k2compat.launch.render.shell import node_script
 from k2compat.launch.render.shell_words import open_names
@@ -41,10 +40,18 @@ def _service(plan: Plan, node: Node) -> dict[str, Any]:
             }
         },
     }
-    if PurePosixPath(str(plan.model)).is_absolute():
-        folder = _literal(str(plan.model))
+    if _uses_infiniband(node, commands):
+        service["cap_add"] = ["IPC_LOCK"]
+        service["devices"] = ["/dev/infiniband:/dev/infiniband"]
+    if plan.mounts:
         service["volumes"] = [
-            {"type": "bind", "source": folder, "target": folder, "read_only": True}
+            {
+                "type": "bind",
+                "source": _word(mount.source),
+                "target": _word(mount.target),
+                "read_only": True,
+            }
+            for mount in plan.mounts
         ]
     names = open_names(commands)
     if names:
@@ -52,6 +59,12 @@ def _service(plan: Plan, node: Node) -> dict[str, Any]:
     service["entrypoint"] = ["bash", "-c"]
     service["command"] = [_literal(node_script(plan, node, waits=True))]
     return service
+
+
+def _uses_infiniband(node: Node, commands: Sequence[Command]) -> bool:
+    """Whether its devices were named, or a flag asks for them."""
+    words = {str(word) for command in commands for word in command.argv}
+    return node.ib_device is not None or any(word.endswith("ib-device") for word in words)
 
 
 def _word(word: Word) -> str:

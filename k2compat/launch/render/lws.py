@@ -4,30 +4,33 @@ Every worker of a set runs one template, so its rank comes from LWS_WORKER_INDEX
 set's controller gives it (https://lws.sigs.k8s.io/docs/reference/labels-annotations-and-environment-variables/).
 """
 
-from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 from k2compat.launch.cluster import Node
-from k2compat.launch.formats import LEADER, set_name
+from k2compat.launch.formats import GIVEN_TO_PODS, LEADER, set_name
+from k2compat.launch.places import START_RANK
 from k2compat.launch.plan import Command, Plan
 from k2compat.launch.render.script import Script
 from k2compat.launch.render.shell import node_script
 from k2compat.launch.render.shell_words import open_names
 from k2compat.launch.render.yaml_text import as_yaml
 
-_GIVEN = ("POD_IP", "LWS_WORKER_INDEX", "DATA_PARALLEL_START_RANK")
 _SHARED_MEMORY = "64Gi"
 
 
 def as_leader_worker_sets(plan: Plan) -> Mapping[str, Script]:
     """One file for `kubectl apply -f`."""
     sets = [_set(plan, group) for group in plan.cluster.groups]
-    services = [_service(command) for command in plan.commands if _serves(command)]
-    names = [name for name in open_names(plan.commands) if name not in _GIVEN]
+    services = [_service(command) for command in _entrances(plan)]
+    names = [name for name in open_names(plan.commands) if name not in GIVEN_TO_PODS]
     comments = ["kubectl apply -f launch-lws.yaml, with the LeaderWorkerSet controller installed"]
     if names:
         comments.append(f"Fill in the values of: {', '.join(names)}")
+    comments += [
+        f"Mount, in every pod: {mount.source}" for mount in plan.mounts if mount.source.placeholders
+    ]
     return {"launch-lws.yaml": Script(as_yaml(*sets, *services, comments=comments))}
 
 
@@ -60,22 +63,23 @@ def _pod(plan: Plan, node: Node, labels: Mapping[str, str]) -> dict[str, Any]:
         "securityContext": {"capabilities": {"add": ["IPC_LOCK"]}},
         "volumeMounts": [{"name": "shared-memory", "mountPath": "/dev/shm"}],  # noqa: S108
     }
-    ports = [port for command in commands for port in command.ports if not port.number.placeholders]
-    if ports:
-        container["ports"] = [
-            {"name": port.name, "containerPort": int(str(port.number))} for port in ports
-        ]
+    ports = [port.number for command in commands for port in command.ports]
+    numbers = dict.fromkeys(int(str(number)) for number in ports if not number.placeholders)
+    if numbers:  # without names: those of one container may not be equal
+        container["ports"] = [{"containerPort": number} for number in numbers]
     volumes: list[dict[str, Any]] = [
         {
             "name": "shared-memory",
             "emptyDir": {"medium": "Memory", "sizeLimit": _SHARED_MEMORY},
         }
     ]
-    folder = str(plan.model)
-    if PurePosixPath(folder).is_absolute():
-        mount = {"name": "model", "mountPath": folder, "readOnly": True}
-        container["volumeMounts"].append(mount)
-        volumes.append({"name": "model", "hostPath": {"path": folder, "type": "Directory"}})
+    mounts = [mount for mount in plan.mounts if not mount.source.placeholders]
+    for name, mount in zip(_volume_names(), mounts, strict=False):
+        container["volumeMounts"].append(
+            {"name": name, "mountPath": str(mount.target), "readOnly": True}
+        )
+        folder = {"path": str(mount.source), "type": "Directory"}
+        volumes.append({"name": name, "hostPath": folder})
     return {
         "metadata": {"labels": dict(labels)},
         "spec": {"containers": [container], "volumes": volumes},
@@ -83,17 +87,33 @@ def _pod(plan: Plan, node: Node, labels: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _before(plan: Plan, node: Node) -> str:
-    """The first data-parallel rank of a worker, from its place in the set."""
-    if str(node.rank).isdigit():
+    """The first data-parallel rank of a worker, from its place in the set, where it is used."""
+    commands = [command for command in plan.commands if command.node == node]
+    if START_RANK not in open_names(commands):
         return ""
     local = plan.layouts[node.group].data_parallel // plan.cluster.size(node.group)
-    return f"export DATA_PARALLEL_START_RANK=$((LWS_WORKER_INDEX * {local}))" if local else ""
+    return f"export {START_RANK}=$((LWS_WORKER_INDEX * {local}))"
 
 
 def _environment(commands: Sequence[Command]) -> list[dict[str, Any]]:
     by_field = {"valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
-    names = [name for name in open_names(commands) if name not in _GIVEN]
+    names = [name for name in open_names(commands) if name not in GIVEN_TO_PODS]
     return [{"name": "POD_IP", **by_field}, *({"name": name, "value": ""} for name in names)]
+
+
+def _volume_names() -> Iterator[str]:
+    yield "model"
+    yield from (f"folder{number}" for number in count(1))
+
+
+def _entrances(plan: Plan) -> list[Command]:
+    """What clients connect to: a leader that listens, and that nothing stands in front of."""
+    behind = {name for command in plan.commands for name in command.after}
+    return [
+        command
+        for command in plan.commands
+        if command.node.is_first and command.id not in behind and _serves(command)
+    ]
 
 
 def _serves(command: Command) -> bool:
@@ -102,13 +122,12 @@ def _serves(command: Command) -> bool:
 
 def _service(command: Command) -> dict[str, Any]:
     number = next(int(str(port.number)) for port in command.ports if port.name == "http")
-    name = set_name(command.node.group)
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": {"name": f"{name}-{command.role}"},
+        "metadata": {"name": f"{set_name('')}-{command.role}"},
         "spec": {
-            "selector": {"app": name, "role": LEADER},
+            "selector": {"app": set_name(command.node.group), "role": LEADER},
             "ports": [{"name": "http", "port": number, "targetPort": number}],
         },
     }

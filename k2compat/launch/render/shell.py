@@ -13,7 +13,7 @@ from k2compat.launch.cluster import Node
 from k2compat.launch.plan import Command, Plan
 from k2compat.launch.render.script import Script
 from k2compat.launch.render.shell_words import call_lines, required_variables, shell_word
-from k2compat.launch.words import Placeholder, Word
+from k2compat.launch.words import FILES, Placeholder, Word
 
 _END_OF_FILE = "END_OF_FILE"
 
@@ -48,24 +48,32 @@ def node_script(plan: Plan, node: Node, *, waits: bool = False, before: str = ""
     Args:
         plan: The plan.
         node: One of its nodes.
-        waits: Whether to wait for the ports of what must have been started on other nodes;
-            for where nobody starts the nodes in order.
+        waits: Whether a command waits for the ports of those that must have been started before
+            it and stay; for where nobody starts the nodes in order.
         before: Lines that set variables which the plan leaves open.
     """
     commands = [command for command in plan.commands if command.node == node]
-    lines = [*_head(plan, node, commands, before), *(_waiting(plan, node) if waits else ())]
-    return "\n".join([*lines, *_body(commands), ""])
+    waiting = {c.id: list(_waiting(plan, c)) for c in commands if waits}
+    return "\n".join([*_head(plan, node, commands, before), *_body(commands, waiting), ""])
 
 
-def _waiting(plan: Plan, node: Node) -> Iterator[str]:
-    by_id = {command.id: command for command in plan.commands}
-    names = (name for command in plan.commands if command.node == node for name in command.after)
-    for command in (by_id[name] for name in dict.fromkeys(names)):
-        if command.node != node and command.ports:
-            values = {"host": command.node.address, "port": command.ports[0].number}
+def _waiting(plan: Plan, command: Command) -> Iterator[str]:
+    """Lines that hold a command up until what it comes after listens."""
+    by_id = {other.id: other for other in plan.commands}
+    for other in (by_id[name] for name in command.after):
+        address = _address_for_others(plan, other.node)
+        if address and other.ports and (other.stays or other.node != command.node):
+            values = {"host": address, "port": other.ports[0].number}
             place = shell_word(Word.fill("/dev/tcp/{host}/{port}", values))
-            yield f"\n# until {command.id} listens"
+            yield f"# until {other.id} listens"
             yield f"until (exec 3<> {place}) 2> /dev/null; do sleep 2; done"
+
+
+def _address_for_others(plan: Plan, node: Node) -> Word | None:
+    """Where other nodes reach it; None for a symbolic node, which stands for many."""
+    if node.is_first:
+        return plan.cluster.first(node.group)
+    return None if node.rank.placeholders else node.address
 
 
 def _head(plan: Plan, node: Node, commands: Sequence[Command], before: str) -> Iterator[str]:
@@ -81,7 +89,9 @@ def _head(plan: Plan, node: Node, commands: Sequence[Command], before: str) -> I
     if before:
         yield f"\n{before}"
     yield from required_variables(commands)
-    if any(lies_beside(path) for command in commands for path in command.files):
+    if any(_brings_files(command) for command in commands):
+        yield f'\n{FILES}="$(mktemp -d)"  # nothing lies beside this script'
+    elif any(lies_beside(path) for command in commands for path in command.files):
         yield '\ncd "$(dirname "${BASH_SOURCE[0]}")"  # the files of the commands lie beside'
 
 
@@ -89,16 +99,30 @@ def _looks_expandable(part: str | Placeholder) -> bool:
     return isinstance(part, str) and ("$" in part or "`" in part)
 
 
-def _body(commands: Sequence[Command]) -> Iterator[str]:
+def _brings_files(command: Command) -> bool:
+    """Whether it reads its files where its script has written them."""
+    places = (placeholder for word in command.argv for placeholder in word.placeholders)
+    return bool(command.files) and any(place.name == FILES for place in places)
+
+
+def _body(commands: Sequence[Command], waiting: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """The commands, each behind the lines that hold it up."""
     staying = [command for command in commands if command.stays]
     several = len(staying) > 1
     if several:
         yield "\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT"
         yield "trap 'exit 143' TERM\ntrap 'exit 130' INT"
     for command in (*(c for c in commands if not c.stays), *staying):
-        *comments, call = _command(command, becomes=command.stays and not several)
+        background, before = several and command.stays, waiting.get(command.id, ())
+        # What waits in the background is a shell of its own, which becomes the command.
+        becomes = command.stays and (not background or bool(before))
+        *comments, call = _command(command, becomes=becomes)
         yield from comments
-        yield f"{call} &" if several and command.stays else call
+        if background and before:
+            yield from ("(", *before, call, ") &")
+        else:
+            yield from before
+            yield f"{call} &" if background else call
     if several:
         yield "\nwait -n  # the first that ends takes the others with it"
 
@@ -108,7 +132,7 @@ def _command(command: Command, *, becomes: bool) -> Iterator[str]:
     yield f"\n# {command.id}{after}"
     yield from (f"#   {name}: {reason}" for name, reason in command.reasons.items())
     for path, text in command.files.items():
-        if not lies_beside(path):
+        if not lies_beside(path) or _brings_files(command):
             yield from _here_document(command, path, text)
     unless = f"[ -e {shlex.quote(command.creates)} ] || " if command.creates else ""
     yield unless + " \\\n    ".join(call_lines(command, becomes=becomes))
@@ -117,7 +141,10 @@ def _command(command: Command, *, becomes: bool) -> Iterator[str]:
 def _here_document(command: Command, path: str, text: str) -> Iterator[str]:
     """Write a file where its path says, without expanding anything in it."""
     folder, file = shlex.quote(str(PurePosixPath(path).parent)), shlex.quote(path)
-    if command.inside is None:
+    if lies_beside(path):
+        file = f'"${{{FILES}}}"/{file}'
+        yield f"cat > {file} <<'{_END_OF_FILE}'"
+    elif command.inside is None:
         yield f"mkdir -p {folder}"
         yield f"cat > {file} <<'{_END_OF_FILE}'"
     else:

@@ -60,24 +60,32 @@ def call_lines(command: Command, *, becomes: bool = False) -> list[str]:
 
 def open_names(commands: Iterable[Command]) -> list[str]:
     """The variables that placeholders of these commands stand for, those of every shell apart."""
+    return names_in(word for command in commands for word in command.words)
+
+
+def names_in(words: Iterable[Word]) -> list[str]:
+    """The same of single words."""
     names = dict.fromkeys(
         placeholder.name
-        for command in commands
-        for word in command.words
+        for word in words
         for placeholder in word.placeholders
         if placeholder.name not in ALWAYS_SET
     )
     return list(names)
 
 
-def required_variables(commands: Iterable[Command], but: Container[str] = ()) -> Iterator[str]:
+def required_variables(
+    commands: Iterable[Command], but: Container[str] = (), and_of: Iterable[Word] = ()
+) -> Iterator[str]:
     """Lines that stop a script, with the name, where a placeholder's variable is not set.
 
     Args:
         commands: The commands of the script.
         but: Names that the script sets itself.
+        and_of: What else the script uses.
     """
-    names = [name for name in open_names(commands) if name not in but]
+    found = dict.fromkeys([*open_names(commands), *names_in(and_of)])
+    names = [name for name in found if name not in but]
     if names:
         yield "\n# Values that were left open: set them before this script is run."
     for name in names:

@@ -1,0 +1,101 @@
+"""Each node's container starts what a script on it would."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from k2compat.launch.planning import plan_launch
+from k2compat.launch.render import render
+from tests.launch.render.cluster_support import (
+    BY_NODE,
+    OPEN,
+    PROGRAMS,
+    addresses,
+    at_once,
+    by_hand,
+    calls,
+    rendered,
+    requested,
+    script,
+)
+from tests.launch.render.stand_ins import StandIns
+from tests.launch.render.test_shell import HOSTILE
+
+
+@pytest.mark.parametrize(("engine", "strategy"), BY_NODE)
+def test_compose_starts_what_scripts_would(tmp_path: Path, engine: str, strategy: str) -> None:
+    _, files = rendered("compose", engine=engine, strategy=strategy, model=HOSTILE)
+    found = []
+    stand_ins = StandIns(tmp_path, PROGRAMS)
+    known = addresses(engine, strategy)
+    assert len(files) == len(known)
+    for file in files.values():
+        (service,) = yaml.safe_load(file)["services"].values()
+        assert service["volumes"][0]["source"] == HOSTILE.replace("$", "$$")
+        assert ("devices" in service) == (strategy == "pd")
+        # Compose makes one dollar of two and gives the container the variables named here.
+        environment = {
+            name: {**OPEN, **known}[name]
+            for name, value in service.get("environment", {}).items()
+            if value == f"${{{name}:?is not set}}"
+        }
+        text = at_once(service["command"][0].replace("$$", "$"))
+        done, records = stand_ins.run(script(tmp_path, text), environment)
+        assert done.returncode == 0, done.stderr
+        found += calls(records)
+    assert sorted(found) == by_hand(engine, strategy, HOSTILE)
+
+
+def test_compose_runs_tensorrt_llm_in_its_container(tmp_path: Path) -> None:
+    values = {"image": "trtllm:local"}
+    _, files = rendered("compose", engine="trtllm", nodes=1, values=values, model=HOSTILE)
+    (service,) = yaml.safe_load(files["compose-node0.yaml"])["services"].values()
+    assert service["image"] == "trtllm:local"
+    assert service["volumes"] == [
+        {
+            "type": "bind",
+            "source": HOSTILE.replace("$", "$$"),
+            "target": "/models/Kimi-K2",
+            "read_only": True,
+        }
+    ]
+    text = service["command"][0].replace("$$", "$")
+    done, records = StandIns(tmp_path, PROGRAMS).run(
+        script(tmp_path, text), {"TMPDIR": str(tmp_path)}
+    )
+    assert done.returncode == 0, done.stderr
+    pip, serve = calls(records)
+    assert pip == ["pip", "install", "blobfile"]
+    assert (serve[:2], serve[-1]) == (["trtllm-serve", "serve"], "/models/Kimi-K2")
+    assert "enable_padding: true" in Path(serve[serve.index("--config") + 1]).read_text()
+
+
+def test_compose_mounts_what_ktransformers_reads() -> None:
+    def sources(**rest: Any) -> list[str]:
+        _, files = rendered("compose", engine="ktransformers", **rest)
+        (service,) = yaml.safe_load(files["compose-node0.yaml"])["services"].values()
+        return [volume["source"] for volume in service["volumes"]]
+
+    ggufs = {"gguf_path": "/ggufs"}
+    assert sources(values=ggufs) == ["/models/K2", "/ggufs"]
+    converted = sources(facts=frozenset({"amx"}))
+    assert converted == ["/models/K2", "${CPU_WEIGHTS:?is not set}"]
+    _, files = rendered("lws", engine="ktransformers", facts=frozenset({"amx"}))
+    assert "# Mount, in every pod: <CPU_WEIGHTS>\n" in files["launch-lws.yaml"]
+    _, files = rendered("lws", engine="ktransformers", values=ggufs)
+    assert "name: folder1" in files["launch-lws.yaml"]
+
+
+def test_an_image_may_be_a_placeholder() -> None:
+    plan = replace(plan_launch(requested("compose", nodes=1)), image=None)
+    assert "image: ${IMAGE:?is not set}" in render(plan, "compose")["compose-node0.yaml"].text
+    plan = replace(plan_launch(requested("lws", model="Kimi-K2")), image=None)
+    assert "image: <IMAGE>" in render(plan, "lws")["launch-lws.yaml"].text
+
+
+def test_of_a_name_nothing_can_be_mounted() -> None:
+    _, files = rendered("compose", nodes=1, model="moonshotai/Kimi-K2-Instruct")
+    assert "volumes" not in files["compose-node0.yaml"]
