@@ -101,8 +101,8 @@ def _demand_whole(commands: Sequence[Command]) -> None:
             if _TAKEN_APART.search(str(word)) or not word.parts:
                 raise RefusedError(
                     "argument-split",
-                    f"{command.argv[command.head - 1]} is started by a program that splits its "
-                    f"arguments again: {str(word)!r} would not arrive whole.",
+                    f"{command.id} is started by a program that splits its arguments again: "
+                    f"{str(word)!r} would not arrive whole.",
                     hint="Take a value without spaces and * ? [; for a folder, a link with such "
                     "a name.",
                 )
