@@ -10,7 +10,7 @@ from k2compat.launch.flag_reading import Reading, Use, read_arguments
 from k2compat.launch.flag_settings import passed_through
 from k2compat.launch.flag_tables import flag_table
 from k2compat.launch.plan import Command
-from k2compat.launch.profile import Forbidden
+from k2compat.launch.profile_entries import Forbidden
 from k2compat.launch.user_values import user_value
 from k2compat.launch.words import Word
 

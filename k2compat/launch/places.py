@@ -9,7 +9,8 @@ from k2compat.launch.cluster import Cluster, Node
 from k2compat.launch.composing import Place
 from k2compat.launch.engines import engine
 from k2compat.launch.layout import Layout
-from k2compat.launch.profile import Profile, Situation
+from k2compat.launch.profile import Profile
+from k2compat.launch.profile_entries import Situation
 from k2compat.launch.request import Request
 from k2compat.launch.words import Word
 

@@ -24,7 +24,8 @@ from k2compat.launch.flag_tables import version_of
 from k2compat.launch.parallelism import default_strategy, layout_of
 from k2compat.launch.places import places_of, plan_facts
 from k2compat.launch.plan import Command, Plan, Prerequisite
-from k2compat.launch.profile import Profile, Situation, read_profile
+from k2compat.launch.profile import Profile, read_profile
+from k2compat.launch.profile_entries import Situation
 from k2compat.launch.request import Request
 from k2compat.launch.words import ALWAYS_SET, Word
 

@@ -24,6 +24,18 @@
     reason = "why it is there"
     source = "where that is written"
 
+    [[files.settings]]                    # files that several commands bring: `file_groups`
+    path = "settings.yml"
+    yaml.some.key = true
+
+    [[mounts]]                            # a folder that a container must see
+    source = "{model}"
+
+    [[limits]]                            # what a format of the output cannot hold, and the way out
+    format = "ray"
+    reason = "…"
+    hint = "…"
+
     [[commands]]                          # a process, on each node that `on` names
     id = "serve"
     role = "serve"
@@ -39,15 +51,28 @@ applies. Reading is strict: an unknown key is a mistake of ours, and a test find
 """
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
-from packaging.specifiers import SpecifierSet
 from packaging.version import Version
+
+from k2compat.launch.profile_entries import (
+    CommandTemplate,
+    DefaultNodes,
+    FileTemplate,
+    FindingTemplate,
+    Forbidden,
+    Limit,
+    MountTemplate,
+    PortTemplate,
+    PrerequisiteTemplate,
+    Row,
+    frozen,
+)
 
 # What the table of sources names beside groups of rows.
 _OTHER_SOURCES = ("", "findings", "prerequisites")
@@ -57,228 +82,6 @@ _FOLDER = Path(__file__).with_name("profiles")
 ENGINES: Final = ("vllm", "sglang", "ktransformers", "trtllm")
 PROFILES: Final = ("default", "guide")
 STRATEGIES: Final = ("tp", "dp-ep", "tp-pp", "pd")
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """What decides which entries of a profile apply.
-
-    Attributes:
-        profile: "default" or "guide".
-        strategy: One of STRATEGIES.
-        version: Of the engine.
-        facts: What holds, by name: "multi_node", "first_node", "reasoning", …
-    """
-
-    profile: str
-    strategy: str
-    version: Version
-    facts: AbstractSet[str] = frozenset()
-
-    def with_facts(self, *facts: str) -> "Situation":
-        """The same with more facts."""
-        return Situation(self.profile, self.strategy, self.version, self.facts | set(facts))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """What every entry of a profile can say: when it applies, and where that is written."""
-
-    profiles: tuple[str, ...] = ()
-    strategies: tuple[str, ...] = ()
-    versions: str = ""
-    when: tuple[str, ...] = ()
-    source: str = ""
-
-    def applies(self, situation: Situation) -> bool:
-        """Whether all that it asks for holds."""
-        version = situation.version
-        if version.is_prerelease:  # 0.5.3rc1 has what 0.5.3 has; a specifier would let neither in
-            version = Version(version.base_version)
-        return (
-            (not self.profiles or situation.profile in self.profiles)
-            and (not self.strategies or situation.strategy in self.strategies)
-            and SpecifierSet(self.versions).contains(version)
-            and all(_holds(condition, situation.facts) for condition in self.when)
-        )
-
-    @classmethod
-    def read(cls, members: Mapping[str, Any]) -> Self:
-        """An entry from its TOML table.
-
-        Raises:
-            ValueError: A key that no such entry has.
-        """
-        known = {member.name for member in fields(cls)}
-        unknown = set(members) - known
-        if unknown:
-            raise ValueError(f"{cls.__name__} has no {', '.join(sorted(unknown))}: {members}")
-        return cls(**{key: _frozen(value) for key, value in members.items()})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row(Entry):
-    """A flag or an environment variable.
-
-    Attributes:
-        flag: "--port", or the name of a variable.
-        value: A template; several for a flag with several values; None for one without.
-        reason: Why it is there; shown to people.
-    """
-
-    flag: str
-    value: str | tuple[str, ...] | None = None
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileTemplate(Entry):
-    """A file that a command reads: its lines, or members that are written as YAML.
-
-    Entries of one path make one file: lines follow each other, members are merged.
-    """
-
-    path: str
-    lines: tuple[str, ...] = ()
-    yaml: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PortTemplate(Entry):
-    """A port that a command listens on: what it is for, and the number's template."""
-
-    name: str
-    number: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommandTemplate(Entry):
-    """A process.
-
-    Attributes:
-        id: Becomes "id-NODE".
-        role: See `plan.Command`.
-        on: "each", "first" or "others" node, or each of "prefill" or "decode".
-        argv: Templates: the program and what stands before the flags.
-        flags: Names of groups of rows, in their order.
-        tail: Templates of what stands behind the flags.
-        environment: Names of groups of rows.
-        files: What it reads.
-        file_groups: Names of groups of files that it reads, too.
-        ports: What it listens on.
-        after: Ids of templates whose commands must have been started before.
-        each: The name of a list of values; the command stands once for each, as `{item}`.
-        inside: Template of the container that it runs in.
-        creates: See `plan.Command`.
-        entry: The flag table's entry point that reads what follows `argv`.
-        settable: Whether `--set` is about this command.
-        stays: See `plan.Command`.
-        spread: See `plan.Command`.
-        splits: See `plan.Command`.
-    """
-
-    id: str
-    role: str
-    on: str = "each"
-    argv: tuple[str, ...]
-    flags: tuple[str, ...] = ()
-    tail: tuple[str, ...] = ()
-    environment: tuple[str, ...] = ()
-    files: tuple[FileTemplate, ...] = ()
-    file_groups: tuple[str, ...] = ()
-    ports: tuple[PortTemplate, ...] = ()
-    after: tuple[str, ...] = ()
-    each: str | None = None
-    inside: str | None = None
-    creates: str | None = None
-    entry: str | None = None
-    settable: bool = False
-    stays: bool = False
-    spread: bool = False
-    splits: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MountTemplate(Entry):
-    """A folder that the commands read, where they run in a container.
-
-    Attributes:
-        source: Template of its path on the node.
-        target: Template of its path in the container; None: the same.
-    """
-
-    source: str
-    target: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limit(Entry):
-    """What a format cannot hold of this engine.
-
-    Attributes:
-        format: Its name.
-        nodes_max: With how many nodes it still can; 0: never.
-        reason: Why, as the rest of a sentence.
-        hint: What to do instead.
-    """
-
-    format: str
-    reason: str
-    hint: str
-    nodes_max: int = 0
-    source: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FindingTemplate(Entry):
-    """Something to be said of the plan, with a code of `codes.toml`."""
-
-    code: str
-    where: str
-    message: str
-    expected: str | None = None
-    actual: str | None = None
-    fix: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrerequisiteTemplate(Entry):
-    """What must be there before."""
-
-    text: str
-    command: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Forbidden(Entry):
-    """Flags that may not stand in one command.
-
-    Attributes:
-        flags: All of them; "--flag=value" where only that value is meant.
-        reason: What happens otherwise.
-    """
-
-    flags: tuple[str, ...]
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DefaultNodes:
-    """The nodes of a group where the user named none.
-
-    Attributes:
-        group: "" or "prefill" or "decode".
-        addresses: One a node, or one for all where `count` is said.
-        count: How many nodes one symbolic node stands for.
-        rank: The placeholder for its rank.
-        first: The address of the group's first node, where `count` is said.
-    """
-
-    addresses: tuple[str, ...]
-    group: str = ""
-    count: int | None = None
-    rank: str = "0"
-    first: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,7 +107,7 @@ class Profile:
 
     engine: str
     versions: Mapping[str, str]
-    clusters: Mapping[str, Mapping[str, tuple["DefaultNodes", ...]]]
+    clusters: Mapping[str, Mapping[str, tuple[DefaultNodes, ...]]]
     strategies: Mapping[str, Mapping[str, str]]
     values: Mapping[str, Mapping[str, Mapping[str, str]]]
     rows: Mapping[str, tuple[Row, ...]]
@@ -411,15 +214,4 @@ def _command(members: Mapping[str, Any]) -> CommandTemplate:
 
 
 def _default_nodes(members: Mapping[str, Any]) -> DefaultNodes:
-    return DefaultNodes(**{key: _frozen(value) for key, value in members.items()})
-
-
-def _holds(condition: str, facts: AbstractSet[str]) -> bool:
-    if condition.startswith("!"):
-        return condition[1:] not in facts
-    return condition in facts
-
-
-def _frozen(value: Any) -> Any:
-    is_sequence = isinstance(value, Sequence) and not isinstance(value, str)
-    return tuple(value) if is_sequence else value
+    return DefaultNodes(**{key: frozen(value) for key, value in members.items()})

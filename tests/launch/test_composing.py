@@ -13,7 +13,8 @@ from k2compat.launch.cluster import Cluster, nodes_at
 from k2compat.launch.composing import Place, compose
 from k2compat.launch.layout import Layout
 from k2compat.launch.plan import Command, Plan
-from k2compat.launch.profile import CommandTemplate, FileTemplate, Profile, Situation
+from k2compat.launch.profile import Profile
+from k2compat.launch.profile_entries import CommandTemplate, FileTemplate, Situation
 from k2compat.launch.render import render
 from k2compat.launch.render.document import as_document
 from k2compat.launch.words import Word

@@ -8,7 +8,9 @@ from packaging.version import Version
 
 from k2compat.findings import catalogue
 from k2compat.launch import profile as profiles
-from k2compat.launch.profile import ENGINES, Row, Situation, read_profile
+from k2compat.launch.profile import ENGINES, read_profile
+from k2compat.launch.profile_entries import Row, Situation
+from k2compat.launch.render import FORMATS
 
 WRITTEN = [engine for engine in ENGINES if (profiles._FOLDER / f"{engine}.toml").exists()]
 
@@ -21,12 +23,21 @@ def test_every_profile_can_be_read_and_refers_to_what_is_there(engine: str) -> N
         group for command in profile.commands for group in (*command.flags, *command.environment)
     }
     assert used == set(profile.rows)
+    files = {group for command in profile.commands for group in command.file_groups}
+    assert files == set(profile.files)
+    assert {limit.format for limit in profile.limits} <= set(FORMATS)
     for strategies in profile.clusters.values():
         assert set(strategies) <= set(profile.strategies)
     for finding in profile.findings:
         assert catalogue()[finding.code].room == "launch"
     rows = [row for group in profile.rows.values() for row in group]
-    for entry in (*rows, *profile.findings, *profile.prerequisites, *profile.forbidden):
+    for entry in (
+        *rows,
+        *profile.findings,
+        *profile.prerequisites,
+        *profile.forbidden,
+        *profile.limits,
+    ):
         assert entry.source, f"{entry} names no source"
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
 from k2compat.launch.cluster import Cluster
-from k2compat.launch.profile import Situation
+from k2compat.launch.profile_entries import Situation
 from k2compat.launch.words import Word
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Set as AbstractSet
 
 from k2compat.launch.engines.base import Engine
-from k2compat.launch.profile import Situation
+from k2compat.launch.profile_entries import Situation
 
 _NATIVE = {"fp8", "int4", "bf16"}
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from k2compat.launch.cluster import Cluster, host_port
 from k2compat.launch.engines.base import Engine
-from k2compat.launch.profile import Situation
+from k2compat.launch.profile_entries import Situation
 from k2compat.launch.words import Placeholder, Word
 
 

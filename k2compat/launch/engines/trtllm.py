@@ -6,7 +6,7 @@ from typing import Final
 from k2compat.errors import RefusedError
 from k2compat.launch.cluster import Cluster
 from k2compat.launch.engines.base import Engine
-from k2compat.launch.profile import Situation
+from k2compat.launch.profile_entries import Situation
 from k2compat.launch.request import SUPERVISED
 from k2compat.launch.words import FILES, Placeholder, Word
 

@@ -29,6 +29,7 @@ def _command(command: Command) -> dict[str, Any]:
         "files": dict(command.files),
         "ports": [{"name": port.name, "port": _number(str(port.number))} for port in command.ports],
         "after": list(command.after),
+        **({"spread": True} if command.spread else {}),
         **({} if command.inside is None else {"inside": str(command.inside)}),
     }
 

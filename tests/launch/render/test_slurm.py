@@ -10,6 +10,7 @@ from k2compat.errors import RefusedError
 from k2compat.launch.cluster import Cluster, nodes_at
 from k2compat.launch.model import read_model
 from k2compat.launch.planning import plan_launch
+from k2compat.launch.render.document import as_document
 from k2compat.launch.request import Request
 from tests.launch.render.cluster_support import (
     BY_NODE,
@@ -60,6 +61,7 @@ def test_slurm_itself_starts_a_rank_for_each_gpu(
     slurm: StandIns, tmp_path: Path, strategy: str
 ) -> None:
     plan, files = rendered("slurm", engine="trtllm", strategy=strategy)
+    assert [command.get("spread") for command in as_document(plan)["commands"]] == [True]
     text = files["launch.sbatch"]
     assert "#SBATCH --nodes=2\n#SBATCH --ntasks-per-node=8\n#SBATCH --gpus-per-node=8\n" in text
     assert not re.search(r"\b(docker|ssh|mpirun)\b", text)
