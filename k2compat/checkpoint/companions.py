@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from k2compat.checkpoint.defects import printable
 from k2compat.checkpoint.model_folder import ModelFolder
 from k2compat.checkpoint.opening import FileRefusedError
 from k2compat.checkpoint.sources import Source
@@ -115,11 +116,13 @@ def _missing_modules(
 ) -> Iterator[Finding]:
     for module, classes in modules.items():
         if module not in source.files:
+            shown = printable(module)
             yield _codes.finding(
                 "remote-code-missing",
-                f"{source.name}/{module}",
-                f"{module} is missing; the auto_map in {name} loads {', '.join(classes)} from it.",
-                expected=module,
+                f"{source.name}/{shown}",
+                f"{shown} is missing; the auto_map in {name} loads "
+                f"{printable(', '.join(classes))} from it.",
+                expected=shown,
             )
 
 

@@ -28,9 +28,9 @@ class IndexCheck:
         if places.count(shard) == len(places):
             return
         for name, place in zip(names, places, strict=True):
-            if place is None:
+            if place is None and name not in self._index.outside:
                 self._unlisted.append((name, shard))
-            elif place != shard:
+            elif place is not None and place != shard:
                 self._wrong.append((name, place, shard))
 
     @property

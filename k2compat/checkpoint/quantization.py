@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from k2compat.checkpoint.defects import Defects, printable
 from k2compat.checkpoint.tensor_rules import SCHEMES
@@ -90,6 +90,15 @@ def read_quantization(config: object, defects: Defects) -> Quantization:
         )
         return PLAIN
     quantization = _fp8(config) or _int4(config)
+    block = config.get("weight_block_size")
+    if block is not None and not _is_block(block):
+        defects.add(
+            "architecture-value",
+            "weight_block_size is not two whole numbers, each at least 1",
+            at="quantization_config.weight_block_size",
+            expected="[128, 128]",
+            actual=block,
+        )
     if quantization is None:
         name = _name(config)
         quantization = Quantization(name, UNKNOWN)
@@ -108,7 +117,7 @@ def _fp8(config: Mapping[str, Any]) -> Quantization | None:
     block = config.get("weight_block_size")
     if config.get("quant_method") != "fp8" or config.get("fmt", "e4m3") != "e4m3":
         return None
-    if not isinstance(block, list) or len(block) != 2 or not all(_is_size(b) for b in block):
+    if not _is_block(block):
         return None
     # Transformers' name, and vLLM's; both mean modules whose names contain the text.
     kept = config.get("modules_to_not_convert") or config.get("ignored_layers") or []
@@ -144,6 +153,10 @@ def _int4(config: Mapping[str, Any]) -> Quantization | None:
     return Quantization(
         f"int{bits}", "int4", {"packed": PACKED_BITS // bits, "group": size}, ignore
     )
+
+
+def _is_block(value: object) -> TypeGuard[list[int]]:
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_size, value))
 
 
 def _is_size(value: object) -> bool:

@@ -72,7 +72,7 @@ def validate_safetensors(source: Source, config: ReadConfig, progress: Progress)
         findings += problems
     total_size = None if index is None else index.total_size
     shelf = _Shelf(Comparison(architecture), None if index is None else IndexCheck(index))
-    shelf.unread |= shards.absent.keys()
+    shelf.unread.update(shards.absent)
     _read_shards(source, shards, shelf, progress)
     findings += shelf.findings
     # An engine that takes every file of the folder hangs or fails on these as well.

@@ -32,13 +32,13 @@ class Shards:
     Attributes:
         present: In the order to be read.
         beside: Further safetensors, which an engine that takes every file would load, too.
-        absent: Files that the index names and the folder has not, with their tensors' number.
+        absent: Files that the index names and the folder has not.
         findings: What is wrong with the set.
     """
 
     present: tuple[str, ...]
     beside: tuple[str, ...]
-    absent: Mapping[str, int]
+    absent: tuple[str, ...]
     findings: tuple[Finding, ...]
 
 
@@ -58,24 +58,24 @@ def find_shards(
     in_folder = sorted((name for name in listed if _is_shard(name)), key=natural)
     found: list[Finding] = []
     if index is None:
-        present, absent = _shards_among(in_folder), dict[str, int]()
+        present, absent = _shards_among(in_folder), list[str]()
         if len(present) > 1 and not has_index:
             defects = Defects(root)
             defects.add("index-missing", f"has {len(present)} shards and no {INDEX_FILE}")
             found += defects.findings()
     else:
         present = sorted((name for name in index.files if name in listed), key=natural)
-        absent = {name: count for name, count in index.files.items() if name not in listed}
+        absent = [name for name in index.files if name not in listed]
+        found += _absent_shards(root, absent, index)
     beside = [name for name in in_folder if name not in present]
     sets = _sets([*present, *absent])
     mixed = list(_mixed_sets(root, [*present, *beside]))
     found += mixed
-    found += _absent_shards(root, absent)
     if index is None:
         found += _missing_numbers(root, sets)
     found += _beside(root, [name for name in beside if not (mixed and is_numbered(name))])
     found += _leftovers(root, listed)
-    return Shards(tuple(present), tuple(beside), absent, tuple(found))
+    return Shards(tuple(present), tuple(beside), tuple(absent), tuple(found))
 
 
 def natural(name: str) -> list[tuple[int, str]]:
@@ -128,13 +128,18 @@ def _mixed_sets(root: str, names: Sequence[str]) -> Iterator[Finding]:
     yield from defects.findings()
 
 
-def _absent_shards(root: str, absent: Mapping[str, int]) -> Iterator[Finding]:
-    for name, count in absent.items():
+def _absent_shards(root: str, absent: Iterable[str], index: WeightIndex) -> Iterator[Finding]:
+    tensors: dict[str, list[str]] = {name: [] for name in absent}
+    for tensor, place in index.places.items() if tensors else ():
+        if place in tensors:
+            tensors[place].append(tensor)
+    for name, lost in tensors.items():
         defects = Defects(f"{root}/{name}")
         defects.add(
             "shard-missing",
-            f"does not exist; the index puts {count:,} tensors into it",
-            count=count,
+            f"does not exist; the index puts {len(lost):,} tensors into it",
+            count=len(lost),
+            items=lost,
         )
         yield from defects.findings()
 

@@ -7,6 +7,7 @@ checkpoint's own listing does not have.
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -30,11 +31,13 @@ class WeightIndex:
         places: Tensor name → file. Names are taken out as they are found.
         total_size: Bytes of all tensors, as it says; None where it does not.
         files: The files it names that may be opened, in order, with how many tensors each.
+        outside: Tensors that it puts into files that may not.
     """
 
     places: dict[str, str]
     total_size: int | None = None
     files: Mapping[str, int] = field(default_factory=dict)
+    outside: AbstractSet[str] = frozenset()
 
 
 def parse_index(data: bytes, where: str) -> tuple[WeightIndex | None, tuple[Finding, ...]]:
@@ -56,20 +59,27 @@ def parse_index(data: bytes, where: str) -> tuple[WeightIndex | None, tuple[Find
             at="weight_map",
         )
         return None, defects.findings()
+    if not places:
+        defects.add("index-damaged", "weight_map names no tensors", at="weight_map")
+        return None, defects.findings()
     counts = Counter(places.values())
     outside = {name: count for name, count in counts.items() if not _is_inside(name)}
     for name, count in outside.items():
         defects.add(
             "index-path",
-            "this path leads out of the folder or names no file; it was not opened",
+            "this is no plain path of a file in the folder; it was not opened",
             at="weight_map",
             count=count,
             actual=name,
         )
-    if outside:
-        places = {name: place for name, place in places.items() if place not in outside}
     files = {name: count for name, count in counts.items() if name not in outside}
-    return WeightIndex(places, _total_size(members, defects), files), defects.findings()
+    if not files:
+        return None, defects.findings()
+    refused = {name for name, place in places.items() if place in outside} if outside else set()
+    for name in refused:
+        del places[name]
+    size = _total_size(members, defects)
+    return WeightIndex(places, size, files, refused), defects.findings()
 
 
 def _members(data: bytes, defects: Defects) -> dict[str, Any] | None:
@@ -147,6 +157,8 @@ def _is_inside(name: str) -> bool:
         and "\\" not in name
         and "\0" not in name
         and path.name != ""
+        # Engines compare these paths as text: "./model-1-of-2" is no file of the folder to them.
+        and str(path) == name
     )
 
 

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, TextIO
 
 from k2compat.errors import K2CompatError
@@ -18,6 +19,9 @@ from k2compat.findings import Finding, Report
 FINE = 0
 FOUND_ERRORS = 1
 REFUSED = 2
+
+_PIECES = 10_000
+"""Of a JSON document, written at once: some hundred kilobytes."""
 
 _COLORS = {"error": "31", "warning": "33", "info": "36", "hint": "32"}
 
@@ -150,7 +154,11 @@ class Output:
         self._print_json(document)
 
     def _print_json(self, document: Mapping[str, Any]) -> None:
-        self._answer(json.dumps(document, ensure_ascii=False, indent=2) + "\n", "utf-8")
+        # In pieces: the names of all tensors of a model, as one text, take as much as its index.
+        pieces = json.JSONEncoder(ensure_ascii=False, indent=2).iterencode(document)
+        while part := "".join(islice(pieces, _PIECES)):
+            self._answer(part, "utf-8")
+        self._answer("\n", "utf-8")
 
     def _say_finding(self, finding: Finding) -> None:
         self._say_labelled(finding.severity, f"{finding.message} [{finding.code}]")

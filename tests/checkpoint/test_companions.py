@@ -64,6 +64,20 @@ def test_a_module_in_a_package_is_a_path(model: Path) -> None:
     assert found(model) == [("remote-code-missing", "code/configuration.py")]
 
 
+def test_a_module_cannot_lead_out_of_the_folder_or_draw_on_the_terminal(model: Path) -> None:
+    auto_map = {
+        "a": "../../etc/passwd.X",
+        "b": "/etc/passwd.Y",
+        "c": "\x1b[31m.Z",
+        "d": "m" * 999 + ".W",
+    }
+    (model / "config.json").write_text(json.dumps({"auto_map": auto_map}))
+    findings = list(check_companions(open_folder_source(model)))
+    assert [finding.code for finding in findings] == ["remote-code-missing"] * 4
+    assert all((f.message + f.where).isprintable() for f in findings)
+    assert max(len(f.message) for f in findings) < 400
+
+
 @pytest.mark.parametrize(
     ("damage", "code"),
     [

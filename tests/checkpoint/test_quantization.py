@@ -36,9 +36,7 @@ def test_the_known_ones() -> None:
     ("config", "name"),
     [
         ({"quant_method": "fp8"}, "fp8"),
-        ({**FP8, "weight_block_size": [128]}, "fp8"),
-        ({**FP8, "weight_block_size": [128, 0]}, "fp8"),
-        ({**FP8, "weight_block_size": [128, True]}, "fp8"),
+        ({"quant_method": "fp8", "weight_block_size": None}, "fp8"),
         ({**FP8, "fmt": "e5m2"}, "fp8"),
         ({**FP8, "ignored_layers": "all"}, "fp8"),
         ({**FP8, "ignored_layers": ["x" * 300]}, "fp8"),
@@ -99,3 +97,10 @@ def test_what_is_ignored_stays_as_it_is() -> None:
     assert not kept.covers("projection", ["model.layers.1.mlp.shared_experts.up_proj"])
     assert kept.covers("projection", ["model.layers.1.mlp.experts.0.up_proj"])
     assert not kept.covers("linear", ["lm_head"])
+
+
+@pytest.mark.parametrize("block", [[128], [128, 0], [128, True], [128, 10**30], "128", {}])
+def test_blocks_of_no_size(block: object) -> None:
+    quantization, codes = read({**FP8, "weight_block_size": block})
+    assert not quantization.is_known
+    assert codes == ["architecture-value", "quantization-unknown"]

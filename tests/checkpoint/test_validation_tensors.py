@@ -115,6 +115,22 @@ def path_upwards(made: Draft) -> None:
     made.places["model.norm.weight"] = "../../etc/passwd"
 
 
+def path_with_a_dot(made: Draft) -> None:
+    made.places["model.norm.weight"] = f"./{OUTSIDE}"
+
+
+def paths_upwards(made: Draft) -> None:
+    made.index["weight_map"] = {name: f"/mnt/{place}" for name, place in made.places.items()}
+
+
+def empty_index(made: Draft) -> None:
+    made.places.clear()
+
+
+def odd_block(made: Draft) -> None:
+    made.config["quantization_config"]["weight_block_size"] = [0, 128]
+
+
 def no_index(made: Draft) -> None:
     made.index = {}
 
@@ -178,7 +194,11 @@ DEFECTS: list[tuple[Callable[[Draft], None], list[str], str]] = [
     (wrong_total, ["index-total-size"], f"{INDEX}: metadata.total_size"),
     (odd_total, ["index-total-size"], f"{INDEX}: metadata.total_size"),
     (float_total, [], ""),
-    (path_upwards, ["index-path", "index-tensor-unlisted"], INDEX),
+    (path_upwards, ["index-path"], INDEX),
+    (path_with_a_dot, ["index-path"], INDEX),
+    (paths_upwards, ["index-path"] * 3, INDEX),
+    (empty_index, ["index-damaged"], f"{INDEX}: weight_map"),
+    (odd_block, ["architecture-value"], "config.json: quantization_config.weight_block_size"),
     (no_index, ["index-missing"], ""),
     (no_index_and_gap, ["index-missing", "shard-missing", "layer-missing"], ""),
     (absent_shard, ["shard-missing"], LAYER_1),
