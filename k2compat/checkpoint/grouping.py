@@ -7,6 +7,7 @@ are missing, all in model-7-of-61.safetensors". The exact names go with it as `i
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from k2compat.checkpoint.comparison import Deviation, Odd
@@ -15,6 +16,9 @@ from k2compat.findings import Finding
 
 MOST_RANGES = 4
 MOST_SHARDS = 2
+
+MOST_ALONE = 4
+"""Files with the same defect that are named one by one; more are one thing that went wrong."""
 
 _EXPERT = re.compile(r"\.experts\.([0-9]{1,9})\.")
 _NUMBER = re.compile(r"[0-9]+")
@@ -58,6 +62,35 @@ def group(root: str, odd: Iterable[Odd]) -> Iterator[Finding]:
         message = f"the same for {len(names):,} tensors more"
         defects.add(deviation.value, message, count=len(names), items=names)
     yield from defects.findings()
+
+
+def together(root: str, findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The findings, those that many files share as one: a clone without LFS is one mistake.
+
+    Args:
+        root: Names the checkpoint.
+        findings: In any order; what stands for several things already stays as it is.
+    """
+    alike: dict[Finding, list[Finding]] = {}
+    for finding in findings:
+        key = finding if finding.items else replace(finding, where="")
+        alike.setdefault(key, []).append(finding)
+    return tuple(
+        one
+        for same in alike.values()
+        for one in (same if len(same) <= MOST_ALONE else [_shared(root, same)])
+    )
+
+
+def _shared(root: str, same: Sequence[Finding]) -> Finding:
+    first = same[0]
+    return replace(
+        first,
+        where=root,
+        message=f"the same {len(same):,} times, first in {first.where}: {first.message}",
+        count=sum(finding.count for finding in same),
+        items=tuple(finding.where for finding in same),
+    )
 
 
 def _finding(root: str, members: Sequence[Odd]) -> Finding:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from k2compat.checkpoint.defects import Defects
+from k2compat.checkpoint.grouping import MOST_ALONE
 from k2compat.checkpoint.weight_index import INDEX_FILE, WeightIndex, named
 from k2compat.findings import Finding
 
@@ -55,12 +56,14 @@ class IndexCheck:
             unread: Files that could not be read, absent ones included.
         """
         where = f"{root}/{INDEX_FILE}"
-        by_shard: defaultdict[str, list[str]] = defaultdict(list)
+        by_shard: dict[str, list[str]] = {}
         for name, shard in self._unlisted:
             if name not in duplicates:
-                by_shard[shard].append(name)
+                by_shard.setdefault(shard, []).append(name)
+        if len(by_shard) > MOST_ALONE:
+            by_shard = {"": [name for names in by_shard.values() for name in names]}
         for shard, names in by_shard.items():
-            defects = Defects(f"{root}/{shard}")
+            defects = Defects(f"{root}/{shard}" if shard else root)
             defects.add(
                 "index-tensor-unlisted",
                 f"holds {len(names):,} tensors that the index does not name: {named(names)}",

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from k2compat.checkpoint.defects import Defects
+from k2compat.checkpoint.grouping import MOST_ALONE
 from k2compat.checkpoint.weight_index import INDEX_FILE, WeightIndex, named
 from k2compat.findings import Finding
 
@@ -133,6 +134,17 @@ def _absent_shards(root: str, absent: Iterable[str], index: WeightIndex) -> Iter
     for tensor, place in index.places.items() if tensors else ():
         if place in tensors:
             tensors[place].append(tensor)
+    if len(tensors) > MOST_ALONE:
+        defects = Defects(root)
+        defects.add(
+            "shard-missing",
+            f"{len(tensors):,} shards do not exist: {named(tensors)}; the index puts "
+            f"{sum(map(len, tensors.values())):,} tensors into them",
+            count=len(tensors),
+            items=tensors,
+        )
+        yield from defects.findings()
+        return
     for name, lost in tensors.items():
         defects = Defects(f"{root}/{name}")
         defects.add(

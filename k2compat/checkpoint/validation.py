@@ -10,6 +10,7 @@ from k2compat.checkpoint.config_file import ReadConfig, parse_config, read_confi
 from k2compat.checkpoint.engine_verdicts import engine_verdicts
 from k2compat.checkpoint.folder_source import WEIGHT_SUFFIXES
 from k2compat.checkpoint.gguf_checks import validate_gguf
+from k2compat.checkpoint.grouping import together
 from k2compat.checkpoint.opened import open_source
 from k2compat.checkpoint.opening import FileRefusedError, open_file
 from k2compat.checkpoint.report import Progress, Validation
@@ -89,7 +90,7 @@ def _validate(
         *_companions(source, format_name),
         *verdicts,
     )
-    return replace(validation, report=Report(findings))
+    return replace(validation, report=Report(together(source.name, findings)))
 
 
 def _sampled(source: Source) -> "SampledSource":

@@ -17,16 +17,17 @@ from k2compat.findings import Finding
 
 
 class Gap(NamedTuple):
-    """A tensor that the config calls for and no shard has."""
+    """A tensor that the config calls for and no shard has.
 
+    Attributes:
+        name: Whole.
+        block: The layer it belongs to, or what is outside of them.
+        kind: What it should be.
+    """
+
+    name: str
     block: Block
-    rest: str
     kind: Kind
-
-    @property
-    def name(self) -> str:
-        """The tensor's whole name."""
-        return self.block.prefix + self.rest
 
 
 class Missing(NamedTuple):
@@ -62,7 +63,7 @@ def find_missing(
         unread: Files that could not be read, absent ones included.
     """
     gaps = [
-        Gap(block, rest, block.kinds[rest])
+        Gap(block.prefix + rest, block, block.kinds[rest])
         for block, rests in comparison.finish()
         for rest in rests
     ]

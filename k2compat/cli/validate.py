@@ -1,5 +1,6 @@
 """k2compat validate: check that a checkpoint is what its config says."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -11,6 +12,8 @@ from k2compat.cli.paths import PATH
 from k2compat.cli.progress import counting_bar
 from k2compat.findings import Report, explanation
 from k2compat.hub import parse_hub_url
+
+_WEIGHTY = ("error", "warning")
 
 
 @click.command("validate", short_help="Check that a checkpoint is what its config says.")
@@ -62,6 +65,20 @@ def command(
     )
 
 
+def _verdict(counts: Mapping[str, int], left_out: int) -> str:
+    """The last line; what --select and --ignore leave out does not make a checkpoint sound."""
+    found = ", ".join(
+        f"{count} {word}{'' if count == 1 else 's'}" for word, count in counts.items() if count
+    )
+    if left_out:
+        return f"Found: {found or 'nothing'}, and {left_out} left out by --select or --ignore."
+    return f"Found: {found}." if found else "Sound."
+
+
+def _count(report: Report, *severities: str) -> int:
+    return sum(finding.severity in severities for finding in report)
+
+
 def _codes(listed: str | None) -> frozenset[str]:
     """The codes in a list; one that does not exist is refused, with the nearest that does."""
     codes = frozenset(code.strip() for code in (listed or "").split(",")) - {""}
@@ -87,11 +104,7 @@ def _document(validation: Validation) -> dict[str, object]:
 
 
 def _answer(validation: Validation, report: Report) -> str:
-    counts = [
-        f"{count} {word}{'' if count == 1 else 's'}"
-        for word in ("error", "warning")
-        if (count := sum(finding.severity == word for finding in report))
-    ]
+    counts = {word: _count(report, word) for word in _WEIGHTY}
     count = len(validation.files)
     lines = [
         f"{printable(validation.source)}: {validation.variant}, {validation.format}",
@@ -100,6 +113,6 @@ def _answer(validation: Validation, report: Report) -> str:
             f"{validation.bytes:,} bytes in {count} file{'' if count == 1 else 's'}."
         ),
         *(f"Not checked: {printable(words)}." for words in validation.not_checked),
-        f"Found: {', '.join(counts)}." if counts else "Sound.",
+        _verdict(counts, _count(validation.report, *_WEIGHTY) - sum(counts.values())),
     ]
     return "\n".join(lines)

@@ -8,7 +8,7 @@ import pytest
 from k2compat.checkpoint import safetensors_checks, validate, weight_index
 from tests.checkpoint.validations import bad, codes
 from tests.support.drafts import LAYER_1, OUTSIDE, draft
-from tests.support.file_damage import FILE_DAMAGE
+from tests.support.file_damage import FILE_DAMAGE, POINTER
 from tests.support.models import make_ggufs
 
 INDEX = "model.safetensors.index.json"
@@ -104,6 +104,58 @@ def test_a_module_that_nobody_loads_may_be_empty(tmp_path: Path) -> None:
     draft().write(tmp_path)
     (tmp_path / "__init__.py").touch()
     assert bad(validate(tmp_path)) == []
+
+
+def many_shards(folder: Path) -> list[str]:
+    """Write a checkpoint with a shard for each of its first tensors."""
+    made = draft()
+    tensors = [tensor for shard in made.shards.values() for tensor in shard]
+    names = [f"model-{number}-of-9.safetensors" for number in range(1, 10)]
+    made.shards = {name: [tensor] for name, tensor in zip(names[:8], tensors, strict=False)}
+    made.shards[names[8]] = tensors[8:]
+    made.reindex()
+    made.write(folder)
+    return names
+
+
+def test_a_clone_without_lfs_is_one_finding(tmp_path: Path) -> None:
+    names = many_shards(tmp_path)
+    for name in names:
+        (tmp_path / name).write_bytes(POINTER)
+    (finding,) = bad(validate(tmp_path))
+    assert (finding.code, finding.where, finding.count) == ("file-lfs-pointer", str(tmp_path), 9)
+    assert finding.items == tuple(f"{tmp_path}/{name}" for name in names)
+    (tmp_path / names[0]).unlink()
+    assert codes(validate(tmp_path)) == ["shard-missing", "file-lfs-pointer"]
+
+
+def test_a_download_that_stopped_early_is_one_finding(tmp_path: Path) -> None:
+    names = many_shards(tmp_path)
+    for name in names[2:]:
+        (tmp_path / name).unlink()
+    (finding,) = bad(validate(tmp_path))
+    assert (finding.code, finding.where, finding.count) == ("shard-missing", str(tmp_path), 7)
+    assert finding.items == tuple(names[2:])
+    assert "7 shards do not exist: model-3-of-9.safetensors, " in finding.message
+    assert finding.message.endswith("the index puts 67 tensors into them")
+
+
+def test_an_absent_shard_has_the_names_of_its_tensors(tmp_path: Path) -> None:
+    made = draft()
+    made.write(tmp_path)
+    (tmp_path / LAYER_1).unlink()
+    (finding,) = bad(validate(tmp_path))
+    assert set(finding.items) == {tensor.name for tensor in made.shards[LAYER_1]}
+
+
+def test_an_index_of_other_names_is_one_finding(tmp_path: Path) -> None:
+    many_shards(tmp_path)
+    path = tmp_path / INDEX
+    path.write_text(path.read_text().replace('"model.', '"'))
+    found = {finding.code: finding for finding in bad(validate(tmp_path))}
+    assert set(found) == {"index-tensor-unlisted", "index-tensor-absent"}
+    assert found["index-tensor-unlisted"].where == str(tmp_path)
+    assert found["index-tensor-unlisted"].count == 68  # all but lm_head
 
 
 def test_damage_everywhere_is_found_in_one_pass(tmp_path: Path) -> None:

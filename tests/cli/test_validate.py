@@ -82,6 +82,8 @@ def test_findings_can_be_chosen(folder: Path, command: Command) -> None:
     assert "shard-missing" not in codes("--ignore", "shard-missing")
     ignored = command("validate", folder, "--ignore", "shard-missing, companion-missing")
     assert ignored.code == 0
+    last = ignored.out.decode().splitlines()[-1]
+    assert last == "Found: nothing, and 2 left out by --select or --ignore."
     wrong = command("validate", folder, "--ignore", "shard-mising")
     assert wrong.code == 2
     assert "k2compat explain shard-missing" in wrong.words
