@@ -23,6 +23,7 @@ from k2compat.launch.render import FORMATS, Script, render
 from k2compat.launch.render.document import as_document
 from k2compat.launch.request import Request
 from k2compat.launch.sizes import model_sizes
+from k2compat.launch.unused_options import unused_options
 
 _SECTIONS = {
     **SECTIONS,
@@ -85,7 +86,10 @@ def command(
         _demand_sum_alone(run=run, written=folder is not None or output_format != FORMATS[0])
     request = for_format(read_request(options), output_format)
     plan = plan_launch(request)
-    report = Report((*plan.findings, *check_plan(plan, request.model.config), *_asked(plan, ask)))
+    given = [name for name, value in options.items() if value not in (None, False)]
+    unused = unused_options(request, plan, output_format, given)
+    checked = check_plan(plan, request.model.config)
+    report = Report((*plan.findings, *unused, *checked, *_asked(plan, ask)))
     refusal = refusal_of(report.findings)
     if explain:
         return _explained(plan, request.model.config, report)

@@ -7,14 +7,15 @@ as text. A failure goes the same way, so that a caller always gets a document to
 import contextlib
 import json
 import os
+import re
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, TextIO
 
 from k2compat.errors import K2CompatError
-from k2compat.findings import Finding, Report
+from k2compat.findings import Finding, Report, Severity
 
 FINE = 0
 FOUND_ERRORS = 1
@@ -23,6 +24,7 @@ REFUSED = 2
 _PIECES = 10_000
 """Of a JSON document, written at once: some hundred kilobytes."""
 
+_PLACES = 3  # of findings that say the same
 _COLORS = {"error": "31", "warning": "33", "info": "36", "hint": "32"}
 
 
@@ -100,7 +102,7 @@ class Output:
 
     def tell(self, report: Report) -> None:
         """Say a report's findings at once, for a process that will not come to its end."""
-        for finding in report:
+        for finding in _folded(report):
             self._say_finding(finding)
 
     def fail(self, command: str, error: K2CompatError) -> int:
@@ -162,15 +164,9 @@ class Output:
 
     def _say_finding(self, finding: Finding) -> None:
         self._say_labelled(finding.severity, f"{finding.message} [{finding.code}]")
-        details = {
-            "where": finding.where,
-            "expected": finding.expected,
-            "found": finding.actual,
-            "fix": finding.fix,
-        }
-        for label, words in details.items():
-            if words:
-                self.say(f"  {label}: {words}")
+        for label, words in _details(finding):
+            line = f"  {label}: {words}"
+            self.say(line if label == "fix" else _wrapped(line, indent="    "))
 
     def _say_labelled(self, label: str, words: str) -> None:
         shown = f"\033[1;{_COLORS[label]}m{label}\033[0m" if _has_colors(sys.stderr) else label
@@ -179,7 +175,37 @@ class Output:
             _write(sys.stderr, f"{shown}: {text}\n")
 
 
-def _wrapped(words: str, taken: int) -> str:
+def _folded(report: Report) -> Iterator[Finding]:
+    """Findings that say the same of several places are one, with the first places."""
+    same: dict[tuple[str | None, ...], list[Finding]] = {}
+    for finding in report:
+        said = (finding.code, finding.message, finding.expected, finding.actual, finding.fix)
+        same.setdefault(said, []).append(finding)
+    for finding, *others in same.values():
+        places = [each.where for each in (finding, *others)]
+        more = f" and {len(places) - _PLACES} more" if len(places) > _PLACES else ""
+        yield replace(finding, where=", ".join(places[:_PLACES]) + more)
+
+
+def _details(finding: Finding) -> Iterator[tuple[str, str]]:
+    """What stands below a message: only what neither it nor the fix says already."""
+    said = f"{finding.message}\n{finding.fix or ''}"
+    worse = finding.severity is not Severity.INFO
+    below = {
+        "where": finding.where,
+        "expected": finding.expected if worse else None,
+        "found": finding.actual if worse else None,
+    }
+    yield from ((label, words) for label, words in below.items() if words and not _in(words, said))
+    if finding.fix:
+        yield "fix", finding.fix
+
+
+def _in(words: str, text: str) -> bool:
+    return re.search(rf"(?<![\w-]){re.escape(words)}(?![\w-])", text) is not None
+
+
+def _wrapped(words: str, taken: int = 0, indent: str = "  ") -> str:
     """On a terminal, lines end between words; in a file or pipe a message is one line."""
     if sys.stderr is None or not sys.stderr.isatty():
         return words
@@ -191,11 +217,11 @@ def _wrapped(words: str, taken: int) -> str:
         words,
         width,
         initial_indent=" " * taken,  # where the label stands
-        subsequent_indent="  ",
+        subsequent_indent=indent,
         break_long_words=False,
         break_on_hyphens=False,
     )
-    return filled.lstrip()
+    return filled[taken:]
 
 
 def printable(text: str) -> str:

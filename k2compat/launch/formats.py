@@ -78,6 +78,12 @@ def _compose(request: Request) -> Request:
 
 def _ray(request: Request) -> Request:
     """A head, and one script for every worker."""
+    if "executor=mp" in request.facts:
+        raise RefusedError(
+            "format-not-offered",
+            "--format ray starts the nodes with Ray, --executor mp without.",
+            hint="Leave one of them out.",
+        )
     cluster = request.cluster or Cluster(())
     if cluster.groups not in ((), ("",)):
         return request  # which no plan takes: what Ray starts has no groups

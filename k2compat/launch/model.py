@@ -3,8 +3,8 @@
 import os
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from k2compat.family import (
     DEEPSEEK_V3,
     KIMI_K2,
     OTHER_ARCHITECTURES,
+    SWITCHABLE,
     WRAPPERS,
     fingerprint_of,
 )
@@ -117,7 +118,18 @@ def _from_folder(path: Path) -> LaunchModel:
     with explained_reading(config):
         members = read_text(read_regular(real_path(config)), str(config)).members
     _refuse_other(str(members.get("model_type")), str(path))
-    return LaunchModel(user_value(os.path.abspath(path), "MODEL"), members, path)  # noqa: PTH100
+    model = LaunchModel(user_value(os.path.abspath(path), "MODEL"), members, path)  # noqa: PTH100
+    return replace(model, findings=tuple(_not_kimi(model)))
+
+
+def _not_kimi(model: LaunchModel) -> Iterator[Finding]:
+    if "deepseek" in model.facts:
+        yield _codes.finding(
+            "model-not-kimi",
+            f"{model.folder}/{CONFIG_FILE}",
+            "The config is DeepSeek-V3's, by its name and its router: these commands read tool "
+            "calls in Kimi-K2's format.",
+        )
 
 
 def _assumed(named: Word) -> LaunchModel:
@@ -146,6 +158,8 @@ def _config(entry: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _refuse_other(model_type: str, named: str) -> None:
     reason = OTHER_ARCHITECTURES.get(model_type)
+    if reason is None and model_type not in (*SWITCHABLE, *WRAPPERS):
+        reason = "no model of the Kimi-K2 family"
     if reason:
         raise RefusedError(
             "model-other-architecture",

@@ -123,7 +123,8 @@ def _more_nodes(
 ) -> Iterator[Alternative]:
     for more in range(nodes + 1, _MOST_NODES + 1):
         for layout in _layouts(sizes, more, gpus_per_node):
-            yield Alternative(f"{layout} on {more} nodes", more, _again(sizes, refused, layout))
+            words = f"{layout} on {more} nodes (--nodes {more})"
+            yield Alternative(words, more, _again(sizes, refused, layout))
 
 
 def _smaller_context(
@@ -138,6 +139,7 @@ def _smaller_context(
                 divided = "" if layout == refused.layout else f"{layout} with "
                 cache = "" if kv_cache_bytes == refused.kv_cache_bytes else "an FP8 KV cache and "
                 words = f"{divided}{cache}a context of {context:,} tokens"
+                words += f" (--context {context})"
                 yield Alternative(words, nodes, fit)
 
 

@@ -69,7 +69,9 @@ def check_plan(plan: Plan, config: Mapping[str, Any]) -> Iterator[Finding]:
     reason = _why_not_estimated(plan)
     if reason:
         yield _codes.finding(
-            "fit-skipped", plan.engine, f"Whether the model fits is not estimated: {reason}."
+            "fit-skipped",
+            plan.engine if plan.cluster.gpu else "--gpu",
+            f"Whether the model fits is not estimated: {reason}.",
         )
         return
     for group, fit in fits_of(plan, sizes).items():

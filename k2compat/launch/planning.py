@@ -9,6 +9,7 @@ What the user asked for goes before the profile, and nothing is guessed.
 """
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
@@ -20,7 +21,7 @@ from k2compat.launch.cluster import GPUS_PER_NODE, Cluster, Node
 from k2compat.launch.composing import compose, mounts_of
 from k2compat.launch.engines import engine
 from k2compat.launch.flag_findings import check_flags, with_settings
-from k2compat.launch.flag_tables import version_of
+from k2compat.launch.flag_tables import table_versions, version_of
 from k2compat.launch.parallelism import default_strategy, layout_of
 from k2compat.launch.places import places_of, plan_facts
 from k2compat.launch.plan import Command, Plan, Prerequisite
@@ -30,6 +31,7 @@ from k2compat.launch.request import Request
 from k2compat.launch.words import ALWAYS_SET, Word
 
 PREFILL_DECODE = "pd"
+_NAMES_SHOWN = 4
 
 _codes = Codes("launch")
 
@@ -88,7 +90,8 @@ def plan_launch(request: Request) -> Plan:
         ),
         findings=(
             *request.model.findings,
-            *_said_by_profile(profile, situation),
+            *_beyond_tables(request.engine, label, version),
+            *_said_by_profile(profile, situation, request.model.name),
             *check_flags(commands, request.engine, label, forbidden, cluster.gpus_per_node),
             *_open_placeholders(commands, ALWAYS_SET | request.filled),
         ),
@@ -111,8 +114,20 @@ def _demand_whole(commands: Sequence[Command]) -> None:
 
 def _version(request: Request, profile: Profile) -> tuple[str, Version]:
     """The version as it is called, and as a value; the names of flag tables are versions too."""
-    label = request.engine_version or profile.versions[request.profile]
+    label = (request.engine_version or profile.versions[request.profile]).removeprefix("v")
     return label, version_of(request.engine, label)
+
+
+def _beyond_tables(engine: str, label: str, version: Version) -> Iterator[Finding]:
+    oldest, *_, newest = (version_of(engine, table) for table in table_versions(engine))
+    if oldest <= version <= newest or version.release == newest.release:
+        return
+    than, nearest = ("newer", newest) if version > newest else ("older", oldest)
+    yield _codes.finding(
+        "engine-version-unknown",
+        "--engine-version",
+        f"{engine} {label} is {than} than {nearest}, by whose flags it was checked.",
+    )
 
 
 def _strategy(request: Request, profile: Profile) -> str:
@@ -178,7 +193,7 @@ def _default_cluster(
     )
 
 
-def _said_by_profile(profile: Profile, situation: Situation) -> Iterator[Finding]:
+def _said_by_profile(profile: Profile, situation: Situation, model: Word) -> Iterator[Finding]:
     for entry in profile.findings:
         if entry.applies(situation):
             yield _codes.finding(
@@ -187,26 +202,26 @@ def _said_by_profile(profile: Profile, situation: Situation) -> Iterator[Finding
                 entry.message,
                 expected=entry.expected,
                 actual=entry.actual,
-                fix=entry.fix,
+                fix=entry.fix and entry.fix.replace("MODEL", shlex.quote(str(model))),
             )
 
 
 def _open_placeholders(commands: Sequence[Command], known: AbstractSet[str]) -> Iterator[Finding]:
+    """One finding for all: a plan for many nodes has many, and all ask for the same."""
     spellings: dict[str, str] = {}  # $X and ${X} are one; the first spelling stands for both
-    places: dict[str, list[Command]] = {}
     for command in commands:
-        for placeholder in {
-            p.name: p for word in command.words for p in word.placeholders
-        }.values():
+        for placeholder in (each for word in command.words for each in word.placeholders):
             if placeholder.name not in known:
-                spelling = spellings.setdefault(placeholder.name, placeholder.spelling)
-                places.setdefault(spelling, []).append(command)
-    for spelling, holders in places.items():
+                spellings.setdefault(placeholder.name, placeholder.spelling)
+    names = tuple(spellings.values())
+    if names:
+        more = len(names) - _NAMES_SHOWN
+        shown = ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        verb, them = ("is", "it") if len(names) == 1 else ("are", "them")
         yield _codes.finding(
             "placeholder-open",
-            ", ".join(command.id for command in holders),
-            f"{spelling} is not known yet: set it where the commands are run.",
-            count=len(holders),
-            expected="a value",
-            actual=spelling,
+            shown,
+            f"{shown} {verb} not known yet: set {them} where the commands are run.",
+            count=len(names),
+            items=names,
         )

@@ -33,7 +33,7 @@ def test_the_document_holds_the_plan(capfd: pytest.CaptureFixture[str]) -> None:
     assert {"name": "http", "port": 9000} in first["ports"]
     assert second["ports"] == []
     codes = [finding["code"] for finding in answer["findings"]]
-    assert codes == ["model-assumed", "placeholder-open", "placeholder-open", "fit-skipped"]
+    assert codes == ["model-assumed", "placeholder-open", "fit-skipped"]
 
 
 def test_the_text_can_be_pasted(capfd: pytest.CaptureFixture[str]) -> None:
@@ -118,7 +118,7 @@ def test_a_plan_that_cannot_fit_is_refused_with_one_that_does(
     assert run([*arguments, "--json"]) == 2
     error = document(capfd)["error"]
     assert error["code"] == "does-not-fit"
-    assert "This fits: TP16 on 2 nodes." in error["hint"]
+    assert "This fits: TP16 on 2 nodes (--nodes 2)." in error["hint"]
     assert run([*arguments, "--force", "--json"]) == 1
     assert document(capfd)["commands"]
     assert run([*arguments, *TWO, "--json"]) == 0

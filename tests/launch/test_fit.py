@@ -66,7 +66,7 @@ class TestPublished:
         assert fit.verdict is Verdict.FITS
         (finding,) = check_sequence_count(fit, None)
         assert finding.code == "sequence-count-default"
-        assert finding.fix == "--max-num-seqs 128"
+        assert finding.fix == "--set max-num-seqs=128"
         assert not list(check_sequence_count(fit, 128))
         assert not list(check_sequence_count(fit_on("h200", FP8, TP16), None))
 
@@ -193,7 +193,7 @@ class TestNearest:
 
     def test_fp8_on_8_h200_wants_a_second_node(self) -> None:
         refused = fit_on("h200", FP8, TP8)
-        assert self.changes(FP8, refused, 1) == ["TP16 on 2 nodes"]
+        assert self.changes(FP8, refused, 1) == ["TP16 on 2 nodes (--nodes 2)"]
 
     def test_beyond_16_gpus_pipeline_stages_are_added(self) -> None:
         refused = fit_on("h200", BF16, TP16)
@@ -250,14 +250,14 @@ class TestFindings:
         (finding,) = check_fit(FP8, fit_on("h200", FP8, TP8), nodes=1, gpus_per_node=8)
         assert finding.code == "does-not-fit"
         assert "119.8 GiB of weights" in finding.message
-        assert finding.fix == "TP16 on 2 nodes"
+        assert finding.fix == "TP16 on 2 nodes (--nodes 2)"
 
     def test_the_context_is_too_much(self) -> None:
         (finding,) = check_fit(INT4, fit_on("h20", INT4, TP8), nodes=1, gpus_per_node=8)
         assert finding.code == "does-not-fit"
         assert "98,474 tokens" in finding.message
         assert finding.fix is not None
-        assert finding.fix.startswith("TP16 on 2 nodes; or a context of 21,504 tokens")
+        assert finding.fix.startswith("TP16 on 2 nodes (--nodes 2); or a context of 21,504 tokens")
 
     def test_tight_is_a_warning(self) -> None:
         fit = fit_on("h800", FP8, TP16, context=20 * KIB)

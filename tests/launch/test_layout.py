@@ -111,22 +111,22 @@ class TestNumbersOfTheGuide:
             (
                 {"chunked_prefill_size": 131000},
                 "batch-not-divisible",
-                "--chunked-prefill-size 131040",
+                "--set chunked-prefill-size=131040",
             ),
             (
                 {"max_running_requests": 46081},
                 "batch-not-divisible",
-                "--max-running-requests 46176",
+                "--set max-running-requests=46176",
             ),
             (
                 {"max_running_requests": 46176, "largest_cuda_graph": 480},
                 "batch-exceeds-rank",
-                "--max-running-requests 46080",
+                "--set max-running-requests=46080",
             ),
             (
                 {"max_running_requests": 46176, "dispatch_tokens": 480},
                 "batch-exceeds-rank",
-                "--max-running-requests 46080",
+                "--set max-running-requests=46080",
             ),
         ],
     )

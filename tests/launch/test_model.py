@@ -41,7 +41,8 @@ def test_a_folder_says_what_the_model_is(tmp_path: Path, name: str, facts: set[s
     model = read_model(str(folder))
     assert model.facts == facts
     assert str(model.name) == str(folder)
-    assert model.findings == ()
+    told = [finding.code for finding in model.findings]
+    assert told == (["model-not-kimi"] if "deepseek" in facts else [])
 
 
 def test_a_relative_folder_becomes_absolute(
@@ -94,6 +95,12 @@ def test_a_name_is_assumed_to_be_what_it_says(name: str, assumed: str, facts: se
     (finding,) = model.findings
     assert finding.code == "model-assumed"
     assert assumed in finding.message
+
+
+def test_a_config_of_another_family_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match="qwen3_moe: no model of the Kimi-K2 family") as caught:
+        read_model(str(folder_with(tmp_path, {"model_type": "qwen3_moe"})))
+    assert caught.value.code == "model-other-architecture"
 
 
 @pytest.mark.parametrize("name", ["moonshotai/Kimi-K3", "/models/kimi_linear-48B", "Kimi K3 Base"])

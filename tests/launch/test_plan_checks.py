@@ -61,7 +61,7 @@ def test_fp8_on_8_h200_is_refused_with_two_nodes_as_the_way_out() -> None:
     refused = refusal_of(findings)
     assert isinstance(refused, RefusedError)
     assert refused.code == "does-not-fit"
-    assert refused.hint.startswith("This fits: TP16 on 2 nodes. --explain-fit")
+    assert refused.hint.startswith("This fits: TP16 on 2 nodes (--nodes 2). --explain-fit")
 
 
 def test_what_may_fit_is_not_refused() -> None:

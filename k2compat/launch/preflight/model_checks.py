@@ -3,6 +3,7 @@
 `validate` judges them by their headers; of what it finds, that counts which is worse than info.
 """
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,7 +28,10 @@ def check_model(folder: Path, weights: Path, engine: str) -> Iterator[Finding]:
         validation = validate(weights, engine=engine)
     except RefusedError as refusal:
         yield _checkpoint_codes.finding(
-            "weights-missing", weights, refusal.message, fix="k2compat validate MODEL"
+            "weights-missing",
+            weights,
+            refusal.message,
+            fix=f"k2compat validate {shlex.quote(str(weights))}",
         )
         found: tuple[Finding, ...] = ()
     else:

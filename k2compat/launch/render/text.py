@@ -1,11 +1,14 @@
 """A plan for a person: what must be there, then the commands of each node, with reasons."""
 
+import textwrap
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 
 from k2compat.launch.plan import Command, Plan
 from k2compat.launch.render.shell_words import call_lines
 
 _INDENT = "    "
+_WIDTH = 80
 
 
 def as_text(plan: Plan) -> str:
@@ -14,18 +17,20 @@ def as_text(plan: Plan) -> str:
 
 
 def _lines(plan: Plan) -> Iterator[str]:
-    yield f"# {plan.engine} {plan.engine_version}, strategy {plan.strategy}, {_size(plan)}"
+    yield _comment(f"{plan.engine} {plan.engine_version}, strategy {plan.strategy}, {_size(plan)}")
     if plan.prerequisites:
         yield "\n# Before the commands"
         for prerequisite in plan.prerequisites:
-            yield f"# - {prerequisite.text}"
+            yield _comment(f"- {prerequisite.text}")
             if prerequisite.command:
                 yield f"#   {prerequisite.command}"
+    told: set[tuple[str, str]] = set()
     for node in plan.nodes:
         yield f"\n# --- {node.name} ({node.address}) ---"
         for command in plan.commands:
             if command.node == node:
-                yield from _command(command)
+                yield from _command(command, told)
+                told.update(command.reasons.items())
 
 
 def _size(plan: Plan) -> str:
@@ -37,15 +42,30 @@ def _size(plan: Plan) -> str:
     return ", ".join(parts)
 
 
-def _command(command: Command) -> Iterator[str]:
+def _command(command: Command, told: AbstractSet[tuple[str, str]]) -> Iterator[str]:
+    """A command; a reason that stands above in the text is not given again."""
     yield ""
     after = f", after {', '.join(command.after)}" if command.after else ""
-    yield f"# {command.id}{after}"
+    yield _comment(f"{command.id}{after}")
     for path, text in command.files.items():
         yield f"# {path}:"
         yield from (f"#   {line}" for line in text.splitlines())
     for name, reason in command.reasons.items():
-        yield f"#   {name}: {reason}"
+        if (name, reason) not in told:
+            yield _comment(f"  {name}: {reason}")
     if command.creates:
         yield f"# makes {command.creates}: once is enough"
     yield f" \\\n{_INDENT}".join(call_lines(command))
+
+
+def _comment(words: str) -> str:
+    """Lines that a terminal need not break."""
+    begin = len(words) - len(words.lstrip(" "))
+    return textwrap.fill(
+        words,
+        _WIDTH,
+        initial_indent="# ",
+        subsequent_indent=f"# {' ' * (begin + 2)}",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -137,3 +137,22 @@ def test_ray_has_no_groups_of_nodes() -> None:
     request = Request(engine="vllm", model=read_model("/k2"), cluster=Cluster(nodes))
     with pytest.raises(RefusedError):
         plan_launch(for_format(request, "ray"))
+
+
+@pytest.mark.parametrize(
+    ("output_format", "open_names"),
+    [("slurm", {"$INTERFACE"}), ("lws", {"$INTERFACE"}), ("compose", {"$INTERFACE", "$NODE0"})],
+)
+def test_what_a_format_fills_in_itself_is_not_asked_for(
+    output_format: str, open_names: set[str]
+) -> None:
+    plan, _ = rendered(output_format, strategy="dp-ep")
+    (told,) = [each for each in plan.findings if each.code == "placeholder-open"]
+    assert open_names <= set(told.items)
+    if output_format != "compose":
+        assert open_names == set(told.items)
+
+
+def test_ray_and_the_executor_without_it_do_not_go_together() -> None:
+    with pytest.raises(RefusedError, match="--executor mp"):
+        rendered("ray", facts=frozenset({"executor=mp"}))
