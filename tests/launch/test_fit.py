@@ -197,7 +197,7 @@ class TestNearest:
 
     def test_beyond_16_gpus_pipeline_stages_are_added(self) -> None:
         refused = fit_on("h200", BF16, TP16)
-        assert self.changes(BF16, refused, 2) == ["TP8·PP3 on 3 nodes"]
+        assert self.changes(BF16, refused, 2) == ["TP8·PP3 on 3 nodes (--nodes 3)"]
 
     def test_data_parallel_that_is_too_large_fits_as_tensor_parallel(self) -> None:
         refused = fit_on("h20", FP8, DP_EP_16)
@@ -214,7 +214,9 @@ class TestNearest:
     def test_a_smaller_context_is_offered_as_large_as_fits(self) -> None:
         refused = fit_on("h20", INT4, TP8)
         found = alternatives(INT4, refused, nodes=1, gpus_per_node=8)
-        (smaller,) = [each for each in found if each.change == "a context of 21,504 tokens"]
+        (smaller,) = [
+            each for each in found if each.change == "a context of 21,504 tokens (--context 21504)"
+        ]
         assert smaller.fit.verdict is Verdict.FITS
         assert smaller.fit.context + KIB > smaller.fit.tokens_range[0]
 
