@@ -8,12 +8,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
-from k2compat.errors import RefusedError
 from k2compat.findings import Codes, Finding
 from k2compat.launch.cluster import Node
 from k2compat.launch.plan import Plan
 from k2compat.launch.planning import plan_launch
-from k2compat.launch.render import Script, render
+from k2compat.launch.render import render
 from k2compat.launch.request import Request
 from k2compat.launch.words import Word
 
@@ -46,7 +45,7 @@ def unused_options(
         other = _otherwise(request, name)
         if other is None or option in said:
             continue
-        if _rendered(other, output_format) == render(plan, output_format):
+        if render(plan_launch(other), output_format) == render(plan, output_format):
             yield _codes.finding(
                 "option-unused",
                 option,
@@ -70,10 +69,3 @@ def _otherwise(request: Request, name: str) -> Request | None:
         nodes = map(_DEVICES[name], request.cluster.nodes)
         return replace(request, cluster=replace(request.cluster, nodes=tuple(nodes)))
     return None
-
-
-def _rendered(request: Request, output_format: str) -> Mapping[str, Script] | None:
-    try:
-        return render(plan_launch(request), output_format)
-    except RefusedError:  # it is read, if only to be refused
-        return None
