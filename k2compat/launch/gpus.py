@@ -17,7 +17,7 @@ def gpu_memory_gib(name: str) -> float:
     """The memory of one GPU in GiB, as the driver shows it.
 
     Args:
-        name: A GPU of the table in any case ("H200", "nvidia h20"), or a number of GiB ("141").
+        name: A GPU of the table in any case ("H200", "nvidia h20"), or a number of GiB ("141", "141GiB").
 
     Raises:
         RefusedError: unknown-gpu.
@@ -40,7 +40,8 @@ def gpu_names() -> tuple[str, ...]:
 def _unknown(name: str, wanted: str) -> RefusedError:
     from difflib import get_close_matches
 
-    near = get_close_matches(wanted, _memory_by_name(), n=1)
+    # 141gb is near to a name of the H20, and may be any GPU's memory.
+    near = get_close_matches(wanted, _memory_by_name(), n=1) if wanted[:1].isalpha() else []
     hint = f"Did you mean {near[0]}? " if near else ""
     known = ", ".join(gpu_names())
     return RefusedError(
@@ -52,7 +53,7 @@ def _unknown(name: str, wanted: str) -> RefusedError:
 
 def _number(name: str) -> float | None:
     try:
-        return float(name)
+        return float(name.strip().lower().removesuffix("gib"))
     except ValueError:
         return None
 

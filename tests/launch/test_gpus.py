@@ -40,3 +40,10 @@ def test_the_hint_names_the_nearest() -> None:
 
 def test_every_gpu_of_the_table_has_a_plausible_memory() -> None:
     assert all(79 < gpu_memory_gib(name) < 300 for name in gpu_names())
+
+
+def test_a_size_with_its_unit_is_gib_and_gb_is_taken_for_no_gpu() -> None:
+    assert gpu_memory_gib("140.4GiB") == gpu_memory_gib("140.4")
+    with pytest.raises(RefusedError) as caught:
+        gpu_memory_gib("141GB")
+    assert "mean" not in caught.value.hint
