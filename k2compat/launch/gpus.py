@@ -17,7 +17,7 @@ def gpu_memory_gib(name: str) -> float:
     """The memory of one GPU in GiB, as the driver shows it.
 
     Args:
-        name: A GPU of the table in any case ("H200", "nvidia h20"), or a number of GiB ("141", "141GiB").
+        name: A GPU of the table in any case ("H200", "nvidia h20"), or GiB ("141", "141GiB").
 
     Raises:
         RefusedError: unknown-gpu.
