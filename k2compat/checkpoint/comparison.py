@@ -9,6 +9,7 @@ A tensor that is as expected leaves no trace but a name struck off its block's l
 
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 from k2compat.checkpoint.architecture import Architecture
@@ -211,8 +212,8 @@ class Comparison:
             layer,
             kind.part,
             shard,
-            str(list(kind.shape)),
-            str(list(tensor.shape)),
+            _shown(kind.shape),
+            _shown(tensor.shape),
         )
 
     def _note_dtype(
@@ -235,6 +236,12 @@ class Comparison:
         actual: str = "",
     ) -> None:
         self.deviations.append(Odd(deviation, name, layer, part, shard, expected, actual))
+
+
+@lru_cache(maxsize=1024)
+def _shown(shape: tuple[int, ...]) -> str:
+    """A shape as text: one for all tensors that have it, since those can be a hundred thousand."""
+    return str(list(shape))
 
 
 def _layer(prefix: str) -> int | None:
