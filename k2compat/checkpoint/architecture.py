@@ -40,6 +40,7 @@ class Architecture:
             "noaux_tc", "attention_bias".
         has_vision: Whether a vision tower belongs to it.
         quantization: How its weights are stored.
+        prefix: What stands before the text model's names.
     """
 
     model_type: str
@@ -48,11 +49,7 @@ class Architecture:
     traits: frozenset[str]
     has_vision: bool
     quantization: Quantization
-
-    @property
-    def prefix(self) -> str:
-        """What stands before the text model's names."""
-        return TEXT_PREFIX if self.model_type in WRAPPERS else ""
+    prefix: str
 
     @property
     def layers(self) -> int:
@@ -113,8 +110,9 @@ def read_architecture(
     if any(finding.severity is Severity.ERROR for finding in defects.findings()):
         return None, defects.findings()
     text_type = str(text.get("model_type", model_type))
+    prefix = TEXT_PREFIX if has_vision else ""
     return (
-        Architecture(model_type, text_type, sizes, traits, has_vision, quantization),
+        Architecture(model_type, text_type, sizes, traits, has_vision, quantization, prefix),
         defects.findings(),
     )
 

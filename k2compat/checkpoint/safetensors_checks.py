@@ -7,6 +7,7 @@ index ──▶ shards to read ──▶ IndexCheck ◀─┘
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 from k2compat.checkpoint.architecture import Architecture, read_architecture
 from k2compat.checkpoint.comparison import Comparison, Deviation
@@ -18,7 +19,7 @@ from k2compat.checkpoint.report import UNKNOWN_VARIANT, FileSummary, Progress, V
 from k2compat.checkpoint.safetensors_header import SafetensorsHeader, read_safetensors_from
 from k2compat.checkpoint.shards import Shards, find_shards, is_numbered
 from k2compat.checkpoint.sources import Source
-from k2compat.checkpoint.storage import observe, reconcile
+from k2compat.checkpoint.storage import observe, reconcile, rename
 from k2compat.checkpoint.weight_index import INDEX_BYTES_MAX, INDEX_FILE, WeightIndex, parse_index
 from k2compat.checkpoint.wholes import find_missing, split_unexpected
 from k2compat.findings import Finding, Report
@@ -69,6 +70,10 @@ def validate_safetensors(source: Source, config: ReadConfig, progress: Progress)
     if architecture is not None:
         observed = observe(_names(source, index, shards))
         architecture, problems = reconcile(architecture, observed, config.where)
+        findings += problems
+        # An index can be wrong about them: the shards are asked before anybody is blamed.
+        names = chain(_names(source, index, shards), _names(source, None, shards))
+        architecture, problems = rename(root, architecture, names)
         findings += problems
     total_size = None if index is None else index.total_size
     shelf = _Shelf(Comparison(architecture), None if index is None else IndexCheck(index))
@@ -169,7 +174,7 @@ def _judge(
 
 def _not_checked(architecture: Architecture | None, hidden: int) -> Iterator[str]:
     if architecture is None:
-        yield "the tensors against a config: there is no usable one"
+        yield "the tensors against a config: there is none that fits their names"
     elif not architecture.quantization.is_known:
         yield f"tensors quantised as {architecture.quantization.name}"
     if hidden:

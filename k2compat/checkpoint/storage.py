@@ -4,6 +4,7 @@ Names tell it: FP8 in blocks has `weight_scale_inv`, packed INT4 has `weight_pac
 before tensors are compared turns a finding for each of a hundred thousand into one.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
@@ -29,6 +30,8 @@ _OBSERVED: Final = {
     ),
 }
 _PROJECTION: Final = "_proj."
+_LAYER: Final = re.compile(r"((?:[a-z_]{1,40}\.){0,8})layers\.[0-9]{1,9}\.(?:self_attn|mlp)\.")
+_MODEL: Final = "model."
 
 
 def observe(names: Iterable[str]) -> Quantization | None:
@@ -41,6 +44,40 @@ def observe(names: Iterable[str]) -> Quantization | None:
                 return found
             plain = PLAIN
     return plain
+
+
+def rename(
+    root: str, architecture: Architecture, names: Iterable[str]
+) -> tuple[Architecture | None, tuple[Finding, ...]]:
+    """The architecture under the names that the tensors have, and a finding where they differ.
+
+    Args:
+        root: Names the checkpoint.
+        architecture: As the config has it.
+        names: Of the tensors.
+
+    Returns:
+        None where the rules cannot follow the names.
+    """
+    start = architecture.prefix + _MODEL
+    found = None
+    for name in names:
+        if name.startswith(start):
+            return architecture, ()
+        match = _LAYER.match(name) if found is None else None
+        found = match[1] if match else found
+    if found is None:
+        return architecture, ()
+    defects = Defects(root)
+    defects.add(
+        "tensor-prefix",
+        f"no tensor's name begins with {start}, those of the layers begin with {found or 'layers'}",
+        expected=start,
+        actual=found or "nothing before layers",
+    )
+    if not f".{found}".endswith(f".{_MODEL}"):
+        return None, defects.findings()
+    return replace(architecture, prefix=found.removesuffix(_MODEL)), defects.findings()
 
 
 def reconcile(

@@ -1,5 +1,6 @@
 """Damaged files, held against the official reader: where it raises, and where it is silent."""
 
+import re
 import warnings
 from pathlib import Path
 
@@ -73,6 +74,13 @@ def test_of_what_a_model_needs_the_official_reader_knows_nothing(tmp_path: Path)
     for code in sorted({case.code for case in BROKEN}):
         case = next(case for case in BROKEN if case.code == code)
         assert _is_silent(case.make().write(tmp_path / "model.gguf")), code
+
+
+def test_each_difference_is_in_the_documentation() -> None:
+    page = Path(__file__).parents[2] / "docs" / "validate.md"
+    _, _, section = page.read_text(encoding="utf-8").partition("## Against the official readers")
+    listed = set(re.findall(r"`(gguf-[a-z0-9-]+)`", section))
+    assert listed == {*SILENT, *SOMETIMES_SILENT}
 
 
 def _is_silent(path: Path) -> bool:

@@ -1,5 +1,8 @@
 """Damaged files, held against the official reader: where it raises, and where it is silent."""
 
+import re
+from pathlib import Path
+
 import pytest
 from safetensors import SafetensorError
 
@@ -43,6 +46,13 @@ def test_space_before_the_header_is_nothing_to_either() -> None:
     content = file(f' \n{{"t": {entry()}}}\n', 32)
     assert is_silent(content)
     assert parse(content).findings == ()
+
+
+def test_each_difference_is_in_the_documentation() -> None:
+    page = Path(__file__).parents[2] / "docs" / "validate.md"
+    _, _, section = page.read_text(encoding="utf-8").partition("## Against the official readers")
+    listed = set(re.findall(r"`(safetensors-[a-z0-9-]+)`", section))
+    assert listed == {*SILENT, *SOMETIMES_SILENT, *SILENT_ON_OTHER_GROUNDS}
 
 
 def is_silent(content: bytes) -> bool:

@@ -97,4 +97,7 @@ def test_a_config_that_cannot_be_read(tmp_path: Path) -> None:
     validation = validate(tmp_path)
     assert codes(validation) == ["file-is-special"]
     assert validation.variant == "unknown"
-    assert "the tensors against a config: there is no usable one" in validation.not_checked
+    assert (
+        "the tensors against a config: there is none that fits their names"
+        in validation.not_checked
+    )

@@ -36,6 +36,27 @@ def unknown_tensor(made: Draft) -> None:
     made.reindex()
 
 
+def rename(made: Draft, old: str, new: str) -> None:
+    made.shards = {
+        file: [t._replace(name=t.name.replace(old, new, 1)) for t in shard]
+        for file, shard in made.shards.items()
+    }
+    made.reindex()
+
+
+def text_model_of_k25(made: Draft) -> None:
+    rename(made, "", "language_model.")
+
+
+def text_model_of_k25_with_a_gap(made: Draft) -> None:
+    text_model_of_k25(made)
+    drop_expert(made)
+
+
+def inner_module(made: Draft) -> None:
+    rename(made, "model.", "")
+
+
 def wrong_shape(made: Draft) -> None:
     made.change("layers.1.mlp.gate.weight", shape=(5, 256))
     made.reindex()
@@ -178,6 +199,9 @@ DEFECTS: list[tuple[Callable[[Draft], None], list[str], str]] = [
     (drop_layer, ["layer-missing"], ""),
     (more_layers, ["layer-unexpected"], ""),
     (unknown_tensor, ["tensor-unexpected"], "tensor model.extra"),
+    (text_model_of_k25, ["tensor-prefix"], ""),
+    (inner_module, ["tensor-prefix"], ""),
+    (text_model_of_k25_with_a_gap, ["tensor-prefix", "tensor-missing"], ""),
     (wrong_shape, ["tensor-shape"], f"{LAYER_1}: tensor model.layers.1.mlp.gate.weight"),
     (transposed, ["tensor-transposed"], f"{LAYER_0}: tensor model.layers.0.mlp.down_proj.weight"),
     (wrong_scale_shape, ["tensor-scale-shape"], f"{LAYER_1}: tensor model.{EXPERT}_scale_inv"),
