@@ -20,30 +20,31 @@ class ArgumentText:
     arrives, and then only for the characters that are new.
 
     Attributes:
-        pieces: the latest pieces of the text. Whoever knows that a piece neither
-            begins nor ends the arguments and does not end in white space may
-            append it here instead of calling `add`.
+        pieces: the latest pieces of the text. Once it has begun, a piece may be
+            appended here instead of calling `add`, if `pass_on` is called next,
+            or if nothing waits and the piece does not end in white space.
+        waiting: the place in `pieces` from which on they wait, or None.
     """
 
     __slots__ = (
         "_blocks",
         "_counted",
-        "_edge",
         "_looked_into",
         "_prefix",
         "_quotes_are_odd",
         "_string_was_open",
         "pieces",
+        "waiting",
     )
 
     def __init__(self) -> None:
         self.pieces: list[str] = []
+        self.waiting: int | None = None
         self._looked_into = 0
         self._string_was_open = False
         self._counted = 0
         self._quotes_are_odd = False
         self._blocks: list[str] = []
-        self._edge: list[str] = []
         self._prefix = ObjectPrefix()
 
     @property
@@ -52,16 +53,11 @@ class ArgumentText:
         return not (self.pieces or self._blocks)
 
     @property
-    def flowing(self) -> bool:
-        """Whether text has begun and none is waiting."""
-        return not (self.blank or self._edge)
-
-    @property
     def in_string(self) -> bool:
         """Whether the text so far ends inside a JSON string."""
         self._look()
         # White space that waits is not inside a string, or it would not wait.
-        return self._prefix.in_string and not self._edge
+        return self.waiting is None and self._prefix.in_string
 
     @property
     def possible(self) -> bool:
@@ -97,33 +93,55 @@ class ArgumentText:
             self._join_pieces()
         if self.blank:
             text = text.lstrip(WHITE_SPACE)
-        body = text.rstrip(WHITE_SPACE)
-        edge = text[len(body) :]
-        if body:
-            if self._edge:
-                body = "".join((*self._edge, body))
-                self._edge.clear()
-            self.pieces.append(body)
-        return body + self._take_inside(edge) if edge else body
-
-    def _take_inside(self, edge: str) -> str:
-        """Take from white space at the end what is inside an open string: only spaces can be."""
-        if self._edge or self._quotes_are_closed() or not self.in_string:
-            self._edge.append(edge)
+        if not text:
             return ""
-        rest = edge.lstrip(" ")
-        inside = edge[: len(edge) - len(rest)]
-        if inside:
-            self.pieces.append(inside)
-        if rest:
-            self._edge.append(rest)
-        return inside
+        self.pieces.append(text)
+        return self.pass_on()
 
-    def _quotes_are_closed(self) -> bool:
-        """Whether the quotes alone tell that no string is open: cheap.
+    def pass_on(self) -> str:
+        """Take the piece last appended to `pieces`.
 
-        They do, whatever stands between them: strings are open only in what can
-        still become an object, and there each quote opens or closes one.
+        Returns:
+            What can be passed on now, as of `add`.
+        """
+        pieces, waiting = self.pieces, self.waiting
+        text = pieces[-1]
+        if text[-1] > " ":
+            self.waiting = None
+            return text if waiting is None else "".join(pieces[waiting:])
+        if waiting is None and self._string_was_open and self._string_goes_on():
+            return text
+        body = text.rstrip(WHITE_SPACE)
+        passed = ""
+        if body:
+            pieces[-1] = body
+            passed = body if waiting is None else "".join(pieces[waiting:])
+            self.waiting = None
+            if body == text:
+                return passed
+            pieces.append(text[len(body) :])
+        elif waiting is not None:
+            return ""
+        self.waiting = len(pieces) - 1
+        return passed + self._take_inside() if self._quotes_are_open() else passed
+
+    def _string_goes_on(self) -> bool:
+        """Whether the pieces not looked into stay in the string open before them: cheap."""
+        new = "".join(self.pieces[self._looked_into :])
+        if "\\" not in new and new.isprintable():
+            self._string_was_open = '"' not in new
+        else:
+            self._string_was_open = self._prefix.stays_in_string(new)
+        if self._string_was_open:
+            self._looked_into = len(self.pieces)
+        return self._string_was_open
+
+    def _quotes_are_open(self) -> bool:
+        """Whether a string is open as far as the quotes alone tell: cheap.
+
+        Where they say no, none is, whatever stands between them: strings are
+        open only in what can still become an object, and there each quote opens
+        or closes one.
         """
         new = "".join(self.pieces[self._counted :])
         self._counted = len(self.pieces)
@@ -132,32 +150,35 @@ class ArgumentText:
             self._quotes_are_odd = self._prefix.quote_is_open
         elif new.count('"') % 2:
             self._quotes_are_odd = not self._quotes_are_odd
-        return not self._quotes_are_odd
+        return self._quotes_are_odd
 
-    def ends_in_string(self) -> bool:
-        """Whether the pieces not looked into stay in the string open before them: cheap."""
-        if not self._string_was_open:
-            return False
-        pieces = self.pieces
-        new = "".join(pieces[self._looked_into :])
-        plain = '"' not in new and "\\" not in new and new.isprintable()
-        if plain or self._prefix.stays_in_string(new):
-            self._looked_into = len(pieces)
-            return True
-        return False
+    def _take_inside(self) -> str:
+        """Take from the white space that waits what is in an open string: spaces alone."""
+        self._look()
+        if not self._prefix.in_string:
+            return ""
+        self.waiting = None
+        edge = self.pieces[-1]
+        rest = edge.lstrip(" ")
+        if rest:
+            edge = edge[: -len(rest)]
+            self.pieces[-1:] = edge, rest
+            self.waiting = len(self.pieces) - 1
+        return edge
 
     def _look(self) -> None:
-        """Look into the pieces not looked into yet."""
-        if self._looked_into < len(self.pieces):
-            self._prefix.read("".join(self.pieces[self._looked_into :]))
-            self._looked_into = len(self.pieces)
+        """Look into the pieces not looked into yet, but for those that wait."""
+        if new := self.pieces[self._looked_into : self.waiting]:
+            self._prefix.read("".join(new))
+            self._looked_into += len(new)
             self._string_was_open = self._prefix.in_string
 
     def _join_pieces(self) -> None:
         self._look()
         self._quotes_are_odd = self._prefix.quote_is_open
-        if self.pieces:
-            self._blocks.append("".join(self.pieces))
-            self.pieces.clear()
+        if settled := self.pieces[: self.waiting]:
+            self._blocks.append("".join(settled))
+            del self.pieces[: self.waiting]
+            self.waiting = None if self.waiting is None else 0
             self._looked_into = 0
             self._counted = 0

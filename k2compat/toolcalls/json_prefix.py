@@ -7,13 +7,14 @@ marker is text), and is this one whole object (then the call is complete)?
 number of times however the text is cut, no value is built from it, and
 nesting costs one byte a level: no depth and no size makes it give up.
 
-How it reads. Text that comes whole is tried with `json` first. Otherwise,
-outside strings the place in the grammar is one of a few
-`Expect` values, and the open containers are a stack. Runs of whole members or
-items, themselves nested up to `_INLINE_DEPTH` levels, are skipped by one
-regular expression; what no run covers (deeper nesting, the last element, the
-place where the text ends) is read token by token. A token that the end of the
-text cuts in two is carried over to the next piece.
+How it reads. Text that comes whole is tried with `json` first. Otherwise the
+place in the grammar is one of a few `Expect` values, and the open containers
+are a stack. For each of these values one regular expression reads as far as no
+container is opened or closed, and names the place it came to. Within it, runs
+of whole members or items, themselves nested up to `_INLINE_DEPTH` levels, are
+skipped at once. The brackets between, and scalars that the end of the text may
+have cut in two, are read one by one. A token that is cut is carried over to
+the next piece.
 
 The language is that of `json.loads`, without its extensions `NaN` and
 `Infinity`, which are not JSON.
@@ -21,9 +22,10 @@ The language is that of `json.loads`, without its extensions `NaN` and
 
 import json
 import re
+from collections.abc import Callable
 from enum import IntEnum, auto
 from functools import cache
-from typing import Final
+from typing import Final, TypeAlias, cast
 
 # Text that comes as one whole object is left to `json`, which is faster but builds
 # the values: for larger text they would take too much memory.
@@ -33,15 +35,22 @@ _DECODE_AT_MOST: Final = 1 << 21
 _INLINE_DEPTH: Final = 3
 
 _SPACE: Final = r"[ \t\n\r]*+"
-_IN_STRING: Final = r'(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))'
-_MORE_OF_STRING: Final = re.compile(rf"{_IN_STRING}++")
-_STRING: Final = rf'"{_IN_STRING}*+"'
+_PLAIN: Final = r'[^"\\\x00-\x1f]*+'
+# Not one loop over both kinds: this way plain text is skipped without leaving its loop.
+_IN_STRING: Final = rf'{_PLAIN}(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{{4}}){_PLAIN})*+'
+_MORE_OF_STRING: Final = re.compile(_IN_STRING)
+_STRING: Final = rf'"{_IN_STRING}"'
 _NUMBER: Final = r"-?+(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?+[0-9]++)?+"
-_SCALAR: Final = rf"(?:{_STRING}|{_NUMBER}|true|false|null)"
+_NAME_OR_NUMBER: Final = rf"(?:{_NUMBER}|true|false|null)"
+_SCALAR: Final = rf"(?:{_STRING}|{_NAME_OR_NUMBER})"
+
+
+# How a compiled expression that matches everywhere, be it nothing, is used.
+_Matching: TypeAlias = Callable[[str, int], re.Match[str]]
 
 
 class Expect(IntEnum):
-    """What may come next, outside strings."""
+    """What may come next; the last three: more of a string that is a key, a value, an item."""
 
     OBJECT = auto()
     FIRST_KEY = auto()
@@ -53,29 +62,38 @@ class Expect(IntEnum):
     ITEM = auto()
     NEXT_ITEM = auto()
     NOTHING = auto()
+    IN_KEY = auto()
+    IN_VALUE = auto()
+    IN_ITEM = auto()
 
 
-# The grammar: the characters allowed next. Where a value is expected, a number
-# or one of the names true, false, null is allowed too.
-_ALLOWED: Final = {
-    Expect.OBJECT: "{",
-    Expect.FIRST_KEY: '"}',
-    Expect.KEY: '"',
-    Expect.COLON: ":",
-    Expect.VALUE: '"{[',
-    Expect.NEXT_MEMBER: ",}",
-    Expect.FIRST_ITEM: '"{[]',
-    Expect.ITEM: '"{[',
-    Expect.NEXT_ITEM: ",]",
-    Expect.NOTHING: "",
-}
-_KEYS: Final = (Expect.FIRST_KEY, Expect.KEY)
+_STRINGS: Final = (Expect.IN_KEY, Expect.IN_VALUE, Expect.IN_ITEM)
 _VALUES: Final = (Expect.VALUE, Expect.FIRST_ITEM, Expect.ITEM)
 
-# What is expected behind each mark, and behind a value by the container it is in.
-_BEHIND_MARK: Final = {"{": Expect.FIRST_KEY, "[": Expect.FIRST_ITEM, ":": Expect.VALUE}
-_BEHIND_COMMA: Final = {Expect.NEXT_MEMBER: Expect.KEY, Expect.NEXT_ITEM: Expect.ITEM}
+# The brackets allowed next, and what is expected behind a bracket that opens.
+_BRACKETS: Final = {
+    Expect.OBJECT: "{",
+    Expect.FIRST_KEY: "}",
+    Expect.KEY: "",
+    Expect.COLON: "",
+    Expect.VALUE: "{[",
+    Expect.NEXT_MEMBER: "}",
+    Expect.FIRST_ITEM: "{[]",
+    Expect.ITEM: "{[",
+    Expect.NEXT_ITEM: "]",
+    Expect.NOTHING: "",
+    **dict.fromkeys(_STRINGS, ""),
+}
+_BEHIND_OPENING: Final = {"{": Expect.FIRST_KEY, "[": Expect.FIRST_ITEM}
+# What is expected behind a value, by the container it is in.
 _BEHIND_VALUE: Final = {ord("{"): Expect.NEXT_MEMBER, ord("["): Expect.NEXT_ITEM}
+# What is expected where a group of the expressions below stands.
+_REACHED: Final = {
+    **{expect.name: expect for expect in Expect},
+    "KEY_CLOSED": Expect.COLON,
+    "VALUE_CLOSED": Expect.NEXT_MEMBER,
+    "ITEM_CLOSED": Expect.NEXT_ITEM,
+}
 
 
 def _member(value: str) -> str:
@@ -91,23 +109,59 @@ def _whole_array(value: str) -> str:
     return rf"\[{_SPACE}(?:{value}{_SPACE}(?:,{_SPACE}(?!\])|(?=\])))*+\]"
 
 
+def _value(depth: int) -> str:
+    value = _SCALAR
+    for _ in range(depth):
+        value = rf"(?:{_SCALAR}|{_whole_array(value)}|{_whole_object(value)})"
+    return value
+
+
+def _scalar(behind: str, inside: str) -> str:
+    # A string need not be closed. The rest is read only if it is seen to end.
+    return (
+        rf"(?:(?:{_STRING}|{_NAME_OR_NUMBER}(?=[ \t\n\r,\]}}])){_SPACE}(?P<{behind}>)"
+        rf'|"{_IN_STRING}(?P<{inside}>))?'
+    )
+
+
 class _Patterns:
-    """The compiled expressions. They are built on first use: it takes milliseconds."""
+    """The compiled expressions. They are built on first use: it takes milliseconds.
+
+    Each of `reading` matches at any place, be it nothing. Its last group names
+    what is expected behind the match, as in `_REACHED`; without a group the
+    same as before.
+    """
 
     def __init__(self) -> None:
-        value = _SCALAR
-        for _ in range(_INLINE_DEPTH):
-            value = rf"(?:{_SCALAR}|{_whole_array(value)}|{_whole_object(value)})"
-        members = re.compile(rf"(?:{_member(value)},{_SPACE})++")
-        items = re.compile(rf"(?:{value}{_SPACE},{_SPACE})++")
-        self.runs = {
-            Expect.FIRST_KEY: (members, Expect.KEY),
-            Expect.KEY: (members, Expect.KEY),
-            Expect.FIRST_ITEM: (items, Expect.ITEM),
-            Expect.ITEM: (items, Expect.ITEM),
+        deep, shallow = _value(_INLINE_DEPTH), _value(1)
+        value = _scalar("NEXT_MEMBER", "IN_VALUE")
+        colon = rf"(?::{_SPACE}(?P<VALUE>){value})?"
+        key = rf'(?:{_STRING}{_SPACE}(?P<COLON>){colon}|"{_IN_STRING}(?P<IN_KEY>))?'
+        keys = rf"(?:(?:{_member(deep)},{_SPACE})++(?P<KEY>))?{key}"
+        item = _scalar("NEXT_ITEM", "IN_ITEM")
+        items = rf"(?:(?:{deep}{_SPACE},{_SPACE})++(?P<ITEM>))?{item}"
+        further_keys = rf"(?:,{_SPACE}(?P<KEY>)(?:{_member(shallow)},{_SPACE})*+{key})?"
+        further_items = rf"(?:,{_SPACE}(?P<ITEM>)(?:{shallow}{_SPACE},{_SPACE})*+{item})?"
+        patterns = {
+            Expect.OBJECT: _SPACE,
+            Expect.FIRST_KEY: _SPACE + keys,
+            Expect.KEY: _SPACE + keys,
+            Expect.COLON: _SPACE + colon,
+            Expect.VALUE: _SPACE + value,
+            Expect.NEXT_MEMBER: _SPACE + further_keys,
+            Expect.FIRST_ITEM: _SPACE + items,
+            Expect.ITEM: _SPACE + items,
+            Expect.NEXT_ITEM: _SPACE + further_items,
+            Expect.NOTHING: _SPACE,
+            Expect.IN_KEY: rf'{_IN_STRING}(?:"{_SPACE}(?P<KEY_CLOSED>){colon})?',
+            Expect.IN_VALUE: rf'{_IN_STRING}(?:"{_SPACE}(?P<VALUE_CLOSED>){further_keys})?',
+            Expect.IN_ITEM: rf'{_IN_STRING}(?:"{_SPACE}(?P<ITEM_CLOSED>){further_items})?',
         }
-        self.spaces = re.compile(r"[ \t\n\r]++")
-        self.scalar = re.compile(rf"{_NUMBER}|true|false|null")
+        self.reading: dict[Expect, _Matching] = {
+            expect: cast("_Matching", re.compile(pattern).match)
+            for expect, pattern in patterns.items()
+        }
+        self.scalar = re.compile(_NAME_OR_NUMBER)
         # The beginnings of tokens, for what the end of the text cuts in two.
         self.cut_escape = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?")
         self.cut_scalar = re.compile(
@@ -148,11 +202,10 @@ class ObjectPrefix:
         possible: whether what was read can still become one JSON object.
     """
 
-    __slots__ = ("_carried", "_expect", "_in_string", "_open", "possible")
+    __slots__ = ("_carried", "_expect", "_open", "possible")
 
     def __init__(self) -> None:
         self.possible = True
-        self._in_string = False
         self._expect = Expect.OBJECT
         self._open = bytearray()
         self._carried = ""
@@ -160,12 +213,12 @@ class ObjectPrefix:
     @property
     def in_string(self) -> bool:
         """Whether it ends inside a string of such an object, and not inside an escape."""
-        return self._in_string and not self._carried
+        return self.quote_is_open and not self._carried
 
     @property
     def quote_is_open(self) -> bool:
         """Whether it ends inside a string of such an object, be it inside an escape."""
-        return self._in_string
+        return self.possible and self._expect in _STRINGS
 
     @property
     def whole(self) -> bool:
@@ -180,64 +233,46 @@ class ObjectPrefix:
         """
         if not self.possible:
             return
-        text = self._carried + text
-        self._carried = ""
-        at = 0
+        if self._carried:
+            text = self._carried + text
+            self._carried = ""
         if self._expect is Expect.OBJECT and _is_whole_object(text):
             self._expect = Expect.NOTHING
             return
+        at = 0
         while at < len(text) and self.possible:
-            at = self._read_string(text, at) if self._in_string else self._read_structure(text, at)
+            at = self._read_on(text, at)
 
     def stays_in_string(self, text: str) -> bool:
         """Whether the text ends inside a string now and would, if this came next, do so still."""
         return self.in_string and _MORE_OF_STRING.fullmatch(text) is not None
 
-    def _read_string(self, text: str, at: int) -> int:
-        """Read the rest of an open string, as far as it goes; the place behind it."""
-        if match := _MORE_OF_STRING.match(text, at):
-            at = match.end()
+    def _read_on(self, text: str, at: int) -> int:
+        """Read as far as no container opens or closes, then what is there; the place behind it."""
+        patterns = _patterns()
+        match = patterns.reading[self._expect](text, at)
+        if match.lastgroup:
+            self._expect = _REACHED[match.lastgroup]
+        at = match.end()
         if at == len(text):
             return at
-        if text[at] == '"':
-            self._in_string = False
-            self._expect = Expect.COLON if self._expect in _KEYS else self._behind_value()
+        if text[at] in _BRACKETS[self._expect]:
+            self._read_bracket(text[at])
             return at + 1
-        if _patterns().cut_escape.fullmatch(text, at):
+        if match.lastgroup:
+            return at
+        if self._expect in _STRINGS and patterns.cut_escape.fullmatch(text, at):
             self._carried = text[at:]
             return len(text)
-        return self._fail(at)
+        return self._read_scalar(text, at) if self._expect in _VALUES else self._fail()
 
-    def _read_structure(self, text: str, at: int) -> int:
-        """Read a run of elements if there is one, then one token; the place behind it."""
-        patterns = _patterns()
-        if match := patterns.spaces.match(text, at):
-            at = match.end()
-        run, behind = patterns.runs.get(self._expect, (None, self._expect))
-        if run and (match := run.match(text, at)):
-            self._expect = behind
-            at = match.end()
-        if at == len(text):
-            return at
-        if text[at] in _ALLOWED[self._expect]:
-            self._read_mark(text[at])
-            return at + 1
-        if self._expect in _VALUES:
-            return self._read_scalar(text, at)
-        return self._fail(at)
-
-    def _read_mark(self, mark: str) -> None:
-        if mark == '"':
-            self._in_string = True
-        elif mark == ",":
-            self._expect = _BEHIND_COMMA[self._expect]
-        elif mark in "}]":
+    def _read_bracket(self, bracket: str) -> None:
+        if bracket in "}]":
             self._open.pop()
             self._expect = self._behind_value()
         else:
-            if mark in "{[":
-                self._open.append(ord(mark))
-            self._expect = _BEHIND_MARK[mark]
+            self._open.append(ord(bracket))
+            self._expect = _BEHIND_OPENING[bracket]
 
     def _read_scalar(self, text: str, at: int) -> int:
         patterns = _patterns()
@@ -248,11 +283,11 @@ class ObjectPrefix:
         if match := patterns.scalar.match(text, at):
             self._expect = self._behind_value()
             return match.end()
-        return self._fail(at)
+        return self._fail()
 
     def _behind_value(self) -> Expect:
         return _BEHIND_VALUE[self._open[-1]] if self._open else Expect.NOTHING
 
-    def _fail(self, at: int) -> int:
-        self.possible = self._in_string = False
-        return at
+    def _fail(self) -> int:
+        self.possible = False
+        return 0

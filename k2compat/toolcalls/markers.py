@@ -69,10 +69,13 @@ class MarkerSet:
 
     def may_be_in(self, text: str) -> bool:
         """Whether one of them, or the beginning of one, may be in the text: cheap, mostly False."""
+        return text.endswith(_FIRST_CHARACTERS) or self.may_stand_in(text)
+
+    def may_stand_in(self, text: str) -> bool:
+        """Whether two characters that begin one of them are in the text: cheap, mostly False."""
         return (
             "<|" in text
             or "[E" in text
-            or text.endswith(_FIRST_CHARACTERS)
             or (self._with_reasoning and ("<t" in text or "</" in text))
         )
 

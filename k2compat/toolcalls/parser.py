@@ -74,11 +74,10 @@ class StreamParser:
         self._position = 0
         self._open_end = ""
         # While arguments arrive and no marker is in doubt: the list that takes
-        # them, whether no white space waits, how many of its pieces are counted
-        # in the position, whose they are, and the call's index.
+        # them, how many of its pieces are counted in the position, whose they
+        # are, and the call's index.
         self._flow: list[str] | None = None
         self._counted = 0
-        self._nothing_waits = True
         self._arguments = self._turn.call.arguments
         self._index = 0
 
@@ -101,23 +100,23 @@ class StreamParser:
             RuntimeError: the message was finished. Any other exception is a bug.
         """
         # The short way of most chunks: arguments, no marker in sight. All white
-        # space is at most " "; it passes if it is inside a string, else it waits.
+        # space is at most " ".
         flow = self._flow
-        if (
-            flow is not None
-            and text
-            and (("<" not in text and "[" not in text) or not self._markers.may_be_in(text))
-            and len(flow) < PIECES_AT_MOST
-        ):
-            if self._nothing_waits:
-                flow.append(text)
-                if text[-1] > " " or self._arguments.ends_in_string():
-                    event = _new(ArgumentsDelta)
-                    _set_index(event, self._index)
-                    _set_text(event, text)
-                    return [event]
-                flow.pop()
-            return self._feed_arguments(flow, text)
+        if flow is not None and len(flow) < PIECES_AT_MOST:
+            plain = text
+            if self._open_end or (("<" in text or "[" in text) and self._markers.may_be_in(text)):
+                plain = self._without_open_end(text)
+            if plain:
+                flow.append(plain)
+                arguments = self._arguments
+                if plain[-1] <= " " or arguments.waiting is not None:
+                    plain = arguments.pass_on()
+                    if not plain:
+                        return []
+                event = _new(ArgumentsDelta)
+                _set_index(event, self._index)
+                _set_text(event, plain)
+                return [event]
         self._leave_flow()
         self._refuse_if_finished()
         self._read(text)
@@ -162,25 +161,24 @@ class StreamParser:
             self._symbol(Symbol.END_OF_TEXT, "")
         return self._take_events()
 
-    def _feed_arguments(self, flow: list[str], text: str) -> list[Event]:
-        """Read arguments without a marker where white space waits, or begins to wait."""
-        self._count(flow)
-        self._position += len(text)
-        written = self._arguments.add(text)
-        self._counted = len(flow)
-        self._nothing_waits = self._arguments.flowing
-        return [ArgumentsDelta(self._index, written)] if written else []
+    def _without_open_end(self, text: str) -> str:
+        """What may pass of the text, its open end held back; nothing if a marker may be in it."""
+        text = self._open_end + text
+        end = len(text)
+        if self._markers.may_be_in(text):
+            end = self._markers.open_end(text)
+            if self._markers.may_stand_in(text[:end]):
+                return ""
+        if end:
+            self._open_end = text[end:]
+        return text[:end]
 
     def _leave_flow(self) -> None:
         """Catch up with what the short way of `feed` left undone."""
         if self._flow is not None:
-            self._count(self._flow)
+            # Joining thousands of short pieces is quicker than adding up their lengths.
+            self._position += len("".join(self._flow[self._counted :]))
             self._flow = None
-
-    def _count(self, flow: list[str]) -> None:
-        # Joining thousands of short pieces is quicker than adding up their lengths.
-        if self._counted < len(flow):
-            self._position += len("".join(flow[self._counted :]))
 
     def _refuse_if_finished(self) -> None:
         if self._turn.state is State.FINISHED:
@@ -218,9 +216,8 @@ class StreamParser:
         self._position += len(text)
 
     def _take_events(self) -> list[Event]:
-        if not self._open_end and (flow := self._turn.flow) is not None:
-            self._flow = flow
-            self._nothing_waits = self._turn.call.arguments.flowing
+        self._flow = flow = self._turn.flow
+        if flow is not None:
             self._counted = len(flow)
             self._arguments = self._turn.call.arguments
         self._index = len(self._turn.record.calls) - 1

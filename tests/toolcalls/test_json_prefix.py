@@ -138,3 +138,64 @@ def test_stays_in_string() -> None:
     assert not reader.stays_in_string("\\")
     reader.read("\\")
     assert not reader.stays_in_string("n ")
+
+
+class CountingPrefix(ObjectPrefix):
+    """Counts its steps: a run that is not skipped at once is read right as well, but slowly."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps = 0
+
+    def _read_on(self, text: str, at: int) -> int:
+        self.steps += 1
+        return super()._read_on(text, at)
+
+
+def steps_for(before: str, text: str) -> int:
+    """How many steps the text takes where the other ended."""
+    reader = CountingPrefix()
+    reader.read(before)
+    reader.steps = 0
+    reader.read(text)
+    assert reader.possible
+    return reader.steps
+
+
+SCALARS = ['""', '"é \\" \\\\ \\/\\b\\f\\n\\r\\t\\u00eF "', "0", "-12.50e+3", "1E5", "7e-1"]
+SCALARS += ["true", "false", "null"]
+FLAT = [*SCALARS, "[]", "{}", '[ "a" , 1 , null ]', '{ "a" : "b" , "c" : 1 }', '["a",1]', '{"a":1}']
+NESTED = [*FLAT, '[[{"a":1},[]],{}]', '{"a":[{"b":"c","d":2},3],"e":{}}']
+
+
+@pytest.mark.parametrize("space", ["", " ", "\t\r\n "])
+@pytest.mark.parametrize("value", NESTED)
+def test_whole_values_are_skipped_at_once(value: str, space: str) -> None:
+    member, item = f'"k"{space}:{space}{value}{space},{space}', f"{value}{space},{space}"
+    first, second = f'"a"{space}:{space}"b', f'"a"{space}:{space}"b"{space}'
+    for end in ("", '"a', first, second):
+        assert steps_for("{", space + member * 3 + end) == 1
+        assert steps_for('{"k": 0,', space + member * 3 + end) == 1
+    for end in ("", '"a', f'"b"{space}', f"1{space}" if space else ""):
+        assert steps_for('{"k": [', space + item * 3 + end) == 1
+        assert steps_for('{"k": [0,', space + item * 3 + end) == 1
+
+
+@pytest.mark.parametrize("space", ["", " ", "\t\r\n "])
+@pytest.mark.parametrize("value", FLAT)
+def test_flat_values_are_skipped_behind_others(value: str, space: str) -> None:
+    comma = f"{space},{space}"
+    members = f'{comma}"k"{space}:{space}{value}' * 3 + f'{comma}"l"{space}:{space}"x'
+    items = (comma + value) * 3 + f'{comma}"x'
+    assert steps_for('{"k": 1 ', members) == steps_for('{"k": "v', '"' + members) == 1
+    assert steps_for('{"k": [1 ', items) == steps_for('{"k": ["v', '"' + items) == 1
+
+
+@pytest.mark.parametrize("space", ["", " ", "\t\r\n "])
+@pytest.mark.parametrize("value", [*SCALARS, '"x'])
+def test_a_value_is_read_with_its_key(value: str, space: str) -> None:
+    end = "" if value == '"x' else space + ","
+    steps = 2 if end else 1
+    assert steps_for('{"k', f'"{space}:{space}{value}{end}') == steps
+    assert steps_for('{"k"', f"{space}:{space}{value}{end}") == steps
+    assert steps_for('{"k":', f"{space}{value}{end}") == steps
