@@ -40,7 +40,16 @@ MODULES = (
 # The quickest to notice a change first.
 TESTS = [
     f"tests/toolcalls/test_{name}.py"
-    for name in ("transcripts", "parser", "ids", "markers", "machine", "iterate", "json_prefix")
+    for name in (
+        "transcripts",
+        "parser",
+        "argument_text",
+        "ids",
+        "markers",
+        "machine",
+        "iterate",
+        "json_prefix",
+    )
 ]
 PROPERTIES = [f"tests/properties/test_toolcalls_{name}.py" for name in ("reading", "laws")]
 SECONDS_AT_MOST = 400

@@ -48,5 +48,5 @@ def test_options_make_a_parser() -> None:
 
 
 def test_parser_and_options_exclude_each_other() -> None:
-    with pytest.raises(TypeError, match="not both"):
+    with pytest.raises(TypeError, match=r"not both$"):
         next(iter_events(["a"], StreamParser(), reasoning="tagged"))
