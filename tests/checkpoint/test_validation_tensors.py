@@ -53,6 +53,11 @@ def text_model_of_k25_with_a_gap(made: Draft) -> None:
     drop_expert(made)
 
 
+def no_layer(made: Draft) -> None:
+    made.shards = {OUTSIDE: [made.shards[OUTSIDE][0]._replace(name="stranger")]}
+    made.reindex()
+
+
 def inner_module(made: Draft) -> None:
     rename(made, "model.", "")
 
@@ -132,6 +137,10 @@ def float_total(made: Draft) -> None:
     made.index["metadata"]["total_size"] *= 1.0
 
 
+def no_total(made: Draft) -> None:
+    del made.index["metadata"]
+
+
 def path_upwards(made: Draft) -> None:
     made.places["model.norm.weight"] = "../../etc/passwd"
 
@@ -199,6 +208,7 @@ DEFECTS: list[tuple[Callable[[Draft], None], list[str], str]] = [
     (drop_layer, ["layer-missing"], ""),
     (more_layers, ["layer-unexpected"], ""),
     (unknown_tensor, ["tensor-unexpected"], "tensor model.extra"),
+    (no_layer, ["layer-missing", *["tensor-missing"] * 3, "tensor-unexpected"], ""),
     (text_model_of_k25, ["tensor-prefix"], ""),
     (inner_module, ["tensor-prefix"], ""),
     (text_model_of_k25_with_a_gap, ["tensor-prefix", "tensor-missing"], ""),
@@ -218,6 +228,7 @@ DEFECTS: list[tuple[Callable[[Draft], None], list[str], str]] = [
     (wrong_total, ["index-total-size"], f"{INDEX}: metadata.total_size"),
     (odd_total, ["index-total-size"], f"{INDEX}: metadata.total_size"),
     (float_total, [], ""),
+    (no_total, [], ""),
     (path_upwards, ["index-path"], INDEX),
     (path_with_a_dot, ["index-path"], INDEX),
     (paths_upwards, ["index-path"] * 3, INDEX),
