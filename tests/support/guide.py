@@ -110,8 +110,7 @@ service ssh restart # or
 systemctl restart ssh
 """
 
-TRTLLM_SETTINGS = """\
-cat >/path/to/TensorRT-LLM/extra-llm-api-config.yml <<EOF
+TRTLLM_YAML = """\
 cuda_graph_config:
   padding_enabled: true
   batch_sizes:
@@ -125,8 +124,10 @@ cuda_graph_config:
     - 128
 print_iter_log: true
 enable_attention_dp: true
-EOF
 """
+TRTLLM_SETTINGS = (
+    "cat >/path/to/TensorRT-LLM/extra-llm-api-config.yml <<EOF\n" + TRTLLM_YAML + "EOF\n"
+)
 
 TRTLLM_SERVE = """\
 mpirun -np 16 \\

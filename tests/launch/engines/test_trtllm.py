@@ -17,6 +17,7 @@ from k2compat.launch.render import render
 from k2compat.launch.request import Request
 from k2compat.launch.words import Word
 from tests.launch.support import argv, codes, plan
+from tests.support.guide import TRTLLM_YAML
 
 TWO = ("10.0.0.1", "10.0.0.2")
 MODEL = "/data/Kimi-K2-Instruct"
@@ -50,21 +51,6 @@ GUIDE_SERVE = [
     *("--port", "8000"),
     "<YOUR_MODEL_DIR>",
 ]
-GUIDE_SETTINGS = """\
-cuda_graph_config:
-  padding_enabled: true
-  batch_sizes:
-    - 1
-    - 2
-    - 4
-    - 8
-    - 16
-    - 32
-    - 64
-    - 128
-print_iter_log: true
-enable_attention_dp: true
-"""
 
 
 def guide(**options: Any) -> Plan:
@@ -123,7 +109,7 @@ def test_the_guides_server_and_its_settings() -> None:
     assert argv(serve) == GUIDE_SERVE
     ((path, text),) = serve.files.items()
     assert path == "/path/to/TensorRT-LLM/extra-llm-api-config.yml"
-    assert in_order(text) == in_order(GUIDE_SETTINGS)
+    assert in_order(text) == in_order(TRTLLM_YAML)
 
 
 def test_the_guides_commands_follow_each_other() -> None:
