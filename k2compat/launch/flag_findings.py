@@ -31,8 +31,11 @@ def with_settings(command: Command, engine: str, version: str, settings: Sequenc
     """
     start, entry = entry_of(command)
     words = list(command.argv)
-    for name, *values in passed_through(engine, version, entry.table, settings):
-        given = [Word.literal(name), *(user_value(value, name) for value in values)]
+    for first, *values in passed_through(engine, version, entry.table, settings):
+        name, equals, joined = first.partition("=")
+        given = [Word.literal(first), *(user_value(value, name) for value in values)]
+        if equals:
+            given = [Word.literal(f"{name}={user_value(joined, name, joined=True)}")]
         reading = _read(words[start:], engine, version, entry)
         uses = [use for use in reading.uses if use.flag and name in use.flag.names]
         if uses:

@@ -4,7 +4,7 @@ from k2compat.errors import RefusedError
 from k2compat.launch.words import Word
 
 
-def user_value(text: str, what: str) -> Word:
+def user_value(text: str, what: str, *, joined: bool = False) -> Word:
     """A user's path, name or setting as one argument; a placeholder stays one.
 
     Any text can be quoted for a shell. Two kinds still do harm: what begins with a dash is a
@@ -14,11 +14,12 @@ def user_value(text: str, what: str) -> Word:
     Args:
         text: What the user gave.
         what: Its name on the command line, for the message.
+        joined: Whether it stands behind `--flag=`, where a dash at its front does no harm.
 
     Raises:
         RefusedError: value-malformed.
     """
-    if text.startswith("-"):
+    if text.startswith("-") and not joined:
         problem = "begins with a dash, which every engine reads as a flag"
     elif not text:
         problem = "is empty"

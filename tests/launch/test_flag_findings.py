@@ -73,6 +73,19 @@ def test_a_setting_may_be_a_placeholder_and_begins_with_no_dash_unnoticed() -> N
     assert words[-2:] == ["--seed", "$SEED"]
 
 
+def test_a_value_with_a_dash_takes_the_place_of_the_plans_own_too() -> None:
+    words = argv(plan("vllm", settings=("tool-call-parser=-x",)).commands[0])
+    assert [word for word in words if word.startswith("--tool-call-parser")] == [
+        "--tool-call-parser=-x"
+    ]
+
+
+def test_a_value_with_a_dash_is_judged_like_any_other() -> None:
+    with pytest.raises(RefusedError) as caught:
+        plan("vllm", settings=("chat-template=-x\nport 22",))
+    assert caught.value.code == "value-malformed"
+
+
 def test_a_renamed_setting_is_rendered_under_todays_name() -> None:
     words = argv(plan("vllm", settings=("guided-decoding-backend=xgrammar",)).commands[0])
     assert "--guided-decoding-backend" not in words

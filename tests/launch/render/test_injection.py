@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from k2compat.errors import RefusedError
@@ -179,6 +179,7 @@ def test_each_value_is_one_argument_or_refused(
 
 @settings(max_examples=100, deadline=None)
 @given(model=HOSTILE, name=HOSTILE, setting=HOSTILE, image=HOSTILE)
+@example(model="/m", name="k2", setting="- a", image="i")
 def test_json_and_the_image_keep_every_character(
     model: str, name: str, setting: str, image: str
 ) -> None:
@@ -188,7 +189,8 @@ def test_json_and_the_image_keep_every_character(
         return
     (command,) = json.loads(json.dumps(as_document(plan), ensure_ascii=False))["commands"]
     assert {model, name} <= set(command["argv"])
-    assert setting in command["argv"]
+    # A value that begins with a dash is joined to its flag.
+    assert {setting, f"--chat-template={setting}"} & set(command["argv"])
     (text,) = (script.text for script in render(plan, "compose").values())
     (service,) = yaml.safe_load(text)["services"].values()
     if not user_value(image, "--image").placeholders:
