@@ -33,7 +33,6 @@ class Architecture:
 
     Attributes:
         model_type: The config's own: kimi_k2, deepseek_v3 or kimi_k25.
-        text_model_type: The text model's: the same, or that of the wrapped one.
         sizes: By config member and by the symbol of `tensor_rules.toml`. What the config
             has not (q_lora_rank null, no experts) is 0.
         traits: What holds: "q_lora" or "no_q_lora", "tied" or "untied", "shared_experts",
@@ -44,7 +43,6 @@ class Architecture:
     """
 
     model_type: str
-    text_model_type: str
     sizes: Mapping[str, int]
     traits: frozenset[str]
     has_vision: bool
@@ -109,10 +107,9 @@ def read_architecture(
     )
     if any(finding.severity is Severity.ERROR for finding in defects.findings()):
         return None, defects.findings()
-    text_type = str(text.get("model_type", model_type))
     prefix = TEXT_PREFIX if has_vision else ""
     return (
-        Architecture(model_type, text_type, sizes, traits, has_vision, quantization, prefix),
+        Architecture(model_type, sizes, traits, has_vision, quantization, prefix),
         defects.findings(),
     )
 

@@ -16,7 +16,6 @@ from k2compat.checkpoint.tensor_rules import SCHEMES
 UNKNOWN: Final = "unknown"
 
 BLOCK_MOST: Final = 1 << 16
-GROUP_MOST: Final = 1 << 16
 PATTERNS_MOST: Final = 512
 PATTERN_CHARACTERS_MOST: Final = 256
 """Real lists have four patterns, NVFP4's 125."""

@@ -81,7 +81,11 @@ def _rendered(table: FlagTable, name: str, values: list[str | None]) -> Iterator
         return
     if not isinstance(resolution, Exact):
         nearest = table.nearest(name)
-        hint = f"Did you mean {nearest}?" if nearest else f"See what {table.entry} --help lists."
+        hint = (
+            f"Did you mean {nearest}?"
+            if nearest
+            else "Check the spelling; the program's own --help lists its flags."
+        )
         raise _refused(f"{table.entry} of {table.engine} {table.version} has no {name}.", hint)
     flag = resolution.flag
     if not flag.takes_value:

@@ -63,13 +63,6 @@ def _as_advice(alternative: Alternative) -> str:
     return f"{alternative.change}{certain}"
 
 
-def nearest_fit(
-    sizes: ModelSizes, refused: Fit, *, nodes: int, gpus_per_node: int
-) -> Alternative | None:
-    """The nearest plan that fits, or None where none of the sizes tried does."""
-    return next(iter(alternatives(sizes, refused, nodes=nodes, gpus_per_node=gpus_per_node)), None)
-
-
 def alternatives(
     sizes: ModelSizes, refused: Fit, *, nodes: int, gpus_per_node: int
 ) -> list[Alternative]:

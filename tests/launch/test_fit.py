@@ -15,7 +15,7 @@ from k2compat.launch.fit import (
 )
 from k2compat.launch.gpus import gpu_memory_gib, gpu_names
 from k2compat.launch.layout import Layout
-from k2compat.launch.nearest_fit import alternatives, check_fit, nearest_fit
+from k2compat.launch.nearest_fit import alternatives, check_fit
 from k2compat.launch.sizes import ModelSizes, model_sizes
 from tests.support.configs import config_values
 
@@ -206,8 +206,7 @@ class TestNearest:
     def test_a_cache_that_is_too_large_fits_in_fp8(self) -> None:
         refused = fit_on("h20", INT4, TP8, context=40 * KIB)
         assert refused.verdict is Verdict.TIGHT
-        nearest = nearest_fit(INT4, refused, nodes=1, gpus_per_node=8)
-        assert nearest is not None
+        nearest, *_ = alternatives(INT4, refused, nodes=1, gpus_per_node=8)
         assert nearest.fit.verdict is Verdict.FITS
         assert "an FP8 KV cache" in self.changes(INT4, refused, 1)
 
@@ -222,7 +221,7 @@ class TestNearest:
 
     def test_nothing_fits_on_tiny_gpus(self) -> None:
         refused = estimate_fit(BF16, TP8, 12)
-        assert nearest_fit(BF16, refused, nodes=1, gpus_per_node=8) is None
+        assert alternatives(BF16, refused, nodes=1, gpus_per_node=8) == []
         (finding,) = check_fit(BF16, refused, nodes=1, gpus_per_node=8)
         assert finding.fix is None
 

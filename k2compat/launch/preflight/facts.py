@@ -114,13 +114,6 @@ class NodeFacts:
         """Every address of the node."""
         return frozenset(address for addresses in self.interfaces.values() for address in addresses)
 
-    def interface_of(self, address: str) -> str | None:
-        """The interface that has an address."""
-        for name, addresses in self.interfaces.items():
-            if address in addresses:
-                return name
-        return None
-
     def as_dict(self) -> dict[str, Any]:
         """As it stands in a JSON document."""
         return {**asdict(self), "cpu_flags": sorted(self.cpu_flags)}
