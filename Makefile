@@ -46,7 +46,7 @@ tests: .venv/development
 # Resolved for every platform and Python at once; --no-emit keeps the
 # resolver's own settings (indexes, local folders) out of the files.
 UV_COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --no-annotate --no-header pyproject.toml
+	--no-emit-index-url --no-emit-find-links --no-annotate --no-header --all-extras pyproject.toml
 
 lock:
 	$(UV_COMPILE) --group build --output-file requirements.lock
