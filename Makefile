@@ -5,12 +5,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint types doors tests docs lock clean
+.PHONY: demo test test-all lint types doors tests lock clean
 
 demo: .venv/runtime
 	$(BIN)/k2compat demo
 
 test: lint types doors tests
+
+# The whole matrices of which `make test` tries a sample.
+test-all: export K2COMPAT_TESTS = all
+test-all: test
 
 .venv/bin/pip:
 	$(PYTHON) -m venv .venv
@@ -38,7 +42,7 @@ doors: .venv/development
 
 tests: .venv/development
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest --numprocesses auto
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --omit='k2compat/cli/*' --fail-under=100
 	$(BIN)/coverage report --include='k2compat/cli/*' --fail-under=95
