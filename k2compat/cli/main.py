@@ -52,7 +52,7 @@ class Commands(click.Group):
         """Import the command's module."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"k2compat.cli.{COMMANDS[cmd_name]}")
+        module = importlib.import_module(f"k2compat.cli.commands.{COMMANDS[cmd_name]}")
         command: click.Command = module.command
         if all(parameter.name != "json" for parameter in command.params):
             command.params.append(_json_option())

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import click
 import pytest
 
-from k2compat.cli import explain, main
+from k2compat.cli import main
+from k2compat.cli.commands import explain
 from k2compat.cli.main import COMMANDS, run
 from k2compat.findings import catalogue
 from tests.support.command import Result
