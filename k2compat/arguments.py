@@ -11,7 +11,7 @@ broken schema.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import isinf
@@ -27,6 +27,9 @@ _Path: TypeAlias = tuple[str, ...]
 
 _SCHEMAS_KEPT: Final = 256
 _MESSAGE_AT_MOST: Final = 300
+
+# No model reads more messages, and a list of 100,000 wrong items must not make 100,000 of them.
+PROBLEMS_AT_MOST: Final = 100
 
 _TYPE_NAMES: Final[Mapping[type, str]] = {
     dict: "object",
@@ -75,7 +78,7 @@ class Coerced:
     Attributes:
         arguments: the new text; the old one but for the changed values.
         changes: what was changed.
-        problems: what does not fit even so.
+        problems: what does not fit even so, at most as many as `check` returns.
     """
 
     arguments: str
@@ -100,7 +103,8 @@ def check(arguments: str, tool: Mapping[str, Any]) -> tuple[ArgumentProblem, ...
             `parameters` every object fits.
 
     Returns:
-        What does not fit; nothing if all is well.
+        What does not fit; nothing if all is well. After `PROBLEMS_AT_MOST` problems one
+        more, of the whole, says how many are left out.
 
     Raises:
         RefusedError: tool-schema-invalid, the tool's `parameters` are no
@@ -145,8 +149,14 @@ def coerce(arguments: str, tool: Mapping[str, Any]) -> Coerced:
     return Coerced(arguments, tuple(changes.values()), _problems(causes))
 
 
-def _problems(causes: Iterable[_Cause]) -> tuple[ArgumentProblem, ...]:
-    return tuple(ArgumentProblem(_pointer(cause.path), cause.message) for cause in causes)
+def _problems(causes: Sequence[_Cause]) -> tuple[ArgumentProblem, ...]:
+    problems = [
+        ArgumentProblem(_pointer(cause.path), cause.message) for cause in causes[:PROBLEMS_AT_MOST]
+    ]
+    if left_out := len(causes) - len(problems):
+        noun = "problem" if left_out == 1 else "problems"
+        problems.append(ArgumentProblem("", f"The arguments have {left_out:,} more {noun}"))
+    return tuple(problems)
 
 
 def _causes_in(arguments: str, validator: "Validator") -> list[_Cause]:

@@ -70,6 +70,19 @@ class TestCheck:
         assert len(problem.message) < 400
         assert problem.message.endswith('is not of type "integer"')
 
+    @pytest.mark.parametrize(
+        ("wrong", "more"),
+        [(100, None), (101, "1 more problem"), (20_000, "19,900 more problems")],
+    )
+    def test_after_100_problems_their_number(self, wrong: int, more: str | None) -> None:
+        arguments = json.dumps({"x": ["a"] * wrong})
+        declared = tool_with({"type": "array", "items": INTEGER})
+        problems = check(arguments, declared)
+        assert [problem.path for problem in problems[:100]] == [f"/x/{at}" for at in range(100)]
+        last = [] if more is None else [ArgumentProblem("", f"The arguments have {more}")]
+        assert list(problems[100:]) == last
+        assert coerce(arguments, declared).problems == problems
+
 
 class TestWhatTheModelWroteNeverRaises:
     @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from k2compat.checkpoint.opening import FileRefusedError
@@ -46,9 +47,10 @@ def read_config(source: Source, name: str = CONFIG_FILE) -> ReadConfig:
     try:
         with source.open(name) as file:
             data = file.read(0, MAXIMUM_BYTES + 1)
+            path = file.path if isinstance(file.path, Path) else None  # else it is on the Hub
     except FileRefusedError as refusal:
         return ReadConfig(None, where, (refusal.finding,))
-    return parse_config(data, where)
+    return parse_config(data, where, path)
 
 
 def with_modelopt(source: Source, config: ReadConfig) -> ReadConfig:
@@ -68,24 +70,30 @@ def with_modelopt(source: Source, config: ReadConfig) -> ReadConfig:
     return replace(config, members=members, findings=(*config.findings, *said.findings))
 
 
-def parse_config(data: bytes, where: str) -> ReadConfig:
-    """Read a config's bytes; what makes it unreadable is a finding."""
+def parse_config(data: bytes, where: str, file: Path | None) -> ReadConfig:
+    """Read a config's bytes; what makes it unreadable is a finding.
+
+    Args:
+        data: The bytes.
+        where: Names the config in findings.
+        file: The config on disk, for the fix; None where it lies on the Hub.
+    """
     try:
         document = read_text(data, where)
     except RefusedError as error:
         finding = _config_codes.finding(error.code, where, error.message, fix=error.hint)
         return ReadConfig(None, where, (finding,))
-    return ReadConfig(document.members, where, tuple(_oddities(document, where)))
+    return ReadConfig(
+        document.members,
+        where,
+        (
+            *document.byte_order_mark_findings(where, file),
+            *_oddities(document, where),
+        ),
+    )
 
 
 def _oddities(document: ConfigText, where: str) -> Iterator[Finding]:
-    if document.byte_order_mark:
-        yield _config_codes.finding(
-            "config-byte-order-mark",
-            where,
-            "The file begins with a byte order mark, which Transformers refuses.",
-            fix=rf"sed -i '1s/^\xEF\xBB\xBF//' {where}",
-        )
     if "\r\n" in document.text:
         yield _codes.finding(
             "companion-line-endings",

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from k2compat.findings import Codes, Finding
+from k2compat.findings import Codes, Finding, Fix
 
 MOST_FINDINGS_PER_CODE = 1_000
 """A file made to annoy can hold a defect per tensor; what goes beyond is only counted."""
@@ -31,7 +31,7 @@ class Defects:
         count: int = 1,
         expected: object = None,
         actual: object = None,
-        fix: str | None = None,
+        fix: Fix | None = None,
         items: Iterable[str] = (),
     ) -> None:
         """Note one defect.
@@ -43,7 +43,7 @@ class Defects:
             count: How many single things are meant.
             expected: What should be there; shown as `str` gives it.
             actual: What is there; shown as `str` gives it.
-            fix: What to do, where it can be pasted.
+            fix: Advice in words, or a command as its words.
             items: The single things, where `count` of them are meant; made printable here.
         """
         self._seen[code] += 1

@@ -232,7 +232,7 @@ class _Parser:
         if all_there and not MAGIC.startswith(magic):
             self._defects.add(
                 "gguf-magic",
-                "does not begin as a GGUF file does",
+                "the file does not begin as a GGUF file does",
                 at="byte 0",
                 expected=repr(MAGIC),
                 actual=repr(magic),
@@ -248,13 +248,13 @@ class _Parser:
             version = int.from_bytes(version.to_bytes(4, "little"), "big")
             self._walk = Walk(self._data, self._capacity, "big", self._defects, self._walk.position)
             self._defects.add(
-                "gguf-byte-order", "is big-endian", at=at, expected="little", actual="big"
+                "gguf-byte-order", "the file is big-endian", at=at, expected="little", actual="big"
             )
         self._version = version
         if version not in VERSIONS:
             self._defects.add(
                 "gguf-version",
-                f"is GGUF version {version}, which cannot be read",
+                f"the file is GGUF version {version}, which cannot be read",
                 at=at,
                 expected=" or ".join(map(str, VERSIONS)),
                 actual=version,

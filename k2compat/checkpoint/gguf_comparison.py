@@ -162,7 +162,7 @@ def _report_architecture(architecture: object, defects: Defects) -> None:
     known = deepseek2().other_architectures.get(architecture)
     defects.add(
         "gguf-architecture-other",
-        f"is {known or 'of the architecture ' + printable(architecture)};"
+        f"the model is {known or 'of the architecture ' + printable(architecture)};"
         " its header was checked, its tensors were not",
         at=f"key {ARCHITECTURE_KEY}",
         expected=deepseek2().architecture,

@@ -157,7 +157,7 @@ def _check_member(total: int | None, number: int, header: GgufHeader) -> tuple[F
         if isinstance(said_total, int) and said_total > 1:
             defects.add(
                 "gguf-split-renamed",
-                "is one of a set, but its name does not say which",
+                "the file is one of a set, but its name does not say which",
                 at=f"key {SPLIT_NUMBER}",
                 expected=f"a name that ends in {_suffix(said_number, said_total)}",
             )
@@ -178,7 +178,7 @@ def _compare_with_name(
     if said_number != number - 1:
         defects.add(
             "gguf-split-renamed",
-            f"is named as file {number}, but {SPLIT_NUMBER} makes it another",
+            f"the file is named as file {number}, but {SPLIT_NUMBER} makes it another",
             at=f"key {SPLIT_NUMBER}",
             expected=number - 1,
             actual=said_number,

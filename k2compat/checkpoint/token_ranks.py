@@ -37,6 +37,6 @@ def check_ranks(file: ReadableFile) -> tuple[Finding, ...]:
 
 def _damaged(file: ReadableFile, number: int) -> tuple[Finding, ...]:
     defects = Defects(str(file.path))
-    message = "is cut or damaged: this line is no token in base64 with its rank"
+    message = "the file is cut or damaged: this line is no token in base64 with its rank"
     defects.add("companion-damaged", message, at=f"line {number}")
     return defects.findings()

@@ -147,7 +147,7 @@ def _other_config(path: Path) -> ReadConfig:
             f"{path} {refusal.finding.message}.",
             hint="Name a config.json, or a folder that holds one.",
         ) from refusal
-    return parse_config(data, str(path))
+    return parse_config(data, str(path), path)
 
 
 def _companions(source: Source, format_name: str) -> Iterator[Finding]:

@@ -93,11 +93,11 @@ def _members(data: bytes, defects: Defects) -> dict[str, Any] | None:
         if isinstance(members, dict) and text.count(":") > _count_members(members):
             _check_repeated(load_json(text), defects)
     except UnicodeDecodeError as error:
-        defects.add("index-damaged", "is not UTF-8", at=f"byte {error.start}")
+        defects.add("index-damaged", "the index is not UTF-8", at=f"byte {error.start}")
         return None
     except json.JSONDecodeError as error:
         at = f"character {error.pos}"
-        defects.add("index-damaged", f"is not JSON: {error.msg}", at=at)
+        defects.add("index-damaged", f"the index is not JSON: {error.msg}", at=at)
         return None
     except (ValueError, RecursionError, JsonError):
         defects.add("index-damaged", "is nested too deeply, or has a number without end")

@@ -1,9 +1,9 @@
 """Plan the switch of a config's model_type between kimi_k2 and deepseek_v3."""
 
 import json
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from k2compat.config.locate import Member, locate
@@ -19,6 +19,7 @@ from k2compat.family import (
     fingerprint_of,
 )
 from k2compat.findings import Codes, Finding
+from k2compat.shell_line import shell_line
 
 _KEY = "model_type"
 _codes = Codes("config")
@@ -84,7 +85,10 @@ def plan_patch(
     if source != to:
         new = document.with_replacement(member.start, member.end, json.dumps(to))
     place = result or where
-    findings = (*_oddities(document, place), *cost_of(to, at, place))
+    findings = (
+        *document.byte_order_mark_findings(place, Path(place)),
+        *cost_of(to, at, place),
+    )
     return Patch(at, source, to, data, new, findings)
 
 
@@ -184,20 +188,6 @@ def _check_fingerprint(config: Mapping[str, Any], where: str, *, force: bool) ->
         )
 
 
-def _oddities(document: ConfigText, where: str) -> tuple[Finding, ...]:
-    if not document.byte_order_mark:
-        return ()
-    return (
-        _codes.finding(
-            "config-byte-order-mark",
-            where,
-            "The file begins with a byte order mark, which Transformers refuses; "
-            "it was left as it is.",
-            fix=rf"sed -i '1s/^\xEF\xBB\xBF//' {shlex.quote(where)}",
-        ),
-    )
-
-
 def cost_of(to: str, at: str | None, where: str) -> tuple[Finding, ...]:
     """What a model_type costs the model that carries it; kimi_k2 costs nothing.
 
@@ -215,8 +205,8 @@ def cost_of(to: str, at: str | None, where: str) -> tuple[Finding, ...]:
             "vLLM and TensorRT-LLM choose the style of tool-call ids by model_type: with "
             "deepseek_v3 they send random ids instead of functions.NAME:IDX, and Kimi-K2 calls "
             "tools worse from turn to turn.",
-            fix=f"k2compat patch-config {shlex.quote(where)} --to {KIMI_K2}"
-            + (f" --at {at}" if at else ""),
+            fix=("k2compat", "patch-config", Path(where), "--to", KIMI_K2)
+            + (("--at", at) if at else ()),
         ),
         _codes.finding(
             "patch-tokenizer-remote-code",
@@ -236,5 +226,6 @@ def _without_edit() -> Finding:
         "patch-not-needed",
         "vLLM, SGLang",
         "Both engines can be told another model_type without an edit of the file.",
-        fix=f"vLLM: --hf-overrides '{override}'  SGLang: --json-model-override-args '{override}'",
+        fix=f"For vLLM: {shell_line('--hf-overrides', override)}  "
+        f"For SGLang: {shell_line('--json-model-override-args', override)}",
     )

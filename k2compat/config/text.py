@@ -4,12 +4,16 @@ import codecs
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from k2compat.errors import RefusedError
+from k2compat.findings import Codes, Finding
 
 # Real configs have 2 to 40 KB; NVFP4 ignore lists make the largest.
 MAXIMUM_BYTES = 16 * 1024 * 1024
+
+_codes = Codes("config")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,23 @@ class ConfigText:
         """The document's bytes with text[start:end] replaced; all others as they were."""
         text = self.text[:start] + replacement + self.text[end:]
         return self.byte_order_mark + text.encode()
+
+    def byte_order_mark_findings(self, where: str, file: Path | None) -> tuple[Finding, ...]:
+        """A finding where the document begins with a byte order mark.
+
+        Args:
+            where: The file's name, for the finding.
+            file: The file that the fix edits; None where it lies on the Hub.
+        """
+        if not self.byte_order_mark:
+            return ()
+        finding = _codes.finding(
+            "config-byte-order-mark",
+            where,
+            "The file begins with a byte order mark, which Transformers refuses.",
+            fix=None if file is None else ("sed", "-i", r"1s/^\xEF\xBB\xBF//", file),
+        )
+        return (finding,)
 
 
 def read_text(data: bytes, where: str) -> ConfigText:

@@ -64,6 +64,9 @@ def explained_reading(path: Path) -> Iterator[None]:
     except OSError as error:
         hint = "Check that it is a plain file or folder which this user may read."
         raise RefusedError("not-readable", _sentence(error, path), hint=hint) from error
+    except MemoryError as error:
+        error.add_note(str(path))  # the command's message names it
+        raise
 
 
 def _sentence(error: OSError, path: Path) -> str:

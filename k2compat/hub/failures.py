@@ -4,7 +4,6 @@ huggingface-hub's errors, its network library's and the system's have no common 
 network library has changed twice within the range of releases that k2compat accepts.
 """
 
-import shlex
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 from k2compat.errors import HubError
 from k2compat.findings import Codes, Finding
 from k2compat.hub.address import HubRepo
+from k2compat.shell_line import shell_line
 
 _codes = Codes("hub")
 
@@ -194,9 +194,9 @@ def endpoint() -> str:
 
 def download_command(repo: HubRepo, *, weights: bool = False) -> str:
     """What to paste to bring a repo into the cache, with its weights or without."""
-    revision = f" --revision {shlex.quote(repo.revision)}" if repo.revision else ""
-    exclude = "" if weights else " --exclude '*.safetensors'"
-    return f"hf download {repo.repo_id}{revision}{exclude}"
+    revision = ("--revision", repo.revision) if repo.revision else ()
+    exclude = () if weights else ("--exclude", "*.safetensors")
+    return shell_line("hf", "download", repo.repo_id, *revision, *exclude)
 
 
 def _network_reason(error: BaseException) -> str:

@@ -185,5 +185,5 @@ def check_sequence_count(fit: Fit, max_num_seqs: int | None) -> Iterator[Finding
             f"{beside:.1f} GiB are left.",
             expected=f"{DEFAULT_SEQUENCES_NEED_GIB:g} GiB",
             actual=f"{beside:.1f} GiB",
-            fix=f"--set max-num-seqs={SAFE_SEQUENCES}",
+            fix=("--set", f"max-num-seqs={SAFE_SEQUENCES}"),
         )

@@ -20,6 +20,7 @@ from k2compat.launch.flag_tables import (
     table_versions,
     version_of,
 )
+from k2compat.shell_line import shell_line
 
 _codes = Codes("launch")
 
@@ -199,7 +200,9 @@ def changed(table: FlagTable, use: Use, change: Change) -> Finding:
         "deprecated": f"{_program(table)} still takes {use.name}, and warns{since}.",
         "meaning-changed": f"{use.name} does something else in {_program(table)}{since}.",
     }
-    fix = f"Write {new}" if new else "Leave it out." if arguments == () else None
+    fix = (
+        f"Write {_typed(arguments)}" if arguments else "Leave it out." if arguments == () else None
+    )
     if arguments is None and change.kind in FATAL:
         fix = "No successor is known."
     return _codes.finding(
@@ -210,6 +213,11 @@ def changed(table: FlagTable, use: Use, change: Change) -> Finding:
         actual=" ".join((use.name, *use.values)),
         fix=fix,
     )
+
+
+def _typed(arguments: Sequence[str]) -> str:
+    """Arguments as they are typed: a placeholder such as $PORT is not quoted away."""
+    return " ".join(word if has_placeholder(word) else shell_line(word) for word in arguments)
 
 
 def _check_values(table: FlagTable, use: Use, flag: Flag) -> Iterator[Finding]:

@@ -171,7 +171,7 @@ def _verdict(
                 f"The command is for {table.engine} {table.version}; installed is {version}.",
                 expected=table.version,
                 actual=version,
-                fix=f"--engine-version {version}",
+                fix=("--engine-version", version),
             )
         )
     return InstalledVerdict(version, complaint, tuple(findings))

@@ -210,7 +210,7 @@ def check_batch_sizes(
                 f"{flag} {size} cannot be shared evenly by {data_parallel} data-parallel ranks.",
                 expected=f"a multiple of {data_parallel}",
                 actual=str(size),
-                fix=f"--set {flag[2:]}={ceil(size / data_parallel) * data_parallel}",
+                fix=("--set", f"{flag[2:]}={ceil(size / data_parallel) * data_parallel}"),
             )
     each = (max_running_requests or 0) // data_parallel
     limits = {"the largest CUDA graph": largest_cuda_graph, "the DeepEP limit": dispatch_tokens}
@@ -223,5 +223,5 @@ def check_batch_sizes(
                 f"{name} is {limit}.",
                 expected=f"at most {limit * data_parallel}",
                 actual=str(max_running_requests),
-                fix=f"--set max-running-requests={limit * data_parallel}",
+                fix=("--set", f"max-running-requests={limit * data_parallel}"),
             )

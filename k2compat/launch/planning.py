@@ -9,7 +9,6 @@ What the user asked for goes before the profile, and nothing is guessed.
 """
 
 import re
-import shlex
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
@@ -29,6 +28,7 @@ from k2compat.launch.profile import Profile, read_profile
 from k2compat.launch.profile_entries import Situation
 from k2compat.launch.request import Request
 from k2compat.launch.words import ALWAYS_SET, Word
+from k2compat.shell_line import shell_line
 
 PREFILL_DECODE = "pd"
 _NAMES_SHOWN = 4
@@ -202,7 +202,7 @@ def _said_by_profile(profile: Profile, situation: Situation, model: Word) -> Ite
                 entry.message,
                 expected=entry.expected,
                 actual=entry.actual,
-                fix=entry.fix and entry.fix.replace("MODEL", shlex.quote(str(model))),
+                fix=entry.fix and entry.fix.replace("MODEL", shell_line(str(model))),
             )
 
 

@@ -1,10 +1,10 @@
 """What a plan means, as findings."""
 
-import shlex
 from collections.abc import Iterator
 
 from k2compat.family import CONFIG_FILE
 from k2compat.findings import Codes, Finding
+from k2compat.shell_line import shell_line
 from k2compat.staging.plan import Action, Plan, PlannedFile
 from k2compat.staging.source import Source, naming
 
@@ -45,7 +45,7 @@ def _way_out(names: list[str]) -> str:
             "Look at the difference first; --force takes the model's, --exclude config.json keeps "
             "yours. If yours was patched, add --patch-to deepseek_v3."
         )
-    keep = " ".join(f"--exclude {shlex.quote(name)}" for name in names[:5])
+    keep = shell_line(*(word for name in names[:5] for word in ("--exclude", name)))
     return f"To keep yours: {keep}. To take the model's: --force."
 
 

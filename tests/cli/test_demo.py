@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from k2compat.cli import demo
+from k2compat.cli.commands import demo
 from k2compat.cli.main import run
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import pytest
 
-from k2compat.cli.launch import command as launch_command
+from k2compat.cli.commands.launch import command as launch_command
 from k2compat.cli.main import run
 
 TWO = ["--nodes", "10.0.0.1,10.0.0.2"]

@@ -99,7 +99,7 @@ def _check_placeholders(inspection: Inspection) -> Iterator[Finding]:
             ", ".join(commands),
             f"{name} has no value on this node.",
             count=len(commands),
-            fix=f"export {name}={_value_for(inspection, name)}",
+            fix=("export", f"{name}={_value_for(inspection, name)}"),
         )
 
 
@@ -110,4 +110,4 @@ def _value_for(inspection: Inspection, name: str) -> str:
         for variable, word in command.environment.items():
             if variable.endswith(_INTERFACE) and any(p.name == name for p in word.placeholders):
                 return (way.interface if way else None) or "INTERFACE"
-    return "…"
+    return "VALUE"

@@ -135,7 +135,7 @@ def _check_weights(reports: Sequence[NodeReport]) -> Iterator[Finding]:
             f"{len(differing)} weight files are missing on a node, or of another size.",
             count=len(differing),
             actual=counts,
-            fix="k2compat validate MODEL on each node; then fetch again what is missing.",
+            fix="Run k2compat validate MODEL on each node; then fetch again what is missing.",
         )
 
 
@@ -152,7 +152,7 @@ def _check_clocks(reports: Sequence[NodeReport]) -> Iterator[Finding]:
             "clocks.",
             expected=f"at most {CLOCK_SECONDS:g} s, from nodes that reported at once",
             actual=f"{last - first:,.0f} s",
-            fix="timedatectl status, on both; srun makes the reports of all nodes at once.",
+            fix="Run timedatectl status on both; srun makes the reports of all nodes at once.",
         )
 
 

@@ -3,7 +3,6 @@
 `validate` judges them by their headers; of what it finds, that counts which is worse than info.
 """
 
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,7 +30,7 @@ def check_model(folder: Path, weights: Path, engine: str) -> Iterator[Finding]:
             "weights-missing",
             weights,
             refusal.message,
-            fix=f"k2compat validate {shlex.quote(str(weights))}",
+            fix=("k2compat", "validate", weights),
         )
         found: tuple[Finding, ...] = ()
     else:

@@ -50,5 +50,5 @@ def check_ports_free(inspection: Inspection) -> Iterator[Finding]:
                 f"Port {port} cannot be listened on: {reason}.",
                 expected=f"free for {names.get(port, 'the plan')}",
                 actual=reason,
-                fix=f"ss -ltnp 'sport = :{port}'",
+                fix=("ss", "-ltnp", f"sport = :{port}"),
             )

@@ -55,7 +55,7 @@ def _check_engine(inspection: Inspection, packages: Mapping[str, str]) -> Iterat
                 row.distribution,
                 f"{row.distribution} is not installed in {inspection.facts.python}.",
                 expected=f"{row.distribution} {plan.engine_version}",
-                fix=f"pip install '{row.distribution}>={row.least}'",
+                fix=("pip", "install", f"{row.distribution}>={row.least}"),
             )
         else:
             yield from _check_version(inspection, row, packages[row.distribution])
@@ -72,7 +72,7 @@ def _check_version(inspection: Inspection, row: EngineRow, installed: str) -> It
             f"{row.distribution} {installed} cannot serve the family.",
             expected=f"at least {row.least}",
             actual=installed,
-            fix=f"pip install '{row.distribution}>={row.least}'",
+            fix=("pip", "install", f"{row.distribution}>={row.least}"),
         )
     elif planned is not None and version.release != planned.release:
         yield _codes.finding(
@@ -81,7 +81,7 @@ def _check_version(inspection: Inspection, row: EngineRow, installed: str) -> It
             f"{row.distribution} {installed} is installed; the plan is for {planned}.",
             expected=str(planned),
             actual=installed,
-            fix=f"--engine-version {installed}",
+            fix=("--engine-version", installed),
         )
 
 
@@ -97,7 +97,7 @@ def _check_packages(inspection: Inspection, packages: Mapping[str, str]) -> Iter
             names[0],
             f"{names[0]} is not installed in {inspection.facts.python}.",
             expected=" or ".join(names),
-            fix=f"pip install {names[0]}",
+            fix=("pip", "install", names[0]),
         )
 
 
@@ -111,7 +111,7 @@ def _check_tiktoken(packages: Mapping[str, str]) -> Iterator[Finding]:
             f"tiktoken {installed} reads the vocabulary through blobfile, which is not installed.",
             expected=f"blobfile, or tiktoken {_NO_BLOBFILE_FROM}",
             actual=f"tiktoken {installed}",
-            fix="pip install blobfile",
+            fix=("pip", "install", "blobfile"),
         )
 
 

@@ -37,7 +37,7 @@ def _check_gpus(inspection: Inspection) -> Iterator[Finding]:
             f"The plan uses {wanted} GPUs of this node; {count} are there.",
             expected=str(wanted),
             actual=str(count),
-            fix=f"--gpus-per-node {count}" if count else "nvidia-smi",
+            fix=("--gpus-per-node", str(count)) if count else ("nvidia-smi",),
         )
 
 
@@ -52,8 +52,8 @@ def _check_shared_memory(inspection: Inspection) -> Iterator[Finding]:
             "exchange data through it.",
             expected=f"{need / _MIB:,.0f} MiB",
             actual=f"{have / _MIB:,.0f} MiB",
-            fix="docker run --ipc=host … (or --shm-size=32g); Kubernetes: an emptyDir with "
-            "medium: Memory",
+            fix="Start docker with --ipc=host or --shm-size=32g; in Kubernetes, mount an emptyDir "
+            "with medium: Memory.",
         )
 
 
@@ -70,7 +70,8 @@ def _check_limits(inspection: Inspection) -> Iterator[Finding]:
                     f"The hard limit {row.name} is {have}.",
                     expected=wanted,
                     actual=str(have),
-                    fix=f"docker run --ulimit {row.name}={ulimit} …, or /etc/security/limits.conf",
+                    fix=f"Start docker with --ulimit {row.name}={ulimit}, or set the limit in "
+                    "/etc/security/limits.conf.",
                 )
 
 
@@ -90,7 +91,7 @@ def _check_ib(inspection: Inspection) -> Iterator[Finding]:
                 f"This node has no InfiniBand or RoCE device {name}.",
                 expected=", ".join(known) or "a device in /sys/class/infiniband",
                 actual=name,
-                fix="ibv_devices",
+                fix=("ibv_devices",),
             )
         elif known[name] != "ACTIVE":
             yield _codes.finding(
@@ -99,7 +100,7 @@ def _check_ib(inspection: Inspection) -> Iterator[Finding]:
                 f"The first port of {name} is {known[name] or 'in no state'}.",
                 expected="ACTIVE",
                 actual=known[name] or None,
-                fix=f"ibstat {name}",
+                fix=("ibstat", name),
             )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from k2compat.cli.output import FINE, FOUND_ERRORS, Outcome, Output, printable
+from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output, printable
 from k2compat.cli.paths import PATH
 from k2compat.config import Patch, plan_patch, unified_diff
 from k2compat.config.apply import notes_on_place, patch_in_place
@@ -15,7 +15,7 @@ from k2compat.family import SWITCHABLE, WRAPPERS
 from k2compat.findings import Finding, Report
 
 
-@click.command("patch-config", short_help="Switch model_type between kimi_k2 and deepseek_v3.")
+@click.command("patch-config")
 @click.argument("model", type=PATH)
 @click.option("--to", type=click.Choice(SWITCHABLE), required=True, help="The model_type to set.")
 @click.option(
@@ -112,7 +112,7 @@ def _outcome(result: _Result, *, dry_run: bool, check: bool, with_diff: bool) ->
     }
     shows_diff = dry_run and not check and diff is not None
     answer = diff if shows_diff and diff else _sentence(result, dry_run=dry_run)
-    exit_code = FOUND_ERRORS if report.has_errors or (check and result.changed) else FINE
+    exit_code = FOUND_ERRORS if report.has_errors or (check and result.changed) else OK
     return Outcome(document, answer, report, exit_code, verbatim=shows_diff)
 
 

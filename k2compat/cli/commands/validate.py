@@ -7,7 +7,7 @@ import click
 
 from k2compat.checkpoint.engine_verdicts import ENGINES
 from k2compat.checkpoint.report import Validation
-from k2compat.cli.output import FINE, FOUND_ERRORS, Outcome, Output, printable
+from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output, printable
 from k2compat.cli.paths import PATH
 from k2compat.cli.progress import counting_bar
 from k2compat.findings import Report, explanation
@@ -16,7 +16,7 @@ from k2compat.hub import parse_hub_url
 _WEIGHTY = ("error", "warning")
 
 
-@click.command("validate", short_help="Check that a checkpoint is what its config says.")
+@click.command("validate")
 @click.argument("place", metavar="PATH|hf://ORG/REPO[@REVISION]")
 @click.option(
     "--config",
@@ -61,7 +61,7 @@ def command(
         _document(validation),
         _answer(validation, report),
         report,
-        FOUND_ERRORS if report.has_errors else FINE,
+        FOUND_ERRORS if report.has_errors else OK,
     )
 
 

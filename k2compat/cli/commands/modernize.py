@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from k2compat.cli.output import FINE, FOUND_ERRORS, Outcome, Output
+from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output
 from k2compat.cli.paths import PATH
 from k2compat.errors import RefusedError
 from k2compat.files import explained_reading, read_input
@@ -18,7 +18,7 @@ from k2compat.launch.modernize import ModernCommand, Modernized, modernize
 _CHUNK_BYTES = 64 * 1024
 
 
-@click.command("modernize", short_help="Write an old command line as the engine takes it today.")
+@click.command("modernize")
 @click.argument("file", type=PATH, default="-")
 @click.option(
     "--engine-version",
@@ -41,7 +41,7 @@ def command(output: Output, file: Path, versions: tuple[str, ...], check: bool) 
     if not output.as_json:
         for command_now in modernized.commands:
             for words in _explained(command_now):
-                output.say(words)
+                output.status(words)
     report = Report(tuple(_findings(modernized)))
     changed = modernized.text != text
     failed = report.has_errors or (check and changed)
@@ -49,7 +49,7 @@ def command(output: Output, file: Path, versions: tuple[str, ...], check: bool) 
         {"changed": changed, "text": modernized.text, "commands": _documents(modernized)},
         modernized.text,
         report,
-        FOUND_ERRORS if failed else FINE,
+        FOUND_ERRORS if failed else OK,
         verbatim=True,
     )
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from k2compat.cli.output import FINE, FOUND_ERRORS, Outcome, Output
+from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output
 from k2compat.cli.paths import PATH
 from k2compat.errors import RefusedError
 from k2compat.files import explained_reading, read_input
@@ -35,7 +35,7 @@ _TYPES = {
 _codes = Codes("toolcalls")
 
 
-@click.command("parse", short_help="Read the tool calls in a model's raw output.")
+@click.command("parse")
 @click.argument("file", type=PATH, default="-")
 @click.option("--tools", metavar="FILE", type=PATH, help="The request's tools, as OpenAI has them.")
 @click.option(
@@ -91,7 +91,7 @@ def _outcome(message: Message, *, events: bool, strict: bool) -> Outcome:
     report = Report(tuple(_finding(problem) for problem in message.problems))
     document = None if events else assistant_message(message)
     failed = strict and bool(message.problems)
-    return Outcome(document or {}, "", report, FOUND_ERRORS if failed else FINE, bare=True)
+    return Outcome(document or {}, "", report, FOUND_ERRORS if failed else OK, bare=True)
 
 
 def _finding(problem: Problem) -> Finding:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from k2compat.cli.launch_options import SECTIONS, launch_options, read_request
-from k2compat.cli.output import FINE, FOUND_ERRORS, Outcome, Output
+from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output
 from k2compat.cli.paths import PATH
 from k2compat.cli.sections import SectionedCommand
 from k2compat.cli.values import TEXT
@@ -36,7 +36,6 @@ _SECTIONS = {
     "launch",
     cls=SectionedCommand,
     sections=_SECTIONS,
-    short_help="Print the commands that serve a model, for each node.",
 )
 @launch_options
 @click.option(
@@ -105,7 +104,7 @@ def command(
     else:
         answer = _write(folder, files, force, output)
         document["written"] = [str(folder / name) for name in files]
-    code = FOUND_ERRORS if report.has_errors else FINE
+    code = FOUND_ERRORS if report.has_errors else OK
     return Outcome(document, answer, report, code, verbatim=folder is None)
 
 
@@ -132,7 +131,7 @@ def _explained(plan: Plan, config: Mapping[str, Any], report: Report) -> Outcome
         for group, explained in lines.items()
     )
     document = {"engine": plan.engine, "strategy": plan.strategy, "fit": lines}
-    return Outcome(document, answer, report, FOUND_ERRORS if report.has_errors else FINE)
+    return Outcome(document, answer, report, FOUND_ERRORS if report.has_errors else OK)
 
 
 def _demand_sum_alone(*, run: bool, written: bool) -> None:
@@ -165,7 +164,7 @@ def _run(
             words = "Nothing was started: see the errors. --skip-preflight starts all the same."
             document = {**as_document(plan), "started": False}
             return Outcome(document, words, report, FOUND_ERRORS)
-        output.tell(report)
+        output.print_findings(report)
     resolved = resolve_plan(plan, os.environ)
     return become_node(resolved, node_of(resolved, node_rank), os.environ)
 

@@ -8,7 +8,7 @@ from k2compat.cli.output import Outcome
 SHELLS = ("bash", "zsh", "fish")
 
 
-@click.command("completion", short_help="Print a shell's completion script.")
+@click.command("completion")
 @click.argument("shell", metavar="SHELL", type=click.Choice(SHELLS))
 @click.pass_context
 def command(context: click.Context, shell: str) -> Outcome:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from k2compat.cli.output import FINE, FOUND_ERRORS, Outcome, Output
+from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output
 
 MODEL = "Kimi-K2-tiny"
 OUTPUTS = "outputs"
@@ -30,7 +30,7 @@ class Step:
 
     why: str
     arguments: tuple[str, ...]
-    exit_code: int = FINE
+    exit_code: int = OK
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ STEPS = (
 )
 
 
-@click.command("demo", short_help="Do the main jobs on a small checkpoint made on the spot.")
+@click.command("demo")
 @click.pass_obj
 def command(output: Output) -> Outcome:
     """Make a small Kimi-K2-shaped checkpoint and GGUF in a temporary folder and work on them.
@@ -86,15 +86,17 @@ def command(output: Output) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="k2compat-demo-") as name:
         folder = Path(name)
         make_models(folder)
-        output.show(f"In {folder}: {MODEL} (safetensors) and {GGUFS}, both small and untrained.")
+        output.print_part(
+            f"In {folder}: {MODEL} (safetensors) and {GGUFS}, both small and untrained."
+        )
         for step in STEPS:
             result = run_step(step, folder)
             done.append(result)
-            output.show("\n".join(_lines(result)))
+            output.print_part("\n".join(_lines(result)))
         whole = all(result.exit_code == result.expected_exit_code for result in done)
     answer = "\nAll of it went as it should." if whole else "\nThe demo failed: see above."
     steps = [asdict(result) for result in done]
-    return Outcome({"steps": steps}, answer, exit_code=FINE if whole else FOUND_ERRORS)
+    return Outcome({"steps": steps}, answer, exit_code=OK if whole else FOUND_ERRORS)
 
 
 def make_models(folder: Path) -> None:

@@ -19,7 +19,7 @@ def _complete(_context: click.Context, _parameter: click.Parameter, begin: str) 
     ]
 
 
-@click.command("explain", short_help="Explain a code.")
+@click.command("explain")
 @click.argument("code", required=False, shell_complete=_complete)
 def command(code: str | None) -> Outcome:
     """Explain the CODE of a finding, error or problem; without CODE, list them all."""

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
+from k2compat.cli.common_options import with_common_options
 from k2compat.cli.launch_options import SECTIONS, launch_options, read_request
-from k2compat.cli.output import FINE, FOUND_ERRORS, Outcome, printable
+from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, printable
 from k2compat.cli.paths import PATH
 from k2compat.cli.sections import SectionedCommand
 from k2compat.cli.values import TEXT
@@ -37,13 +38,12 @@ class _Preflight(SectionedCommand):
     ) -> click.Context:
         options = args[: args.index("--")] if "--" in args else args
         if _COMPARE in options:
-            return compare.make_context(info_name, args, parent, **extra)
+            return with_common_options(compare).make_context(info_name, args, parent, **extra)
         return super().make_context(info_name, args, parent, **extra)
 
 
 @click.command(
     "preflight",
-    short_help="Find what would stop a launch, before it.",
     cls=_Preflight,
     sections=SECTIONS,
 )
@@ -85,13 +85,12 @@ def command(node_rank: str | None, **options: Any) -> Outcome:
         "facts": inspection.facts.as_dict() if inspection else None,
     }
     answer = "\n".join(_lines(plan, inspection, report))
-    return Outcome(document, answer, report, FOUND_ERRORS if report.has_errors else FINE)
+    return Outcome(document, answer, report, FOUND_ERRORS if report.has_errors else OK)
 
 
-@click.command("preflight", short_help="Hold the reports of several nodes together.")
+@click.command("preflight")
 @click.argument("reports", metavar="FILE…", nargs=-1, required=True, type=PATH)
 @click.option(_COMPARE, is_flag=True, expose_value=False, help="Compare reports.")
-@click.option("--json", is_flag=True, expose_value=False, help="Print one JSON document.")
 def compare(reports: tuple[Path, ...]) -> Outcome:
     """Hold the preflight reports of several nodes together.
 
@@ -104,7 +103,7 @@ def compare(reports: tuple[Path, ...]) -> Outcome:
     verdict = "differ" if report.findings else "agree"
     document = {"nodes": [{"node": each.node, "file": each.file} for each in read]}
     answer = f"The reports of {printable(nodes)} {verdict}."
-    return Outcome(document, answer, report, FOUND_ERRORS if report.has_errors else FINE)
+    return Outcome(document, answer, report, FOUND_ERRORS if report.has_errors else OK)
 
 
 def _read_report(path: Path) -> NodeReport:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from k2compat.cli.output import FINE, FOUND_ERRORS, Outcome, Output, printable
+from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output, printable
 from k2compat.cli.paths import PATH
 from k2compat.cli.progress import progress_bar
 from k2compat.family import DEEPSEEK_V3
@@ -17,9 +17,7 @@ from k2compat.staging.left_out import DOWNLOAD_NOT
 _SHOWN_FILES = 40
 
 
-@click.command(
-    "stage-gguf", short_help="Bring a model's files beside its GGUFs, for KTransformers."
-)
+@click.command("stage-gguf")
 @click.argument("model")
 @click.argument("gguf_folder", metavar="GGUF_DIR", type=PATH)
 @click.option(
@@ -116,7 +114,7 @@ def _outcome(
     }
     failed = report.has_errors or (check and plan.changes)
     answer = "\n".join(_lines(staging, dry_run=dry_run))
-    return Outcome(document, answer, report, FOUND_ERRORS if failed else FINE)
+    return Outcome(document, answer, report, FOUND_ERRORS if failed else OK)
 
 
 def _lines(staging: Staging, *, dry_run: bool) -> list[str]:
