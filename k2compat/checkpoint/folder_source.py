@@ -23,12 +23,20 @@ class FolderSource:
     Attributes:
         name: As the user named it.
         folder: The listing.
+        is_remote: False.
     """
+
+    is_remote = False
 
     def __init__(self, name: str, folder: ModelFolder) -> None:
         """Take a listing; its files may lie elsewhere."""
         self.name = name
         self.folder = folder
+
+    @property
+    def linked_folders(self) -> tuple[str, ...]:
+        """Paths of symbolic links to folders."""
+        return self.folder.linked_folders
 
     @cached_property
     def files(self) -> Mapping[str, int | None]:

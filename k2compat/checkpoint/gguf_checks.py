@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from k2compat.checkpoint.config_file import ReadConfig
-from k2compat.checkpoint.folder_source import FolderSource
 from k2compat.checkpoint.gguf import GgufHeader, read_gguf_from
 from k2compat.checkpoint.gguf_comparison import compare_gguf
 from k2compat.checkpoint.gguf_rules import deepseek2
@@ -82,7 +81,5 @@ def _verdicts(
 
 
 def _folder(source: Source) -> ModelFolder:
-    if isinstance(source, FolderSource):
-        return source.folder
-    # A repo has no links to folders.
-    return ModelFolder(Path(source.name), {name: Path(name) for name in source.files}, ())
+    files = {name: Path(name) for name in source.files}
+    return ModelFolder(Path(source.name), files, source.linked_folders)

@@ -120,9 +120,13 @@ class RemoteSource(_Closing):
         name: hf://ORG/REPO[@REVISION], as the user named it.
         files: Bytes of every file, by path within the repo.
         findings: What should be known about the source itself: nothing.
+        linked_folders: None: a repo has no links to folders.
+        is_remote: True.
     """
 
     findings: tuple[Finding, ...] = ()
+    linked_folders: tuple[str, ...] = ()
+    is_remote = True
 
     def __init__(self, remote: RemoteRepo) -> None:
         """Take a listed repo."""

@@ -6,31 +6,18 @@ checkpoint holds for a quantised module is not known here, so it is not judged.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeGuard
 
 from k2compat.checkpoint.defects import Defects, printable
+from k2compat.checkpoint.ignore_list import IgnoreList, PatternError
 from k2compat.checkpoint.tensor_rules import SCHEMES
 
 UNKNOWN: Final = "unknown"
 
 BLOCK_MOST: Final = 1 << 16
-PATTERNS_MOST: Final = 512
-PATTERN_CHARACTERS_MOST: Final = 256
-"""Real lists have four patterns, NVFP4's 125."""
-
 PACKED_BITS: Final = 32
 INTEGER_BITS: Final = (2, 4, 8)
-
-_EXPRESSION: Final = "re:"
-# A hostile expression must not run for hours: a name has sixty characters, and without
-# quantified groups and with two unbounded repetitions no match takes more than some
-# thousand steps.
-_REPEATED_GROUP = re.compile(r"\)[*+?{]")
-_UNBOUNDED = re.compile(r"[*+]|\{\d*,\d*\}")
-_UNBOUNDED_MOST: Final = 2
-_NOT_REGULAR = re.compile(r"\\[1-9]|\(\?P=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +28,13 @@ class Quantization:
         name: For a person: "bf16", "fp8", "int4", or what the config calls it.
         scheme: A key of SCHEMES, "" for weights as they are, or UNKNOWN.
         sizes: What the scheme's shapes need: b0, b1; or packed, group.
-        ignore: Modules that stay as they are: names, and "re:" with an expression.
+        ignore: Modules that stay as they are.
     """
 
     name: str
     scheme: str = ""
     sizes: Mapping[str, int] = field(default_factory=dict)
-    ignore: tuple[str, ...] = ()
+    ignore: IgnoreList = field(default_factory=IgnoreList)
 
     @property
     def is_known(self) -> bool:
@@ -65,7 +52,7 @@ class Quantization:
             return module_kind != ""
         if self.scheme == "" or module_kind not in SCHEMES[self.scheme].modules:
             return False
-        return not any(_matches(pattern, name) for pattern in self.ignore for name in names)
+        return not any(name in self.ignore for name in names)
 
 
 PLAIN: Final = Quantization("bf16")
@@ -99,16 +86,30 @@ def read_quantization(config: object, defects: Defects) -> Quantization:
             actual=block,
         )
     if quantization is None:
-        name = _name(config)
-        quantization = Quantization(name, UNKNOWN)
-        defects.add(
-            "quantization-unknown",
-            f"which tensors {name} stores for a quantised module is not known here: they were "
-            "not checked, all others were",
-            at="quantization_config",
-            actual=name,
-        )
+        quantization = Quantization(_name(config), UNKNOWN)
+        _add_unknown(quantization.name, defects)
     return quantization
+
+
+def without_ignore_list(quantization: Quantization, defects: Defects) -> Quantization:
+    """An unknown quantisation in place of one whose ignore list takes too long to follow.
+
+    Args:
+        quantization: As the config has it.
+        defects: Takes what is wrong.
+    """
+    _add_unknown(quantization.name, defects, " (its ignore list takes too long to follow)")
+    return replace(quantization, scheme=UNKNOWN)
+
+
+def _add_unknown(name: str, defects: Defects, reason: str = "") -> None:
+    defects.add(
+        "quantization-unknown",
+        f"which tensors {name} stores for a quantised module is not known here{reason}: they were "
+        "not checked, all others were",
+        at="quantization_config",
+        actual=name,
+    )
 
 
 def _fp8(config: Mapping[str, Any]) -> Quantization | None:
@@ -120,7 +121,7 @@ def _fp8(config: Mapping[str, Any]) -> Quantization | None:
         return None
     # Transformers' name, and vLLM's; both mean modules whose names contain the text.
     kept = config.get("modules_to_not_convert") or config.get("ignored_layers") or []
-    ignore = _patterns([f"re:.*{re.escape(name)}" for name in kept if isinstance(name, str)])
+    ignore = _ignore_list([f"re:.*{re.escape(name)}" for name in kept if isinstance(name, str)])
     if ignore is None or not isinstance(kept, list):
         return None
     return Quantization("fp8", "fp8", {"b0": block[0], "b1": block[1]}, ignore)
@@ -129,7 +130,7 @@ def _fp8(config: Mapping[str, Any]) -> Quantization | None:
 def _int4(config: Mapping[str, Any]) -> Quantization | None:
     """compressed-tensors with one group of symmetric, packed integers for all linear layers."""
     groups = config.get("config_groups")
-    ignore = _patterns(config.get("ignore") or [])
+    ignore = _ignore_list(config.get("ignore") or [])
     if config.get("quant_method") != "compressed-tensors" or ignore is None:
         return None
     if config.get("format") != "pack-quantized" or not isinstance(groups, dict) or len(groups) != 1:
@@ -171,41 +172,11 @@ def _name(config: Mapping[str, Any]) -> str:
     return UNKNOWN
 
 
-def _patterns(ignore: object) -> tuple[str, ...] | None:
-    """The patterns, or None where they cannot be followed, or not in reasonable time."""
-    if not isinstance(ignore, list) or len(ignore) > PATTERNS_MOST:
+def _ignore_list(patterns: object) -> IgnoreList | None:
+    """The list, or None where it cannot be followed."""
+    if not isinstance(patterns, list) or not all(isinstance(each, str) for each in patterns):
         return None
-    patterns = tuple(pattern for pattern in ignore if isinstance(pattern, str))
-    if len(patterns) != len(ignore) or not all(map(_can_follow, patterns)):
-        return None
-    return patterns
-
-
-def _can_follow(pattern: str) -> bool:
-    if not pattern.startswith(_EXPRESSION):
-        return True
-    expression = pattern.removeprefix(_EXPRESSION)
-    if (
-        len(expression) > PATTERN_CHARACTERS_MOST
-        or _REPEATED_GROUP.search(expression)
-        or _NOT_REGULAR.search(expression)
-        or len(_UNBOUNDED.findall(expression)) > _UNBOUNDED_MOST
-    ):
-        return False
     try:
-        re.compile(expression)
-    except (re.error, RecursionError, OverflowError):
-        return False
-    return True
-
-
-def _matches(pattern: str, name: str) -> bool:
-    """As compressed-tensors does: an expression from the name's start, else the whole name."""
-    if pattern.startswith(_EXPRESSION):
-        return _compiled(pattern).match(name) is not None
-    return pattern == name
-
-
-@lru_cache(maxsize=2 * PATTERNS_MOST)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern.removeprefix(_EXPRESSION))  # re's own cache holds no more than 512
+        return IgnoreList(patterns)
+    except PatternError:
+        return None

@@ -19,7 +19,7 @@ from k2compat.checkpoint.report import UNKNOWN_VARIANT, FileSummary, Progress, V
 from k2compat.checkpoint.safetensors_header import SafetensorsHeader, read_safetensors_from
 from k2compat.checkpoint.shards import Shards, find_shards, is_numbered
 from k2compat.checkpoint.sources import Source
-from k2compat.checkpoint.storage import observe, reconcile, rename
+from k2compat.checkpoint.storage import observe, reconcile, rename, settle
 from k2compat.checkpoint.weight_index import INDEX_BYTES_MAX, INDEX_FILE, WeightIndex, parse_index
 from k2compat.checkpoint.wholes import find_missing, split_unexpected
 from k2compat.findings import Finding, Report
@@ -75,8 +75,10 @@ def validate_safetensors(source: Source, config: ReadConfig, progress: Progress)
         names = chain(_names(source, index, shards), _names(source, None, shards))
         architecture, problems = rename(root, architecture, names)
         findings += problems
+    architecture, comparison, problems = settle(architecture, config.where)
+    findings += problems
     total_size = None if index is None else index.total_size
-    shelf = _Shelf(Comparison(architecture), None if index is None else IndexCheck(index))
+    shelf = _Shelf(comparison, None if index is None else IndexCheck(index))
     shelf.unread.update(shards.absent)
     _read_shards(source, shards, shelf, progress)
     findings += shelf.findings

@@ -40,6 +40,14 @@ class Source(Protocol):
     def files(self) -> Mapping[str, int | None]:
         """Paths within the checkpoint, with "/", and bytes; None where the size is not known."""
 
+    @property
+    def linked_folders(self) -> tuple[str, ...]:
+        """Paths of symbolic links to folders; a repo on a hub has none."""
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether each place that is read is a request over the network."""
+
     def open(self, relative: str) -> AbstractContextManager[ReadableFile]:
         """Open one of the files, or find that it is not there.
 

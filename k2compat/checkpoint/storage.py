@@ -10,8 +10,10 @@ from dataclasses import replace
 from typing import Final
 
 from k2compat.checkpoint.architecture import Architecture
+from k2compat.checkpoint.comparison import Comparison
 from k2compat.checkpoint.defects import Defects
-from k2compat.checkpoint.quantization import PLAIN, Quantization
+from k2compat.checkpoint.ignore_list import IgnoreList
+from k2compat.checkpoint.quantization import PLAIN, Quantization, without_ignore_list
 from k2compat.findings import Finding
 
 # The family's own settings stand in for those that a config does not give.
@@ -21,11 +23,13 @@ _OBSERVED: Final = {
         "int4",
         "int4",
         {"packed": 8, "group": 32},
-        (
-            "lm_head",
-            "re:.*self_attn.*",
-            "re:.*shared_experts.*",
-            r"re:.*mlp\.(gate|up|gate_up|down)_proj.*",
+        IgnoreList(
+            (
+                "lm_head",
+                "re:.*self_attn.*",
+                "re:.*shared_experts.*",
+                r"re:.*mlp\.(gate|up|gate_up|down)_proj.*",
+            )
         ),
     ),
 }
@@ -41,7 +45,8 @@ def observe(names: Iterable[str]) -> Quantization | None:
         if _PROJECTION in name:
             found = _OBSERVED.get(name.rpartition(".")[2])
             if found is not None:
-                return found
+                # A list has one time limit: each checkpoint gets its own.
+                return replace(found, ignore=IgnoreList(found.ignore.patterns))
             plain = PLAIN
     return plain
 
@@ -112,3 +117,21 @@ def reconcile(
             actual=said.name,
         )
     return replace(architecture, quantization=observed), defects.findings()
+
+
+def settle(
+    architecture: Architecture | None, where: str
+) -> tuple[Architecture | None, Comparison, tuple[Finding, ...]]:
+    """The comparison with an architecture, and the architecture as far as it can be followed.
+
+    Args:
+        architecture: As the config has it, or None.
+        where: Names the config.
+    """
+    comparison = Comparison(architecture)
+    if architecture is None or not architecture.quantization.ignore.is_exhausted:
+        return architecture, comparison, ()
+    defects = Defects(where)
+    quantization = without_ignore_list(architecture.quantization, defects)
+    architecture = replace(architecture, quantization=quantization)
+    return architecture, Comparison(architecture), defects.findings()

@@ -88,6 +88,8 @@ def test_a_repo_has_no_linked_folders(tmp_path: Path) -> None:
 
     class Repo:
         name, files, open = "hf://org/repo", local.files, local.open
+        linked_folders: tuple[str, ...] = ()
+        is_remote = True
 
     report = validate(Repo()).report
     assert "ktransformers-linked-folder" not in codes(report)

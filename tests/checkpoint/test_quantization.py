@@ -1,12 +1,19 @@
 """How weights are stored, as a config says; what is not known is named and left alone."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from k2compat.checkpoint import validate
 from k2compat.checkpoint.defects import Defects
+from k2compat.checkpoint.ignore_list import IgnoreList, PatternError
 from k2compat.checkpoint.quantization import Quantization, read_quantization
 from k2compat.samples import tiny_config
+from tests.support.drafts import draft
 
 FP8: dict[str, Any] = tiny_config()["quantization_config"]
 INT4: dict[str, Any] = tiny_config("int4")["quantization_config"]
@@ -66,21 +73,70 @@ def test_what_is_no_object() -> None:
     assert read("fp8") == (Quantization("bf16"), ["architecture-value"])
 
 
+@pytest.mark.parametrize("pattern", ["re:(", "re:" + "a" * 300, "re:(x{999}){999}", "re:\\p{L}"])
+def test_an_expression_that_engines_refuse_or_cannot_afford_is_not_followed(pattern: str) -> None:
+    assert not read({**INT4, "ignore": [pattern]})[0].is_known
+
+
 @pytest.mark.parametrize(
-    "pattern",
+    ("pattern", "ignored"),
     [
-        "re:(a+)+$",
-        "re:(a|a)*b",
-        "re:.*.*.*x",
-        "re:(a)\\1",
-        "re:(?P<n>a)(?P=n)",
-        "re:(",
-        "re:a{1,}b*c+",
-        "re:" + "a" * 300,
+        (r"re:(?:model\.)?lm_head", "lm_head"),
+        (r"re:.*(q|k|v|o)_proj(\.weight)?$", "model.layers.1.self_attn.o_proj"),
+        (
+            r"re:.*layers\.\d+\.mlp\.experts\.\d+\.(gate|up|down)_proj",
+            "model.layers.1.mlp.experts.0.up_proj",
+        ),
+        (r"re:model\.(layers)\.1\.(?:x|[a-z_]+)+\.o_proj", "model.layers.1.self_attn.o_proj"),
+        ("re:[[m]odel.*o_proj", "model.layers.1.self_attn.o_proj"),
     ],
 )
-def test_an_expression_that_could_run_for_ever_is_not_followed(pattern: str) -> None:
-    assert not read({**INT4, "ignore": [pattern]})[0].is_known
+def test_an_ordinary_expression_is_followed(pattern: str, ignored: str) -> None:
+    quantization, codes = read({**INT4, "ignore": [pattern]})
+    assert codes == []
+    assert not quantization.covers("linear", [ignored])
+    assert quantization.covers("projection", ["model.layers.1.self_attn.kv_b_proj"])
+
+
+@given(st.from_regex(r"[a-z.*+?()|\\d]{1,12}", fullmatch=True), st.text("abc._1", max_size=12))
+def test_an_expression_matches_as_in_compressed_tensors(expression: str, name: str) -> None:
+    """compressed-tensors matches with Python's re, from the name's start."""
+    try:
+        expected = re.compile(expression).match(name) is not None
+    except re.error:
+        with pytest.raises(PatternError):
+            IgnoreList([f"re:{expression}"])
+    else:
+        assert (name in IgnoreList([f"re:{expression}"])) == expected
+
+
+def test_an_expression_that_runs_for_ever_ends_at_the_time_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("k2compat.checkpoint.ignore_list.SECONDS_MAX", 0.05)
+    ignored = IgnoreList(["re:(?:.|..)+[!?]", "x"])
+    assert "a" * 60 not in ignored
+    assert ignored.is_exhausted
+    assert "b" * 60 not in ignored
+    assert "x" in ignored
+
+
+def test_lists_with_the_same_patterns_are_equal() -> None:
+    assert IgnoreList(["a"]) == IgnoreList(["a"]) != IgnoreList(["b"])
+    assert len({IgnoreList(["a"]), IgnoreList(["a"])}) == 1
+
+
+def test_a_checkpoint_whose_ignore_list_takes_too_long_is_judged_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("k2compat.checkpoint.ignore_list.SECONDS_MAX", 0.05)
+    made = draft("int4")
+    ignore = [*INT4["ignore"], "re:(?:.|..)+[!?]"]
+    made.config["quantization_config"] = {**INT4, "ignore": ignore}
+    report = validate(made.write(tmp_path)).report
+    (finding,) = (one for one in report if one.code == "quantization-unknown")
+    assert "takes too long" in finding.message
+    assert not report.has_errors
 
 
 def test_too_many_patterns_are_not_followed() -> None:

@@ -32,6 +32,8 @@ class MemorySource:
 
     name: str
     contents: dict[str, tuple[bytes, int]]
+    linked_folders: tuple[str, ...] = ()
+    is_remote: bool = False
 
     @property
     def files(self) -> Mapping[str, int | None]:
