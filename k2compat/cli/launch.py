@@ -21,7 +21,7 @@ from k2compat.launch.plan_checks import check_plan, fits_of, refusal_of
 from k2compat.launch.planning import plan_launch
 from k2compat.launch.render import FORMATS, Script, render
 from k2compat.launch.render.document import as_document
-from k2compat.launch.request import Request
+from k2compat.launch.request.request import Request
 from k2compat.launch.sizes import model_sizes
 from k2compat.launch.unused_options import unused_options
 

@@ -33,7 +33,7 @@ from typing import Any, Final, Literal, TypeAlias, cast
 
 from packaging.version import Version
 
-from k2compat.launch.cluster import GPUS_PER_NODE
+from k2compat.launch.request.cluster import GPUS_PER_NODE
 
 Kind: TypeAlias = Literal[
     "added",  # the flag exists from then on

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from k2compat.findings import Codes, Finding
-from k2compat.launch.cluster import GPUS_PER_NODE
 from k2compat.launch.flag_changes import FATAL, Change, changes_to
 from k2compat.launch.flag_reading import Reading, Use, has_placeholder, read_arguments
 from k2compat.launch.flag_tables import (
@@ -20,6 +19,7 @@ from k2compat.launch.flag_tables import (
     table_versions,
     version_of,
 )
+from k2compat.launch.request.cluster import GPUS_PER_NODE
 
 _codes = Codes("launch")
 

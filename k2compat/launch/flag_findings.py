@@ -11,8 +11,8 @@ from k2compat.launch.flag_settings import passed_through
 from k2compat.launch.flag_tables import flag_table
 from k2compat.launch.plan import Command
 from k2compat.launch.profile_entries import Forbidden
-from k2compat.launch.user_values import user_value
-from k2compat.launch.words import Word
+from k2compat.launch.request.arguments import Word
+from k2compat.launch.request.user_values import user_value
 
 _codes = Codes("launch")
 

@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import Final
 
 from k2compat.errors import RefusedError
-from k2compat.launch.cluster import Cluster, Node, nodes_at
 from k2compat.launch.places import START_RANK
 from k2compat.launch.profile import read_profile
-from k2compat.launch.request import SUPERVISED, Request
-from k2compat.launch.words import Word
+from k2compat.launch.request.arguments import Word
+from k2compat.launch.request.cluster import Cluster, Node, nodes_at
+from k2compat.launch.request.request import SUPERVISED, Request
 
 GIVEN_TO_PODS: Final = frozenset({"POD_IP", "LWS_WORKER_INDEX", START_RANK})
 """Variables that every pod of a LeaderWorkerSet has, or computes."""

@@ -5,14 +5,14 @@ from dataclasses import asdict
 from math import prod
 from typing import Final
 
-from k2compat.launch.cluster import Cluster, Node
 from k2compat.launch.composing import Place
 from k2compat.launch.engines import engine
 from k2compat.launch.layout import Layout
 from k2compat.launch.profile import Profile
 from k2compat.launch.profile_entries import Situation
-from k2compat.launch.request import Request
-from k2compat.launch.words import Word
+from k2compat.launch.request.arguments import Word
+from k2compat.launch.request.cluster import Cluster, Node
+from k2compat.launch.request.request import Request
 
 START_RANK: Final = "DATA_PARALLEL_START_RANK"
 """The variable for a node's first data-parallel rank, where the node's own rank is open."""

@@ -9,12 +9,12 @@ from dataclasses import replace
 from typing import Final
 
 from k2compat.findings import Codes, Finding
-from k2compat.launch.cluster import Node
 from k2compat.launch.plan import Plan
 from k2compat.launch.planning import plan_launch
 from k2compat.launch.render import render
-from k2compat.launch.request import Request
-from k2compat.launch.words import Word
+from k2compat.launch.request.arguments import Word
+from k2compat.launch.request.cluster import Node
+from k2compat.launch.request.request import Request
 
 _codes = Codes("launch")
 

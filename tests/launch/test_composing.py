@@ -9,7 +9,6 @@ import yaml
 from packaging.version import Version
 
 from k2compat.errors import RefusedError
-from k2compat.launch.cluster import Cluster, nodes_at
 from k2compat.launch.composing import Place, compose
 from k2compat.launch.layout import Layout
 from k2compat.launch.plan import Command, Plan
@@ -17,7 +16,8 @@ from k2compat.launch.profile import Profile
 from k2compat.launch.profile_entries import CommandTemplate, FileTemplate, Situation
 from k2compat.launch.render import render
 from k2compat.launch.render.document import as_document
-from k2compat.launch.words import Word
+from k2compat.launch.request.arguments import Word
+from k2compat.launch.request.cluster import Cluster, nodes_at
 
 (NODE,) = nodes_at(["10.0.0.1"])
 SITUATION = Situation("default", "tp", Version("1.0"), frozenset({"very_first_node"}))

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from k2compat.errors import RefusedError
-from k2compat.launch.cluster import Cluster, nodes_at
-from k2compat.launch.model import read_model
 from k2compat.launch.plan import Plan
 from k2compat.launch.planning import plan_launch
-from k2compat.launch.request import Request
+from k2compat.launch.request.arguments import Word
+from k2compat.launch.request.cluster import Cluster, nodes_at
+from k2compat.launch.request.model import read_model
+from k2compat.launch.request.request import Request
 from k2compat.launch.running import become_node
-from k2compat.launch.words import Word
 from tests.launch.render.stand_ins import StandIns
 from tests.launch.support import plan
 from tests.support.command import PROGRAM

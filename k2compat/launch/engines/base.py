@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
-from k2compat.launch.cluster import Cluster
 from k2compat.launch.profile_entries import Situation
-from k2compat.launch.words import Word
+from k2compat.launch.request.arguments import Word
+from k2compat.launch.request.cluster import Cluster
 
 
 class Engine:

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from k2compat.launch.cluster import Cluster, host_port
 from k2compat.launch.engines.base import Engine
 from k2compat.launch.profile_entries import Situation
-from k2compat.launch.words import Placeholder, Word
+from k2compat.launch.request.arguments import Placeholder, Word
+from k2compat.launch.request.cluster import Cluster, host_port
 
 
 class Sglang(Engine):

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from k2compat.errors import RefusedError
-from k2compat.launch.cluster import host_port, nodes_at, read_cluster, with_devices
-from k2compat.launch.words import Word
+from k2compat.launch.request.arguments import Word
+from k2compat.launch.request.cluster import host_port, nodes_at, read_cluster, with_devices
 
 
 def cluster_file(tmp_path: Path, text: str) -> Path:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from k2compat.launch.render.shell_words import shell_word
-from k2compat.launch.words import Placeholder, Word
+from k2compat.launch.request.arguments import Placeholder, Word
 
 
 @pytest.mark.parametrize(

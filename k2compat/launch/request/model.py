@@ -23,8 +23,8 @@ from k2compat.family import (
 from k2compat.files import explained_reading, read_regular, real_path
 from k2compat.findings import Codes, Finding
 from k2compat.hub import parse_hub_url
-from k2compat.launch.user_values import user_value
-from k2compat.launch.words import Word
+from k2compat.launch.request.arguments import Word
+from k2compat.launch.request.user_values import user_value
 
 _MODELS = Path(__file__).with_name("models.toml")
 

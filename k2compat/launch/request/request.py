@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from k2compat.launch.cluster import Cluster
-from k2compat.launch.model import LaunchModel
-from k2compat.launch.words import Word
+from k2compat.launch.request.arguments import Word
+from k2compat.launch.request.cluster import Cluster
+from k2compat.launch.request.model import LaunchModel
 
 SUPERVISED: Final = "supervised"
 """The fact that somebody watches the processes: each stays in the foreground, and a script comes

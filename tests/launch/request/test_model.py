@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from k2compat.errors import RefusedError
-from k2compat.launch.model import LaunchModel, read_model
-from k2compat.launch.words import Word
+from k2compat.launch.request.arguments import Word
+from k2compat.launch.request.model import LaunchModel, read_model
 from tests.support.configs import config_values
 
 

@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from k2compat.errors import RefusedError
 from k2compat.files import explained_reading, read_input
-from k2compat.launch.words import Word
+from k2compat.launch.request.arguments import Word
 
 GPUS_PER_NODE: Final = 8
 GPUS_MAX: Final = 1_024

@@ -1,7 +1,7 @@
 """Values that users give: what may become an argument, and what no quoting could save."""
 
 from k2compat.errors import RefusedError
-from k2compat.launch.words import Word
+from k2compat.launch.request.arguments import Word
 
 
 def user_value(text: str, what: str, *, joined: bool = False) -> Word:
