@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from k2compat.findings import Finding
-from k2compat.launch.layout import Layout
+from k2compat.launch.memory.layout import Layout
 from k2compat.launch.request.arguments import Placeholder, Word
 from k2compat.launch.request.cluster import Cluster, Node
 

@@ -10,19 +10,19 @@ from typing import Any, Final
 from k2compat.errors import RefusedError
 from k2compat.findings import Codes, Finding
 from k2compat.launch.command_words import values_of
-from k2compat.launch.fit import (
+from k2compat.launch.flags import flag_table
+from k2compat.launch.memory.alternatives import check_fit
+from k2compat.launch.memory.fit import (
     DEFAULT_UTILISATION,
     OVERHEAD_GIB,
     Fit,
     check_sequence_count,
     estimate_fit,
 )
-from k2compat.launch.flags import flag_table
-from k2compat.launch.gpus import gpu_memory_gib
-from k2compat.launch.layout import check_batch_sizes, check_divisibility
-from k2compat.launch.nearest_fit import check_fit
+from k2compat.launch.memory.gpus import gpu_memory_gib
+from k2compat.launch.memory.layout import check_batch_sizes, check_divisibility
+from k2compat.launch.memory.sizes import ModelSizes, model_sizes
 from k2compat.launch.plan import Command, Plan
-from k2compat.launch.sizes import ModelSizes, model_sizes
 
 _codes = Codes("launch")
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 
 from k2compat.errors import RefusedError
-from k2compat.launch.fit import Fit
-from k2compat.launch.layout import Layout
+from k2compat.launch.memory.fit import Fit
+from k2compat.launch.memory.layout import Layout
+from k2compat.launch.memory.sizes import ModelSizes, model_sizes
 from k2compat.launch.plan import Command, Plan
 from k2compat.launch.plan_checks import check_plan, fits_of, refusal_of
 from k2compat.launch.request.arguments import Word
 from k2compat.launch.request.cluster import Cluster, nodes_at
-from k2compat.launch.sizes import ModelSizes, model_sizes
 from tests.launch.support import plan
 from tests.support.configs import config_values
 

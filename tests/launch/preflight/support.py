@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from k2compat.findings import Finding
-from k2compat.launch.layout import Layout
+from k2compat.launch.memory.layout import Layout
 from k2compat.launch.plan import Command, Plan
 from k2compat.launch.preflight.facts import NodeFacts, Route
 from k2compat.launch.preflight.inspection import Inspection, question_of

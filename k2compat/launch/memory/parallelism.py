@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from k2compat.launch.layout import Layout
+from k2compat.launch.memory.layout import Layout
 
 PURE_TENSOR_PARALLEL_MAX = 16
 """FP8 blocks are 128 wide: 2048 / 16 is a block, 2048 / 32 is none (the guide: "≤ 16")."""

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from k2compat.findings import Codes, Finding
-from k2compat.launch.fit import OVERHEAD_GIB, Fit, Verdict, estimate_fit
-from k2compat.launch.layout import Layout, check_divisibility
-from k2compat.launch.sizes import ModelSizes
+from k2compat.launch.memory.fit import OVERHEAD_GIB, Fit, Verdict, estimate_fit
+from k2compat.launch.memory.layout import Layout, check_divisibility
+from k2compat.launch.memory.sizes import ModelSizes
 
 _codes = Codes("launch")
 

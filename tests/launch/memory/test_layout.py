@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from k2compat.launch.layout import Layout, check_batch_sizes, check_divisibility
-from k2compat.launch.sizes import ModelSizes, model_sizes
+from k2compat.launch.memory.layout import Layout, check_batch_sizes, check_divisibility
+from k2compat.launch.memory.sizes import ModelSizes, model_sizes
 from tests.support.configs import config_values
 
 

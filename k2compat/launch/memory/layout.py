@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from k2compat.findings import Codes, Finding
-from k2compat.launch.sizes import ModelSizes
+from k2compat.launch.memory.sizes import ModelSizes
 
 _codes = Codes("launch")
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from k2compat.launch.fit import (
+from k2compat.launch.memory.alternatives import alternatives, check_fit
+from k2compat.launch.memory.fit import (
     GIB,
     OVERHEAD_ERROR_GIB,
     Fit,
@@ -13,10 +14,9 @@ from k2compat.launch.fit import (
     estimate_fit,
     explain_fit,
 )
-from k2compat.launch.gpus import gpu_memory_gib, gpu_names
-from k2compat.launch.layout import Layout
-from k2compat.launch.nearest_fit import alternatives, check_fit
-from k2compat.launch.sizes import ModelSizes, model_sizes
+from k2compat.launch.memory.gpus import gpu_memory_gib, gpu_names
+from k2compat.launch.memory.layout import Layout
+from k2compat.launch.memory.sizes import ModelSizes, model_sizes
 from tests.support.configs import config_values
 
 KIB = 1024

@@ -3,7 +3,7 @@
 import pytest
 
 from k2compat.errors import RefusedError
-from k2compat.launch.gpus import gpu_memory_gib, gpu_names
+from k2compat.launch.memory.gpus import gpu_memory_gib, gpu_names
 
 
 @pytest.mark.parametrize(

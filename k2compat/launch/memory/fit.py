@@ -13,8 +13,8 @@ from enum import StrEnum
 from math import ceil
 
 from k2compat.findings import Codes, Finding
-from k2compat.launch.layout import Layout, check_divisibility
-from k2compat.launch.sizes import ModelSizes, model_sizes
+from k2compat.launch.memory.layout import Layout, check_divisibility
+from k2compat.launch.memory.sizes import ModelSizes, model_sizes
 
 __all__ = [
     "DEFAULT_UTILISATION",

@@ -6,8 +6,8 @@ import pytest
 
 from k2compat.checkpoint import expected_tensors
 from k2compat.findings import Finding
-from k2compat.launch.fit import GIB
-from k2compat.launch.sizes import ModelSizes, model_sizes
+from k2compat.launch.memory.fit import GIB
+from k2compat.launch.memory.sizes import ModelSizes, model_sizes
 from tests.support.configs import config_values
 
 INSTRUCT = "moonshotai/Kimi-K2-Instruct"
