@@ -8,7 +8,7 @@ import click
 
 from k2compat.cli.paths import PATH
 from k2compat.cli.values import TEXT, TOKENS, Engine, Number
-from k2compat.launch.profile import ENGINES, PROFILES, STRATEGIES
+from k2compat.launch.engines.profile import ENGINES, PROFILES, STRATEGIES
 from k2compat.launch.request.arguments import Word
 from k2compat.launch.request.cluster import (
     GPUS_MAX,

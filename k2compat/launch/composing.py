@@ -8,9 +8,9 @@ from typing import Any
 import yaml
 
 from k2compat.errors import RefusedError
+from k2compat.launch.engines.profile import Profile
+from k2compat.launch.engines.profile_entries import CommandTemplate, FileTemplate, Row, Situation
 from k2compat.launch.plan import Command, Mount, Port
-from k2compat.launch.profile import Profile
-from k2compat.launch.profile_entries import CommandTemplate, FileTemplate, Row, Situation
 from k2compat.launch.request.arguments import Word
 from k2compat.launch.request.cluster import Node
 

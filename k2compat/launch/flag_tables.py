@@ -415,6 +415,6 @@ def _tables(engine: str) -> tuple[dict[str, Any], ...]:
             f"There is no engine {engine!r} here.",
             hint=f"Did you mean {near[0]}?" if near else f"Choose one of {', '.join(ENGINES)}.",
         )
-    text = files("k2compat.launch").joinpath("flag_tables", f"{engine}.json").read_text("utf-8")
+    text = files("k2compat.launch").joinpath("engines", engine, "flags.json").read_text("utf-8")
     tables: list[dict[str, Any]] = json.loads(text)["tables"]
     return tuple(sorted(tables, key=lambda table: Version(_sorts_as(table))))

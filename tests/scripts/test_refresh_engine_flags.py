@@ -44,10 +44,11 @@ EXPECTED = [
 def launch(tmp_path: Path) -> Path:
     """A copy of the launch room's data, to be written to."""
     folder = tmp_path / "launch"
-    (folder / "profiles").mkdir(parents=True)
-    shutil.copytree(LAUNCH / "flag_tables", folder / "flag_tables")
+    for engine in ("sglang", "vllm"):
+        (folder / "engines" / engine).mkdir(parents=True)
+        shutil.copy(LAUNCH / "engines" / engine / "flags.json", folder / "engines" / engine)
     shutil.copy(LAUNCH / "installed.toml", folder)
-    (folder / "profiles" / "sglang.toml").write_text(
+    (folder / "engines" / "sglang" / "profile.toml").write_text(
         'flags = ["--pd-disaggregation", "--pd-disaggregation-not", "--host"]\n'
     )
     return folder
@@ -116,9 +117,9 @@ def test_a_parser_that_cannot_be_imported_is_read_from_its_source(
 
 
 def test_nothing_is_written_without_being_asked(launch: Path, tmp_path: Path) -> None:
-    before = (launch / "flag_tables" / "sglang.json").read_text()
+    before = (launch / "engines" / "sglang" / "flags.json").read_text()
     refresh(launch, router(tmp_path))
-    assert (launch / "flag_tables" / "sglang.json").read_text() == before
+    assert (launch / "engines" / "sglang" / "flags.json").read_text() == before
 
 
 def test_click_options_and_annotated_fields(launch: Path, tmp_path: Path) -> None:

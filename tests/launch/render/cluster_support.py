@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from k2compat.launch.engines.profile import ENGINES, read_profile
 from k2compat.launch.formats import for_format
 from k2compat.launch.plan import Plan
 from k2compat.launch.planning import plan_launch
-from k2compat.launch.profile import ENGINES, read_profile
 from k2compat.launch.render import render
 from k2compat.launch.request.arguments import Placeholder, Word
 from k2compat.launch.request.cluster import Cluster, Node, nodes_at

@@ -7,12 +7,12 @@ import pytest
 from packaging.version import Version
 
 from k2compat.findings import catalogue
-from k2compat.launch import profile as profiles
-from k2compat.launch.profile import ENGINES, read_profile
-from k2compat.launch.profile_entries import Row, Situation
+from k2compat.launch.engines import profile as profiles
+from k2compat.launch.engines.profile import ENGINES, read_profile
+from k2compat.launch.engines.profile_entries import Row, Situation
 from k2compat.launch.render import FORMATS
 
-WRITTEN = [engine for engine in ENGINES if (profiles._FOLDER / f"{engine}.toml").exists()]
+WRITTEN = [engine for engine in ENGINES if (profiles._FOLDER / engine / "profile.toml").exists()]
 
 
 @pytest.mark.parametrize("engine", WRITTEN)
@@ -44,11 +44,13 @@ def test_every_profile_can_be_read_and_refers_to_what_is_there(engine: str) -> N
 def test_a_mistake_in_a_profile_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(profiles, "_FOLDER", tmp_path)
     text = "engine='x'\nversions={}\nclusters={}\nstrategies={}\n"
-    (tmp_path / "x.toml").write_text(text + "comands=[]\ncommands=[]\n", encoding="utf-8")
+    folder = tmp_path / "x"
+    folder.mkdir()
+    (folder / "profile.toml").write_text(text + "comands=[]\ncommands=[]\n", encoding="utf-8")
     with pytest.raises(ValueError, match="comands"):
         read_profile("x")
     read_profile.cache_clear()
-    (tmp_path / "x.toml").write_text(text + "commands=[]\n[sources]\nrouter='x'\n")
+    (folder / "profile.toml").write_text(text + "commands=[]\n[sources]\nrouter='x'\n")
     with pytest.raises(ValueError, match="router"):
         read_profile("x")
     with pytest.raises(ValueError, match="flags"):

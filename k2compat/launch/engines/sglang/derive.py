@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from k2compat.launch.engines.base import Engine
-from k2compat.launch.profile_entries import Situation
+from k2compat.launch.engines.engine import Engine
+from k2compat.launch.engines.profile_entries import Situation
 from k2compat.launch.request.arguments import Placeholder, Word
 from k2compat.launch.request.cluster import Cluster, host_port
 

@@ -60,7 +60,7 @@ from typing import Any, Final
 
 from packaging.version import Version
 
-from k2compat.launch.profile_entries import (
+from k2compat.launch.engines.profile_entries import (
     CommandTemplate,
     DefaultNodes,
     FileTemplate,
@@ -77,7 +77,7 @@ from k2compat.launch.profile_entries import (
 # What the table of sources names beside groups of rows.
 _OTHER_SOURCES = ("", "findings", "prerequisites")
 
-_FOLDER = Path(__file__).with_name("profiles")
+_FOLDER = Path(__file__).parent
 
 ENGINES: Final = ("vllm", "sglang", "ktransformers", "trtllm")
 PROFILES: Final = ("default", "guide")
@@ -148,7 +148,7 @@ def read_profile(engine: str) -> Profile:
     Raises:
         ValueError: The file has a mistake (a bug; a test reads them all).
     """
-    members = tomllib.loads((_FOLDER / f"{engine}.toml").read_text(encoding="utf-8"))
+    members = tomllib.loads((_FOLDER / engine / "profile.toml").read_text(encoding="utf-8"))
     strategies = members.pop("strategies")
     sources = members.pop("sources", {})
     profile = Profile(

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from k2compat.errors import RefusedError
-from k2compat.launch.engines.base import Engine
-from k2compat.launch.profile_entries import Situation
+from k2compat.launch.engines.engine import Engine
+from k2compat.launch.engines.profile_entries import Situation
 from k2compat.launch.request.arguments import FILES, Placeholder, Word
 from k2compat.launch.request.cluster import Cluster
 from k2compat.launch.request.request import SUPERVISED

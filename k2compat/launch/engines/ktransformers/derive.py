@@ -2,8 +2,8 @@
 
 from collections.abc import Set as AbstractSet
 
-from k2compat.launch.engines.base import Engine
-from k2compat.launch.profile_entries import Situation
+from k2compat.launch.engines.engine import Engine
+from k2compat.launch.engines.profile_entries import Situation
 
 _NATIVE = {"fp8", "int4", "bf16"}
 

@@ -4,8 +4,8 @@ from collections.abc import Set as AbstractSet
 
 from packaging.version import Version
 
-from k2compat.launch.engines.base import Engine
-from k2compat.launch.profile_entries import Situation
+from k2compat.launch.engines.engine import Engine
+from k2compat.launch.engines.profile_entries import Situation
 
 FIRST_WITH_NNODES = Version("0.11.2")
 """From here on `--nnodes` can start several nodes without Ray."""

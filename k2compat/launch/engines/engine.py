@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
-from k2compat.launch.profile_entries import Situation
+from k2compat.launch.engines.profile_entries import Situation
 from k2compat.launch.request.arguments import Word
 from k2compat.launch.request.cluster import Cluster
 
