@@ -11,11 +11,11 @@ from itertools import chain
 from typing import Final
 
 from k2compat.findings import Codes, Finding
-from k2compat.launch.entry_points import EntryPoint
-from k2compat.launch.flag_changes import FATAL, Change
-from k2compat.launch.flag_check import change_of, check_reading, names_in
-from k2compat.launch.flag_reading import Reading, Use, read_arguments
-from k2compat.launch.flag_tables import (
+from k2compat.launch.flags.check import change_of, check_reading, names_in
+from k2compat.launch.flags.command_line import Reading, Use, read_arguments
+from k2compat.launch.flags.history import FATAL, Change
+from k2compat.launch.flags.programs import EntryPoint
+from k2compat.launch.flags.table import (
     Abbreviated,
     Exact,
     Flag,

@@ -18,8 +18,8 @@ from packaging.version import InvalidVersion, Version
 
 from k2compat.errors import RefusedError
 from k2compat.findings import Codes, Finding
-from k2compat.launch.flag_reading import Use, has_placeholder, read_arguments
-from k2compat.launch.flag_tables import Flag, FlagTable, flag_table, version_of
+from k2compat.launch.flags.command_line import Use, has_placeholder, read_arguments
+from k2compat.launch.flags.table import Flag, FlagTable, flag_table, version_of
 
 _codes = Codes("launch")
 

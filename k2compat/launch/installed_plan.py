@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from k2compat.findings import Finding
-from k2compat.launch.flag_findings import entry_of
+from k2compat.launch.flags.of_plan import entry_of
 from k2compat.launch.installed import check_installed
 from k2compat.launch.plan import Plan
 from k2compat.launch.preflight.engine_python import engine_python

@@ -15,9 +15,15 @@ from typing import Final
 
 from k2compat.errors import RefusedError
 from k2compat.findings import Codes, Finding
-from k2compat.launch.entry_points import EntryPoint, entry_point, recognize, todays_entry, wrappers
-from k2compat.launch.flag_tables import newest_version, version_of
 from k2compat.launch.flag_translation import Replacement, translate
+from k2compat.launch.flags.programs import (
+    EntryPoint,
+    entry_point,
+    recognize,
+    todays_entry,
+    wrappers,
+)
+from k2compat.launch.flags.table import newest_version, version_of
 from k2compat.launch.settings_file import ENGINE, rename_keys
 from k2compat.launch.shell_text import Statement, Word, statements
 

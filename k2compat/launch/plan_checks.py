@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from k2compat.errors import RefusedError
 from k2compat.findings import Codes, Finding
-from k2compat.launch.command_words import values_of
 from k2compat.launch.flags import flag_table
+from k2compat.launch.flags.command_words import values_of
 from k2compat.launch.memory.alternatives import check_fit
 from k2compat.launch.memory.fit import (
     DEFAULT_UTILISATION,

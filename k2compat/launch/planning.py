@@ -21,8 +21,8 @@ from k2compat.launch.composing import compose, mounts_of
 from k2compat.launch.engines import engine
 from k2compat.launch.engines.profile import Profile, read_profile
 from k2compat.launch.engines.profile_entries import Situation
-from k2compat.launch.flag_findings import check_flags, with_settings
-from k2compat.launch.flag_tables import table_versions, version_of
+from k2compat.launch.flags.of_plan import check_flags, with_settings
+from k2compat.launch.flags.table import table_versions, version_of
 from k2compat.launch.memory.parallelism import default_strategy, layout_of
 from k2compat.launch.places import places_of, plan_facts
 from k2compat.launch.plan import Command, Plan, Prerequisite

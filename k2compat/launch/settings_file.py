@@ -10,7 +10,7 @@ from typing import Any, Final
 import yaml
 from packaging.version import Version
 
-from k2compat.launch.flag_changes import Change, changes_of
+from k2compat.launch.flags.history import Change, changes_of
 
 ENGINE: Final = "trtllm"
 ENTRY: Final = "extra_llm_api_options"

@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.launch.engines.test_profile import WRITTEN
 
 from k2compat.launch.engines.profile import PROFILES, read_profile
 from k2compat.launch.plan import Command, Plan
 from k2compat.launch.render import render
+from tests.launch.engines.test_profile import WRITTEN
 from tests.launch.render.stand_ins import StandIns
 from tests.launch.support import argv, environment, plan
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from packaging.version import Version
 
 from k2compat.errors import RefusedError
-from k2compat.launch.flag_tables import newest_version, version_of
+from k2compat.launch.flags.table import newest_version, version_of
 
 _PYTHON: Final = "{python}"
 
@@ -154,7 +154,7 @@ def _entry_points() -> tuple[EntryPoint, ...]:
 
 @cache
 def _data() -> dict[str, Any]:
-    text = files("k2compat.launch").joinpath("entry_points.toml").read_text("utf-8")
+    text = files("k2compat.launch").joinpath("flags", "entry_points.toml").read_text("utf-8")
     return tomllib.loads(text)
 
 

@@ -202,7 +202,7 @@ def changes_to(engine: str, entry: str, flag: str, version: Version) -> tuple[Ch
 
 @cache
 def _history() -> tuple[Change, ...]:
-    text = files("k2compat.launch").joinpath("flag_history.toml").read_text("utf-8")
+    text = files("k2compat.launch").joinpath("flags", "history.toml").read_text("utf-8")
     changes = [_change(item) for item in tomllib.loads(text)["change"]]
     return tuple(sorted(changes, key=_version))
 

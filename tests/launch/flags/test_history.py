@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from k2compat.launch import flags
-from k2compat.launch.flag_changes import FATAL, Change, changes_of
 from k2compat.launch.flags import ENGINES, changes_between, flag_table, todays_name
+from k2compat.launch.flags.history import FATAL, Change, changes_of
 
 SGLANG = ("sglang", "sglang.launch_server")
 HISTORY = [

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from k2compat.launch.flag_tables import (
+from k2compat.launch.flags.table import (
     VLLM_DIALECT,
     Abbreviated,
     Ambiguous,

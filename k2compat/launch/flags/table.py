@@ -22,7 +22,7 @@ from typing import Any, Final, Literal, TypeAlias
 from packaging.version import InvalidVersion, Version
 
 from k2compat.errors import RefusedError
-from k2compat.launch.flag_changes import Change, changes_of
+from k2compat.launch.flags.history import Change, changes_of
 
 ValueType: TypeAlias = Literal["str", "int", "float", "size", "bool", "json", "json object"]
 

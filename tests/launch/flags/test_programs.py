@@ -5,13 +5,13 @@ import shlex
 import pytest
 
 from k2compat.errors import RefusedError
-from k2compat.launch.entry_points import (
+from k2compat.launch.flags import ENGINES, flag_table, newest_version
+from k2compat.launch.flags.programs import (
     all_entry_points,
     entry_point,
     recognize,
     todays_entry,
 )
-from k2compat.launch.flags import ENGINES, flag_table, newest_version
 
 
 def test_every_entry_point_has_a_table_and_a_successor_that_is_there() -> None:

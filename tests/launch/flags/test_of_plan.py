@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from tests.launch.engines.test_profile import WRITTEN
 
 from k2compat.errors import RefusedError
 from k2compat.findings import Severity
 from k2compat.launch.engines.profile import read_profile
+from tests.launch.engines.test_profile import WRITTEN
 from tests.launch.support import argv, codes, plan
 
 TWO = ("10.0.0.1", "10.0.0.2")

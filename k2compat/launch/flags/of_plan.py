@@ -5,11 +5,11 @@ from dataclasses import replace
 
 from k2compat.findings import Codes, Finding
 from k2compat.launch.engines.profile_entries import Forbidden
-from k2compat.launch.entry_points import EntryPoint, recognize
-from k2compat.launch.flag_check import check_reading, names_in
-from k2compat.launch.flag_reading import Reading, Use, read_arguments
-from k2compat.launch.flag_settings import passed_through
-from k2compat.launch.flag_tables import flag_table
+from k2compat.launch.flags.check import check_reading, names_in
+from k2compat.launch.flags.command_line import Reading, Use, read_arguments
+from k2compat.launch.flags.passthrough import passed_through
+from k2compat.launch.flags.programs import EntryPoint, recognize
+from k2compat.launch.flags.table import flag_table
 from k2compat.launch.plan import Command
 from k2compat.launch.request.arguments import Word
 from k2compat.launch.request.user_values import user_value

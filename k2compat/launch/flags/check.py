@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from k2compat.findings import Codes, Finding
-from k2compat.launch.flag_changes import FATAL, Change, changes_to
-from k2compat.launch.flag_reading import Reading, Use, has_placeholder, read_arguments
-from k2compat.launch.flag_tables import (
+from k2compat.launch.flags.command_line import Reading, Use, has_placeholder, read_arguments
+from k2compat.launch.flags.history import FATAL, Change, changes_to
+from k2compat.launch.flags.table import (
     Abbreviated,
     Ambiguous,
     Flag,

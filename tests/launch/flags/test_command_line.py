@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from k2compat.findings import Severity
-from k2compat.launch.flag_check import check_reading
-from k2compat.launch.flag_reading import has_placeholder, read_arguments
 from k2compat.launch.flags import flag_table
+from k2compat.launch.flags.check import check_reading
+from k2compat.launch.flags.command_line import has_placeholder, read_arguments
 from tests.support.parsers import accepts, argparse_parser
 
 # Tables for which no history speaks, so that the parser alone decides.

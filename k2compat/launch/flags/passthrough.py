@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from k2compat.errors import RefusedError
 from k2compat.findings import Finding, Severity
-from k2compat.launch.flag_changes import FATAL, Change
-from k2compat.launch.flag_check import change_of, check_reading
-from k2compat.launch.flag_reading import Reading, Use, read_arguments
-from k2compat.launch.flag_tables import Abbreviated, Exact, Flag, FlagTable, flag_table
+from k2compat.launch.flags.check import change_of, check_reading
+from k2compat.launch.flags.command_line import Reading, Use, read_arguments
+from k2compat.launch.flags.history import FATAL, Change
+from k2compat.launch.flags.table import Abbreviated, Exact, Flag, FlagTable, flag_table
 
 _YES = frozenset({"true", "yes", "on", "1"})
 _NO = frozenset({"false", "no", "off", "0"})

@@ -8,10 +8,10 @@ passed_through                                 `--set flag=value`
 
 from packaging.version import Version
 
-from k2compat.launch.flag_changes import GONE, Change, changes_of, changes_to
-from k2compat.launch.flag_check import check_arguments
-from k2compat.launch.flag_settings import passed_through
-from k2compat.launch.flag_tables import (
+from k2compat.launch.flags.check import check_arguments
+from k2compat.launch.flags.history import GONE, Change, changes_of, changes_to
+from k2compat.launch.flags.passthrough import passed_through
+from k2compat.launch.flags.table import (
     ENGINES,
     Abbreviated,
     Ambiguous,
