@@ -14,16 +14,16 @@ from k2compat.cli.sections import SectionedCommand
 from k2compat.cli.values import TEXT
 from k2compat.files import NewFile, write_bundle
 from k2compat.findings import Finding, Report
-from k2compat.launch.formats import for_format
 from k2compat.launch.memory.fit import explain_fit
 from k2compat.launch.memory.sizes import model_sizes
 from k2compat.launch.plan import Plan
-from k2compat.launch.plan_checks import check_plan, fits_of, refusal_of
-from k2compat.launch.planning import plan_launch
+from k2compat.launch.planning.checks import check_plan, fits_of, refusal_of
+from k2compat.launch.planning.formats import for_format
+from k2compat.launch.planning.planner import plan_launch
+from k2compat.launch.planning.unused_options import unused_options
 from k2compat.launch.render import FORMATS, Script, render
 from k2compat.launch.render.document import as_document
 from k2compat.launch.request.request import Request
-from k2compat.launch.unused_options import unused_options
 
 _SECTIONS = {
     **SECTIONS,

@@ -12,7 +12,7 @@ import pytest
 
 from k2compat.errors import RefusedError
 from k2compat.launch.plan import Plan
-from k2compat.launch.planning import plan_launch
+from k2compat.launch.planning.planner import plan_launch
 from k2compat.launch.request.arguments import Word
 from k2compat.launch.request.cluster import Cluster, nodes_at
 from k2compat.launch.request.model import read_model

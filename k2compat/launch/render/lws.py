@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any
 
-from k2compat.launch.formats import GIVEN_TO_PODS, LEADER, set_name
-from k2compat.launch.places import START_RANK
 from k2compat.launch.plan import Command, Plan
+from k2compat.launch.planning.formats import GIVEN_TO_PODS, LEADER, set_name
+from k2compat.launch.planning.node_context import START_RANK
 from k2compat.launch.render.script import Script
 from k2compat.launch.render.shell import node_script
 from k2compat.launch.render.shell_words import open_names

@@ -10,7 +10,7 @@ from k2compat.errors import RefusedError
 from k2compat.findings import Severity
 from k2compat.launch.flags import table_versions
 from k2compat.launch.plan import Command, Plan
-from k2compat.launch.planning import plan_launch
+from k2compat.launch.planning.planner import plan_launch
 from k2compat.launch.render import render
 from k2compat.launch.request.arguments import Word
 from k2compat.launch.request.cluster import Cluster, nodes_at

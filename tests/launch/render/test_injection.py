@@ -12,9 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from k2compat.errors import RefusedError
-from k2compat.launch.formats import for_format
 from k2compat.launch.plan import Plan
-from k2compat.launch.planning import plan_launch
+from k2compat.launch.planning.formats import for_format
+from k2compat.launch.planning.planner import plan_launch
 from k2compat.launch.render import render
 from k2compat.launch.render.document import as_document
 from k2compat.launch.request.arguments import Placeholder, Word

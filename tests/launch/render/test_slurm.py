@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from k2compat.errors import RefusedError
-from k2compat.launch.planning import plan_launch
+from k2compat.launch.planning.planner import plan_launch
 from k2compat.launch.render.document import as_document
 from k2compat.launch.request.cluster import Cluster, nodes_at
 from k2compat.launch.request.model import read_model

@@ -2,13 +2,13 @@
 
 import pytest
 
-from k2compat.launch.formats import for_format
-from k2compat.launch.planning import plan_launch
+from k2compat.launch.planning.formats import for_format
+from k2compat.launch.planning.planner import plan_launch
+from k2compat.launch.planning.unused_options import unused_options
 from k2compat.launch.request.arguments import Word
 from k2compat.launch.request.cluster import Cluster, nodes_at
 from k2compat.launch.request.model import read_model
 from k2compat.launch.request.request import Request
-from k2compat.launch.unused_options import unused_options
 
 VALUES = {
     "port": "9000",

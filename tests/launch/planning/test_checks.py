@@ -10,7 +10,7 @@ from k2compat.launch.memory.fit import Fit
 from k2compat.launch.memory.layout import Layout
 from k2compat.launch.memory.sizes import ModelSizes, model_sizes
 from k2compat.launch.plan import Command, Plan
-from k2compat.launch.plan_checks import check_plan, fits_of, refusal_of
+from k2compat.launch.planning.checks import check_plan, fits_of, refusal_of
 from k2compat.launch.request.arguments import Word
 from k2compat.launch.request.cluster import Cluster, nodes_at
 from tests.launch.support import plan

@@ -10,7 +10,7 @@ from typing import Final
 
 from k2compat.findings import Codes, Finding
 from k2compat.launch.plan import Plan
-from k2compat.launch.planning import plan_launch
+from k2compat.launch.planning.planner import plan_launch
 from k2compat.launch.render import render
 from k2compat.launch.request.arguments import Word
 from k2compat.launch.request.cluster import Node

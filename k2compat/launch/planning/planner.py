@@ -17,15 +17,15 @@ from packaging.version import Version
 
 from k2compat.errors import RefusedError
 from k2compat.findings import Codes, Finding
-from k2compat.launch.composing import compose, mounts_of
 from k2compat.launch.engines import engine
 from k2compat.launch.engines.profile import Profile, read_profile
 from k2compat.launch.engines.profile_entries import Situation
 from k2compat.launch.flags.of_plan import check_flags, with_settings
 from k2compat.launch.flags.table import table_versions, version_of
 from k2compat.launch.memory.parallelism import default_strategy, layout_of
-from k2compat.launch.places import places_of, plan_facts
 from k2compat.launch.plan import Command, Plan, Prerequisite
+from k2compat.launch.planning.expand import compose, mounts_of
+from k2compat.launch.planning.node_context import places_of, plan_facts
 from k2compat.launch.request.arguments import ALWAYS_SET, Word
 from k2compat.launch.request.cluster import GPUS_PER_NODE, Cluster, Node
 from k2compat.launch.request.request import Request

@@ -5,11 +5,11 @@ from dataclasses import asdict
 from math import prod
 from typing import Final
 
-from k2compat.launch.composing import Place
 from k2compat.launch.engines import engine
 from k2compat.launch.engines.profile import Profile
 from k2compat.launch.engines.profile_entries import Situation
 from k2compat.launch.memory.layout import Layout
+from k2compat.launch.planning.expand import Place
 from k2compat.launch.request.arguments import Word
 from k2compat.launch.request.cluster import Cluster, Node
 from k2compat.launch.request.request import Request

@@ -9,11 +9,11 @@ import yaml
 from packaging.version import Version
 
 from k2compat.errors import RefusedError
-from k2compat.launch.composing import Place, compose
 from k2compat.launch.engines.profile import Profile
 from k2compat.launch.engines.profile_entries import CommandTemplate, FileTemplate, Situation
 from k2compat.launch.memory.layout import Layout
 from k2compat.launch.plan import Command, Plan
+from k2compat.launch.planning.expand import Place, compose
 from k2compat.launch.render import render
 from k2compat.launch.render.document import as_document
 from k2compat.launch.request.arguments import Word

@@ -10,7 +10,7 @@ from typing import Final
 
 from k2compat.errors import RefusedError
 from k2compat.launch.engines.profile import read_profile
-from k2compat.launch.places import START_RANK
+from k2compat.launch.planning.node_context import START_RANK
 from k2compat.launch.request.arguments import Word
 from k2compat.launch.request.cluster import Cluster, Node, nodes_at
 from k2compat.launch.request.request import SUPERVISED, Request
