@@ -156,7 +156,7 @@ def main(arguments: list[str] | None = None) -> int:
 def refresh(options: argparse.Namespace, wheel: Path, folder: Path) -> int:
     """Compare a wheel with the table it belongs to."""
     name, version = unpack(wheel, folder)
-    how = tomllib.loads((options.launch / "installed.toml").read_text("utf-8"))
+    how = tomllib.loads((options.launch / "preflight" / "installed.toml").read_text("utf-8"))
     question = how[options.engine][options.entry]
     extract = None
     if not options.source_only:

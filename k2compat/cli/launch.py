@@ -110,7 +110,7 @@ def command(
 
 
 def _asked(plan: Plan, ask: bool) -> Iterable[Finding]:
-    from k2compat.launch.installed_plan import check_plan_installed
+    from k2compat.launch.preflight.installed_plan import check_plan_installed
 
     return check_plan_installed(plan) if ask else ()
 
@@ -154,7 +154,7 @@ def _run(
 ) -> Outcome:
     """Become the node's process; returns only where its preflight found errors."""
     from k2compat.launch.preflight.checks import node_of
-    from k2compat.launch.preflight.preflighting import preflight
+    from k2compat.launch.preflight.preflight import preflight
     from k2compat.launch.preflight.resolving import resolve_plan
     from k2compat.launch.running import become_node
 

@@ -47,7 +47,8 @@ def launch(tmp_path: Path) -> Path:
     for engine in ("vllm", "sglang", "ktransformers", "trtllm"):
         (folder / "engines" / engine).mkdir(parents=True)
         shutil.copy(LAUNCH / "engines" / engine / "flags.json", folder / "engines" / engine)
-    shutil.copy(LAUNCH / "installed.toml", folder)
+    (folder / "preflight").mkdir()
+    shutil.copy(LAUNCH / "preflight" / "installed.toml", folder / "preflight")
     (folder / "engines" / "sglang" / "profile.toml").write_text(
         'flags = ["--pd-disaggregation", "--pd-disaggregation-not", "--host"]\n'
     )

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from k2compat.findings import Finding
-from k2compat.launch.installed_plan import check_plan_installed
+from k2compat.launch.preflight.installed_plan import check_plan_installed
+from tests.launch.preflight.test_engine_parser import install
 from tests.launch.support import plan
-from tests.launch.test_installed import install
 
 TWO = ("10.0.0.1", "10.0.0.2")
 

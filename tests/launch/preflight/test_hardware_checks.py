@@ -2,7 +2,7 @@
 
 import pytest
 
-from k2compat.launch.preflight.system_checks import check_system
+from k2compat.launch.preflight.hardware_checks import check_system
 from tests.launch.preflight.support import GIB, codes, inspection, only
 
 MIB = 2**20

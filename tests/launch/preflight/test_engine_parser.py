@@ -6,7 +6,7 @@ import pytest
 
 from k2compat.errors import RefusedError
 from k2compat.launch.flags import ENGINES, entry_points
-from k2compat.launch.installed import InstalledVerdict, check_installed
+from k2compat.launch.preflight.engine_parser import InstalledVerdict, check_installed
 
 SGLANG = ("sglang", "sglang.launch_server", "0.5.23")
 

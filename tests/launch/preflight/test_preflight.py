@@ -6,7 +6,7 @@ import pytest
 
 from k2compat.errors import RefusedError
 from k2compat.launch.plan import Plan
-from k2compat.launch.preflight.preflighting import preflight
+from k2compat.launch.preflight.preflight import preflight
 from k2compat.launch.request.model import read_model
 from tests.launch.preflight.support import ADDRESSES, codes, plan_of
 from tests.launch.support import plan

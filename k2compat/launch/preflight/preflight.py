@@ -14,7 +14,7 @@ from k2compat.launch.plan import Plan
 from k2compat.launch.preflight.checks import check_node, check_offline, node_of, without_open
 from k2compat.launch.preflight.inspection import Inspection, question_of
 from k2compat.launch.preflight.model_checks import check_model
-from k2compat.launch.preflight.node_facts import read_node
+from k2compat.launch.preflight.read_node import read_node
 from k2compat.launch.preflight.resolving import resolve_plan
 from k2compat.launch.request.arguments import Word
 from k2compat.launch.request.model import LaunchModel

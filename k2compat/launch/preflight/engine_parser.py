@@ -236,5 +236,5 @@ def _stand_in(flag: Flag | None) -> str | None:
 
 @cache
 def _questions() -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
-    text = files("k2compat.launch").joinpath("installed.toml").read_text("utf-8")
+    text = files("k2compat.launch").joinpath("preflight", "installed.toml").read_text("utf-8")
     return tomllib.loads(text)

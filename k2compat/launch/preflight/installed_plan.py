@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from k2compat.findings import Finding
 from k2compat.launch.flags.of_plan import entry_of
-from k2compat.launch.installed import check_installed
 from k2compat.launch.plan import Plan
+from k2compat.launch.preflight.engine_parser import check_installed
 from k2compat.launch.preflight.engine_python import engine_python
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from k2compat.checkpoint.folder_source import open_folder_source
-from k2compat.launch.preflight import node_facts
+from k2compat.launch.preflight import read_node as reading
 from k2compat.launch.preflight.facts import NodeFacts, Question
-from k2compat.launch.preflight.node_facts import Roots, read_model_facts, read_node
+from k2compat.launch.preflight.read_node import Roots, read_model_facts, read_node
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_a_kernel_that_tells_no_interfaces(roots: Roots, monkeypatch: pytest.Mon
     def refuses() -> dict[str, tuple[str, ...]]:
         raise OSError
 
-    monkeypatch.setattr(node_facts, "interface_addresses", refuses)
+    monkeypatch.setattr(reading, "interface_addresses", refuses)
     assert read(roots).interfaces == {}
 
 
@@ -132,6 +132,6 @@ def test_the_model_stands_in_the_facts(roots: Roots, tmp_path: Path) -> None:
 def test_a_json_file_as_large_as_no_config_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(node_facts, "_LARGEST_SMALL", 1)
+    monkeypatch.setattr(reading, "_LARGEST_SMALL", 1)
     put(tmp_path / "config.json", b"{}")
     assert read_model_facts(open_folder_source(tmp_path)).digests == {}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from k2compat.errors import RefusedError
-from k2compat.launch.preflight.compare import SCHEMA, NodeReport, compare_reports
+from k2compat.launch.preflight.compare_nodes import SCHEMA, NodeReport, compare_reports
 from tests.launch.preflight.support import SOUND, codes, only
 
 WEIGHTS = {f"model-{number}-of-61.safetensors": 1000 + number for number in range(1, 62)}
