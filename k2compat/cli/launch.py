@@ -156,7 +156,7 @@ def _run(
     from k2compat.launch.preflight.checks import node_of
     from k2compat.launch.preflight.preflight import preflight
     from k2compat.launch.preflight.resolving import resolve_plan
-    from k2compat.launch.running import become_node
+    from k2compat.launch.run import become_node
 
     if not skip_preflight:
         found = preflight(plan, request.model, node_rank=node_rank, gguf_path=_gguf_path(request))

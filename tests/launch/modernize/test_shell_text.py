@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from k2compat.errors import RefusedError
-from k2compat.launch.shell_text import Word, statements
+from k2compat.launch.modernize.shell_text import Word, statements
 
 
 def values(text: str) -> list[list[str]]:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from k2compat.errors import RefusedError
 from k2compat.findings import Finding, Severity
 from k2compat.launch.flags import check_arguments, flag_table, newest_version
-from k2compat.launch.modernize import Modernized, modernize
-from k2compat.launch.shell_text import statements
+from k2compat.launch.modernize.rewrite import Modernized, modernize
+from k2compat.launch.modernize.shell_text import statements
 from tests.support import guide
 
 

@@ -17,7 +17,7 @@ from k2compat.launch.request.arguments import Word
 from k2compat.launch.request.cluster import Cluster, nodes_at
 from k2compat.launch.request.model import read_model
 from k2compat.launch.request.request import Request
-from k2compat.launch.running import become_node
+from k2compat.launch.run import become_node
 from tests.launch.render.stand_ins import StandIns
 from tests.launch.support import plan
 from tests.support.command import PROGRAM

@@ -24,7 +24,7 @@ from k2compat.launch.flags.table import (
     flag_table,
     table_versions,
 )
-from k2compat.launch.shell_text import Word
+from k2compat.launch.modernize.shell_text import Word
 
 _codes = Codes("launch")
 

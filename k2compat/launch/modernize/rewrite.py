@@ -15,7 +15,6 @@ from typing import Final
 
 from k2compat.errors import RefusedError
 from k2compat.findings import Codes, Finding
-from k2compat.launch.flag_translation import Replacement, translate
 from k2compat.launch.flags.programs import (
     EntryPoint,
     entry_point,
@@ -24,8 +23,9 @@ from k2compat.launch.flags.programs import (
     wrappers,
 )
 from k2compat.launch.flags.table import newest_version, version_of
-from k2compat.launch.settings_file import ENGINE, rename_keys
-from k2compat.launch.shell_text import Statement, Word, statements
+from k2compat.launch.modernize.settings_file import ENGINE, rename_keys
+from k2compat.launch.modernize.shell_text import Statement, Word, statements
+from k2compat.launch.modernize.translation import Replacement, translate
 
 _codes = Codes("launch")
 
