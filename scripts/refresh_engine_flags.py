@@ -156,14 +156,14 @@ def main(arguments: list[str] | None = None) -> int:
 def refresh(options: argparse.Namespace, wheel: Path, folder: Path) -> int:
     """Compare a wheel with the table it belongs to."""
     name, version = unpack(wheel, folder)
-    how = tomllib.loads((options.launch / "installed.toml").read_text("utf-8"))
+    how = tomllib.loads((options.launch / "preflight" / "installed.toml").read_text("utf-8"))
     question = how[options.engine][options.entry]
     extract = None
     if not options.source_only:
         extract = from_parser(folder, options.python, question["parse"])
     if extract is None:
         extract = from_source(folder, question["sources"])
-    path = options.launch / "flag_tables" / f"{options.engine}.json"
+    path = options.launch / "engines" / options.engine / "flags.json"
     document: Record = json.loads(path.read_text("utf-8"))
     wanted = options.version or version
     table = next((t for t in document["tables"] if t["version"] == wanted), None)
@@ -173,7 +173,7 @@ def refresh(options: argparse.Namespace, wheel: Path, folder: Path) -> int:
     print(f"{name} {version}: {len(flags)} flags of {options.entry}, read from {extract.how}")
     if unread := [name for name, keys in extract.uncertain.items() if keys]:
         print(f"{len(unread)} of them are not told whole by the source; the rest is the table's")
-    profile = options.launch / "profiles" / f"{options.engine}.toml"
+    profile = options.launch / "engines" / options.engine / "profile.toml"
     lines = list(differences(old_entry["flags"], flags))
     print(f"compared with {options.engine} {compared['version']}: {len(lines)} differences")
     for line in [

@@ -8,7 +8,9 @@ import click
 
 from k2compat.cli.paths import PATH
 from k2compat.cli.values import TEXT, TOKENS, Engine, Number
-from k2compat.launch.cluster import (
+from k2compat.launch.engines.profile import ENGINES, PROFILES, STRATEGIES
+from k2compat.launch.request.arguments import Word
+from k2compat.launch.request.cluster import (
     GPUS_MAX,
     GPUS_PER_NODE,
     Cluster,
@@ -16,11 +18,9 @@ from k2compat.launch.cluster import (
     read_cluster,
     with_devices,
 )
-from k2compat.launch.model import read_model
-from k2compat.launch.profile import ENGINES, PROFILES, STRATEGIES
-from k2compat.launch.request import Request
-from k2compat.launch.user_values import port, user_value
-from k2compat.launch.words import Word
+from k2compat.launch.request.model import read_model
+from k2compat.launch.request.request import Request
+from k2compat.launch.request.user_values import port, user_value
 
 # Options whose value goes into the profile's templates under the same name.
 _PORTS = ("port", "rpc_port", "master_port", "ssh_port")

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from k2compat.findings import Finding
-from k2compat.launch.cluster import Cluster, Node
-from k2compat.launch.layout import Layout
-from k2compat.launch.words import Placeholder, Word
+from k2compat.launch.memory.layout import Layout
+from k2compat.launch.request.arguments import Placeholder, Word
+from k2compat.launch.request.cluster import Cluster, Node
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,10 +44,12 @@ EXPECTED = [
 def launch(tmp_path: Path) -> Path:
     """A copy of the launch room's data, to be written to."""
     folder = tmp_path / "launch"
-    (folder / "profiles").mkdir(parents=True)
-    shutil.copytree(LAUNCH / "flag_tables", folder / "flag_tables")
-    shutil.copy(LAUNCH / "installed.toml", folder)
-    (folder / "profiles" / "sglang.toml").write_text(
+    for engine in ("vllm", "sglang", "ktransformers", "trtllm"):
+        (folder / "engines" / engine).mkdir(parents=True)
+        shutil.copy(LAUNCH / "engines" / engine / "flags.json", folder / "engines" / engine)
+    (folder / "preflight").mkdir()
+    shutil.copy(LAUNCH / "preflight" / "installed.toml", folder / "preflight")
+    (folder / "engines" / "sglang" / "profile.toml").write_text(
         'flags = ["--pd-disaggregation", "--pd-disaggregation-not", "--host"]\n'
     )
     return folder
@@ -79,7 +81,7 @@ def refresh(launch: Path, path: Path, *options: str) -> int:
 
 
 def entry_of(launch: Path, engine: str, version: str, entry: str) -> dict[str, object]:
-    document = json.loads((launch / "flag_tables" / f"{engine}.json").read_text())
+    document = json.loads((launch / "engines" / engine / "flags.json").read_text())
     (table,) = [table for table in document["tables"] if table["version"] == version]
     found: dict[str, object] = table["entries"][entry]
     return found
@@ -100,7 +102,7 @@ def test_parser_and_source_tell_the_same(
     assert "  removed --pd-disaggregation\n" in said
     assert "  added --yes\n" in said
     assert "  changed --decode" not in said
-    assert "  profile row sglang.toml:1: --pd-disaggregation\n" in said
+    assert "  profile row profile.toml:1: --pd-disaggregation\n" in said
     # A second run finds nothing to change.
     assert refresh(launch, router(tmp_path), "--version", "9.9", *options) == 0
 
@@ -116,9 +118,9 @@ def test_a_parser_that_cannot_be_imported_is_read_from_its_source(
 
 
 def test_nothing_is_written_without_being_asked(launch: Path, tmp_path: Path) -> None:
-    before = (launch / "flag_tables" / "sglang.json").read_text()
+    before = (launch / "engines" / "sglang" / "flags.json").read_text()
     refresh(launch, router(tmp_path))
-    assert (launch / "flag_tables" / "sglang.json").read_text() == before
+    assert (launch / "engines" / "sglang" / "flags.json").read_text() == before
 
 
 def test_click_options_and_annotated_fields(launch: Path, tmp_path: Path) -> None:
@@ -196,6 +198,6 @@ def test_differences_guess_a_new_name() -> None:
 
 
 def test_the_tables_are_as_the_script_writes_them() -> None:
-    for path in sorted((LAUNCH / "flag_tables").glob("*.json")):
+    for path in sorted(LAUNCH.glob("engines/*/flags.json")):
         text = path.read_text(encoding="utf-8")
         assert written(json.loads(text)) == text, path.name

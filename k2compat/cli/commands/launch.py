@@ -14,16 +14,16 @@ from k2compat.cli.sections import SectionedCommand
 from k2compat.cli.values import TEXT
 from k2compat.files import NewFile, write_bundle
 from k2compat.findings import Finding, Report
-from k2compat.launch.fit import explain_fit
-from k2compat.launch.formats import for_format
+from k2compat.launch.memory.fit import explain_fit
+from k2compat.launch.memory.sizes import model_sizes
 from k2compat.launch.plan import Plan
-from k2compat.launch.plan_checks import check_plan, fits_of, refusal_of
-from k2compat.launch.planning import plan_launch
+from k2compat.launch.planning.checks import check_plan, fits_of, refusal_of
+from k2compat.launch.planning.formats import for_format
+from k2compat.launch.planning.planner import plan_launch
+from k2compat.launch.planning.unused_options import unused_options
 from k2compat.launch.render import FORMATS, Script, render
 from k2compat.launch.render.document import as_document
-from k2compat.launch.request import Request
-from k2compat.launch.sizes import model_sizes
-from k2compat.launch.unused_options import unused_options
+from k2compat.launch.request.request import Request
 
 _SECTIONS = {
     **SECTIONS,
@@ -109,7 +109,7 @@ def command(
 
 
 def _asked(plan: Plan, ask: bool) -> Iterable[Finding]:
-    from k2compat.launch.installed_plan import check_plan_installed
+    from k2compat.launch.preflight.installed_plan import check_plan_installed
 
     return check_plan_installed(plan) if ask else ()
 
@@ -153,9 +153,9 @@ def _run(
 ) -> Outcome:
     """Become the node's process; returns only where its preflight found errors."""
     from k2compat.launch.preflight.checks import node_of
-    from k2compat.launch.preflight.preflighting import preflight
+    from k2compat.launch.preflight.preflight import preflight
     from k2compat.launch.preflight.resolving import resolve_plan
-    from k2compat.launch.running import become_node
+    from k2compat.launch.run import become_node
 
     if not skip_preflight:
         found = preflight(plan, request.model, node_rank=node_rank, gguf_path=_gguf_path(request))

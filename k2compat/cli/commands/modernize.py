@@ -13,7 +13,7 @@ from k2compat.cli.paths import PATH
 from k2compat.errors import RefusedError
 from k2compat.files import explained_reading, read_input
 from k2compat.findings import Finding, Report
-from k2compat.launch.modernize import ModernCommand, Modernized, modernize
+from k2compat.launch.modernize.rewrite import ModernCommand, Modernized, modernize
 
 _CHUNK_BYTES = 64 * 1024
 

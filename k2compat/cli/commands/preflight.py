@@ -17,11 +17,11 @@ from k2compat.errors import RefusedError
 from k2compat.files import explained_reading, read_input
 from k2compat.findings import Report, Severity
 from k2compat.launch.plan import Plan
-from k2compat.launch.planning import plan_launch
-from k2compat.launch.preflight.compare import NodeReport, compare_reports
+from k2compat.launch.planning.planner import plan_launch
+from k2compat.launch.preflight.compare_nodes import NodeReport, compare_reports
 from k2compat.launch.preflight.facts import NodeFacts
 from k2compat.launch.preflight.inspection import Inspection
-from k2compat.launch.preflight.preflighting import preflight
+from k2compat.launch.preflight.preflight import preflight
 
 _COMPARE = "--compare"
 

@@ -10,7 +10,7 @@ from typing import Any
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from k2compat.launch.command_words import has_word, values_of
+from k2compat.launch.flags.command_words import has_word, values_of
 
 _TABLE = Path(__file__).with_name("requirements.toml")
 

@@ -6,9 +6,9 @@ A shell does the same when it runs the plan's script; checks then see what would
 from collections.abc import Mapping
 from dataclasses import replace
 
-from k2compat.launch.cluster import Node
 from k2compat.launch.plan import Command, Plan
-from k2compat.launch.words import Word
+from k2compat.launch.request.arguments import Word
+from k2compat.launch.request.cluster import Node
 
 
 def resolve_plan(plan: Plan, environment: Mapping[str, str]) -> Plan:

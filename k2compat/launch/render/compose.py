@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from k2compat.launch.cluster import Node
 from k2compat.launch.plan import Command, Plan
 from k2compat.launch.render.script import Script
 from k2compat.launch.render.shell import node_script
 from k2compat.launch.render.shell_words import open_names
 from k2compat.launch.render.yaml_text import as_yaml
-from k2compat.launch.words import Placeholder, Word
+from k2compat.launch.request.arguments import Placeholder, Word
+from k2compat.launch.request.cluster import Node
 
 
 def as_compose(plan: Plan) -> Mapping[str, Script]:

@@ -9,11 +9,11 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
-from k2compat.launch.cluster import Node
 from k2compat.launch.plan import Command, Plan
 from k2compat.launch.render.script import Script
 from k2compat.launch.render.shell_words import call_lines, required_variables, shell_word
-from k2compat.launch.words import FILES, Placeholder, Word
+from k2compat.launch.request.arguments import FILES, Placeholder, Word
+from k2compat.launch.request.cluster import Node
 
 _END_OF_FILE = "END_OF_FILE"
 

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Container, Iterable, Iterator
 
 from k2compat.launch.plan import Command
-from k2compat.launch.words import ALWAYS_SET, Placeholder, Word
+from k2compat.launch.request.arguments import ALWAYS_SET, Placeholder, Word
 
 _LINE = 88
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from k2compat.launch.cluster import Cluster, nodes_at, with_devices
-from k2compat.launch.layout import Layout, check_batch_sizes, check_divisibility
-from k2compat.launch.model import read_model
+from k2compat.launch.memory.layout import Layout, check_batch_sizes, check_divisibility
+from k2compat.launch.memory.sizes import ModelSizes, model_sizes
 from k2compat.launch.plan import Command, Plan
-from k2compat.launch.planning import plan_launch
-from k2compat.launch.request import Request
-from k2compat.launch.sizes import ModelSizes, model_sizes
+from k2compat.launch.planning.planner import plan_launch
+from k2compat.launch.request.cluster import Cluster, nodes_at, with_devices
+from k2compat.launch.request.model import read_model
+from k2compat.launch.request.request import Request
 from tests.launch.support import argv, codes, environment, plan
 
 CONFIGS = Path(__file__).parents[3] / "fixtures" / "configs"

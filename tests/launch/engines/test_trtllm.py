@@ -8,14 +8,14 @@ import yaml
 
 from k2compat.errors import RefusedError
 from k2compat.findings import Severity
-from k2compat.launch.cluster import Cluster, nodes_at
 from k2compat.launch.flags import table_versions
-from k2compat.launch.model import read_model
 from k2compat.launch.plan import Command, Plan
-from k2compat.launch.planning import plan_launch
+from k2compat.launch.planning.planner import plan_launch
 from k2compat.launch.render import render
-from k2compat.launch.request import Request
-from k2compat.launch.words import Word
+from k2compat.launch.request.arguments import Word
+from k2compat.launch.request.cluster import Cluster, nodes_at
+from k2compat.launch.request.model import read_model
+from k2compat.launch.request.request import Request
 from tests.launch.support import argv, codes, plan
 from tests.support.guide import TRTLLM_YAML
 

@@ -5,12 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 from k2compat.findings import Finding
-from k2compat.launch.cluster import Cluster, nodes_at
-from k2compat.launch.layout import Layout
+from k2compat.launch.memory.layout import Layout
 from k2compat.launch.plan import Command, Plan
 from k2compat.launch.preflight.facts import NodeFacts, Route
 from k2compat.launch.preflight.inspection import Inspection, question_of
-from k2compat.launch.words import Word
+from k2compat.launch.request.arguments import Word
+from k2compat.launch.request.cluster import Cluster, nodes_at
 
 GIB = 2**30
 ADDRESSES = ("10.0.0.1", "10.0.0.2")

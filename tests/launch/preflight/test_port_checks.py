@@ -7,7 +7,7 @@ import pytest
 from k2compat.launch.plan import Port
 from k2compat.launch.preflight.inspection import listening, question_of
 from k2compat.launch.preflight.port_checks import check_port_clashes, check_ports_free
-from k2compat.launch.words import Word
+from k2compat.launch.request.arguments import Word
 from tests.launch.preflight.support import codes, inspection, only, plan_of
 
 SERVER = "python -m sglang.launch_server"

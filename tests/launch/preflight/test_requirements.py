@@ -5,8 +5,8 @@ import contextlib
 import pytest
 
 from k2compat.errors import RefusedError
-from k2compat.launch.entry_points import recognize
 from k2compat.launch.flags import flag_table, newest_version, table_versions
+from k2compat.launch.flags.programs import recognize
 from k2compat.launch.preflight.requirements import PortRow, requirements
 
 ROWS = [row for row in requirements().ports if row.program[0] != "ray"]

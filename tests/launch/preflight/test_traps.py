@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from k2compat.findings import Finding, catalogue
+from k2compat.launch.engines.profile import ENGINES, read_profile
 from k2compat.launch.plan import Plan
 from k2compat.launch.preflight.checks import check_node, check_offline
 from k2compat.launch.preflight.facts import NodeFacts, Route
 from k2compat.launch.preflight.inspection import Inspection, question_of
 from k2compat.launch.preflight.resolving import resolve_plan
-from k2compat.launch.profile import ENGINES, read_profile
 from tests.launch.preflight.support import GIB, SOUND
 from tests.launch.support import plan
 from tests.support.configs import config_values

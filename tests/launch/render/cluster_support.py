@@ -6,15 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from k2compat.launch.cluster import Cluster, Node, nodes_at
-from k2compat.launch.formats import for_format
-from k2compat.launch.model import read_model
+from k2compat.launch.engines.profile import ENGINES, read_profile
 from k2compat.launch.plan import Plan
-from k2compat.launch.planning import plan_launch
-from k2compat.launch.profile import ENGINES, read_profile
+from k2compat.launch.planning.formats import for_format
+from k2compat.launch.planning.planner import plan_launch
 from k2compat.launch.render import render
-from k2compat.launch.request import Request
-from k2compat.launch.words import Placeholder, Word
+from k2compat.launch.request.arguments import Placeholder, Word
+from k2compat.launch.request.cluster import Cluster, Node, nodes_at
+from k2compat.launch.request.model import read_model
+from k2compat.launch.request.request import Request
 
 PROGRAMS = ("vllm", "ray", "python", "python3", "trtllm-llmapi-launch", "trtllm-serve", "pip")
 OPEN = {

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from k2compat.launch.planning import plan_launch
+from k2compat.launch.planning.planner import plan_launch
 from k2compat.launch.render import render
 from tests.launch.render.cluster_support import (
     BY_NODE,

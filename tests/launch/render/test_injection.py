@@ -12,16 +12,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from k2compat.errors import RefusedError
-from k2compat.launch.cluster import Cluster, nodes_at
-from k2compat.launch.formats import for_format
-from k2compat.launch.model import read_model
 from k2compat.launch.plan import Plan
-from k2compat.launch.planning import plan_launch
+from k2compat.launch.planning.formats import for_format
+from k2compat.launch.planning.planner import plan_launch
 from k2compat.launch.render import render
 from k2compat.launch.render.document import as_document
-from k2compat.launch.request import Request
-from k2compat.launch.user_values import user_value
-from k2compat.launch.words import Placeholder, Word
+from k2compat.launch.request.arguments import Placeholder, Word
+from k2compat.launch.request.cluster import Cluster, nodes_at
+from k2compat.launch.request.model import read_model
+from k2compat.launch.request.request import Request
+from k2compat.launch.request.user_values import user_value
 
 _NASTY = [
     *(

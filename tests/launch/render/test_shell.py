@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from k2compat.launch.engines.profile import PROFILES, read_profile
 from k2compat.launch.plan import Command, Plan
-from k2compat.launch.profile import PROFILES, read_profile
 from k2compat.launch.render import render
+from tests.launch.engines.test_profile import WRITTEN
 from tests.launch.render.stand_ins import StandIns
 from tests.launch.support import argv, environment, plan
-from tests.launch.test_profile import WRITTEN
 
 HOME = "/home/of a user"
 HOSTILE = "/models/$(touch /tmp/owned)/`id`/'\"\\ $HOME 模型"

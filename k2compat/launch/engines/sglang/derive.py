@@ -1,0 +1,41 @@
+"""SGLang: where the load balancer finds the groups."""
+
+from collections.abc import Mapping
+
+from k2compat.launch.engines.engine import Engine
+from k2compat.launch.engines.profile_entries import Situation
+from k2compat.launch.request.arguments import Placeholder, Word
+from k2compat.launch.request.cluster import Cluster, host_port
+
+
+class Sglang(Engine):
+    """Adds `prefill_url` and `decode_url`: a group's first node answers for all of it."""
+
+    def values(
+        self, situation: Situation, cluster: Cluster, values: Mapping[str, Word]
+    ) -> Mapping[str, Word]:
+        """The groups' URLs, placeholders in braces, as the guide writes them."""
+        del situation
+        return {
+            f"{group}_url": Word.fill(
+                "http://{server}",
+                {"server": host_port(_braced(cluster.first(group)), values["server_port"])},
+            )
+            for group in cluster.groups
+            if group
+        }
+
+
+def _braced(word: Word) -> Word:
+    """`${NAME}` for `$NAME`, so that nothing behind it can be taken for a part of the name."""
+    return Word(
+        tuple(
+            Placeholder(part.name, f"${{{part.name}}}")
+            if isinstance(part, Placeholder) and part.spelling.startswith("$")
+            else part
+            for part in word.parts
+        )
+    )
+
+
+ENGINE = Sglang()

@@ -1,0 +1,1 @@
+"""Memory of a model on its GPUs: sizes, layouts, the estimate."""

@@ -1,0 +1,1 @@
+"""An old command line becomes today's."""

@@ -1,0 +1,1 @@
+"""From a request to a plan, and the checks of the plan."""

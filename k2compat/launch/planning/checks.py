@@ -1,0 +1,204 @@
+"""Hold a plan against the model: whether it can be divided so, and whether it fits. Pure.
+
+The memory that the engine may use, the context and the cache's type are read from the commands
+themselves, so that flags passed through count too.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from k2compat.errors import RefusedError
+from k2compat.findings import Codes, Finding
+from k2compat.launch.flags import flag_table
+from k2compat.launch.flags.command_words import values_of
+from k2compat.launch.memory.alternatives import check_fit
+from k2compat.launch.memory.fit import (
+    DEFAULT_UTILISATION,
+    OVERHEAD_GIB,
+    Fit,
+    check_sequence_count,
+    estimate_fit,
+)
+from k2compat.launch.memory.gpus import gpu_memory_gib
+from k2compat.launch.memory.layout import check_batch_sizes, check_divisibility
+from k2compat.launch.memory.sizes import ModelSizes, model_sizes
+from k2compat.launch.plan import Command, Plan
+
+_codes = Codes("launch")
+
+# KTransformers keeps the routed experts in main memory.
+_EXPERTS_ELSEWHERE: Final = "ktransformers"
+
+_CONTEXT = ("--max-model-len", "--context-length", "--max_seq_len")
+_CACHE = ("--kv-cache-dtype", "--kv_cache_dtype")
+_SHARE = (
+    "--gpu-memory-utilization",
+    "--device-memory-utilization",
+    "--kv_cache_free_gpu_memory_fraction",
+    "--free_gpu_memory_fraction",
+)
+# SGLang's share is of weights and cache alone; the overhead lies beside it.
+_STATIC_SHARE = ("--mem-fraction-static",)
+_LARGEST_GRAPH = (
+    "--cuda-graph-bs",
+    "--cuda-graph-bs-decode",
+    "--cuda-graph-max-bs",
+    "--cuda-graph-max-bs-decode",
+)
+_MOST = 0.98  # what no engine gets: the driver's own
+
+_SMALL_LETTER_SIZES = {"k": 1000, "m": 1000**2}
+_CAPITAL_SIZES = {"K": 1024, "M": 1024**2}
+
+
+def check_plan(plan: Plan, config: Mapping[str, Any]) -> Iterator[Finding]:
+    """Find what of the model a plan does not divide, and whether it fits its GPUs.
+
+    Args:
+        plan: The plan.
+        config: The members of the model's config.json.
+    """
+    sizes = model_sizes(config)
+    if isinstance(sizes, Finding):
+        yield sizes
+        return
+    for group, layout in plan.layouts.items():
+        nodes = plan.cluster.size(group)
+        yield from check_divisibility(sizes, layout, nodes, plan.cluster.gpus_per_node)
+        yield from _check_batches(plan, group)
+    reason = _why_not_estimated(plan)
+    if reason:
+        yield _codes.finding(
+            "fit-skipped",
+            plan.engine if plan.cluster.gpu else "--gpu",
+            f"Whether the model fits is not estimated: {reason}.",
+        )
+        return
+    for group, fit in fits_of(plan, sizes).items():
+        nodes = plan.cluster.size(group)
+        yield from check_fit(sizes, fit, nodes=nodes, gpus_per_node=plan.cluster.gpus_per_node)
+        if plan.engine == "vllm":
+            yield from check_sequence_count(fit, _sequences(plan, group))
+
+
+def fits_of(plan: Plan, sizes: ModelSizes) -> Mapping[str, Fit]:
+    """The sum of each group of nodes; none where the plan names no GPU.
+
+    Raises:
+        RefusedError: unknown-gpu.
+    """
+    if plan.cluster.gpu is None or plan.engine == _EXPERTS_ELSEWHERE:
+        return {}
+    gib = gpu_memory_gib(plan.cluster.gpu)
+    return {
+        group: estimate_fit(
+            sizes,
+            layout,
+            gib,
+            utilisation=_utilisation(plan, group, gib),
+            kv_cache_bytes=_cache_bytes(_arguments(plan, group)),
+            context=_size(_value(_arguments(plan, group), *_CONTEXT)),
+        )
+        for group, layout in plan.layouts.items()
+    }
+
+
+def refusal_of(findings: Iterator[Finding] | Sequence[Finding]) -> RefusedError | None:
+    """The refusal of a plan that cannot fit, with what does; None where it may."""
+    for finding in findings:
+        if finding.code == "does-not-fit":
+            near = f"This fits: {finding.fix}. " if finding.fix else ""
+            hint = f"{near}--explain-fit shows the sum, --force renders the plan all the same."
+            return RefusedError(finding.code, finding.message, hint=hint)
+    return None
+
+
+def _why_not_estimated(plan: Plan) -> str:
+    if plan.engine == _EXPERTS_ELSEWHERE:
+        return "KTransformers keeps the experts in main memory"
+    return "" if plan.cluster.gpu else "no --gpu was named"
+
+
+def _check_batches(plan: Plan, group: str) -> Iterator[Finding]:
+    layout = plan.layouts[group]
+    arguments = _arguments(plan, group)
+    limit = _environment(plan, group, "SGLANG_DEEPEP_NUM_MAX_DISPATCH_TOKENS_PER_RANK")
+    if plan.engine == "sglang" and layout.data_parallel > 1:
+        yield from check_batch_sizes(
+            layout.data_parallel,
+            max_running_requests=_size(_value(arguments, "--max-running-requests")),
+            chunked_prefill_size=_size(_value(arguments, "--chunked-prefill-size")),
+            largest_cuda_graph=_size(_value(arguments, *_LARGEST_GRAPH)),
+            dispatch_tokens=_size(limit) if "--deepep-mode" in arguments else None,
+        )
+
+
+def _sequences(plan: Plan, group: str) -> int | None:
+    return _size(_value(_arguments(plan, group), "--max-num-seqs"))
+
+
+def _utilisation(plan: Plan, group: str, gib: float) -> float:
+    arguments = _arguments(plan, group)
+    share = _fraction(_value(arguments, *_SHARE))
+    if share is not None:
+        return share
+    static = _fraction(_value(arguments, *_STATIC_SHARE))
+    if static is not None:
+        return min(_MOST, static + OVERHEAD_GIB / gib)
+    return _default_share(plan, group)
+
+
+def _default_share(plan: Plan, group: str) -> float:
+    """What the engine's parser takes at that version: vLLM 0.9, and 0.92 in newer ones."""
+    command = _server(plan, group)
+    if command is None or command.entry is None:
+        return DEFAULT_UTILISATION
+    table = flag_table(plan.engine, plan.engine_version, command.entry)
+    defaults = (flag.default for flag in map(table.find, _SHARE) if flag)
+    return next((each for each in defaults if isinstance(each, float)), DEFAULT_UTILISATION)
+
+
+def _fraction(value: str | None) -> float | None:
+    try:
+        share = float(value or "")
+    except ValueError:
+        return None
+    return share if 0 < share <= 1 else None
+
+
+def _cache_bytes(arguments: Sequence[str]) -> int:
+    return 1 if (_value(arguments, *_CACHE) or "").startswith("fp8") else 2
+
+
+def _size(value: str | None) -> int | None:
+    """A number of tokens or requests as vLLM's parser reads it too: 8192, 128k, 128K."""
+    scales = {**_SMALL_LETTER_SIZES, **_CAPITAL_SIZES}
+    scale = scales.get(value[-1:], 1) if value else 1
+    digits = value[:-1] if value and scale > 1 else value or ""
+    return int(digits) * scale or None if digits.isascii() and digits.isdigit() else None
+
+
+def _value(arguments: Sequence[str], *flags: str) -> str | None:
+    """The last value that any of these flags is given."""
+    return next(reversed(values_of(arguments, *flags)), None)
+
+
+def _arguments(plan: Plan, group: str) -> Sequence[str]:
+    command = _server(plan, group)
+    return [str(word) for word in command.argv] if command else []
+
+
+def _environment(plan: Plan, group: str, name: str) -> str | None:
+    command = _server(plan, group)
+    value = command.environment.get(name) if command else None
+    return None if value is None else str(value)
+
+
+def _server(plan: Plan, group: str) -> Command | None:
+    """The engine's own process on the group's first node."""
+    servers = (
+        command
+        for command in plan.commands
+        if command.node.group == group and command.stays and command.role != "load-balancer"
+    )
+    return next(servers, None)

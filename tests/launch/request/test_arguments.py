@@ -1,0 +1,79 @@
+"""Placeholders are carried through; every other dollar is a dollar."""
+
+import subprocess
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from k2compat.launch.render.shell_words import shell_word
+from k2compat.launch.request.arguments import Placeholder, Word
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("$MASTER_IP", "MASTER_IP"), ("${PORT}", "PORT"), ("<YOUR_IMAGE>", "YOUR_IMAGE")],
+)
+def test_a_whole_value_is_a_placeholder(text: str, name: str) -> None:
+    assert Word.parse(text).parts == (Placeholder(name, text),)
+
+
+def test_the_host_before_a_port_is_a_placeholder() -> None:
+    assert Word.parse("$MASTER_IP:50000").parts == (
+        Placeholder("MASTER_IP", "$MASTER_IP"),
+        ":50000",
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "$(reboot)",
+        "`id`",
+        "$HOME/models",
+        "a$PORT",
+        "${PORT:-1}",
+        "$PORT:http",
+        "<A",
+        "$1",
+        "$",
+        "",
+    ],
+)
+def test_anything_else_is_text(text: str) -> None:
+    assert Word.parse(text).placeholders == ()
+    assert str(Word.parse(text)) == text
+
+
+@given(st.text())
+def test_a_word_is_written_as_it_was_read(text: str) -> None:
+    assert str(Word.parse(text)) == text
+
+
+def test_templates_keep_the_placeholders_of_their_values() -> None:
+    filled = Word.fill("{host}:{port}", {"host": Word.parse("$H"), "port": Word.literal(1)})
+    assert filled == Word.parse("$H:1")
+    assert Word.join(",", [Word.literal("a"), Word.parse("<B>")]).parts == (
+        "a,",
+        Placeholder("B", "<B>"),
+    )
+
+
+def test_a_value_is_not_filled_again() -> None:
+    assert str(Word.fill("{a}", {"a": Word.literal("{b}")})) == "{b}"
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
+def test_a_shell_reads_back_what_was_written(text: str) -> None:
+    word = Word.literal(text)
+    script = f"printf %s {shell_word(word)}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, check=True)
+    assert done.stdout.decode() == text
+
+
+def test_a_placeholder_is_a_quoted_variable_in_a_shell() -> None:
+    script = f"printf '<%s>' {shell_word(Word.parse('<HOST>:80'))}"
+    environment = {"HOST": "a b$(id)"}
+    done = subprocess.run(["bash", "-c", script], capture_output=True, check=True, env=environment)
+    assert done.stdout == b"<a b$(id):80>"
