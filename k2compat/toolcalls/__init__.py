@@ -15,7 +15,7 @@ clock. Text goes in, events come out.
     '{"city": "Paris"}'
 """
 
-from k2compat.toolcalls.events import (
+from .events import (
     ArgumentsDelta,
     CallEnd,
     CallStart,
@@ -24,10 +24,10 @@ from k2compat.toolcalls.events import (
     Problem,
     Reasoning,
 )
-from k2compat.toolcalls.iterate import aiter_events, iter_events
-from k2compat.toolcalls.markers import marker_ids
-from k2compat.toolcalls.message import FinishReason, Message, ToolCall
-from k2compat.toolcalls.parser import ReasoningMode, StreamParser, Tools, parse
+from .iterate import aiter_events, iter_events
+from .markers import marker_ids
+from .message import FinishReason, Message, ToolCall
+from .parser import ReasoningMode, StreamParser, Tools, parse
 
 __all__ = [
     "ArgumentsDelta",

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from k2compat.toolcalls.json_prefix import ObjectPrefix
-from k2compat.toolcalls.markers import WHITE_SPACE
+from .json_prefix import ObjectPrefix
+from .markers import WHITE_SPACE
 
 # Short pieces cost far more memory than their characters: so many at most are
 # kept apart before they are joined.

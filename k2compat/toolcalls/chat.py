@@ -15,7 +15,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
-from k2compat.toolcalls.events import (
+from .events import (
     ArgumentsDelta,
     CallEnd,
     CallStart,
@@ -23,8 +23,8 @@ from k2compat.toolcalls.events import (
     Event,
     Reasoning,
 )
-from k2compat.toolcalls.markers import WHITE_SPACE
-from k2compat.toolcalls.message import Message, ToolCall
+from .markers import WHITE_SPACE
+from .message import Message, ToolCall
 
 Json: TypeAlias = dict[str, Any]
 

@@ -27,8 +27,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from k2compat.toolcalls.ids import read_id
-from k2compat.toolcalls.tools import DeclaredTools
+from .ids import read_id
+from .tools import DeclaredTools
 
 ChatMessage: TypeAlias = Mapping[str, Any]
 

@@ -10,8 +10,8 @@ import json
 import re
 from typing import Final, NamedTuple
 
-from k2compat.toolcalls.json_members import joined, members
-from k2compat.toolcalls.tools import DeclaredTools
+from .json_members import joined, members
+from .tools import DeclaredTools
 
 _CANONICAL: Final = re.compile(
     r"functions\.(?P<name>(?:(?!<\|)[^\x00-\x20\x7f-\x9f])+):(?P<number>[0-9]+)"

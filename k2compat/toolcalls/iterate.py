@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from typing import TypedDict, Unpack
 
-from k2compat.toolcalls.events import Event
-from k2compat.toolcalls.parser import ReasoningMode, StreamParser, Tools
+from .events import Event
+from .parser import ReasoningMode, StreamParser, Tools
 
 
 class Options(TypedDict, total=False):

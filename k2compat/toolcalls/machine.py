@@ -51,7 +51,7 @@ from collections.abc import Mapping
 from enum import IntEnum, auto
 from typing import Final, NamedTuple
 
-from k2compat.toolcalls.markers import Symbol
+from .markers import Symbol
 
 
 class State(IntEnum):

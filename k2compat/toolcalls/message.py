@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from k2compat.toolcalls.events import Problem
+from .events import Problem
 
 FinishReason: TypeAlias = Literal["tool_calls", "length", "stop"]
 

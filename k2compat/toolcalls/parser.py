@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal, TypeAlias
 
-from k2compat.toolcalls.argument_text import PIECES_AT_MOST
-from k2compat.toolcalls.events import ArgumentsDelta, Event
-from k2compat.toolcalls.machine import State
-from k2compat.toolcalls.markers import Symbol, marker_set
-from k2compat.toolcalls.message import Message
-from k2compat.toolcalls.tools import DeclaredTools
-from k2compat.toolcalls.turn import Thinking, Turn
+from .argument_text import PIECES_AT_MOST
+from .events import ArgumentsDelta, Event
+from .machine import State
+from .markers import Symbol, marker_set
+from .message import Message
+from .tools import DeclaredTools
+from .turn import Thinking, Turn
 
 Tools: TypeAlias = Sequence[Mapping[str, object]]
 ReasoningMode: TypeAlias = Literal["off", "tagged", "prefilled"]

@@ -2,8 +2,8 @@
 
 import io
 
-from k2compat.toolcalls.argument_text import ArgumentText
-from k2compat.toolcalls.events import (
+from .argument_text import ArgumentText
+from .events import (
     ArgumentsDelta,
     CallEnd,
     CallStart,
@@ -12,9 +12,9 @@ from k2compat.toolcalls.events import (
     Problem,
     Reasoning,
 )
-from k2compat.toolcalls.ids import CallId
-from k2compat.toolcalls.markers import WHITE_SPACE
-from k2compat.toolcalls.message import FinishReason, Message, ToolCall
+from .ids import CallId
+from .markers import WHITE_SPACE
+from .message import FinishReason, Message, ToolCall
 
 
 class Call:

@@ -18,11 +18,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-from k2compat.toolcalls.history import ChatMessage, native_history
-from k2compat.toolcalls.json_prefix import ObjectPrefix
-from k2compat.toolcalls.markers import MARKERS, TOOL_MARKERS, WHITE_SPACE, marker_set
-from k2compat.toolcalls.message import Message, ToolCall
-from k2compat.toolcalls.parser import ReasoningMode, Tools, parse
+from .history import ChatMessage, native_history
+from .json_prefix import ObjectPrefix
+from .markers import MARKERS, TOOL_MARKERS, WHITE_SPACE, marker_set
+from .message import Message, ToolCall
+from .parser import ReasoningMode, Tools, parse
 
 _TURN_MARKERS: Final = {"user": "<|im_user|>", "assistant": "<|im_assistant|>"}
 _OTHER_TURN: Final = "<|im_system|>"

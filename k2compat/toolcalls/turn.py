@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping
 from enum import IntEnum, auto
 from typing import ClassVar, Final, NamedTuple
 
-from k2compat.toolcalls import codes
-from k2compat.toolcalls.argument_text import ArgumentText
-from k2compat.toolcalls.ids import CallId, find_tool, read_id
-from k2compat.toolcalls.machine import TABLE, Action, State, Step
-from k2compat.toolcalls.markers import WHITE_SPACE, Symbol
-from k2compat.toolcalls.record import Call, Record
-from k2compat.toolcalls.tools import DeclaredTools
+from . import codes
+from .argument_text import ArgumentText
+from .ids import CallId, find_tool, read_id
+from .machine import TABLE, Action, State, Step
+from .markers import WHITE_SPACE, Symbol
+from .record import Call, Record
+from .tools import DeclaredTools
 
 
 class Thinking(IntEnum):
