@@ -28,6 +28,7 @@ from .iterate import aiter_events, iter_events
 from .markers import marker_ids
 from .message import FinishReason, Message, ToolCall
 from .parser import ReasoningMode, StreamParser, Tools, parse
+from .split import SplitReader, read_answer
 
 __all__ = [
     "ArgumentsDelta",
@@ -40,6 +41,7 @@ __all__ = [
     "Problem",
     "Reasoning",
     "ReasoningMode",
+    "SplitReader",
     "StreamParser",
     "ToolCall",
     "Tools",
@@ -47,4 +49,5 @@ __all__ = [
     "iter_events",
     "marker_ids",
     "parse",
+    "read_answer",
 ]

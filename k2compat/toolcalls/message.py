@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias
 
 from .events import Problem
 
-FinishReason: TypeAlias = Literal["tool_calls", "length", "stop"]
+FinishReason: TypeAlias = Literal["tool_calls", "length", "stop", "content_filter"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,8 @@ class Message:
         problems: what deviated from the format, in the order it was found.
         finish_reason: ``"tool_calls"`` if there are calls and all are
             complete, ``"length"`` if the last one is not, else ``"stop"``.
+            ``"content_filter"`` comes from `SplitReader` alone, where the
+            server gave it.
     """
 
     content: str | None

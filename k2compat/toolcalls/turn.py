@@ -104,6 +104,11 @@ class Turn:
             return call.arguments.pieces
         return None
 
+    @property
+    def reasoning_is_open(self) -> bool:
+        """Whether the model is reasoning; a section of calls may interrupt it."""
+        return self._thinking is not Thinking.CLOSED
+
     # What lies between markers.
 
     def text(self, text: str, at: int) -> None:
