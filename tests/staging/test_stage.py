@@ -1,6 +1,7 @@
 """Staging as a whole: what becomes of each file, and what the folders hold afterwards."""
 
 import os
+import shlex
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,20 @@ class TestDifferences:
         (finding,) = (f for f in staging.report if f.code == "target-differs")
         assert finding.count == 1
         assert "--exclude README.md" in str(finding.fix)
+
+    def test_ten_are_all_named_and_the_way_out_leaves_none(self, model: Path, ggufs: Path) -> None:
+        names = [f"notes {number}.md" for number in range(10)]
+        for name in names:
+            (model / name).write_text("ours")
+            (ggufs / name).write_text("theirs")
+        (ggufs / "README.md").unlink()
+        staging = stage(Request(model=model, gguf_folder=ggufs))
+        (finding,) = (f for f in staging.report if f.code == "target-differs")
+        assert all(name in finding.message for name in names)
+        words = shlex.split(str(finding.fix).partition(": ")[2].partition(". To take")[0])
+        assert words[::2] == ["--exclude"] * 10
+        again = stage(Request(model=model, gguf_folder=ggufs, exclude=tuple(words[1::2])))
+        assert not again.report.has_errors
 
     def test_force_replaces_it(self, model: Path, ggufs: Path) -> None:
         staging = stage(Request(model=model, gguf_folder=ggufs, force=True))
