@@ -30,13 +30,15 @@ def engine_verdicts(
         format_name: "safetensors" or "gguf".
         config: The members of its config, if there is one.
         is_mixed: Whether GGUFs and safetensors lie in one folder.
-        engine: One of ENGINES: its verdicts are errors, and the others' are left out.
+        engine: One of ENGINES: its verdicts are errors, but for those that are always an info,
+            and the others' are left out.
     """
     for verdict in _verdicts():
         is_meant = engine is None or engine in verdict["engines"]
         if is_meant and _holds(verdict, format_name, config or {}, is_mixed=is_mixed):
             finding = _codes.finding(verdict["code"], where, verdict["message"])
-            yield finding if engine is None else replace(finding, severity=Severity.ERROR)
+            is_info = engine is None or verdict.get("always_info", False)
+            yield finding if is_info else replace(finding, severity=Severity.ERROR)
 
 
 def _holds(

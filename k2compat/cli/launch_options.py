@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from k2compat.cli.completions import complete_gpu, complete_setting
 from k2compat.cli.paths import PATH
 from k2compat.cli.values import TEXT, TOKENS, Engine, Number
 from k2compat.launch.engines.profile import ENGINES, PROFILES, STRATEGIES
@@ -73,6 +74,7 @@ _DECORATORS = (
         "--gpu",
         metavar="NAME|GiB",
         type=TEXT,
+        shell_complete=complete_gpu,
         help="h200, h20, … or GiB per GPU; checks the fit.",
     ),
     click.option("--cluster", metavar="FILE", type=PATH, help="The same and more, as TOML."),
@@ -117,6 +119,7 @@ _DECORATORS = (
         "settings",
         metavar="FLAG[=VALUE]",
         multiple=True,
+        shell_complete=complete_setting,
         help="A flag of the engine to pass through; may be repeated.",
     ),
     click.option(

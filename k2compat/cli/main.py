@@ -193,10 +193,10 @@ def _as_own(error: Exception, name: str, arguments: Sequence[str]) -> K2CompatEr
 
 def _out_of_memory(error: MemoryError, arguments: Sequence[str]) -> K2CompatError:
     """The error names the file that was read, or else the whole command line."""
-    from shlex import join
+    from k2compat.shell_line import shell_line
 
     read = getattr(error, "__notes__", ())  # explained_reading notes the path, innermost first
-    where = f"while it read {read[0]}" if read else f"in `k2compat {join(arguments)}`"
+    where = f"while it read {read[0]}" if read else f"in `{shell_line('k2compat', *arguments)}`"
     return K2CompatError(
         "out-of-memory",
         f"k2compat ran out of memory {where}.",

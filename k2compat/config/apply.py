@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from k2compat.config.patch import Patch
 from k2compat.config.target import Target
-from k2compat.files import exclusive, replace_content
+from k2compat.files import exclusive, explained_reading, replace_content
 from k2compat.findings import Codes, Finding
 
 BACKUP_SUFFIX = ".bak"
@@ -42,13 +42,38 @@ def patch_in_place(
 
 
 def notes_on_place(target: Target) -> tuple[Finding, ...]:
-    """What to know about a file that is replaced in place."""
+    """What to know about a file that is, or would be, replaced in place."""
     if target.names == 1:
         return ()
+    more = target.names - 1
+    names, keep = ("name", "it keeps") if more == 1 else ("names", "they keep")
     return (
         _codes.finding(
             "config-hard-link",
             target.path,
-            f"The file has {target.names - 1} more names (hard links); they keep the old bytes.",
+            f"The file has {more} more {names} (hard links); {keep} the old bytes.",
+        ),
+    )
+
+
+def owner_findings(target: Target) -> tuple[Finding, ...]:
+    """A finding where the file, now replaced, belongs to another user or group than before.
+
+    Raises:
+        RefusedError: not-found or not-readable.
+    """
+    with explained_reading(target.path):
+        status = target.path.stat()
+    owner = (status.st_uid, status.st_gid)
+    if owner == target.owner:
+        return ()
+    before, now = (f"{user}:{group}" for user, group in (target.owner, owner))
+    return (
+        _codes.finding(
+            "config-owner-changed",
+            target.path,
+            f"The file belonged to {before} and belongs to {now} now: this user may not give it "
+            "away.",
+            fix=("chown", before, target.path),
         ),
     )

@@ -21,8 +21,10 @@ class Overlay:
         """Plan the overlay of `target`'s folder at `folder`.
 
         Raises:
-            RefusedError: overlay-in-model, overlay-in-hub-cache, or not-readable.
+            RefusedError: overlay-in-model, overlay-in-hub-cache, config-in-hub-cache for a blob,
+                or not-readable.
         """
+        target.refuse_blob()
         self.folder = folder
         self._model = target.folder
         place = Path(os.path.realpath(folder))  # unlike resolve(), it survives a loop of links

@@ -14,6 +14,7 @@ from k2compat.family import (
     FINGERPRINTS,
     KIMI_K2,
     OTHER_ARCHITECTURES,
+    SED_ACCIDENTS,
     SWITCHABLE,
     WRAPPERS,
     fingerprint_of,
@@ -27,7 +28,7 @@ _codes = Codes("config")
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """What to write, and what to say about it.
+    """What to write, and what is to be known about it.
 
     Attributes:
         at: The member that holds the text model's config; None: the top level.
@@ -35,7 +36,8 @@ class Patch:
         target: The model_type that was asked for.
         old: The file's bytes as read.
         new: The bytes to write; equal to `old` where nothing is to be done.
-        findings: What the change costs and what is odd about the file.
+        findings: What is unusual about the file.
+        costs: What the change costs; none where nothing changes.
     """
 
     at: str | None
@@ -44,6 +46,7 @@ class Patch:
     old: bytes
     new: bytes
     findings: tuple[Finding, ...]
+    costs: tuple[Finding, ...] = ()
 
     @property
     def changes(self) -> bool:
@@ -81,15 +84,14 @@ def plan_patch(
     source = _model_type(member, at, where)
     if source != to and to == KIMI_K2:
         _check_fingerprint(config, where, force=force)
-    new = data
-    if source != to:
-        new = document.with_replacement(member.start, member.end, json.dumps(to))
     place = result or where
-    findings = (
-        *document.byte_order_mark_findings(place, Path(place)),
-        *cost_of(to, at, place),
-    )
-    return Patch(at, source, to, data, new, findings)
+    findings = document.byte_order_mark_findings(place, Path(place))
+    if source == to:
+        return Patch(at, source, to, data, data, findings)
+    if to == KIMI_K2:
+        findings += _rope_findings(config, at, place)
+    new = document.with_replacement(member.start, member.end, json.dumps(to))
+    return Patch(at, source, to, data, new, findings, cost_of(to, at, place))
 
 
 def _refuse_other_architectures(model_type: object, where: str) -> None:
@@ -102,8 +104,21 @@ def _refuse_other_architectures(model_type: object, where: str) -> None:
         )
 
 
+def _refuse_sed_accidents(model_type: object, where: str) -> None:
+    original = SED_ACCIDENTS.get(model_type) if isinstance(model_type, str) else None
+    if original:
+        restore = shell_line("sed", "-i", f's/"{model_type}"/"{original}"/', Path(where))
+        raise RefusedError(
+            "model-type-replaced",
+            f"{where} is a {model_type}, which no model is: a replacement of every {KIMI_K2} by "
+            f"{DEEPSEEK_V3} has changed {original}, too.",
+            hint=f"Restore the type at the top: {restore}",
+        )
+
+
 def _section(document: ConfigText, at: str | None, where: str) -> Mapping[str, Any]:
     """The members of the config that describes the text model."""
+    _refuse_sed_accidents(document.members.get(_KEY), where)
     if at is None:
         return document.members
     _refuse_other_architectures(document.members.get(_KEY), where)
@@ -191,6 +206,9 @@ def _check_fingerprint(config: Mapping[str, Any], where: str, *, force: bool) ->
 def cost_of(to: str, at: str | None, where: str) -> tuple[Finding, ...]:
     """What a model_type costs the model that carries it; kimi_k2 costs nothing.
 
+    vLLM is not among the costs: 0.24 and 0.32 with `--tool-call-parser kimi_k2` send native ids
+    for a patched checkpoint, too. TensorRT-LLM's choice is read in its source, not run.
+
     Args:
         to: The model_type.
         at: Name of the nested config that carries it, None for the top.
@@ -200,19 +218,18 @@ def cost_of(to: str, at: str | None, where: str) -> tuple[Finding, ...]:
         return ()
     findings = [
         _codes.finding(
-            "patch-tool-call-ids",
-            where,
-            "vLLM and TensorRT-LLM choose the style of tool-call ids by model_type: with "
-            "deepseek_v3 they send random ids instead of functions.NAME:IDX, and Kimi-K2 calls "
-            "tools worse from turn to turn.",
-            fix=("k2compat", "patch-config", Path(where), "--to", KIMI_K2)
-            + (("--at", at) if at else ()),
-        ),
-        _codes.finding(
             "patch-tokenizer-remote-code",
             where,
             "The model now loads without remote code, but its tokenizer still needs it: "
             "keep trust_remote_code for the tokenizer.",
+        ),
+        _codes.finding(
+            "patch-tool-call-ids",
+            where,
+            "TensorRT-LLM chooses the style of tool-call ids by model_type: with deepseek_v3 it "
+            "sends random ids instead of functions.NAME:IDX.",
+            fix=("k2compat", "patch-config", Path(where), "--to", KIMI_K2)
+            + (("--at", at) if at else ()),
         ),
     ]
     if at is None:
@@ -220,12 +237,28 @@ def cost_of(to: str, at: str | None, where: str) -> tuple[Finding, ...]:
     return tuple(findings)
 
 
+def _rope_findings(config: Mapping[str, Any], at: str | None, where: str) -> tuple[Finding, ...]:
+    """A finding where Transformers 5 has saved rope_parameters in place of rope_scaling."""
+    if not config.get("rope_parameters") or config.get("rope_scaling"):
+        return ()
+    name = f"{at}.rope_parameters" if at else "rope_parameters"
+    return (
+        _codes.finding(
+            "patch-rope-parameters",
+            where,
+            f"{name} stands in the config without rope_scaling: Kimi-K2's own code reads "
+            "rope_scaling and rope_theta, and takes its defaults where they are missing.",
+            fix="Copy rope_scaling and rope_theta from the config.json of the model's repo.",
+        ),
+    )
+
+
 def _without_edit() -> Finding:
     override = json.dumps({_KEY: DEEPSEEK_V3})
     return _codes.finding(
         "patch-not-needed",
         "vLLM, SGLang",
-        "Both engines can be told another model_type without an edit of the file.",
+        "Both engines take another model_type on the command line, without an edit of the file.",
         fix=f"For vLLM: {shell_line('--hf-overrides', override)}  "
         f"For SGLang: {shell_line('--json-model-override-args', override)}",
     )

@@ -33,7 +33,7 @@ def _differing(plan: Plan, files: list[PlannedFile]) -> Finding:
     return _codes.finding(
         "target-differs",
         plan.target,
-        f"{words} from the model's and stayed untouched: {naming(names)}.",
+        f"{words} from the model's and stayed untouched: {', '.join(names)}.",
         count=len(names),
         fix=_way_out(names),
     )
@@ -45,7 +45,7 @@ def _way_out(names: list[str]) -> str:
             "Look at the difference first; --force takes the model's, --exclude config.json keeps "
             "yours. If yours was patched, add --patch-to deepseek_v3."
         )
-    keep = shell_line(*(word for name in names[:5] for word in ("--exclude", name)))
+    keep = shell_line(*(word for name in names for word in ("--exclude", name)))
     return f"To keep yours: {keep}. To take the model's: --force."
 
 

@@ -1,16 +1,20 @@
 """k2compat demo: the main jobs on a small checkpoint made on the spot."""
 
-import shlex
+import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
 
-from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output
+from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output, printable
+from k2compat.cli.paths import PATH
+from k2compat.errors import RefusedError
+from k2compat.shell_line import shell_line
 
 MODEL = "Kimi-K2-tiny"
 OUTPUTS = "outputs"
@@ -76,27 +80,66 @@ STEPS = (
 
 
 @click.command("demo")
+@click.option(
+    "--keep",
+    metavar="DIR",
+    type=PATH,
+    help="Work in the new folder DIR and leave it.  [default: a temporary folder]",
+)
 @click.pass_obj
-def command(output: Output) -> Outcome:
-    """Make a small Kimi-K2-shaped checkpoint and GGUF in a temporary folder and work on them.
+def command(output: Output, keep: Path | None) -> Outcome:
+    """Make a small Kimi-K2-shaped checkpoint and GGUF in a folder and work on them.
 
-    Every command is run as it is printed; you can type it on a real model.
+    Every command is run as it is printed; you can type it on a real model. With --keep you can
+    type it on these models, too.
     """
     done = []
-    with tempfile.TemporaryDirectory(prefix="k2compat-demo-") as name:
-        folder = Path(name)
+    with _folder(keep) as folder:
         make_models(folder)
-        output.print_part(
-            f"In {folder}: {MODEL} (safetensors) and {GGUFS}, both small and untrained."
-        )
+        made = f"{MODEL} (safetensors) and {GGUFS}, both small and untrained"
+        output.print_part(printable(f"In {folder}: {made}."))
         for step in STEPS:
             result = run_step(step, folder)
             done.append(result)
             output.print_part("\n".join(_lines(result)))
-        whole = all(result.exit_code == result.expected_exit_code for result in done)
-    answer = "\nAll of it went as it should." if whole else "\nThe demo failed: see above."
-    steps = [asdict(result) for result in done]
-    return Outcome({"steps": steps}, answer, exit_code=OK if whole else FOUND_ERRORS)
+    succeeded = all(result.exit_code == result.expected_exit_code for result in done)
+    answer = "\nAll of it went as it should." if succeeded else "\nThe demo failed: see above."
+    if keep is not None:
+        answer += f"\nThe models stay. Type any of these commands there: {shell_line('cd', keep)}"
+    document = {
+        "folder": None if keep is None else str(keep),
+        "steps": [asdict(result) for result in done],
+    }
+    return Outcome(document, answer, exit_code=OK if succeeded else FOUND_ERRORS)
+
+
+@contextmanager
+def _folder(keep: Path | None) -> Iterator[Path]:
+    """A folder of its own to work in: a temporary one, or one that stays.
+
+    Raises:
+        RefusedError: folder-not-empty, or not-readable.
+    """
+    if keep is None:
+        with tempfile.TemporaryDirectory(prefix="k2compat-demo-") as name:
+            yield Path(name)
+        return
+    from k2compat.files import explained_reading, make_folder
+
+    with explained_reading(keep):
+        in_use = os.path.lexists(keep) and not _is_empty_folder(keep)
+    if in_use:
+        raise RefusedError(
+            "folder-not-empty",
+            f"{keep} is in use: the demo works in a new or empty folder.",
+            hint="Name a new folder, or remove that one.",
+        )
+    make_folder(keep)
+    yield keep
+
+
+def _is_empty_folder(path: Path) -> bool:
+    return not path.is_symlink() and path.is_dir() and not any(path.iterdir())
 
 
 def make_models(folder: Path) -> None:
@@ -127,7 +170,7 @@ def run_step(step: Step, folder: Path) -> Done:
     )
     return Done(
         step.why,
-        shlex.join(("k2compat", *step.arguments)),
+        shell_line("k2compat", *step.arguments),
         process.returncode,
         step.exit_code,
         process.stdout,

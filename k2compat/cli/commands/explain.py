@@ -2,25 +2,16 @@
 
 import shutil
 import textwrap
-from typing import Any
 
 import click
-from click.shell_completion import CompletionItem
 
+from k2compat.cli.completions import complete_code
 from k2compat.cli.output import Outcome
 from k2compat.findings import Explanation, catalogue, explanation
 
 
-def _complete(_context: click.Context, _parameter: click.Parameter, begin: str) -> list[Any]:
-    return [
-        CompletionItem(code, help=entry.summary)
-        for code, entry in catalogue().items()
-        if code.startswith(begin)
-    ]
-
-
 @click.command("explain")
-@click.argument("code", required=False, shell_complete=_complete)
+@click.argument("code", required=False, shell_complete=complete_code)
 def command(code: str | None) -> Outcome:
     """Explain the CODE of a finding, error or problem; without CODE, list them all."""
     if code is None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
+from k2compat.cli.engine_flags import EngineCommand
 from k2compat.cli.launch_options import SECTIONS, launch_options, read_request
 from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output
 from k2compat.cli.paths import PATH
-from k2compat.cli.sections import SectionedCommand
 from k2compat.cli.values import TEXT
 from k2compat.files import NewFile, write_bundle
 from k2compat.findings import Finding, Report
@@ -34,7 +34,7 @@ _SECTIONS = {
 
 @click.command(
     "launch",
-    cls=SectionedCommand,
+    cls=EngineCommand,
     sections=_SECTIONS,
 )
 @launch_options

@@ -8,7 +8,7 @@ import click
 from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output, printable
 from k2compat.cli.paths import PATH
 from k2compat.config import Patch, plan_patch, unified_diff
-from k2compat.config.apply import notes_on_place, patch_in_place
+from k2compat.config.apply import notes_on_place, owner_findings, patch_in_place
 from k2compat.config.overlay import Overlay
 from k2compat.config.target import Target, find_target
 from k2compat.family import SWITCHABLE, WRAPPERS
@@ -66,7 +66,7 @@ def command(
         result = _as_overlay(output, overlay, patch, write=write)
     elif write:
         patch = patch_in_place(target, plan, backup=backup, waiting=output.waiting)
-        result = _in_place(target, patch)
+        result = _in_place(target, patch, written=patch.changes)
     else:
         patch = plan(target.read())
         if patch.changes:
@@ -85,8 +85,12 @@ class _Result:
     findings: tuple[Finding, ...]
 
 
-def _in_place(target: Target, patch: Patch) -> _Result:
-    findings = patch.findings + (notes_on_place(target) if patch.changes else ())
+def _in_place(target: Target, patch: Patch, *, written: bool = False) -> _Result:
+    findings = patch.findings
+    if patch.changes:
+        findings += notes_on_place(target)
+    if written:
+        findings += owner_findings(target)
     return _Result(patch, target.path, patch.changes, findings)
 
 
@@ -99,7 +103,9 @@ def _as_overlay(output: Output, overlay: Overlay, patch: Patch, *, write: bool) 
 
 def _outcome(result: _Result, *, dry_run: bool, check: bool, with_diff: bool) -> Outcome:
     patch = result.patch
-    report = Report(result.findings)
+    # A person who changes something sees its costs; a script that asks whether to, does not.
+    costs = patch.costs if result.changed and not check else ()
+    report = Report((*costs, *result.findings))
     diff = unified_diff(patch, str(result.path)) if with_diff and patch.changes else None
     document = {
         "path": str(result.path),

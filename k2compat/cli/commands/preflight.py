@@ -8,10 +8,10 @@ from typing import Any
 import click
 
 from k2compat.cli.common_options import with_common_options
+from k2compat.cli.engine_flags import EngineCommand
 from k2compat.cli.launch_options import SECTIONS, launch_options, read_request
 from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, printable
 from k2compat.cli.paths import PATH
-from k2compat.cli.sections import SectionedCommand
 from k2compat.cli.values import TEXT
 from k2compat.errors import RefusedError
 from k2compat.files import explained_reading, read_input
@@ -26,7 +26,7 @@ from k2compat.launch.preflight.preflight import preflight
 _COMPARE = "--compare"
 
 
-class _Preflight(SectionedCommand):
+class _Preflight(EngineCommand):
     """With --compare the arguments are reports, not an engine and a model."""
 
     def make_context(

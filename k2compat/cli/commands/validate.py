@@ -7,6 +7,7 @@ import click
 
 from k2compat.checkpoint.engine_verdicts import ENGINES
 from k2compat.checkpoint.report import Validation
+from k2compat.cli.completions import complete_codes
 from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output, printable
 from k2compat.cli.paths import PATH
 from k2compat.cli.progress import counting_bar
@@ -26,8 +27,18 @@ _WEIGHTY = ("error", "warning")
 )
 @click.option("--engine", type=click.Choice(ENGINES), help="Make this engine's verdict an error.")
 @click.option("--deep", is_flag=True, help="Sample the data too: zeros, NaN, odd scales.")
-@click.option("--select", metavar="CODE,…", help="Report findings with these codes only.")
-@click.option("--ignore", metavar="CODE,…", help="Leave out findings with these codes.")
+@click.option(
+    "--select",
+    metavar="CODE,…",
+    shell_complete=complete_codes,
+    help="Report findings with these codes only.",
+)
+@click.option(
+    "--ignore",
+    metavar="CODE,…",
+    shell_complete=complete_codes,
+    help="Leave out findings with these codes.",
+)
 @click.pass_obj
 def command(
     output: Output,

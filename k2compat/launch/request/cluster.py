@@ -134,7 +134,7 @@ def _unnamed(count: str, group: str) -> list[str]:
 
 
 def _too_many(count: str) -> RefusedError:
-    return _refused("host-malformed", f"{count} nodes are none, or more than {NODES_MAX:,}.")
+    return _refused("host-malformed", f"{count} is no number of nodes from 1 to {NODES_MAX:,}.")
 
 
 def host(text: str) -> Word:
@@ -266,7 +266,7 @@ def _text(path: Path, members: Mapping[str, Any], key: str) -> str | None:
     value = members.get(key)
     if value is None or isinstance(value, str):
         return value
-    raise _malformed(path, f"has a {key} that is no string")
+    raise _malformed(path, f"holds a value of {key} that is no string")
 
 
 def _devices(path: Path, members: Mapping[str, Any]) -> str | None:
