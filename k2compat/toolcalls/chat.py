@@ -19,13 +19,12 @@ Problems are for the server's log. They are never part of what a client gets.
 """
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias, get_args
-from zlib import crc32
 
 from . import codes
 from .events import ArgumentsDelta, CallEnd, CallStart, Content, Event, Problem, Reasoning
+from .history import safe_id
 from .markers import WHITE_SPACE
 from .message import Message
 
@@ -38,32 +37,6 @@ DONE: Final = b"data: [DONE]\n\n"
 
 # Only the engine knows these; whatever else it says, the text tells better.
 _ENGINE_KNOWS: Final = ("length", "content_filter")
-
-
-# Clients that stop at 40 characters take ids of their own making to be 29 long.
-_SAFE_LENGTH: Final = 40
-_SAFE: Final = re.compile(r"[A-Za-z0-9_-]+")
-_UNSAFE_CHARACTERS: Final = re.compile(r"[^A-Za-z0-9_-]")
-
-
-def safe_id(native_id: str) -> str:
-    """Write a native id so that every client takes it.
-
-    Args:
-        native_id: `functions.NAME:IDX`.
-
-    Returns:
-        `NAME_IDX`, of ASCII letters, digits, `_` and `-`, 40 characters at
-        most. Where NAME or IDX had to be changed for that, a checksum of the
-        native id keeps different ids different.
-    """
-    name, _, number = native_id.removeprefix("functions.").rpartition(":")
-    written = f"{name}_{number}"
-    if len(written) <= _SAFE_LENGTH and _SAFE.fullmatch(written):
-        return written
-    ending = f"_{crc32(native_id.encode('utf-8', 'surrogatepass')):08x}_{number[-15:]}"
-    plain = _UNSAFE_CHARACTERS.sub("_", name)[: _SAFE_LENGTH - len(ending)]
-    return plain + _UNSAFE_CHARACTERS.sub("_", ending)
 
 
 def assistant_message(

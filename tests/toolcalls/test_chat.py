@@ -27,10 +27,10 @@ from k2compat.toolcalls.chat import (
     ChunkStream,
     assistant_message,
     completion,
-    safe_id,
     server_sent_event,
     token_usage,
 )
+from k2compat.toolcalls.history import safe_id
 from tests.support.model_output import tool_names
 
 CALL = ToolCall("functions.weather:3", "weather", '{"city": "Paris"}', True, "weather:3")
