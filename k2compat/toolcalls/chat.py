@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from . import codes
-from .events import ArgumentsDelta, CallEnd, CallStart, Content, Event, Problem, Reasoning
+from .events import ArgumentsDelta, CallEnd, CallStart, Content, Event, Reasoning
 from .history import safe_id
 from .markers import WHITE_SPACE
 from .message import Message
@@ -292,11 +292,11 @@ class ChunkStream:
                 self._calls_ended += 1
                 self._is_cut = self._is_cut or not (complete or self._arguments_reported)
                 self._arguments_reported = False
-            case Problem(code):
+            case _:
                 # It is not for the client. A call that its own marker ended has one of
                 # these before its end if its arguments are broken; one that was cut has none.
-                self._arguments_reported = code == codes.ARGUMENTS_NOT_OBJECT
-                self._is_cut = self._is_cut or code == codes.CALL_HEADER_CUT
+                self._arguments_reported = event.code == codes.ARGUMENTS_NOT_OBJECT
+                self._is_cut = self._is_cut or event.code == codes.CALL_HEADER_CUT
 
     def _content(self, text: str) -> Iterator[Json]:
         self._waiting_content.append(text)
