@@ -3,7 +3,7 @@
 What is in it comes from the rules that `validate` holds GGUFs against; the weights are random.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +41,35 @@ def write_gguf(path: Path, *, joint_mla: bool = True, name: str = "Kimi-K2 (tiny
     import numpy as np
 
     config = tiny_config()
-    sizes = _sizes(config)
     random = np.random.default_rng(_SEED)
     writer = gguf.GGUFWriter(path, deepseek2().architecture)
     writer.add_name(name)
-    _add_sizes(writer, sizes, joint_mla=joint_mla)
-    _add_values(writer, config)
+    add_architecture(writer, config, joint_mla=joint_mla)
     _add_vocabulary(writer, config["vocab_size"])
-    for tensor in expected_gguf_tensors(sizes, Layout(split_mla=not joint_mla)):
+    for tensor in tensors_of(config, joint_mla=joint_mla):
         writer.add_tensor(tensor.name, _weights(tensor, random))
+    write_all(writer)
+
+
+def add_architecture(writer: Any, config: Mapping[str, Any], *, joint_mla: bool) -> None:
+    """Add the metadata that describes the architecture.
+
+    Args:
+        writer: A `gguf.GGUFWriter`.
+        config: The members of the original config.
+        joint_mla: As for `write_gguf`.
+    """
+    _add_sizes(writer, _sizes(config), joint_mla=joint_mla)
+    _add_values(writer, config)
+
+
+def tensors_of(config: Mapping[str, Any], *, joint_mla: bool) -> Iterator[ExpectedGgufTensor]:
+    """The tensors of the file, in its order."""
+    return expected_gguf_tensors(_sizes(config), Layout(split_mla=not joint_mla))
+
+
+def write_all(writer: Any) -> None:
+    """Write what a `gguf.GGUFWriter` holds, and close it."""
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
