@@ -187,16 +187,17 @@ def _read_sizes(
 ) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for name, rule in rules.items():
-        value = _read_size(config.get(name, _MISSING), rule, member + name, defects)
+        found = config.get(name, config.get(rule.alias, _MISSING))
+        value = _read_size(found, rule, member + name, defects)
         sizes[name] = sizes[rule.symbol] = value
     return sizes
 
 
 def _read_size(value: object, rule: SizeRule, at: str, defects: Defects) -> int:
-    if value is _MISSING and rule.default is not None:
-        return rule.default
     if value is None and rule.null:
         return 0
+    if (value is None or value is _MISSING) and rule.default is not None:
+        return rule.default
     bounds = f"a whole number from {rule.least:,} to {rule.most:,}"
     if value is _MISSING:
         defects.add("architecture-member-missing", f"{at} is missing", at=at, expected=bounds)
@@ -213,6 +214,8 @@ def _read_size(value: object, rule: SizeRule, at: str, defects: Defects) -> int:
 
 
 def _read_vision(vision: object, defects: Defects) -> dict[str, int]:
+    if vision is None:
+        vision = {}  # Transformers fills it in
     if not isinstance(vision, dict):
         defects.add(
             "architecture-value",
@@ -223,7 +226,7 @@ def _read_vision(vision: object, defects: Defects) -> dict[str, int]:
         )
         return {}
     sizes = _read_sizes(vision, VISION_SIZES, "vision_config.", defects)
-    kernel = vision.get("merge_kernel_size", [2, 2])
+    kernel = vision.get("merge_kernel_size") or [2, 2]
     if (
         isinstance(kernel, list)
         and len(kernel) == 2
@@ -251,7 +254,7 @@ def _traits(
     if sizes["n_shared_experts"]:
         yield "shared_experts"
     # Absent in configs that Transformers wrote; its own model knows no other method.
-    if config.get("topk_method", "noaux_tc") == "noaux_tc":
+    if config.get("topk_method") in (None, "noaux_tc"):
         yield "noaux_tc"
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from k2compat.checkpoint.architecture import Architecture
 from k2compat.checkpoint.expected import TEXT_LAYERS, VISION_LAYERS, Block, Kind, expected_blocks
+from k2compat.checkpoint.model_parameters import model_elements
 from k2compat.checkpoint.safetensors_layout import SafetensorsTensor
 
 REQUIRED = ("required", "vision", "mtp")
@@ -71,6 +72,8 @@ class Comparison:
     Attributes:
         tensors: Seen so far.
         elements: Of all tensors seen.
+        model_elements: The model's own parameters in them.
+        unjudged: How many tensors no rule describes.
         bytes: Their data.
         deviations: What is odd about tensors seen.
     """
@@ -79,9 +82,12 @@ class Comparison:
         """Take what the config describes."""
         self.tensors = 0
         self.elements = 0
+        self.model_elements = 0
+        self.unjudged = 0
         self.bytes = 0
         self.deviations: list[Odd] = []
         self._architecture = architecture
+        self._bits = None if architecture is None else architecture.quantization.bits
         self._names: set[str] = set()  # only where nothing else would notice a name's return
         self._blocks: dict[str, _Open] = {}
         self._lists: tuple[str, ...] = ()
@@ -118,7 +124,7 @@ class Comparison:
             self.bytes += end - start
             kind = kinds.get(rest)
             if kind is None:
-                self.elements += tensor.elements
+                self._count(tensor)
                 self._add_stranger(shard, tensor, rest, layer, kinds, unseen)
                 continue
             if rest in unseen:
@@ -127,11 +133,19 @@ class Comparison:
                 self._note(Deviation.DUPLICATE, name, layer, kind.part, shard)
             if shape == kind.shape:
                 self.elements += kind.elements
+                self.model_elements += kind.model_elements
             else:
-                self.elements += tensor.elements
+                self._count(tensor)
                 self._note_shape(tensor, kind, layer, shard)
             if dtype not in kind.dtypes:
                 self._note_dtype(tensor, kind, layer, shard)
+
+    def _count(self, tensor: SafetensorsTensor) -> None:
+        """Count the elements of a tensor that no rule describes, or describes otherwise."""
+        self.elements += tensor.elements
+        self.model_elements += model_elements(
+            tensor.name, tensor.dtype, tensor.elements, self._bits
+        )
 
     def strike(self, names: Iterable[str]) -> None:
         """Take names whose entries are too damaged to be tensors: they are not missing."""
@@ -184,20 +198,25 @@ class Comparison:
             return
         self._names.add(tensor.name)
         if self._architecture is None:
+            self.unjudged += 1
             return
         if not self._architecture.quantization.is_known:
             # Whatever a quantised module holds; and scales of the KV cache.
             module = rest.rpartition(".")[0]
             if module in kinds:
                 unseen.discard(module)
+                self.unjudged += 1
                 return
             if rest.endswith("_scale"):
+                self.unjudged += 1
                 return
         self._note(Deviation.UNEXPECTED, tensor.name, layer, "", shard)
 
     def _note_shape(
         self, tensor: SafetensorsTensor, kind: Kind, layer: int | None, shard: str
     ) -> None:
+        if kind.shape is None:
+            self.unjudged += 1
         if kind.shape is None or kind.necessity == "legacy":
             return
         if kind.is_scale:

@@ -22,6 +22,11 @@ class Defects:
         self._findings: list[Finding] = []
         self._seen: Counter[str] = Counter()
 
+    @property
+    def name(self) -> str:
+        """The last part of the path: the subject of a message about the file itself."""
+        return self._path.rstrip("/").rpartition("/")[2] or self._path
+
     def add(
         self,
         code: str,

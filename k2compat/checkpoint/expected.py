@@ -12,6 +12,7 @@ from math import prod
 from typing import Any, NamedTuple
 
 from k2compat.checkpoint.architecture import Architecture, demand_architecture
+from k2compat.checkpoint.model_parameters import model_elements
 from k2compat.checkpoint.quantization import Quantization
 from k2compat.checkpoint.tensor_rules import ROLES, SCHEMES, TENSORS, TensorRule, shape_of
 
@@ -38,6 +39,7 @@ class Kind(NamedTuple):
         is_quantised: Whether the quantisation decides its dtype.
         is_scale: Whether it describes another tensor: FP8's and INT4's scales.
         elements: Number of elements.
+        model_elements: The model's own parameters in them.
     """
 
     part: str
@@ -48,6 +50,7 @@ class Kind(NamedTuple):
     is_quantised: bool = False
     is_scale: bool = False
     elements: int = 0
+    model_elements: int = 0
 
 
 class ExpectedTensor(NamedTuple):
@@ -201,6 +204,7 @@ def _stored(
                 role.weaker,
                 is_quantised=is_quantised,
                 elements=prod(shape),
+                model_elements=model_elements(rule.name, role.dtypes[0], prod(shape), None),
             ),
         )
         return
@@ -227,5 +231,8 @@ def _quantised(
                 is_quantised=True,
                 is_scale=tensor.scale,
                 elements=prod(stored),
+                model_elements=model_elements(
+                    tensor.suffix, tensor.dtypes[0], prod(stored), quantization.bits
+                ),
             ),
         )

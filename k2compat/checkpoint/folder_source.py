@@ -66,7 +66,7 @@ def open_folder_source(path: Path) -> FolderSource:
     Raises:
         RefusedError: not-found or not-readable; weights-missing for a file that is none.
     """
-    with explained_reading(path):
+    with explained_reading(path, is_model=True):
         # What stands under the name of weights is looked into, be it a FIFO or a link to nothing.
         is_named_as_weights = path.name.endswith(WEIGHT_SUFFIXES)
         mode = (path.lstat() if is_named_as_weights and not path.is_dir() else path.stat()).st_mode

@@ -9,7 +9,13 @@ from k2compat.checkpoint.gguf_comparison import compare_gguf
 from k2compat.checkpoint.gguf_rules import deepseek2
 from k2compat.checkpoint.gguf_verdicts import gguf_verdicts, judged_for
 from k2compat.checkpoint.model_folder import ModelFolder
-from k2compat.checkpoint.report import UNKNOWN_VARIANT, FileSummary, Progress, Validation
+from k2compat.checkpoint.report import (
+    UNKNOWN_VARIANT,
+    Coverage,
+    FileSummary,
+    Progress,
+    Validation,
+)
 from k2compat.checkpoint.sources import Source
 from k2compat.findings import Finding, Report
 
@@ -45,16 +51,20 @@ def validate_gguf(
     tensors = [tensor for header in headers.values() for tensor in header.tensors]
     architecture = deepseek2().architecture
     unchecked = () if comparison.variant else (f"tensors: no file is of {architecture}",)
+    is_whole = comparison.judged == comparison.tensors
+    reasons = () if is_whole else (f"the others are not of {architecture}, or lack its metadata",)
     return Validation(
         source=source.name,
         format=GGUF,
         variant=comparison.variant or UNKNOWN_VARIANT,
         tensors=comparison.tensors,
         parameters=comparison.parameters,
+        model_parameters=comparison.parameters,
         bytes=sum(0 if tensor.end is None else tensor.end - tensor.start for tensor in tensors),
         files=tuple(files),
         not_checked=unchecked,
         report=Report(tuple(findings)),
+        coverage=Coverage(comparison.judged, comparison.tensors, reasons),
     )
 
 

@@ -36,12 +36,14 @@ class GgufComparison:
             within a header stands in the header's own findings, not here.
         variant: "kimi_k2 Q4_K, split MLA"; None where no file is a deepseek2 model.
         tensors: Of all files.
+        judged: How many of them were held against a rule.
         parameters: Elements of all these tensors.
     """
 
     findings: tuple[Finding, ...]
     variant: str | None
     tensors: int
+    judged: int
     parameters: int
 
 
@@ -65,18 +67,28 @@ def compare_gguf(
         if model.architecture == PROJECTOR and has_model:
             continue
         findings += model.findings(config)
+    if headers and all(header.version and not header.tensor_count for header in headers.values()):
+        first = next(iter(headers))
+        defects = Defects(first)
+        defects.add("weights-empty", f"{defects.name} holds no tensors")
+        findings += defects.findings()
     variants = (model.variant() for model in models)
     tensors = [tensor for header in headers.values() for tensor in header.tensors]
     return GgufComparison(
         findings=tuple(findings),
         variant=next((variant for variant in variants if variant), None),
         tensors=len(tensors),
+        judged=sum(model.judged for model in models),
         parameters=sum(tensor.elements for tensor in tensors),
     )
 
 
 class _Model:
-    """The files of one set, taken together."""
+    """The files of one set, taken together.
+
+    Attributes:
+        judged: How many of their tensors `findings` held against a rule.
+    """
 
     def __init__(self, gguf_set: GgufSet, headers: Mapping[str, GgufHeader]) -> None:
         self._members = [headers[name] for _, name in sorted(gguf_set.members.items())]
@@ -86,6 +98,7 @@ class _Model:
         )
         first = self._members[0]
         self._where = first.path
+        self.judged = 0
         self._metadata = Metadata(first.metadata, first.value_types)
         self._has_first = 1 in gguf_set.members and bool(first.version)
         self._stored = {
@@ -120,6 +133,7 @@ class _Model:
             check_config(self._metadata, sizes, config, defects)
         yield from defects.findings()
         if "layers" in sizes:
+            self.judged = sum(len(header.tensors) for header in self._members)
             yield from self._tensor_findings(sizes, split_mla=split_mla)
 
     def variant(self) -> str | None:

@@ -29,12 +29,14 @@ class Quantization:
         scheme: A key of SCHEMES, "" for weights as they are, or UNKNOWN.
         sizes: What the scheme's shapes need: b0, b1; or packed, group.
         ignore: Modules that stay as they are.
+        bits: Of one quantised weight; None where the config does not give them.
     """
 
     name: str
     scheme: str = ""
     sizes: Mapping[str, int] = field(default_factory=dict)
     ignore: IgnoreList = field(default_factory=IgnoreList)
+    bits: int | None = None
 
     @property
     def is_known(self) -> bool:
@@ -86,7 +88,7 @@ def read_quantization(config: object, defects: Defects) -> Quantization:
             actual=block,
         )
     if quantization is None:
-        quantization = Quantization(_name(config), UNKNOWN)
+        quantization = Quantization(_name(config), UNKNOWN, bits=_bits(config))
         _add_unknown(quantization.name, defects)
     return quantization
 
@@ -151,7 +153,7 @@ def _int4(config: Mapping[str, Any]) -> Quantization | None:
     if not is_known or not isinstance(bits, int) or not isinstance(size, int):
         return None
     return Quantization(
-        f"int{bits}", "int4", {"packed": PACKED_BITS // bits, "group": size}, ignore
+        f"int{bits}", "int4", {"packed": PACKED_BITS // bits, "group": size}, ignore, bits
     )
 
 
@@ -161,6 +163,17 @@ def _is_block(value: object) -> TypeGuard[list[int]]:
 
 def _is_size(value: object) -> bool:
     return type(value) is int and 1 <= value <= BLOCK_MOST
+
+
+def _bits(config: Mapping[str, Any]) -> int | None:
+    """Of a weight: AWQ's, GPTQ's and MLX's `bits`, compressed-tensors' `num_bits`, W4AFP8."""
+    groups = config.get("config_groups")
+    group = next(iter(groups.values()), None) if isinstance(groups, dict) else None
+    weights = group.get("weights") if isinstance(group, dict) else None
+    found = weights.get("num_bits") if isinstance(weights, dict) else config.get("bits")
+    if type(found) is int and found in INTEGER_BITS:
+        return found
+    return 4 if config.get("quant_method") == "w4afp8" else None
 
 
 def _name(config: Mapping[str, Any]) -> str:

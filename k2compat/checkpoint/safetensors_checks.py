@@ -6,16 +6,24 @@ index ──▶ shards to read ──▶ IndexCheck ◀─┘
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from k2compat.checkpoint.architecture import Architecture, read_architecture
 from k2compat.checkpoint.comparison import Comparison, Deviation
 from k2compat.checkpoint.config_file import ReadConfig
+from k2compat.checkpoint.defects import Defects
 from k2compat.checkpoint.grouping import group
 from k2compat.checkpoint.index_check import IndexCheck, check_total_size
 from k2compat.checkpoint.opening import FileRefusedError
-from k2compat.checkpoint.report import UNKNOWN_VARIANT, FileSummary, Progress, Validation
+from k2compat.checkpoint.quantization import Quantization
+from k2compat.checkpoint.report import (
+    UNKNOWN_VARIANT,
+    Coverage,
+    FileSummary,
+    Progress,
+    Validation,
+)
 from k2compat.checkpoint.safetensors_header import SafetensorsHeader, read_safetensors_from
 from k2compat.checkpoint.shards import Shards, find_shards, is_numbered
 from k2compat.checkpoint.sources import Source
@@ -25,6 +33,22 @@ from k2compat.checkpoint.wholes import find_missing, split_unexpected
 from k2compat.findings import Finding, Report
 
 SAFETENSORS = "safetensors"
+
+
+_OF_STORAGE = ("tensor-", "quantization-undeclared", "quantization-mismatch")
+"""Codes of findings that a wrong idea of the storage causes, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    """What is known before the tensors are compared; `index` is used up by a comparison."""
+
+    source: Source
+    config: ReadConfig
+    index: WeightIndex | None
+    index_findings: tuple[Finding, ...]
+    shards: Shards
+    observed: Quantization | None
 
 
 @dataclass(slots=True)
@@ -58,25 +82,34 @@ def validate_safetensors(source: Source, config: ReadConfig, progress: Progress)
         progress: Is told about each shard.
     """
     index, index_findings = _read_index(source)
+    shards = find_shards(_root(source), source.files, index, has_index=INDEX_FILE in source.files)
+    observed = observe(_names(source, index, shards))
+    inputs = _Inputs(source, config, index, index_findings, shards, observed)
+    validation = _validate(inputs, progress)
+    if index is None or not any(
+        finding.code.startswith(_OF_STORAGE) for finding in validation.report
+    ):
+        return validation
+    # The index is quicker to ask than the shards, and can be wrong about how they are stored.
+    stored = observe(_names(source, None, shards))
+    if stored is None or (observed is not None and stored.scheme == observed.scheme):
+        return validation
+    del validation  # it can name every tensor
+    index, _ = _read_index(source)  # the first comparison used it up
+    return _validate(replace(inputs, index=index, observed=stored), lambda _done, _total: None)
+
+
+def _validate(inputs: _Inputs, progress: Progress) -> Validation:
+    source, config, shards = inputs.source, inputs.config, inputs.shards
     root = _root(source)
-    shards = find_shards(root, source.files, index, has_index=INDEX_FILE in source.files)
     # One shard that was named by itself: that its set is elsewhere is what the user wanted.
     is_part = root != source.name and any(map(is_numbered, shards.present))
-    findings = [*index_findings, *(() if is_part else shards.findings)]
-    architecture = None
-    if config.members is not None:
-        architecture, problems = read_architecture(config.members, config.where)
-        findings += problems
-    if architecture is not None:
-        observed = observe(_names(source, index, shards))
-        architecture, problems = reconcile(architecture, observed, config.where)
-        findings += problems
-        # An index can be wrong about them: the shards are asked before anybody is blamed.
-        names = chain(_names(source, index, shards), _names(source, None, shards))
-        architecture, problems = rename(root, architecture, names)
-        findings += problems
+    findings = [*inputs.index_findings, *(() if is_part else shards.findings)]
+    architecture, problems = _architecture(inputs, root)
+    findings += problems
     architecture, comparison, problems = settle(architecture, config.where)
     findings += problems
+    index = inputs.index
     total_size = None if index is None else index.total_size
     shelf = _Shelf(comparison, None if index is None else IndexCheck(index))
     shelf.unread.update(shards.absent)
@@ -85,20 +118,64 @@ def validate_safetensors(source: Source, config: ReadConfig, progress: Progress)
     # An engine that takes every file of the folder hangs or fails on these as well.
     findings += (found for name in shards.beside for found in _read_header(source, name).findings)
     judged, hidden = _judge(root, architecture, shelf, is_part=is_part)
+    judged = list(judged)
     findings += judged
     if shelf.is_whole:
-        findings += check_total_size(root, total_size, shelf.comparison.bytes)
+        findings += check_total_size(root, total_size, comparison.bytes)
+        findings += _no_tensors(source.name, comparison)
+    beyond = sum(finding.count for finding in judged if finding.code == "mtp-unused")
     return Validation(
         source=source.name,
         format=SAFETENSORS,
         variant=UNKNOWN_VARIANT if architecture is None else architecture.variant,
-        tensors=shelf.comparison.tensors,
-        parameters=shelf.comparison.elements,
-        bytes=shelf.comparison.bytes,
+        tensors=comparison.tensors,
+        parameters=comparison.elements,
+        model_parameters=comparison.model_elements,
+        bytes=comparison.bytes,
         files=tuple(shelf.files),
         not_checked=tuple(_not_checked(architecture, hidden)),
         report=Report(tuple(findings)),
+        coverage=_coverage(architecture, comparison, hidden=hidden, beyond=beyond),
     )
+
+
+def _architecture(inputs: _Inputs, root: str) -> tuple[Architecture | None, tuple[Finding, ...]]:
+    """What the config describes, under the names and in the storage that the tensors have."""
+    source, config, shards = inputs.source, inputs.config, inputs.shards
+    if config.members is None:
+        return None, ()
+    architecture, findings = read_architecture(config.members, config.where)
+    if architecture is None:
+        return None, findings
+    architecture, storage = reconcile(architecture, inputs.observed, config.where)
+    # An index can be wrong about the names: the shards are asked before anybody is blamed.
+    names = chain(_names(source, inputs.index, shards), _names(source, None, shards))
+    renamed, names_differ = rename(root, architecture, names)
+    return renamed, (*findings, *storage, *names_differ)
+
+
+def _no_tensors(where: str, comparison: Comparison) -> tuple[Finding, ...]:
+    if comparison.tensors:
+        return ()
+    defects = Defects(where)
+    defects.add("weights-empty", f"{defects.name} holds no tensors")
+    return defects.findings()
+
+
+def _coverage(
+    architecture: Architecture | None, comparison: Comparison, *, hidden: int, beyond: int
+) -> Coverage:
+    reasons = []
+    if architecture is None and comparison.unjudged:
+        reasons.append("no config describes them")
+    elif architecture is not None and comparison.unjudged:
+        reasons.append(f"the quantisation {architecture.quantization.name} is not known")
+    if beyond:
+        reasons.append(f"the config does not name the layers of {beyond:,}")
+    if hidden:
+        reasons.append(f"{hidden:,} are in files that were not or could not be read")
+    judged = comparison.tensors - comparison.unjudged - beyond
+    return Coverage(judged, comparison.tensors + hidden, tuple(reasons))
 
 
 def _root(source: Source) -> str:

@@ -23,7 +23,8 @@ _OBSERVED: Final = {
         "int4",
         "int4",
         {"packed": 8, "group": 32},
-        IgnoreList(
+        bits=4,
+        ignore=IgnoreList(
             (
                 "lm_head",
                 "re:.*self_attn.*",

@@ -18,6 +18,7 @@ class SizeRule(NamedTuple):
     most: int
     null: bool = False
     default: int | None = None
+    alias: str = ""
 
 
 class TensorRule(NamedTuple):

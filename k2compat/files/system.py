@@ -32,6 +32,9 @@ _OPENED = re.compile(r"/(?:dev|proc/self)/fd/(\d{1,4})|/dev/stdin")
 _SPACE = ("no-space", "Free some space and run the same command again: it continues.")
 _FORBIDDEN = ("not-writable", "Run as a user who may write there, or choose another folder.")
 _FAILED = ("write-failed", "Mend the cause and run the same command again: it continues.")
+# The form of the Hub's names; hub/address.py has the exact rules.
+_REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+
 _EXPLANATIONS = {
     errno.ENOSPC: _SPACE,
     errno.EDQUOT: _SPACE,
@@ -54,12 +57,19 @@ def explained_writing(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def explained_reading(path: Path) -> Iterator[None]:
-    """Turn the system's refusals to read into RefusedErrors that name the way out."""
+def explained_reading(path: Path, *, is_model: bool = False) -> Iterator[None]:
+    """Turn the system's refusals to read into RefusedErrors that name the way out.
+
+    Args:
+        path: What is read.
+        is_model: Whether the user named a model: ORG/REPO can be meant for the Hub.
+    """
     try:
         yield
     except FileNotFoundError as error:
         hint = "Check the path; is the disk mounted on this machine?"
+        if is_model and _REPO_ID.fullmatch(str(path)):
+            hint = f"For the repo on the Hub, write hf://{path}; for a folder, check the path."
         raise RefusedError("not-found", f"{path} does not exist.", hint=hint) from error
     except OSError as error:
         hint = "Check that it is a plain file or folder which this user may read."
@@ -83,13 +93,13 @@ def real_path(path: Path) -> Path:
     return Path(os.path.realpath(path, strict=True))
 
 
-def real_folder(path: Path, *, hint: str) -> Path:
-    """A folder with all links followed.
+def real_folder(path: Path, *, hint: str, is_model: bool = False) -> Path:
+    """A folder with all links followed; for `is_model` see `explained_reading`.
 
     Raises:
         RefusedError: not-found, not-readable or, with this hint, not-a-folder.
     """
-    with explained_reading(path):
+    with explained_reading(path, is_model=is_model):
         folder = real_path(path)
         if not folder.is_dir():
             raise RefusedError("not-a-folder", f"{path} is not a folder.", hint=hint)

@@ -70,7 +70,9 @@ def read_source(
             special-file, lfs-pointer, too-many-files or not-readable. All files of one kind
             are named at once.
     """
-    folder = real_folder(model, hint="Name the folder that holds the model's config.json.")
+    folder = real_folder(
+        model, hint="Name the folder that holds the model's config.json.", is_model=True
+    )
     walk = _Walk(folder, follow_links=follow_links, exclude=exclude)
     with explained_reading(folder):
         walk.enter(folder, "", (folder,))

@@ -122,10 +122,37 @@ def test_a_model_of_another_kind(model_type: object, code: str) -> None:
     assert codes(nested) == [code]
 
 
+def test_transformers_fills_in_the_vision_config() -> None:
+    """The defaults are those of Transformers itself, which saves under names of its own."""
+    from transformers.models.kimi_k25.configuration_kimi_k25 import Kimi_K25VisionConfig
+
+    whole = tiny_config("kimi_k25")
+    saved = Kimi_K25VisionConfig().to_dict()
+    lacking = {name: value for name, value in whole.items() if name != "vision_config"}
+    filled = [{**whole, "vision_config": vision} for vision in (None, {}, saved)] + [lacking]
+    expected = demand_architecture(filled[2]).sizes
+    for config in filled:
+        assert codes(config) == []
+        assert demand_architecture(config).sizes == expected
+    assert expected["vt_hidden_size"] == Kimi_K25VisionConfig().hidden_size
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("n_shared_experts", "num_nextn_predict_layers", "first_k_dense_replace"),
+        *("moe_layer_freq", "topk_method", "tie_word_embeddings", "attention_bias"),
+    ],
+)
+def test_a_member_that_may_be_null_stops_nothing(name: str) -> None:
+    assert codes(changed(**{name: None})) == []
+    assert codes({**tiny_config("kimi_k25"), "vision_config": {"merge_kernel_size": None}}) == []
+
+
 def test_a_wrapper_without_its_parts() -> None:
     assert codes({"model_type": "kimi_k25"}) == ["architecture-value"]
     whole = tiny_config("kimi_k25")
-    assert codes({**whole, "vision_config": None}) == ["architecture-value"]
+    assert codes({**whole, "vision_config": []}) == ["architecture-value"]
     assert codes({**whole, "vision_config": {**whole["vision_config"], "patch_size": 0}}) == [
         "architecture-absurd"
     ]

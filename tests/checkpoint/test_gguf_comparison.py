@@ -251,8 +251,8 @@ def test_a_projector_beside_the_model_is_as_it_should_be() -> None:
 
 def test_a_file_that_could_not_be_read_has_its_findings_in_its_header() -> None:
     headers = {"gone.gguf": GgufHeader("gone.gguf")}
-    assert compare_gguf(headers, None) == GgufComparison((), None, 0, 0)
-    assert compare_gguf({}, None) == GgufComparison((), None, 0, 0)
+    assert compare_gguf(headers, None) == GgufComparison((), None, 0, 0, 0)
+    assert compare_gguf({}, None) == GgufComparison((), None, 0, 0, 0)
 
 
 def test_a_damaged_tensor_list_is_not_taken_for_missing_tensors() -> None:

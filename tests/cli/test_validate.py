@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.checkpoint.test_validation_coverage import NVFP4, with_nvfp4_experts
 from tests.support.command import Result
 from tests.support.drafts import LAYER_1, draft
 from tests.support.hub_client import REPO, repo_files
 from tests.support.hub_endpoint import Hub
 from tests.support.models import make_ggufs
+from tests.support.peer_checkpoint import write_checkpoint
 
 Command = Callable[..., Result]
 
@@ -24,8 +26,29 @@ def test_a_sound_checkpoint(folder: Path, command: Command) -> None:
     assert result.code == 0
     lines = result.out.decode().splitlines()
     assert lines[0] == f"{folder}: kimi_k2 fp8, safetensors"
-    assert lines[1] == "69 tensors, 1,214,990 parameters, 1,381,560 bytes in 3 files."
+    assert lines[1] == (
+        "69 tensors, 1,214,990 stored parameters (1,214,916 of the model), "
+        "1,381,560 bytes in 3 files."
+    )
     assert lines[-1] == "Sound."
+
+
+def test_sound_is_said_only_where_everything_was_judged(tmp_path: Path, command: Command) -> None:
+    folder = write_checkpoint(tmp_path, NVFP4, with_nvfp4_experts())
+    result = command("validate", folder)
+    assert result.code == 0
+    assert result.out.decode().splitlines()[-1] == (
+        "OK as far as it was checked: 12 of 77 tensors; the quantisation nvfp4 is not known"
+    )
+
+
+def test_the_name_of_a_repo_leads_to_the_hub(command: Command) -> None:
+    for line in (["validate"], ["patch-config", "--to", "deepseek_v3"]):
+        words = command(*line, "moonshotai/Kimi-K2-Instruct").words
+        assert "write hf://moonshotai/Kimi-K2-Instruct" in words
+        assert "hf://" not in command(*line, "/moonshotai/Kimi-K2-Instruct").words
+    line = ["stage-gguf", "moonshotai/Kimi-K2-Instruct", "ggufs"]
+    assert "write hf://moonshotai/Kimi-K2-Instruct" in command(*line).words
 
 
 def test_damage_is_exit_status_1(folder: Path, command: Command) -> None:
@@ -48,8 +71,10 @@ def test_the_document(folder: Path, command: Command) -> None:
         "variant",
         "tensors",
         "parameters",
+        "model_parameters",
         "bytes",
         "files",
+        "checked_tensors",
         "not_checked",
         "findings",
     ]

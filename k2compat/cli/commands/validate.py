@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from k2compat.checkpoint.engine_verdicts import ENGINES
-from k2compat.checkpoint.report import Validation
+from k2compat.checkpoint.report import Coverage, Validation
 from k2compat.cli.completions import complete_codes
 from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output, printable
 from k2compat.cli.paths import PATH
@@ -76,14 +76,24 @@ def command(
     )
 
 
-def _verdict(counts: Mapping[str, int], left_out: int) -> str:
-    """The last line; what --select and --ignore leave out does not make a checkpoint sound."""
+def _verdict(counts: Mapping[str, int], left_out: int, coverage: Coverage) -> str:
+    """The last line.
+
+    What --select and --ignore leave out, and what was not judged, make no checkpoint sound.
+    """
     found = ", ".join(
         f"{count} {word}{'' if count == 1 else 's'}" for word, count in counts.items() if count
     )
     if left_out:
         return f"Found: {found or 'nothing'}, and {left_out} left out by --select or --ignore."
-    return f"Found: {found}." if found else "Sound."
+    if found:
+        return f"Found: {found}."
+    if not coverage.reasons:
+        return "Sound."
+    return (
+        f"OK as far as it was checked: {coverage.judged:,} of {coverage.all:,} tensors; "
+        + "; ".join(map(printable, coverage.reasons))
+    )
 
 
 def _count(report: Report, *severities: str) -> int:
@@ -105,11 +115,13 @@ def _document(validation: Validation) -> dict[str, object]:
         "variant": validation.variant,
         "tensors": validation.tensors,
         "parameters": validation.parameters,
+        "model_parameters": validation.model_parameters,
         "bytes": validation.bytes,
         "files": [
             {"path": file.path, "bytes": file.bytes, "tensors": file.tensors}
             for file in validation.files
         ],
+        "checked_tensors": validation.coverage.judged,
         "not_checked": list(validation.not_checked),
     }
 
@@ -120,10 +132,13 @@ def _answer(validation: Validation, report: Report) -> str:
     lines = [
         f"{printable(validation.source)}: {validation.variant}, {validation.format}",
         (
-            f"{validation.tensors:,} tensors, {validation.parameters:,} parameters, "
+            f"{validation.tensors:,} tensors, {validation.parameters:,} stored parameters "
+            f"({validation.model_parameters:,} of the model), "
             f"{validation.bytes:,} bytes in {count} file{'' if count == 1 else 's'}."
         ),
         *(f"Not checked: {printable(words)}." for words in validation.not_checked),
-        _verdict(counts, _count(validation.report, *_WEIGHTY) - sum(counts.values())),
+        _verdict(
+            counts, _count(validation.report, *_WEIGHTY) - sum(counts.values()), validation.coverage
+        ),
     ]
     return "\n".join(lines)
