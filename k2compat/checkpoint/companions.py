@@ -1,12 +1,12 @@
 """The files a model needs beside its weights: config, tokenizer, remote code."""
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from k2compat.checkpoint.defects import printable
 from k2compat.checkpoint.model_folder import ModelFolder
 from k2compat.checkpoint.opening import FileRefusedError
+from k2compat.checkpoint.remote_modules import auto_map_modules, missing_imports, missing_modules
 from k2compat.checkpoint.sources import Source
 from k2compat.checkpoint.token_ranks import RANKS_FILE, check_ranks
 from k2compat.config import read_text
@@ -17,6 +17,7 @@ from k2compat.family import (
     GENERATION_CONFIG_FILE,
     TOKENIZER_CONFIG_FILE,
     VOCABULARY_FILES,
+    WRAPPERS,
 )
 from k2compat.files import read_regular, real_path
 from k2compat.findings import Codes, Finding
@@ -29,6 +30,13 @@ _OPTIONAL_JSON: Final = (
     "added_tokens.json",
     "preprocessor_config.json",
     "processor_config.json",
+    "video_preprocessor_config.json",
+)
+# Of these, engines load the processor's modules.
+_WITH_PROCESSOR: Final = (
+    "preprocessor_config.json",
+    "processor_config.json",
+    "video_preprocessor_config.json",
 )
 _TEMPLATES: Final = ("chat_template.jinja",)
 
@@ -44,11 +52,14 @@ def check_companions(source: Source, *, judged: Collection[str] = ()) -> Iterato
     for name in (CONFIG_FILE, TOKENIZER_CONFIG_FILE):
         members = read_members(source, name)
         if isinstance(members, Mapping):
-            named = _modules(members.get("auto_map"))
-            modules.update(dict.fromkeys(named))
-            yield from _missing_modules(source, name, named)
+            yield from _modules(source, name, members, modules)
         elif name not in judged:
             yield _missing(source, name) if members is None else members
+    for name in _WITH_PROCESSOR:
+        members = read_members(source, name)
+        if isinstance(members, Mapping):
+            yield from _modules(source, name, members, modules)
+    yield from missing_imports(source, tuple(modules))
     if not any(name in source.files for name in VOCABULARY_FILES):
         yield _missing(source, " or ".join(VOCABULARY_FILES))
     yield from check_beside(source, modules)
@@ -111,33 +122,18 @@ def _missing(source: Source, name: str) -> Finding:
     return _codes.finding("companion-missing", where, f"{name} is missing.", expected=name)
 
 
-def _missing_modules(
-    source: Source, name: str, modules: Mapping[str, Sequence[str]]
+def _modules(
+    source: Source, name: str, members: Mapping[str, Any], modules: dict[str, None]
 ) -> Iterator[Finding]:
-    for module, classes in modules.items():
-        if module not in source.files:
-            shown = printable(module)
-            yield _codes.finding(
-                "remote-code-missing",
-                f"{source.name}/{shown}",
-                f"{shown} is missing; the auto_map in {name} loads "
-                f"{printable(', '.join(classes))} from it.",
-                expected=shown,
-            )
-
-
-def _modules(auto_map: object) -> Mapping[str, list[str]]:
-    """The modules an auto_map names, with the classes loaded from each.
-
-    A value is "module.Class", or a list of such (slow and fast tokenizer) with nulls in it.
-    "ORG/REPO--module.Class" is loaded from the Hub, not from the folder.
-    """
-    modules: dict[str, list[str]] = {}
-    for value in auto_map.values() if isinstance(auto_map, dict) else ():
-        for reference in value if isinstance(value, list) else [value]:
-            if isinstance(reference, str) and "--" not in reference and "." in reference:
-                module, _, class_name = reference.rpartition(".")
-                classes = modules.setdefault(module.replace(".", "/") + ".py", [])
-                if class_name not in classes:
-                    classes.append(class_name)
-    return modules
+    """Add the modules that a file's auto_map names, a wrapped config's included."""
+    nested = {member: members.get(member) for member in WRAPPERS.values()}
+    maps = {name: members.get("auto_map")} | {
+        f"{name}'s {member}": config.get("auto_map")
+        for member, config in nested.items()
+        if isinstance(config, dict)
+    }
+    for where, auto_map in maps.items():
+        named = auto_map_modules(auto_map)
+        new = {module: classes for module, classes in named.items() if module not in modules}
+        modules.update(dict.fromkeys(named))
+        yield from missing_modules(source, where, new)

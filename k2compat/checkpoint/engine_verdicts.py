@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from k2compat.family import WRAPPERS, fingerprint_of
-from k2compat.findings import Codes, Finding, Severity
+from k2compat.findings import Codes, Finding, Report, Severity
 
 ENGINES: Final = ("vllm", "sglang", "ktransformers", "trtllm", "transformers", "llama.cpp")
+
+_CODES: Final = ("engine-", *(f"{engine.replace('.', '-')}-" for engine in ENGINES))
+"""What the codes of verdicts begin with."""
 
 _codes = Codes("checkpoint")
 
@@ -39,6 +42,24 @@ def engine_verdicts(
             finding = _codes.finding(verdict["code"], where, verdict["message"])
             is_info = engine is None or verdict.get("always_info", False)
             yield finding if is_info else replace(finding, severity=Severity.ERROR)
+
+
+def fold_verdicts(report: Report) -> Report:
+    """The report with what single engines make of a checkpoint as one info that lists the codes.
+
+    Most people use one engine. The verdict of an engine that the user named is no info.
+    """
+    verdicts = [finding for finding in report if _is_verdict(finding)]
+    if not verdicts:
+        return report
+    codes = sorted({finding.code for finding in verdicts})
+    message = f"Engines differ: {', '.join(codes)}. Add --engine NAME to judge for one of them."
+    folded = _codes.finding("engines-differ", "", message, count=len(codes))
+    return Report((*(finding for finding in report if not _is_verdict(finding)), folded))
+
+
+def _is_verdict(finding: Finding) -> bool:
+    return finding.severity is Severity.INFO and finding.code.startswith(_CODES)
 
 
 def _holds(

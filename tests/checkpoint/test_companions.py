@@ -1,14 +1,18 @@
 """The files a model needs beside its weights."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import strategies as st
 
 from k2compat.checkpoint.companions import check_companions, remote_code
 from k2compat.checkpoint.folder_source import open_folder_source
 from k2compat.checkpoint.model_folder import read_model_folder
+from k2compat.checkpoint.remote_modules import missing_imports
 from tests.support.file_damage import FILE_DAMAGE
 from tests.support.models import make_model
 
@@ -62,6 +66,75 @@ def test_a_module_in_a_package_is_a_path(model: Path) -> None:
     config = {"auto_map": {"AutoConfig": reference, "AutoTokenizer": [reference, None]}}
     (model / "config.json").write_text(json.dumps(config))
     assert found(model) == [("remote-code-missing", "code/configuration.py")]
+
+
+def test_a_wrapped_config_and_a_processor_name_modules_too(model: Path) -> None:
+    """As Kimi-K2.5 has them."""
+    members = json.loads((model / "config.json").read_text())
+    wrapped = {"auto_map": {"AutoModel": "modeling_inner.Model", "AutoConfig": "shared.C"}}
+    (model / "config.json").write_text(json.dumps({**members, "text_config": wrapped}))
+    for name in ("preprocessor_config.json", "processor_config.json"):
+        processor = {
+            "auto_map": {"AutoProcessor": "kimi_k25_processor.P", "AutoConfig": "shared.C"}
+        }
+        (model / name).write_text(json.dumps(processor))
+    assert found(model) == [
+        ("remote-code-missing", "modeling_inner.py"),
+        ("remote-code-missing", "shared.py"),
+        ("remote-code-missing", "kimi_k25_processor.py"),
+    ]
+    assert "text_config" in next(iter(check_companions(open_folder_source(model)))).message
+
+
+def test_what_a_module_imports_must_be_there_too(model: Path) -> None:
+    (model / "modeling_deepseek.py").write_text(
+        "from .configuration_deepseek import A\n"
+        "try:\n    from .kernels.fast import (\n        B\n    )\nexcept ImportError: pass\n"
+        "import .media_utils\n"
+        "from .package import C\n"
+        "from . import D\nfrom os import path\n"
+    )
+    (model / "package").mkdir()
+    (model / "package" / "__init__.py").write_text("from .inner import E\nfrom ..lost import F\n")
+    (model / "configuration_deepseek.py").write_text("from .modeling_deepseek import A\n")
+    assert sorted(found(model)) == [
+        ("remote-code-missing", "kernels/fast.py"),
+        ("remote-code-missing", "lost.py"),
+        ("remote-code-missing", "media_utils.py"),
+        ("remote-code-missing", "package/inner.py"),
+    ]
+
+
+PIECES = ["from", "import", " ", ".", "a", "b.c", "\n", "  ", "\t", "(", "from .a import b\n"]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=30).map("".join))
+@example("from .a import b\nimport .c\n  from .d.e import (\n")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_the_imports_are_those_that_transformers_looks_for(tmp_path: Path, text: str) -> None:
+    from transformers.dynamic_module_utils import get_relative_imports
+
+    # Transformers takes a statement over several lines, which Python does not; dots in front of
+    # a name are parent folders to Python, and a part of the file's name to Transformers.
+    assume(not re.search(r"(?:from|import)\s*\n|\.\.|\.\s*import|\S\s*\n\s*import", text))
+    (tmp_path / "module.py").write_text(text)
+    theirs = get_relative_imports(tmp_path / "module.py")
+    findings = missing_imports(open_folder_source(tmp_path), ["module.py"])
+    assert {one.expected for one in findings} == {name.replace(".", "/") + ".py" for name in theirs}
+
+
+def test_a_ring_of_imports_and_many_modules_end(model: Path) -> None:
+    for number in range(300):
+        (model / f"m{number}.py").write_text(f"from .m{number + 1} import x\nfrom .m0 import y\n")
+    members = {"auto_map": {"AutoConfig": "m0.C"}}
+    (model / "config.json").write_text(json.dumps(members))
+    assert found(model) == []
+
+
+def test_a_module_that_cannot_be_read_is_reported_once(model: Path) -> None:
+    (model / "modeling_deepseek.py").unlink()
+    (model / "modeling_deepseek.py").mkdir()
+    assert found(model) == [("file-is-directory", None)]
 
 
 def test_a_module_cannot_lead_out_of_the_folder_or_draw_on_the_terminal(model: Path) -> None:

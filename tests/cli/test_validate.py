@@ -121,6 +121,19 @@ def test_an_engine_and_another_config(folder: Path, tmp_path: Path, command: Com
     assert "[quantization-undeclared]" in result.words
 
 
+def test_engines_that_were_not_asked_for_are_one_line(folder: Path, command: Command) -> None:
+    (line,) = (line for line in command("validate", folder).words.splitlines() if "ngines" in line)
+    assert "llama-cpp-safetensors, transformers-remote-code" in line
+    assert "llama.cpp" in command("validate", folder, "--engine", "llama.cpp").words
+    selected = command("validate", folder, "--select", "llama-cpp-safetensors").words
+    assert "[llama-cpp-safetensors]" in selected
+    found = command("validate", folder, "--json").document["findings"]
+    assert {"llama-cpp-safetensors", "transformers-remote-code"} <= {one["code"] for one in found}
+    assert "engines-differ" not in {one["code"] for one in found}
+    everything = ["--ignore", "llama-cpp-safetensors,transformers-remote-code"]
+    assert command("validate", folder, *everything).words == ""
+
+
 def test_deep_tells_what_it_read(folder: Path, command: Command) -> None:
     result = command("validate", folder, "--deep")
     assert "were sampled" in result.out.decode()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from k2compat.checkpoint.engine_verdicts import ENGINES
+from k2compat.checkpoint.engine_verdicts import ENGINES, fold_verdicts
 from k2compat.checkpoint.report import Coverage, Validation
 from k2compat.cli.completions import complete_codes
 from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output, printable
@@ -68,10 +68,11 @@ def command(
             if (not wanted or finding.code in wanted) and finding.code not in unwanted
         )
     )
+    shown = report if output.as_json or engine or wanted else fold_verdicts(report)
     return Outcome(
         _document(validation),
         _answer(validation, report),
-        report,
+        shown,
         FOUND_ERRORS if report.has_errors else OK,
     )
 
