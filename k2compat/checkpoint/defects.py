@@ -22,11 +22,6 @@ class Defects:
         self._findings: list[Finding] = []
         self._seen: Counter[str] = Counter()
 
-    @property
-    def name(self) -> str:
-        """The last part of the path: the subject of a message about the file itself."""
-        return self._path.rstrip("/").rpartition("/")[2] or self._path
-
     def add(
         self,
         code: str,
@@ -73,7 +68,7 @@ class Defects:
             _codes.finding(
                 code,
                 self._path,
-                f"the same {seen - MOST_FINDINGS_PER_CODE} times more",
+                f"has {seen - MOST_FINDINGS_PER_CODE:,} more of these findings",
                 count=seen - MOST_FINDINGS_PER_CODE,
             )
             for code, seen in self._seen.items()

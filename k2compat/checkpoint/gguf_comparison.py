@@ -70,7 +70,7 @@ def compare_gguf(
     if headers and all(header.version and not header.tensor_count for header in headers.values()):
         first = next(iter(headers))
         defects = Defects(first)
-        defects.add("weights-empty", f"{defects.name} holds no tensors")
+        defects.add("weights-empty", "holds no tensors")
         findings += defects.findings()
     variants = (model.variant() for model in models)
     tensors = [tensor for header in headers.values() for tensor in header.tensors]

@@ -59,7 +59,7 @@ def group(root: str, odd: Iterable[Odd]) -> Iterator[Finding]:
             rest[deviation] += [one.name for one in members]
     defects = Defects(root)
     for deviation, names in rest.items():
-        message = f"the same for {len(names):,} tensors more"
+        message = f"{len(names):,} more tensors deviate in the same way"
         defects.add(deviation.value, message, count=len(names), items=names)
     yield from defects.findings()
 
@@ -87,7 +87,7 @@ def _shared(root: str, same: Sequence[Finding]) -> Finding:
     return replace(
         first,
         where=root,
-        message=f"the same {len(same):,} times, first in {first.where}: {first.message}",
+        message=f"{len(same):,} files have the same defect, first {first.where}: {first.message}",
         count=sum(finding.count for finding in same),
         items=tuple(finding.where for finding in same),
     )

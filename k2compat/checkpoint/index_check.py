@@ -81,7 +81,7 @@ class IndexCheck:
             defects = Defects(where)
             defects.add(
                 "index-tensor-absent",
-                f"names {len(absent):,} tensors that no shard holds: {named(absent)}",
+                f"the index names {len(absent):,} tensors that no shard holds: {named(absent)}",
                 count=len(absent),
                 items=absent,
             )
@@ -96,7 +96,8 @@ class IndexCheck:
         for (place, shard), names in moves.items():
             defects.add(
                 "index-wrong-shard",
-                f"puts {len(names):,} tensors into another shard than holds them: {named(names)}",
+                f"the index puts {len(names):,} tensors into another shard than holds them: "
+                f"{named(names)}",
                 at=f"tensor {names[0]}" if len(names) == 1 else "weight_map",
                 count=len(names),
                 expected=shard,

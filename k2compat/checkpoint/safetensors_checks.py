@@ -158,7 +158,7 @@ def _no_tensors(where: str, comparison: Comparison) -> tuple[Finding, ...]:
     if comparison.tensors:
         return ()
     defects = Defects(where)
-    defects.add("weights-empty", f"{defects.name} holds no tensors")
+    defects.add("weights-empty", "holds no tensors")
     return defects.findings()
 
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from k2compat.checkpoint.defects import Defects
+from k2compat.checkpoint.defects import Defects, printable
 from k2compat.checkpoint.grouping import MOST_ALONE
 from k2compat.checkpoint.weight_index import INDEX_FILE, WeightIndex, named
 from k2compat.findings import Finding
@@ -167,10 +167,11 @@ def _missing_numbers(
             continue
         missing = (n for n in range(first, first + total) if n not in files)
         shown = ", ".join(str(next(missing)) for _ in range(min(count, 5)))
+        shown += ", …" if count > 5 else ""
         defects = Defects(root)
         defects.add(
             "shard-missing",
-            f"of {total} shards {name}-* {count} are missing: {shown}{', …' if count > 5 else ''}",
+            f"{count} of {total} shards {printable(name)}-* are missing: {shown}",
             count=count,
             expected=f"{total} files",
             actual=f"{len(files)} files",
@@ -196,7 +197,10 @@ def _leftovers(root: str, files: set[str]) -> Iterator[Finding]:
         defects = Defects(f"{root}/{name}")
         if name.endswith(CONTROL_FILE):
             whole = name.removesuffix(CONTROL_FILE)
-            defects.add("download-unfinished", f"says that {whole} is not whole")
+            defects.add(
+                "download-unfinished",
+                f"is the control file of a download of {printable(whole)} that did not end",
+            )
         elif name.endswith(LEFTOVERS):
             defects.add("download-leftover", "is a part of a download that was stopped")
         yield from defects.findings()

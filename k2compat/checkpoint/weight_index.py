@@ -67,7 +67,7 @@ def parse_index(data: bytes, where: str) -> tuple[WeightIndex | None, tuple[Find
     for name, count in outside.items():
         defects.add(
             "index-path",
-            "this is no plain path of a file in the folder; it was not opened",
+            "weight_map names a path that is not inside the folder; it was not opened",
             at="weight_map",
             count=count,
             actual=name,
