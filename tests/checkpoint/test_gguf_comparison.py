@@ -249,6 +249,18 @@ def test_a_projector_beside_the_model_is_as_it_should_be() -> None:
     assert compare(tiny(), other("clip"), names=names).findings == ()
 
 
+def test_the_variant_is_the_type_of_most_bytes() -> None:
+    """A quantised file holds more tensors in F32, its norms, than in any other type."""
+    model = tiny()
+    largest = max(model.header().tensors, key=lambda tensor: tensor.elements)
+    rest = sum(tensor.elements for tensor in model.header().tensors) - largest.elements
+    columns = largest.dimensions[0]
+    grown = model.shape(largest.name, columns, 8 * rest // columns).type(largest.name, 8)
+    types = [tensor.type_name for tensor in grown.header().tensors]
+    assert types.count("Q8_0") == 1
+    assert compare_gguf({"m.gguf": grown.header()}).variant == "kimi_k2 Q8_0, split MLA"
+
+
 def test_a_file_that_could_not_be_read_has_its_findings_in_its_header() -> None:
     headers = {"gone.gguf": GgufHeader("gone.gguf")}
     assert compare_gguf(headers, None) == GgufComparison((), None, 0, 0, 0)
