@@ -76,6 +76,22 @@ def test_an_unknown_quantisation_leaves_its_modules_unjudged(tmp_path: Path) -> 
     assert validation.coverage == Coverage(plain, len(tensors), (reason,))
 
 
+def test_a_tensor_under_its_modules_own_name_is_not_judged_either(tmp_path: Path) -> None:
+    """Fused MoE exports leave out ".weight"."""
+    tensors = tensors_of(BF16)
+    bare = [
+        one._replace(name=one.name.removesuffix("up_proj.weight") + "up_proj")
+        if one.name.endswith("up_proj.weight")
+        else one
+        for one in tensors
+    ]
+    coverages = [
+        validate(write_checkpoint(tmp_path / name, NVFP4, made)).coverage
+        for name, made in (("plain", tensors), ("bare", bare))
+    ]
+    assert coverages[0] == coverages[1]
+
+
 def test_weights_without_a_config_are_not_judged(tmp_path: Path) -> None:
     draft().write(tmp_path)
     coverage = validate(tmp_path / LAYER_1).coverage

@@ -40,6 +40,7 @@ def write_checkpoint(
         shard_bytes: How much a shard holds at most.
         more_in_index: Names of tensors that the index has and no shard holds.
     """
+    folder.mkdir(exist_ok=True)
     for name, content in checkpoint_files().items():
         if not name.endswith((".safetensors", ".index.json", "/config.json")):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
