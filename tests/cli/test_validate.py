@@ -43,12 +43,10 @@ def test_sound_is_said_only_where_everything_was_judged(tmp_path: Path, command:
 
 
 def test_the_name_of_a_repo_leads_to_the_hub(command: Command) -> None:
-    for line in (["validate"], ["patch-config", "--to", "deepseek_v3"]):
-        words = command(*line, "moonshotai/Kimi-K2-Instruct").words
-        assert "write hf://moonshotai/Kimi-K2-Instruct" in words
-        assert "hf://" not in command(*line, "/moonshotai/Kimi-K2-Instruct").words
-    line = ["stage-gguf", "moonshotai/Kimi-K2-Instruct", "ggufs"]
-    assert "write hf://moonshotai/Kimi-K2-Instruct" in command(*line).words
+    repo = "moonshotai/Kimi-K2-Instruct"
+    for line in (["validate", repo], ["stage-gguf", repo, "ggufs"]):
+        assert f"write hf://{repo}" in command(*line).words
+    assert "hf://" not in command("validate", f"/{repo}").words
 
 
 def test_damage_is_exit_status_1(folder: Path, command: Command) -> None:
