@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: demo test test-all lint types doors tests lock clean
+.PHONY: demo test test-all test-engines lint types doors tests lock clean
 
 demo: .venv/runtime
 	$(BIN)/k2compat demo
@@ -47,6 +47,15 @@ tests: .venv/development
 	$(BIN)/coverage report --omit='k2compat/cli/*' --fail-under=100
 	$(BIN)/coverage report --include='k2compat/cli/*' --fail-under=95
 
+# Outside of `make test`: it installs gigabytes, into .venv-engines alone (docs/test-engines.md).
+# ENGINES="transformers router" leaves the others out.
+# A server that starts may take minutes, hence the longer limit for one test.
+ENGINES ?= transformers router vllm
+
+test-engines: .venv/development
+	$(BIN)/python tests_engines/install.py $(ENGINES)
+	$(BIN)/pytest --timeout 900 tests_engines
+
 # Resolved for every platform and Python at once; --no-emit keeps the
 # resolver's own settings (indexes, local folders) out of the files.
 UV_COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -57,4 +66,4 @@ lock:
 	$(UV_COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
 
 clean:
-	rm -rf .venv build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-engines build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
