@@ -28,6 +28,7 @@ from .iterate import aiter_events, iter_events
 from .markers import marker_ids
 from .message import FinishReason, Message, ToolCall
 from .parser import ReasoningMode, StreamParser, Tools, parse
+from .reasoning_mode import reasoning_mode
 from .split import SplitReader, read_answer
 
 __all__ = [
@@ -50,4 +51,5 @@ __all__ = [
     "marker_ids",
     "parse",
     "read_answer",
+    "reasoning_mode",
 ]

@@ -42,7 +42,7 @@ def test_the_names_are_these() -> None:
     results = {"Message", "ToolCall", "Problem", "FinishReason"}
     events = {"Event", "Content", "Reasoning", "CallStart", "ArgumentsDelta", "CallEnd"}
     ways_in = {"parse", "StreamParser", "iter_events", "aiter_events", "marker_ids"}
-    split = {"SplitReader", "read_answer"}
+    split = {"SplitReader", "read_answer", "reasoning_mode"}
     options = {"ReasoningMode", "Tools"}
     names = k2compat.toolcalls.__all__
     assert names == sorted(results | events | ways_in | split | options)
