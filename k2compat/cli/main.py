@@ -195,7 +195,7 @@ def _out_of_memory(error: MemoryError, arguments: Sequence[str]) -> K2CompatErro
     """The error names the file that was read, or else the whole command line."""
     from k2compat.shell_line import shell_line
 
-    read = getattr(error, "__notes__", ())  # explained_reading notes the path, innermost first
+    read = getattr(error, "__notes__", ())  # errors.reading notes files, the innermost first
     where = f"while it read {read[0]}" if read else f"in `{shell_line('k2compat', *arguments)}`"
     return K2CompatError(
         "out-of-memory",

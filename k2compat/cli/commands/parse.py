@@ -13,7 +13,7 @@ import click
 
 from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output
 from k2compat.cli.paths import PATH
-from k2compat.errors import RefusedError
+from k2compat.errors import RefusedError, reading
 from k2compat.files import explained_reading, read_input
 from k2compat.findings import Codes, Finding, Report, explanation
 from k2compat.toolcalls import Event, Message, Problem, ReasoningMode, StreamParser, marker_ids
@@ -193,7 +193,8 @@ def _read_json(file: Path) -> Any:
     with explained_reading(file):
         content = read_input(file)
     try:
-        return json.loads(content)
+        with reading(file):
+            return json.loads(content)
     except (ValueError, RecursionError) as error:
         raise RefusedError(
             "json-malformed", f"{file} is not JSON: {error}.", hint="Mend it, and run it again."
