@@ -9,7 +9,7 @@ from dataclasses import dataclass
 # A string is matched run by run, not character by character: that is ten times as fast.
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
 
-Path = tuple[str, ...]
+KeyPath = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Member:
     end: int
 
 
-def locate(text: str, path: Path) -> list[Member]:
+def locate(text: str, path: KeyPath) -> list[Member]:
     """All members at `path`: none, one, or several where a key is repeated.
 
     Keys are compared decoded, so an escaped spelling of a key is found too. A repeated key
