@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "patch-config": "Switch model_type between kimi_k2 and deepseek_v3.",
     "stage-gguf": "Bring a model's files beside its GGUFs, for KTransformers.",
-    "validate": "Check that a checkpoint is what its config says.",
+    "validate": "Check a checkpoint against its config.",
     "launch": "Print the commands that serve a model, for each node.",
     "preflight": "Find what would stop a launch, before it.",
     "parse": "Read the tool calls in a model's raw output.",

@@ -1,4 +1,4 @@
-"""Where in a JSON text a member's value stands."""
+"""Locate a member's value in a JSON text."""
 
 import json
 import re
@@ -47,9 +47,9 @@ def locate(text: str, path: KeyPath) -> list[Member]:
 
 
 def _members(text: str) -> Iterator[tuple[tuple[str | None, ...], Member]]:
-    """Every member of every object, with its path; None stands for an array on the way."""
+    """Every member of every object, with its path; None is an array on the way."""
     path: list[str | None] = []  # the key (None: an array) of every container open now
-    key: str | None = None  # the last string seen where a key may stand
+    key: str | None = None  # the last string seen where a key can be
     expects_value = False  # a colon came, its value did not
     for match in _TOKEN.finditer(text):
         token = match.group()

@@ -103,7 +103,7 @@ def _parse(text: str, where: str) -> Any:
         raise RefusedError(
             "config-not-json",
             f"{where} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.",
-            hint="Mend that place, or fetch the file again.",
+            hint="Correct that place, or fetch the file again.",
         ) from error
     except (RecursionError, ValueError) as error:
         # ValueError: an integer with more digits than Python converts.

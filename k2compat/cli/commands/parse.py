@@ -72,7 +72,7 @@ def command(
     """Read the tool calls, the reasoning and the content in FILE, or in stdin.
 
     The answer is OpenAI's assistant message as one JSON document. What deviates from the
-    format is told on stderr.
+    format is printed on stderr.
     """
     if token_ids != (tokenizer_config is not None):
         raise click.UsageError("--token-ids and --tokenizer-config go together.")
@@ -197,5 +197,7 @@ def _read_json(file: Path) -> Any:
             return json.loads(content)
     except (ValueError, RecursionError) as error:
         raise RefusedError(
-            "json-malformed", f"{file} is not JSON: {error}.", hint="Mend it, and run it again."
+            "json-malformed",
+            f"{file} is not JSON: {error}.",
+            hint="Correct it, and run the command again.",
         ) from error
