@@ -45,6 +45,7 @@ _AFTER_INTERRUPTION = {
     "stage-gguf": "Run the same command again: it continues where it stopped.",
     "patch-config": "Every file is the old one or the new one. Run the same command again.",
     "launch": "Every file is the old one or the new one. Run the same command again.",
+    "demo": "The folder that --keep names may hold a part of the models: remove it.",
 }
 _NOTHING_CHANGED = "Nothing was changed."
 
@@ -220,4 +221,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
             signal.signal(number, _end)
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    status = run(sys.argv[1:] if arguments is None else arguments)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)  # all is printed: a traceback would follow it
+    sys.exit(status)
