@@ -19,7 +19,7 @@ from k2compat.family import (
     VOCABULARY_FILES,
     WRAPPERS,
 )
-from k2compat.files import read_regular, real_path
+from k2compat.files import explained_reading, read_regular, real_path
 from k2compat.findings import Codes, Finding
 
 _codes = Codes("checkpoint")
@@ -92,7 +92,9 @@ def check_beside(source: Source, modules: Collection[str] = ()) -> Iterator[Find
 def remote_code(folder: ModelFolder, paths: Iterable[str]) -> Iterator[Finding]:
     """Name the Python files that trust_remote_code lets run, with their SHA-256."""
     for path in paths:
-        digest = hashlib.sha256(read_regular(real_path(folder.files[path]))).hexdigest()
+        with explained_reading(folder.files[path]):
+            content = read_regular(real_path(folder.files[path]))
+        digest = hashlib.sha256(content).hexdigest()
         yield _codes.finding(
             "remote-code",
             path,

@@ -54,7 +54,7 @@ def check_ktransformers(folder: ModelFolder) -> Iterator[Finding]:
         folder: The GGUF folder with the model's files beside the GGUFs.
 
     Raises:
-        OSError: A Python file could not be read.
+        RefusedError: not-readable; a Python file could not be read.
     """
     source = FolderSource(str(folder.root), folder)
     yield from check_companions(source)

@@ -74,9 +74,8 @@ def read_source(
         model, hint="Name the folder that holds the model's config.json.", is_model=True
     )
     walk = _Walk(folder, follow_links=follow_links, exclude=exclude)
-    with explained_reading(folder):
-        walk.enter(folder, "", (folder,))
-        pointers = [file.relative for file in walk.files if _is_lfs_pointer(file)]
+    walk.enter(folder, "", (folder,))
+    pointers = [file.relative for file in walk.files if _is_lfs_pointer(file)]
     walk.refuse()
     if pointers:
         raise RefusedError(
@@ -126,10 +125,11 @@ class _Walk:
                 self._take(Path(entry.path), relative, ancestors)
 
     def _take(self, path: Path, relative: str, ancestors: tuple[Path, ...]) -> None:
-        real = self._follow(path, relative) if path.is_symlink() else path
-        if real is None:
-            return
-        status = real.stat()
+        with explained_reading(path):
+            real = self._follow(path, relative) if path.is_symlink() else path
+            if real is None:
+                return
+            status = real.stat()
         if stat.S_ISDIR(status.st_mode):
             if real in ancestors:
                 self._cycles.append(relative)
@@ -212,7 +212,7 @@ def _anywhere(_real: Path) -> bool:
 
 
 def _entries(folder: Path) -> list["os.DirEntry[str]"]:
-    with os.scandir(folder) as entries:
+    with explained_reading(folder, "cannot be listed"), os.scandir(folder) as entries:
         return sorted(entries, key=lambda entry: entry.name)
 
 
@@ -226,4 +226,5 @@ def _size(entry: "os.DirEntry[str]") -> int:
 def _is_lfs_pointer(file: SourceFile) -> bool:
     if file.size > _LFS_POINTER_BYTES:
         return False
-    return read_regular(file.path, len(_LFS_POINTER)) == _LFS_POINTER
+    with explained_reading(file.path):
+        return read_regular(file.path, len(_LFS_POINTER)) == _LFS_POINTER

@@ -1,6 +1,6 @@
 """Stage a model's files beside its GGUFs, from the folders as named to the findings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +10,17 @@ from k2compat.config import Patch, cost_of, plan_patch
 from k2compat.errors import RefusedError
 from k2compat.family import CONFIG_FILE
 from k2compat.files import exclusive, explained_reading, make_folder, read_regular
-from k2compat.findings import Finding, Report, Severity
+from k2compat.findings import Finding, Report, Severity, explanation
 from k2compat.staging.apply import LinkMode, apply_plan
 from k2compat.staging.plan import Action, Plan, plan_staging
 from k2compat.staging.report import plan_findings
 from k2compat.staging.source import Source, read_source
 from k2compat.staging.target import find_staging_target
+
+# With these GGUFs no staged file makes KTransformers serve the model.
+_POINTLESS = frozenset(
+    {"gguf-split-mixed", "ktransformers-other-architecture", "ktransformers-other-model"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,29 +79,42 @@ def stage(
         progress: Called with the number of bytes of each file that is ready.
 
     Raises:
-        RefusedError: The folders do not do, a file is not what it should be, or it cannot be
-            read; nothing was changed.
+        RefusedError: The folders do not do, a file is not what it should be, it cannot be
+            read, or the GGUFs are not those of one model with this config; nothing was changed.
         WriteError: The system refused; each file is absent, old or new, never in between.
     """
     source = read_source(request.model, follow_links=request.follow_links, exclude=request.exclude)
     target = find_staging_target(request.gguf_folder, source.folder, request.into)
     patch = _patch(source, request.patch_to)
     contents = {} if patch is None else {CONFIG_FILE: patch.new}
-    if not write:
-        plan = plan_staging(source, target, contents=contents, force=request.force)
-        applied: tuple[Finding, ...] = ()
-    else:
+    plan = plan_staging(source, target, contents=contents, force=request.force)
+    checked = _check_result(plan)
+    _refuse_pointless(checked)
+    applied: tuple[Finding, ...] = ()
+    if write:
         make_folder(target.folder)
-        with exclusive(target.folder, waiting):
+        with exclusive(target.folder, waiting) as folder:
+            # Another k2compat may have staged the same files while this one waited.
             plan = plan_staging(source, target, contents=contents, force=request.force)
-            applied = apply_plan(plan, request.mode, progress=progress)
-    findings = (
-        *plan_findings(plan, source),
-        *_cost(patch, plan.target),
-        *applied,
-        *_check_result(plan),
-    )
+            applied = apply_plan(plan, folder, request.mode, progress=progress)
+    findings = (*plan_findings(plan, source), *_cost(patch, plan.target), *applied, *checked)
     return Staging(source, plan, Report(findings))
+
+
+def _refuse_pointless(findings: Iterable[Finding]) -> None:
+    """Refuse a run whose result KTransformers cannot serve, whatever is staged.
+
+    Raises:
+        RefusedError: With the code of the first such finding.
+    """
+    for finding in findings:
+        if finding.code in _POINTLESS:
+            raise RefusedError(
+                finding.code,
+                f"{finding.message.removesuffix('.')}. Nothing was staged in "
+                f"{Path(finding.where).parent}.",
+                hint=finding.fix or explanation(finding.code).cure,
+            )
 
 
 def _patch(source: Source, to: str | None) -> Patch | None:
@@ -125,6 +143,6 @@ def _cost(patch: Patch | None, target: Path) -> tuple[Finding, ...]:
 def _check_result(plan: Plan) -> tuple[Finding, ...]:
     """What KTransformers will think of the target, as it is or as it would be."""
     planned = {file.relative: file.origin for file in plan.having(Action.NEW, Action.REPLACED)}
-    with explained_reading(plan.target):
+    with explained_reading(plan.target, "cannot be listed"):
         folder = read_model_folder(plan.target, planned)
-        return tuple(check_ktransformers(folder))
+    return tuple(check_ktransformers(folder))
