@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from k2compat.checkpoint.model_folder import ModelFolder
 from k2compat.checkpoint.opening import FileRefusedError
 from k2compat.checkpoint.remote_modules import auto_map_modules, missing_imports, missing_modules
 from k2compat.checkpoint.sources import Source
@@ -19,7 +18,6 @@ from k2compat.family import (
     VOCABULARY_FILES,
     WRAPPERS,
 )
-from k2compat.files import explained_reading, read_regular, real_path
 from k2compat.findings import Codes, Finding
 
 _codes = Codes("checkpoint")
@@ -89,18 +87,34 @@ def check_beside(source: Source, modules: Collection[str] = ()) -> Iterator[Find
                 yield refusal.finding
 
 
-def remote_code(folder: ModelFolder, paths: Iterable[str]) -> Iterator[Finding]:
-    """Name the Python files that trust_remote_code lets run, with their SHA-256."""
+def remote_code(source: Source, paths: Iterable[str]) -> Iterator[Finding]:
+    """Name the Python files that trust_remote_code lets run, with their SHA-256.
+
+    Raises:
+        RefusedError: not-readable.
+    """
     for path in paths:
-        with explained_reading(folder.files[path]):
-            content = read_regular(real_path(folder.files[path]))
-        digest = hashlib.sha256(content).hexdigest()
+        digest = hashlib.sha256(_whole(source, path)).hexdigest()
         yield _codes.finding(
             "remote-code",
             path,
             "This file runs as a program where trust_remote_code is set.",
             actual=f"sha256:{digest}",
         )
+
+
+def _whole(source: Source, path: str) -> bytes:
+    try:
+        with source.open(path) as file:
+            return file.read(0, file.size)
+    except FileRefusedError as refusal:
+        if refusal.finding.code == "file-empty":  # as many an __init__.py
+            return b""
+        raise RefusedError(
+            "not-readable",
+            f"{refusal.finding.where} {refusal.finding.message}.",
+            hint="Check that it is a plain file which this user may read.",
+        ) from refusal
 
 
 def read_members(source: Source, name: str) -> Mapping[str, Any] | Finding | None:

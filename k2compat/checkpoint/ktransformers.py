@@ -21,6 +21,7 @@ from k2compat.checkpoint.gguf_metadata import Metadata, has_split_mla, read_size
 from k2compat.checkpoint.gguf_rules import deepseek2
 from k2compat.checkpoint.gguf_sets import SPLIT_COUNT, check_gguf_sets, group_gguf_files
 from k2compat.checkpoint.model_folder import ModelFolder
+from k2compat.checkpoint.sources import Source
 from k2compat.family import CONFIG_FILE
 from k2compat.findings import Codes, Finding
 
@@ -47,16 +48,17 @@ def ktransformers_verdicts(
     yield from _split_mla(folder.root, headers.values())
 
 
-def check_ktransformers(folder: ModelFolder) -> Iterator[Finding]:
+def check_ktransformers(folder: ModelFolder, source: Source | None = None) -> Iterator[Finding]:
     """Everything that keeps KTransformers from loading the folder, or makes it load wrongly.
 
     Args:
         folder: The GGUF folder with the model's files beside the GGUFs.
+        source: The same files, where some of them are not on this machine.
 
     Raises:
         RefusedError: not-readable; a Python file could not be read.
     """
-    source = FolderSource(str(folder.root), folder)
+    source = FolderSource(str(folder.root), folder) if source is None else source
     yield from check_companions(source)
     # GGUFs that are only planned are links to files elsewhere: read those.
     headers = {
@@ -71,7 +73,7 @@ def check_ktransformers(folder: ModelFolder) -> Iterator[Finding]:
     yield from ktransformers_verdicts(
         folder, headers, config if isinstance(config, Mapping) else None
     )
-    yield from remote_code(folder, folder.ending_with(".py"))
+    yield from remote_code(source, folder.ending_with(".py"))
 
 
 def _stray_safetensors(folder: ModelFolder) -> Iterator[Finding]:

@@ -9,22 +9,24 @@ from k2compat.hub.address import HubRepo, parse_hub_url
 from k2compat.hub.cache import (
     cache_entry_of,
     cached_checkpoint,
-    fetch_companions,
     is_offline,
     snapshot_findings,
 )
+from k2compat.hub.companions import find_companions
 from k2compat.hub.failures import HubFileError, offline_missing
 from k2compat.hub.ranges import RemoteRepo, list_remote
+from k2compat.hub.remote_file import RemoteFile
 from k2compat.hub.workers import Workers
 
 __all__ = [
     "HubFileError",
     "HubRepo",
+    "RemoteFile",
     "RemoteRepo",
     "Workers",
     "cache_entry_of",
     "cached_checkpoint",
-    "fetch_companions",
+    "find_companions",
     "is_offline",
     "list_remote",
     "offline_missing",

@@ -7,14 +7,17 @@ server sends: one that ignores the Range header would send 17 GB for a header of
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
 from k2compat.errors import HubError
 from k2compat.hub.address import HubRepo
-from k2compat.hub.cache import quiet
+from k2compat.hub.cache import cached_blob, quiet
+from k2compat.hub.digests import GIT_BLOB, SHA256, Digest, digest
 from k2compat.hub.failures import HubFileError, endpoint, explained, is_passing
+from k2compat.hub.remote_file import WITHOUT_MIRROR, RemoteFile
 
 WAITS: Final = (0.5, 1.0, 2.0, 4.0)
 """Seconds before the second, third, … try of a request."""
@@ -45,15 +48,47 @@ class RemoteRepo:
         repo: As the user named it.
         commit: What its revision stood for when it was listed.
         sizes: Bytes of every file, by path within the repo.
+        digests: The hash of every file's content, where the listing has one.
     """
 
-    def __init__(self, repo: HubRepo, commit: str, sizes: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        repo: HubRepo,
+        commit: str,
+        sizes: Mapping[str, int],
+        digests: Mapping[str, Digest] | None = None,
+    ) -> None:
         """Take a listing; `list_remote` makes one."""
         self.repo = repo
         self.commit = commit
         self.sizes = sizes
+        self.digests = digests or {}
         self._tags: dict[str, str] = {}
         self._closed = threading.Event()
+
+    @property
+    def name(self) -> str:
+        """The address, as a user types it."""
+        return f"hf://{self.repo}"
+
+    def file(self, path: str) -> RemoteFile:
+        """One of the files, to be fetched and checked as a whole.
+
+        Raises:
+            HubError: hub-hash-missing.
+        """
+        if path not in self.digests:
+            raise HubError(
+                "hub-hash-missing",
+                f"The listing of {self.name} has no hash of {path}: whether the right bytes "
+                "arrive cannot be checked.",
+                hint="Set the endpoint to the Hub itself, without a mirror or proxy.",
+            )
+        return RemoteFile(self, path, self.digests[path])
+
+    def cached(self, digest: Digest) -> Path | None:
+        """A file on this machine that should hold the content; its bytes are not checked here."""
+        return cached_blob(self.repo, digest)
 
     def close(self) -> None:
         """Give up: no request is tried again, and waiting for that ends."""
@@ -75,7 +110,23 @@ class RemoteRepo:
         if length <= 0:
             return b""
         wanted = _Wanted(path, start, length, self.sizes[path])
-        return _retried(self.repo, lambda: self._ask(wanted), self._closed.wait)
+        content = _retried(self.repo, lambda: self._ask(wanted), self._closed.wait)
+        self._check_whole(wanted, content)
+        return content
+
+    def _check_whole(self, wanted: "_Wanted", content: bytes) -> None:
+        """Hold a file that was read in one piece against its hash: config, tokenizer, code."""
+        digest = self.digests.get(wanted.path)
+        if digest is not None and wanted.length == wanted.size:
+            actual = digest.of((content,), wanted.size)
+            if actual != digest.value:
+                raise HubFileError(
+                    "hub-content-differs",
+                    f"The listing of {self.name} has {digest.kind} {digest.value} for "
+                    f"{wanted.path}; what was received has another.",
+                    hint=WITHOUT_MIRROR,
+                    actual=actual,
+                )
 
     def _ask(self, wanted: "_Wanted") -> bytes:
         from huggingface_hub import hf_hub_url
@@ -131,13 +182,43 @@ def list_remote(repo: HubRepo) -> RemoteRepo:
         info = _retried(repo, lambda: _info(repo), time.sleep)
     sizes = {file.rfilename: file.size for file in info.siblings or ()}
     known = {path: size for path, size in sizes.items() if isinstance(size, int)}
+    demand_safe_paths(f"hf://{repo}", known)
     if not info.sha or len(known) < len(sizes):
         raise HubError(
             "hub-failed",
             f"The Hub at {endpoint()} does not say which files {repo} has, and how large.",
             hint=_ELSEWHERE,
         )
-    return RemoteRepo(repo, info.sha, dict(sorted(known.items())))
+    digests = {file.rfilename: _listed_digest(file) for file in info.siblings or ()}
+    return RemoteRepo(
+        repo,
+        info.sha,
+        dict(sorted(known.items())),
+        {path: known_digest for path, known_digest in digests.items() if known_digest},
+    )
+
+
+def _listed_digest(file: Any) -> Digest | None:
+    # Of a file in LFS the blob is its pointer.
+    if file.lfs is not None:
+        return digest(SHA256, file.lfs.sha256)
+    return digest(GIT_BLOB, file.blob_id)
+
+
+def demand_safe_paths(name: str, paths: Iterable[str]) -> None:
+    """Refuse a listing with a path that leads out of a folder: files are staged under theirs.
+
+    Raises:
+        HubError: hub-listing-unsafe.
+    """
+    for path in paths:
+        parts = path.split("/")
+        if not path.isprintable() or "\\" in path or {"", ".", ".."} & set(parts):
+            raise HubError(
+                "hub-listing-unsafe",
+                f"The listing of {name} names a file {path!a}, which is no path within a folder.",
+                hint=WITHOUT_MIRROR,
+            )
 
 
 def _info(repo: HubRepo) -> Any:
@@ -171,7 +252,7 @@ def _final(repo: HubRepo, error: Exception) -> HubError:
     if isinstance(error, _BrokenOffError):
         received = f"{error.received:,} bytes"
         return _refused(error.wanted, f"with only {received}, each time", received)
-    return explained(repo, error, cached=False)
+    return explained(repo, error)
 
 
 def _retry_after(error: Exception) -> float:

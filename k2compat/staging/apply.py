@@ -51,6 +51,7 @@ def apply_plan(
 
     Raises:
         RefusedError: changed-meanwhile, or a source that cannot be read.
+        HubError: The Hub gives another content than it listed, or none.
         WriteError: no-space, before the first byte is copied; or the system refused.
     """
     to_write = plan.having(Action.NEW, Action.REPLACED)
@@ -121,6 +122,9 @@ class _Maker:
     def make(self, file: PlannedFile) -> Prepared:
         if file.content is not None:
             return self._workspace.write(file.content)
+        if file.remote is not None:
+            self._room.demand()
+            return self._workspace.write(file.remote.pieces())
         if file.is_link:
             return self._workspace.symlink(file.origin)
         try:

@@ -9,6 +9,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from k2compat.files import CHUNK_BYTES, explained_reading, open_regular, read_regular, real_path
+from k2compat.hub import RemoteFile
 from k2compat.staging.source import Source, SourceFile
 from k2compat.staging.target import StagingTarget
 
@@ -33,6 +34,7 @@ class PlannedFile:
         size: In bytes, as it will stand in the target.
         origin: The file whose bytes it gets; for a link to a GGUF, where it points.
         content: Bytes to write in place of the origin's (a patched config).
+        remote: The file on the Hub whose bytes it gets.
         is_link: Whether it is a link to a GGUF.
         obstacle: Why not even --force can put it there.
     """
@@ -42,6 +44,7 @@ class PlannedFile:
     size: int
     origin: Path
     content: bytes | None = None
+    remote: RemoteFile | None = None
     is_link: bool = False
     obstacle: str | None = None
 
@@ -109,7 +112,9 @@ def _plan_file(
             action = Action.SAME
         else:
             action = Action.REPLACED if force else Action.CONFLICT
-    return PlannedFile(file.relative, action, size, file.path, content, obstacle=obstacle)
+    return PlannedFile(
+        file.relative, action, size, file.path, content, file.remote, obstacle=obstacle
+    )
 
 
 def _plan_link(target: Path, name: str, destination: Path) -> PlannedFile:
@@ -155,6 +160,8 @@ def _has_bytes(place: Path, file: SourceFile, content: bytes | None) -> bool:
         return False
     if content is not None:
         return status.st_size == len(content) and read_regular(real) == content
+    if file.remote is not None:
+        return file.remote.is_in(real)
     with explained_reading(file.path):
         own = file.path.stat()
     if os.path.samestat(status, own):
