@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from k2compat.checkpoint.defects import printable
 from k2compat.checkpoint.opening import FileRefusedError
 from k2compat.checkpoint.remote_modules import auto_map_modules, missing_imports, missing_modules
 from k2compat.checkpoint.sources import Source
@@ -90,16 +91,21 @@ def check_beside(source: Source, modules: Collection[str] = ()) -> Iterator[Find
 def remote_code(source: Source, paths: Iterable[str]) -> Iterator[Finding]:
     """Name the Python files that trust_remote_code lets run, with their SHA-256.
 
+    One finding for all of them; its items are "sha256:DIGEST  PATH".
+
     Raises:
         RefusedError: not-readable.
     """
-    for path in paths:
-        digest = hashlib.sha256(_whole(source, path)).hexdigest()
+    digests = {path: hashlib.sha256(_whole(source, path)).hexdigest() for path in paths}
+    if digests:
+        named = ", ".join(f"{printable(path)} (sha256:{of})" for path, of in digests.items())
+        are = "file runs as a program" if len(digests) == 1 else "files run as programs"
         yield _codes.finding(
             "remote-code",
-            path,
-            "This file runs as a program where trust_remote_code is set.",
-            actual=f"sha256:{digest}",
+            source.name,
+            f"{len(digests)} Python {are} where trust_remote_code is set: {named}.",
+            count=len(digests),
+            items=tuple(f"sha256:{of}  {printable(path)}" for path, of in digests.items()),
         )
 
 

@@ -172,7 +172,9 @@ def test_remote_code_is_named_with_its_digest(model: Path) -> None:
     (finding,) = remote_code(source, ["tokenization_kimi.py"])
     assert finding.code == "remote-code"
     empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-    assert finding.actual == f"sha256:{empty}"
+    assert finding.items == (f"sha256:{empty}  tokenization_kimi.py",)
+    assert f"tokenization_kimi.py (sha256:{empty})" in finding.message
+    assert list(remote_code(source, [])) == []
 
 
 def test_remote_code_that_cannot_be_read_is_refused_by_name(model: Path) -> None:

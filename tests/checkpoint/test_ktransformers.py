@@ -1,5 +1,6 @@
 """What keeps KTransformers from loading a GGUF folder, or makes it load another model."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from functools import cache
@@ -37,8 +38,12 @@ def worse_than_info(folder: Path) -> set[str]:
 
 def test_a_staged_folder_is_sound(staged: Path) -> None:
     assert worse_than_info(staged) == set()
-    remote = [finding.where for finding in check(staged)]
-    assert remote == ["configuration_deepseek.py", "modeling_deepseek.py", "tokenization_kimi.py"]
+    (finding,) = check(staged)
+    names = ("configuration_deepseek.py", "modeling_deepseek.py", "tokenization_kimi.py")
+    for name, item in zip(names, finding.items, strict=True):
+        digest = hashlib.sha256((staged / name).read_bytes()).hexdigest()
+        assert item == f"sha256:{digest}  {name}"
+        assert f"{name} (sha256:{digest})" in finding.message
 
 
 @pytest.fixture(scope="module")
