@@ -9,7 +9,7 @@ from k2compat.cli.paths import PATH
 from k2compat.cli.progress import progress_bar
 from k2compat.family import DEEPSEEK_V3
 from k2compat.findings import Finding, Report
-from k2compat.hub import RemoteRepo, find_companions, parse_hub_url
+from k2compat.hub import RemoteRepo, find_companions, parse_repo_url
 from k2compat.staging import Action, LinkMode, Request, Staging, stage
 from k2compat.staging.left_out import DOWNLOAD_NOT
 
@@ -64,8 +64,9 @@ def command(
 ) -> Outcome:
     """Bring every file of MODEL but its weights beside the GGUFs in GGUF_DIR.
 
-    MODEL is a folder or hf://ORG/REPO[@REVISION]. A file that is there and differs is never
-    replaced without --force. The same command again continues a run that was cut off.
+    MODEL is a folder, hf://ORG/REPO[@REVISION] or ms://ORG/REPO[@REVISION] (ModelScope). A file
+    that is there and differs is never replaced without --force. The same command again continues
+    a run that was cut off.
     """
     found, known = _find(model)
     request = Request(
@@ -87,7 +88,7 @@ def command(
 
 def _find(model: str) -> tuple[Path | RemoteRepo, tuple[Finding, ...]]:
     """The model's folder or repo, and what should be known about it."""
-    repo = parse_hub_url(model)
+    repo = parse_repo_url(model)
     if repo is None:
         return PATH.convert(model, None, None), ()
     return find_companions(repo, DOWNLOAD_NOT)
