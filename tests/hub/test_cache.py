@@ -345,6 +345,17 @@ def test_an_error_without_words_is_named_by_its_kind(
     assert failure().message == f"Fetching {REPO} failed: RuntimeError."
 
 
+def test_an_error_of_the_system_is_named_by_its_reason(
+    client: Path, offline: Switch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> str:
+        raise NotADirectoryError(20, "Not a directory", "cache")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+    offline.on()
+    assert failure().message == f"Fetching {REPO} failed: Not a directory."
+
+
 # Around it
 
 
