@@ -1,6 +1,5 @@
 """The hash that a listing gives of a file's content."""
 
-import hashlib
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -41,6 +40,8 @@ class Digest:
 
     def begin(self, size: int) -> tuple[Callable[[bytes], None], Callable[[], str]]:
         """Begin to hash `size` bytes: what takes the pieces, and what gives the result."""
+        import hashlib  # patch-config loads this room, and hashes nothing
+
         if self.kind == SHA256:
             state = hashlib.sha256()
         else:
