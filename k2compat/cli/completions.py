@@ -42,7 +42,7 @@ def complete_setting(
 ) -> list[CompletionItem]:
     """The flags of the engine on the command line, at its newest version."""
     from k2compat.cli.engine_flags import flags_of
-    from k2compat.launch.engines.profile import ENGINES
+    from k2compat.launch.flags import ENGINES
 
     # An option without its value ends click's parsing: the words before it are left as they are.
     engine = next((word.lower() for word in context.args if word.lower() in ENGINES), "")

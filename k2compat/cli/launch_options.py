@@ -9,8 +9,9 @@ import click
 from k2compat.cli.completions import complete_gpu, complete_setting
 from k2compat.cli.paths import PATH
 from k2compat.cli.values import TEXT, TOKENS, Engine, Number
-from k2compat.launch.engines.profile import ENGINES, PROFILES, STRATEGIES
-from k2compat.launch.request.arguments import Word
+from k2compat.launch.engines import engine_names
+from k2compat.launch.engines.profile import PROFILES, STRATEGIES
+from k2compat.launch.request.arguments import Argument
 from k2compat.launch.request.cluster import (
     GPUS_MAX,
     GPUS_PER_NODE,
@@ -50,7 +51,7 @@ SECTIONS = {
 """Title → parameters, for the help."""
 
 _DECORATORS = (
-    click.argument("engine", metavar="ENGINE", type=Engine(ENGINES, _ENGINES_ALSO)),
+    click.argument("engine", metavar="ENGINE", type=Engine(engine_names(), _ENGINES_ALSO)),
     click.argument("model"),
     click.option(
         "--nodes",
@@ -194,7 +195,7 @@ def read_request(options: Mapping[str, Any]) -> Request:
     )
 
 
-def _values(options: Mapping[str, Any]) -> Mapping[str, Word]:
+def _values(options: Mapping[str, Any]) -> Mapping[str, Argument]:
     values = {name: port(options[name], _option(name)) for name in _PORTS if options[name]}
     values |= {
         name: user_value(str(options[name]), _option(name)) for name in _VALUES if options[name]

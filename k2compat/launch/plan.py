@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from k2compat.findings import Finding
 from k2compat.launch.memory.layout import Layout
-from k2compat.launch.request.arguments import Placeholder, Word
+from k2compat.launch.request.arguments import Argument, Placeholder
 from k2compat.launch.request.cluster import Cluster, Node
 
 
@@ -24,7 +24,7 @@ class Port:
     """
 
     name: str
-    number: Word
+    number: Argument
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +54,13 @@ class Command:
     id: str
     role: str
     node: Node
-    argv: tuple[Word, ...]
+    argv: tuple[Argument, ...]
     head: int = 1
-    environment: Mapping[str, Word] = field(default_factory=dict)
+    environment: Mapping[str, Argument] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     ports: tuple[Port, ...] = ()
     after: tuple[str, ...] = ()
-    inside: Word | None = None
+    inside: Argument | None = None
     creates: str | None = None
     entry: str | None = None
     settable: bool = False
@@ -70,7 +70,7 @@ class Command:
     reasons: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def words(self) -> Iterator[Word]:
+    def words(self) -> Iterator[Argument]:
         """Everything in it that may hold a placeholder."""
         yield from self.argv
         yield from self.environment.values()
@@ -88,8 +88,8 @@ class Mount:
         target: Its path in the container.
     """
 
-    source: Word
-    target: Word
+    source: Argument
+    target: Argument
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +132,8 @@ class Plan:
     cluster: Cluster
     layouts: Mapping[str, Layout]
     commands: tuple[Command, ...]
-    model: Word = Word(())  # noqa: RUF009 - frozen
-    image: Word | None = None
+    model: Argument = Argument(())  # noqa: RUF009 - frozen
+    image: Argument | None = None
     image_given: bool = False
     mounts: tuple[Mount, ...] = ()
     prerequisites: tuple[Prerequisite, ...] = ()

@@ -6,25 +6,22 @@ todays_name, changes_between                   what became of a flag
 passed_through                                 `--set flag=value`
 """
 
+from typing import TYPE_CHECKING
+
 from packaging.version import Version
 
+from k2compat.launch.engines import engine_names
 from k2compat.launch.flags.check import check_arguments
-from k2compat.launch.flags.history import GONE, Change, changes_of, changes_to
-from k2compat.launch.flags.passthrough import passed_through
-from k2compat.launch.flags.table import (
-    ENGINES,
-    Abbreviated,
-    Ambiguous,
-    Exact,
-    Flag,
-    FlagTable,
-    Unknown,
+from k2compat.launch.flags.history import GONE, Change, changes_of
+from k2compat.launch.flags.loading import (
     entry_points,
     flag_table,
     newest_version,
     table_versions,
     version_of,
 )
+from k2compat.launch.flags.passthrough import passed_through
+from k2compat.launch.flags.table import Abbreviated, Ambiguous, Exact, Flag, FlagTable, Unknown
 
 __all__ = [
     "ENGINES",
@@ -47,6 +44,10 @@ __all__ = [
 ]
 
 
+if TYPE_CHECKING:
+    ENGINES: tuple[str, ...]
+
+
 def todays_name(engine: str, entry: str, flag: str, version: str) -> str | None:
     """What a flag is called at a version.
 
@@ -63,10 +64,14 @@ def todays_name(engine: str, entry: str, flag: str, version: str) -> str | None:
     Raises:
         RefusedError: engine-unknown, engine-version-invalid, entry-unknown.
     """
-    if isinstance(flag_table(engine, version, entry).resolve(flag), Exact):
+    table = flag_table(engine, version, entry)
+    if isinstance(table.resolve(flag), Exact):
         return flag
-    happened = changes_to(engine, entry, flag, version_of(engine, version))
-    gone = [change for change in happened if change.kind in GONE and not change.conditional]
+    gone = [
+        change
+        for change in table.changes_to(flag)
+        if change.kind in GONE and not change.conditional
+    ]
     return gone[0].to[0] if gone and gone[0].to else None
 
 
@@ -97,3 +102,10 @@ def changes_between(engine: str, entry: str, older: str, newer: str) -> tuple[Ch
             else before.find(change.flag) is not None and after.find(change.flag) is None
         )
     )
+
+
+def __getattr__(name: str) -> tuple[str, ...]:
+    """`ENGINES`: the engines that have tables, by the alphabet."""
+    if name == "ENGINES":
+        return engine_names()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

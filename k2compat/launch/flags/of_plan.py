@@ -7,36 +7,37 @@ from k2compat.findings import Codes, Finding
 from k2compat.launch.engines.profile_entries import Forbidden
 from k2compat.launch.flags.check import check_reading, names_in
 from k2compat.launch.flags.command_line import Reading, Use, read_arguments
-from k2compat.launch.flags.passthrough import passed_through
+from k2compat.launch.flags.passthrough import settings_as_arguments
 from k2compat.launch.flags.programs import EntryPoint, recognize
-from k2compat.launch.flags.table import flag_table
+from k2compat.launch.flags.release import EngineRelease
+from k2compat.launch.flags.table import FlagTable
 from k2compat.launch.plan import Command
-from k2compat.launch.request.arguments import Word
+from k2compat.launch.request.arguments import Argument
 from k2compat.launch.request.user_values import user_value
 
 _codes = Codes("launch")
 
 
-def with_settings(command: Command, engine: str, version: str, settings: Sequence[str]) -> Command:
+def with_settings(command: Command, release: EngineRelease, settings: Sequence[str]) -> Command:
     """A command with the user's flags: in the place of the same flag, otherwise at the end.
 
     Args:
         command: One whose flags the user may set.
-        engine: Its engine.
-        version: The engine's.
+        release: Its engine at a version.
         settings: Each "flag=value" or "flag".
 
     Raises:
         RefusedError: setting-refused or value-malformed.
     """
     start, entry = entry_of(command)
+    table = release.table(entry.table)
     words = list(command.argv)
-    for first, *values in passed_through(engine, version, entry.table, settings):
+    for first, *values in settings_as_arguments(table, settings):
         name, equals, joined = first.partition("=")
-        given = [Word.literal(first), *(user_value(value, name) for value in values)]
+        given = [Argument.literal(first), *(user_value(value, name) for value in values)]
         if equals:
-            given = [Word.literal(f"{name}={user_value(joined, name, joined=True)}")]
-        reading = _read(words[start:], engine, version, entry)
+            given = [Argument.literal(f"{name}={user_value(joined, name, joined=True)}")]
+        reading = _read(words[start:], table)
         uses = [use for use in reading.uses if use.flag and name in use.flag.names]
         if uses:
             at, length = start + uses[-1].at, _length(uses[-1])
@@ -48,8 +49,7 @@ def with_settings(command: Command, engine: str, version: str, settings: Sequenc
 
 def check_flags(
     commands: Sequence[Command],
-    engine: str,
-    version: str,
+    release: EngineRelease,
     forbidden: Sequence[Forbidden],
     gpus_per_node: int,
 ) -> Iterator[Finding]:
@@ -57,8 +57,7 @@ def check_flags(
 
     Args:
         commands: Those without an entry point are not looked at.
-        engine: Their engine.
-        version: The engine's.
+        release: Their engine at a version.
         forbidden: Combinations that do harm at this version.
         gpus_per_node: GPUs of the nodes they run on.
     """
@@ -66,7 +65,7 @@ def check_flags(
         if command.entry is None:
             continue
         start, entry = entry_of(command)
-        reading = _read(command.argv[start:], engine, version, entry)
+        reading = _read(command.argv[start:], release.table(entry.table))
         for finding in check_reading(reading, gpus_per_node):
             yield replace(finding, where=f"{command.id}: {finding.where}")
         yield from _combinations(command, reading, forbidden)
@@ -102,8 +101,8 @@ def _combinations(
             )
 
 
-def _read(words: Sequence[Word], engine: str, version: str, entry: EntryPoint) -> Reading:
-    return read_arguments(flag_table(engine, version, entry.table), [str(word) for word in words])
+def _read(words: Sequence[Argument], table: FlagTable) -> Reading:
+    return read_arguments(table, [str(word) for word in words])
 
 
 def _length(use: Use) -> int:

@@ -11,7 +11,7 @@ from k2compat.errors import RefusedError
 from k2compat.launch.engines.profile import Profile
 from k2compat.launch.engines.profile_entries import CommandTemplate, FileTemplate, Row, Situation
 from k2compat.launch.plan import Command, Mount, Port
-from k2compat.launch.request.arguments import Word
+from k2compat.launch.request.arguments import Argument
 from k2compat.launch.request.cluster import Node
 
 
@@ -28,8 +28,8 @@ class Place:
 
     node: Node
     situation: Situation
-    values: Mapping[str, Word]
-    lists: Mapping[str, Sequence[Word]]
+    values: Mapping[str, Argument]
+    lists: Mapping[str, Sequence[Argument]]
 
 
 def compose(profile: Profile, places: Sequence[Place]) -> tuple[Command, ...]:
@@ -51,11 +51,11 @@ def mounts_of(profile: Profile, place: Place) -> tuple[Mount, ...]:
 
     What is a name of the Hub or a path relative to nobody knows what cannot be mounted.
     """
-    found: dict[Word, Mount] = {}
+    found: dict[Argument, Mount] = {}
     for template in profile.mounts:
         if template.applies(place.situation):
-            source = Word.fill(template.source, place.values)
-            target = Word.fill(template.target or template.source, place.values)
+            source = Argument.fill(template.source, place.values)
+            target = Argument.fill(template.target or template.source, place.values)
             if source.placeholders or PurePosixPath(str(source)).is_absolute():
                 found.setdefault(source, Mount(source, target))
     return tuple(found.values())
@@ -105,20 +105,20 @@ def _command(
         role=template.role,
         node=place.node,
         argv=(
-            *(Word.fill(word, place.values) for word in template.argv),
+            *(Argument.fill(word, place.values) for word in template.argv),
             *(word for row in rows for word in _flag_and_values(row, place.values)),
-            *(Word.fill(word, place.values) for word in template.tail),
+            *(Argument.fill(word, place.values) for word in template.tail),
         ),
         head=len(template.argv),
         environment={row.flag: value for row in variables for value in _values(row, place.values)},
         files=dict(_files(profile, template, place)),
         ports=tuple(
-            Port(entry.name, Word.fill(entry.number, place.values))
+            Port(entry.name, Argument.fill(entry.number, place.values))
             for entry in template.ports
             if entry.applies(place.situation)
         ),
         after=after,
-        inside=Word.fill(template.inside, place.values) if template.inside else None,
+        inside=Argument.fill(template.inside, place.values) if template.inside else None,
         creates=template.creates,
         entry=template.entry,
         settable=template.settable,
@@ -129,14 +129,14 @@ def _command(
     )
 
 
-def _flag_and_values(row: Row, values: Mapping[str, Word]) -> Iterator[Word]:
-    yield Word.literal(row.flag)
+def _flag_and_values(row: Row, values: Mapping[str, Argument]) -> Iterator[Argument]:
+    yield Argument.literal(row.flag)
     yield from _values(row, values)
 
 
-def _values(row: Row, values: Mapping[str, Word]) -> Iterator[Word]:
+def _values(row: Row, values: Mapping[str, Argument]) -> Iterator[Argument]:
     templates = (row.value,) if isinstance(row.value, str) else row.value or ()
-    yield from (Word.fill(template, values) for template in templates)
+    yield from (Argument.fill(template, values) for template in templates)
 
 
 def _rows(profile: Profile, groups: Iterable[str], situation: Situation) -> Iterator[Row]:
@@ -150,7 +150,7 @@ def _files(profile: Profile, template: CommandTemplate, place: Place) -> Iterato
     shared = (entry for group in template.file_groups for entry in profile.files[group])
     for entry in (*template.files, *shared):
         if entry.applies(place.situation):
-            path = str(Word.fill(entry.path, place.values))
+            path = str(Argument.fill(entry.path, place.values))
             parts.setdefault(path, []).append(entry)
     for path, entries in parts.items():
         members: dict[str, Any] = {}
@@ -175,7 +175,7 @@ def _line(template: str, path: str, place: Place) -> str:
     Raises:
         RefusedError: placeholder-in-file.
     """
-    word = Word.fill(template, place.values)
+    word = Argument.fill(template, place.values)
     if word.placeholders:
         raise RefusedError(
             "placeholder-in-file",

@@ -5,12 +5,12 @@ from dataclasses import asdict
 from math import prod
 from typing import Final
 
-from k2compat.launch.engines import engine
+from k2compat.launch.engines.derivation import derivation_of
 from k2compat.launch.engines.profile import Profile
 from k2compat.launch.engines.profile_entries import Situation
 from k2compat.launch.memory.layout import Layout
 from k2compat.launch.planning.expand import Place
-from k2compat.launch.request.arguments import Word
+from k2compat.launch.request.arguments import Argument
 from k2compat.launch.request.cluster import Cluster, Node
 from k2compat.launch.request.request import Request
 
@@ -65,11 +65,11 @@ def plan_facts(request: Request, cluster: Cluster) -> frozenset[str]:
 
 def _shared_values(
     request: Request, profile: Profile, situation: Situation, cluster: Cluster
-) -> Mapping[str, Word]:
+) -> Mapping[str, Argument]:
     values = {
         "model": request.model.name,
-        "gpus_per_node": Word.literal(cluster.gpus_per_node),
-        "engine_version": Word.literal(situation.version),
+        "gpus_per_node": Argument.literal(cluster.gpus_per_node),
+        "engine_version": Argument.literal(situation.version),
     }
     for group in cluster.groups:
         prefix = f"{group}_" if group else ""
@@ -80,16 +80,16 @@ def _shared_values(
     for name, template in profile.values_of(request.profile, situation.strategy).items():
         values[name] = request.values.get(name) or _value(template, values)
     values |= {name: word for name, word in request.values.items() if name not in values}
-    return {**values, **engine(profile.engine).values(situation, cluster, values)}
+    return {**values, **derivation_of(profile.engine).values(situation, cluster, values)}
 
 
-def _value(template: str, values: Mapping[str, Word]) -> Word:
+def _value(template: str, values: Mapping[str, Argument]) -> Argument:
     """A profile's value: a placeholder of its own, or a template."""
-    word = Word.parse(template)
-    return word if word.placeholders else Word.fill(template, values)
+    word = Argument.parse(template)
+    return word if word.placeholders else Argument.fill(template, values)
 
 
-def _node_values(node: Node, cluster: Cluster, layout: Layout) -> Mapping[str, Word]:
+def _node_values(node: Node, cluster: Cluster, layout: Layout) -> Mapping[str, Argument]:
     nodes = cluster.size(node.group)
     local = max(layout.data_parallel // nodes, 1)
     numbers = {
@@ -98,13 +98,13 @@ def _node_values(node: Node, cluster: Cluster, layout: Layout) -> Mapping[str, W
         "world_size": nodes * cluster.gpus_per_node,
         "data_parallel_size_local": local,
     }
-    values = {name: Word.literal(number) for name, number in numbers.items()}
+    values = {name: Argument.literal(number) for name, number in numbers.items()}
     values["data_parallel_start_rank"] = _start_rank(node, local)
     if str(node.rank).isdigit():
-        values["node_number"] = Word.literal(int(str(node.rank)) + 1)
+        values["node_number"] = Argument.literal(int(str(node.rank)) + 1)
     values |= {
         "node_rank": node.rank,
-        "node_name": Word.literal(node.name),
+        "node_name": Argument.literal(node.name),
         "address": node.address,
         "address_bracketed": _bracketed(node.address),
         "master": cluster.first(node.group),
@@ -114,25 +114,25 @@ def _node_values(node: Node, cluster: Cluster, layout: Layout) -> Mapping[str, W
     return {**values, **{name: word for name, word in devices.items() if word is not None}}
 
 
-def _peers(node: Node, cluster: Cluster) -> list[Word]:
+def _peers(node: Node, cluster: Cluster) -> list[Argument]:
     """The addresses of the group's other nodes."""
     return [other.address for other in cluster.group(node.group) if other != node]
 
 
-def _start_rank(node: Node, local: int) -> Word:
+def _start_rank(node: Node, local: int) -> Argument:
     """The first data-parallel rank of a node; where its rank is open, this is open, too."""
     rank = str(node.rank)
     if rank.isdigit():
-        return Word.literal(int(rank) * local)
-    return Word.parse(f"${START_RANK}")
+        return Argument.literal(int(rank) * local)
+    return Argument.parse(f"${START_RANK}")
 
 
 def _products(
-    products: Mapping[str, Sequence[str]], values: Mapping[str, Word]
-) -> Mapping[str, Word]:
+    products: Mapping[str, Sequence[str]], values: Mapping[str, Argument]
+) -> Mapping[str, Argument]:
     """Numbers of a whole group, from those of one rank."""
     return {
-        name: Word.literal(prod(int(str(values.get(factor, factor))) for factor in factors))
+        name: Argument.literal(prod(int(str(values.get(factor, factor))) for factor in factors))
         for name, factors in products.items()
     }
 
@@ -152,5 +152,5 @@ def _node_facts(node: Node, layout: Layout, *, first: bool) -> Iterator[str]:
         yield "ib_device"
 
 
-def _bracketed(address: Word) -> Word:
-    return Word.fill("[{a}]", {"a": address}) if ":" in str(address) else address
+def _bracketed(address: Argument) -> Argument:
+    return Argument.fill("[{a}]", {"a": address}) if ":" in str(address) else address

@@ -12,7 +12,7 @@ from k2compat.findings import Codes, Finding
 from k2compat.launch.plan import Plan
 from k2compat.launch.planning.planner import plan_launch
 from k2compat.launch.render import render
-from k2compat.launch.request.arguments import Word
+from k2compat.launch.request.arguments import Argument
 from k2compat.launch.request.cluster import Node
 from k2compat.launch.request.request import Request
 
@@ -23,8 +23,8 @@ _OTHER: Final = "54321"
 _ANOTHER: Final = "54322"
 
 _DEVICES: Final[Mapping[str, Callable[[Node], Node]]] = {
-    "interface": lambda node: replace(node, interface=Word.literal(_OTHER)),
-    "ib_device": lambda node: replace(node, ib_device=Word.literal(_OTHER)),
+    "interface": lambda node: replace(node, interface=Argument.literal(_OTHER)),
+    "ib_device": lambda node: replace(node, ib_device=Argument.literal(_OTHER)),
 }
 
 
@@ -59,7 +59,7 @@ def _otherwise(request: Request, name: str) -> Request | None:
     """The request with another value of an option; None for one that decides more than commands."""
     if name in request.values:
         other = _ANOTHER if str(request.values[name]) == _OTHER else _OTHER
-        return replace(request, values={**request.values, name: Word.literal(other)})
+        return replace(request, values={**request.values, name: Argument.literal(other)})
     if name == "amx":
         return replace(request, facts=request.facts - {"amx"})
     if name == "executor":

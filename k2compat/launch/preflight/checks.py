@@ -5,7 +5,7 @@ from typing import Any
 
 from k2compat.errors import RefusedError
 from k2compat.findings import Codes, Finding
-from k2compat.launch.flags.command_words import values_of
+from k2compat.launch.flags.command_line import values_of
 from k2compat.launch.plan import Plan
 from k2compat.launch.planning.checks import check_plan
 from k2compat.launch.preflight.hardware_checks import check_system

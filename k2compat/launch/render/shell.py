@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from k2compat.launch.plan import Command, Plan
 from k2compat.launch.render.script import Script
 from k2compat.launch.render.shell_words import call_lines, required_variables, shell_word
-from k2compat.launch.request.arguments import FILES, Placeholder, Word
+from k2compat.launch.request.arguments import FILES, Argument, Placeholder
 from k2compat.launch.request.cluster import Node
 
 _END_OF_FILE = "END_OF_FILE"
@@ -64,12 +64,12 @@ def _waiting(plan: Plan, command: Command) -> Iterator[str]:
         address = _address_for_others(plan, other.node)
         if address and other.ports and (other.stays or other.node != command.node):
             values = {"host": address, "port": other.ports[0].number}
-            place = shell_word(Word.fill("/dev/tcp/{host}/{port}", values))
+            place = shell_word(Argument.fill("/dev/tcp/{host}/{port}", values))
             yield f"# until {other.id} listens"
             yield f"until (exec 3<> {place}) 2> /dev/null; do sleep 2; done"
 
 
-def _address_for_others(plan: Plan, node: Node) -> Word | None:
+def _address_for_others(plan: Plan, node: Node) -> Argument | None:
     """Where other nodes reach it; None for a symbolic node, which stands for many."""
     if node.is_first:
         return plan.cluster.first(node.group)

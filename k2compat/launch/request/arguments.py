@@ -4,8 +4,8 @@ A placeholder is something the user will know later: an address, a port, an imag
 for a whole value or for the host of `host:port`; anywhere else a dollar is a dollar. A word is
 kept in parts, so that no renderer has to guess again which dollar was meant:
 
-    Word.parse("$MASTER_IP:50000")  →  (Placeholder MASTER_IP) + ":50000"
-    Word.parse("$(reboot)")         →  the nine characters
+    Argument.parse("$MASTER_IP:50000")  →  (Placeholder MASTER_IP) + ":50000"
+    Argument.parse("$(reboot)")         →  the nine characters
 """
 
 import re
@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
-_PLACEHOLDER = re.compile(rf"\$(?:({_NAME})|\{{({_NAME})\}})|<({_NAME})>")
+PLACEHOLDER: Final = re.compile(rf"\$(?:({_NAME})|\{{({_NAME})\}})|<([A-Za-z_][A-Za-z0-9_-]*)>")
+"""`$NAME`, `${NAME}` or `<NAME>`; guides write <my-image> too, a name with a dash."""
 _PORT = re.compile(r":[0-9]{1,5}")
 FILES: Final = "K2COMPAT_FILES"
 """The folder that a script writes its files into where none lie beside it."""
@@ -30,7 +31,7 @@ class Placeholder:
     """A value that is not known yet.
 
     Attributes:
-        name: What it is called, a name that a shell variable can have.
+        name: The name of the shell variable for it; a dash of <my-image> is an underscore.
         spelling: As it was written: "$PORT", "${PORT}" or "<PORT>".
     """
 
@@ -43,7 +44,7 @@ class Placeholder:
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class Argument:
     """One argument, or one value of an environment variable; `str()` gives it as written."""
 
     parts: tuple[str | Placeholder, ...]
@@ -56,17 +57,17 @@ class Word:
     @classmethod
     def parse(cls, text: str) -> Self:
         """A user's value: a placeholder, one before `:port`, or plain text."""
-        match = _PLACEHOLDER.match(text)
+        match = PLACEHOLDER.match(text)
         if match is None:
             return cls.literal(text)
         rest = text[match.end() :]
         if rest and not _PORT.fullmatch(rest):
             return cls.literal(text)
-        placeholder = Placeholder(match[1] or match[2] or match[3], match[0])
+        placeholder = Placeholder((match[1] or match[2] or match[3]).replace("-", "_"), match[0])
         return cls((placeholder, rest) if rest else (placeholder,))
 
     @classmethod
-    def fill(cls, template: str, values: Mapping[str, "Word"]) -> Self:
+    def fill(cls, template: str, values: Mapping[str, "Argument"]) -> Self:
         """A template with each `{name}` replaced by the value of that name.
 
         Raises:
@@ -80,7 +81,7 @@ class Word:
         return cls._joined([*parts, template[end:]])
 
     @classmethod
-    def join(cls, separator: str, words: Iterable["Word"]) -> Self:
+    def join(cls, separator: str, words: Iterable["Argument"]) -> Self:
         """The words with a separator between them."""
         parts: list[str | Placeholder] = []
         for word in words:

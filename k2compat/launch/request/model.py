@@ -23,7 +23,7 @@ from k2compat.family import (
 from k2compat.files import explained_reading, read_regular, real_path
 from k2compat.findings import Codes, Finding
 from k2compat.hub import parse_hub_url
-from k2compat.launch.request.arguments import Word
+from k2compat.launch.request.arguments import Argument
 from k2compat.launch.request.user_values import user_value
 
 _MODELS = Path(__file__).with_name("models.toml")
@@ -50,7 +50,7 @@ class LaunchModel:
         findings: What should be known about it.
     """
 
-    name: Word
+    name: Argument
     config: Mapping[str, Any]
     folder: Path | None = None
     findings: tuple[Finding, ...] = ()
@@ -132,7 +132,7 @@ def _not_kimi(model: LaunchModel) -> Iterator[Finding]:
         )
 
 
-def _assumed(named: Word) -> LaunchModel:
+def _assumed(named: Argument) -> LaunchModel:
     plain = _NOT_IN_NAMES.sub("", str(named).lower())
     other = _OTHER_NAMES.search(plain)
     if other:

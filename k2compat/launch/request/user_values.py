@@ -1,10 +1,10 @@
 """Values that users give: what may become an argument, and what no quoting could save."""
 
 from k2compat.errors import RefusedError
-from k2compat.launch.request.arguments import Word
+from k2compat.launch.request.arguments import Argument
 
 
-def user_value(text: str, what: str, *, joined: bool = False) -> Word:
+def user_value(text: str, what: str, *, joined: bool = False) -> Argument:
     """A user's path, name or setting as one argument; a placeholder stays one.
 
     Any text can be quoted for a shell. Two kinds still do harm: what begins with a dash is a
@@ -26,7 +26,7 @@ def user_value(text: str, what: str, *, joined: bool = False) -> Word:
     elif not text.isprintable():
         problem = "has characters that do not print"
     else:
-        return Word.parse(text)
+        return Argument.parse(text)
     raise RefusedError(
         "value-malformed",
         f"{what} {text!r} {problem}.",
@@ -34,17 +34,17 @@ def user_value(text: str, what: str, *, joined: bool = False) -> Word:
     )
 
 
-def port(text: str, what: str) -> Word:
+def port(text: str, what: str) -> Argument:
     """A port's number, or a placeholder.
 
     Raises:
         RefusedError: port-malformed.
     """
-    word = Word.parse(text)
+    word = Argument.parse(text)
     if len(word.parts) == 1 and word.placeholders:
         return word
     if text.isascii() and text.isdigit() and 0 < int(text[:6]) < 1 << 16:
-        return Word.literal(int(text))
+        return Argument.literal(int(text))
     raise RefusedError(
         "port-malformed",
         f"{what} {text!r} is no port.",

@@ -12,7 +12,7 @@ from k2compat.launch.flags import table_versions
 from k2compat.launch.plan import Command, Plan
 from k2compat.launch.planning.planner import plan_launch
 from k2compat.launch.render import render
-from k2compat.launch.request.arguments import Word
+from k2compat.launch.request.arguments import Argument
 from k2compat.launch.request.cluster import Cluster, nodes_at
 from k2compat.launch.request.model import read_model
 from k2compat.launch.request.request import Request
@@ -353,7 +353,7 @@ def test_a_name_for_clients_that_the_version_cannot_set_is_told() -> None:
 
 def test_interfaces_of_different_names_are_told() -> None:
     nodes = [
-        replace(node, interface=Word.literal(name))
+        replace(node, interface=Argument.literal(name))
         for node, name in zip(nodes_at(TWO), ("eth0", "bond0"), strict=True)
     ]
     request = Request(engine="trtllm", model=read_model(MODEL), cluster=Cluster(tuple(nodes)))

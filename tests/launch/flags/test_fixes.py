@@ -11,8 +11,9 @@ from k2compat.cli.main import COMMANDS, program
 from k2compat.errors import RefusedError
 from k2compat.findings import catalogue
 from k2compat.launch.engines.profile import read_profile
+from k2compat.launch.flags import ENGINES
 from k2compat.launch.flags.history import changes_of
-from k2compat.launch.flags.table import ENGINES, entry_points, flag_table, table_versions
+from k2compat.launch.flags.loading import entry_points, flag_table, table_versions
 from tests.launch.support import codes, plan
 
 # Options of programs that are neither ours nor an engine's.

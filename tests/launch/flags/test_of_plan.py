@@ -7,7 +7,7 @@ import pytest
 from k2compat.errors import RefusedError
 from k2compat.findings import Severity
 from k2compat.launch.engines.profile import read_profile
-from tests.launch.engines.test_profile import WRITTEN
+from k2compat.launch.flags import ENGINES
 from tests.launch.support import argv, codes, plan
 
 TWO = ("10.0.0.1", "10.0.0.2")
@@ -40,7 +40,7 @@ def clusters(strategy: str) -> list[dict[str, Any]]:
     ("engine", "strategy", "version"),
     [
         (engine, strategy, version)
-        for engine in WRITTEN
+        for engine in ENGINES
         for strategy in read_profile(engine).clusters["default"]
         for version in VERSIONS[engine]
     ],

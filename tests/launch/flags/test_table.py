@@ -177,15 +177,15 @@ def test_the_kt_flags_of_sglang_are_ktransformers_own() -> None:
     assert table.find("--max-total-tokens") is not None
 
 
-def test_a_boolean_pair_knows_which_name_says_no() -> None:
+def test_a_boolean_pair_knows_its_negative_names() -> None:
     table = flag_table("vllm", "0.33.0", "serve")
     caching = table.find("--disable-prefix-caching")
     assert caching is not None
-    assert caching.off == ("--disable-prefix-caching",)
+    assert caching.negative_names == ("--disable-prefix-caching",)
     assert caching.name == "--enable-prefix-caching"
     reduce = table.find("--disable-custom-all-reduce")
     assert reduce is not None
-    assert reduce.off == ("--enable-custom-all-reduce",)
+    assert reduce.negative_names == ("--enable-custom-all-reduce",)
 
 
 def test_a_parser_can_be_built_from_every_table() -> None:

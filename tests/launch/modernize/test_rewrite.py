@@ -289,7 +289,11 @@ def test_any_old_command_becomes_one_that_stays(data: st.DataObject) -> None:
     line = program
     for flag in flags:
         name = data.draw(st.sampled_from(flag.names))
-        count = flag.least if flag.most is None or flag.most == flag.least else flag.most
+        count = (
+            flag.min_values
+            if flag.max_values is None or flag.max_values == flag.min_values
+            else flag.max_values
+        )
         line += f" {name}" + "".join(f" {data.draw(_VALUES)}" for _ in range(count))
     first = modernize(line)
     second = modernize(first.text)

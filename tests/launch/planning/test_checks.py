@@ -11,7 +11,7 @@ from k2compat.launch.memory.layout import Layout
 from k2compat.launch.memory.sizes import ModelSizes, model_sizes
 from k2compat.launch.plan import Command, Plan
 from k2compat.launch.planning.checks import check_plan, fits_of, refusal_of
-from k2compat.launch.request.arguments import Word
+from k2compat.launch.request.arguments import Argument
 from k2compat.launch.request.cluster import Cluster, nodes_at
 from tests.launch.support import plan
 from tests.support.configs import config_values
@@ -38,15 +38,26 @@ def made_by_hand(
         id="serve",
         role="serve",
         node=nodes[0],
-        argv=tuple(map(Word.parse, argv.split())),
-        environment={name: Word.parse(value) for name, value in (environment or {}).items()},
+        argv=tuple(map(Argument.parse, argv.split())),
+        environment={name: Argument.parse(value) for name, value in (environment or {}).items()},
         stays=True,
     )
     layouts = {"": layout or Layout(16)}
     return Plan(engine, "1.0", "default", "tp", Cluster(nodes, gpu=gpu), layouts, (command,))
 
 
+# Each engine's own flags, so that the tests name the flag alone.
+ENGINE_OF = {
+    "--context-length": "sglang",
+    "--mem-fraction-static": "sglang",
+    "--max_seq_len": "trtllm",
+    "--kv_cache": "trtllm",
+}
+
+
 def fit_of(argv: str, **options: object) -> Fit:
+    by_flag = (engine for flag, engine in ENGINE_OF.items() if flag in argv)
+    options = {"engine": next(by_flag, "vllm"), **options}
     sizes = model_sizes(INSTRUCT)
     assert isinstance(sizes, ModelSizes)
     return fits_of(made_by_hand(argv, **options), sizes)[""]  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ from k2compat.launch.plan import Command, Plan
 from k2compat.launch.planning.expand import Place, compose
 from k2compat.launch.render import render
 from k2compat.launch.render.document import as_document
-from k2compat.launch.request.arguments import Word
+from k2compat.launch.request.arguments import Argument
 from k2compat.launch.request.cluster import Cluster, nodes_at
 
 (NODE,) = nodes_at(["10.0.0.1"])
@@ -37,8 +37,8 @@ def composed(*peers: str, port: str = "2233", **template: Any) -> tuple[Command,
         prerequisites=(),
         forbidden=(),
     )
-    values = {"port": Word.parse(port), "name": Word.parse("<NAME>")}
-    lists = {"peers": [Word.parse(peer) for peer in peers]}
+    values = {"port": Argument.parse(port), "name": Argument.parse("<NAME>")}
+    lists = {"peers": [Argument.parse(peer) for peer in peers]}
     return compose(profile, [Place(NODE, SITUATION, values, lists)])
 
 

@@ -9,7 +9,7 @@ from k2compat.launch.memory.layout import Layout
 from k2compat.launch.plan import Command, Plan
 from k2compat.launch.preflight.facts import NodeFacts, Route
 from k2compat.launch.preflight.inspection import Inspection, question_of
-from k2compat.launch.request.arguments import Word
+from k2compat.launch.request.arguments import Argument
 from k2compat.launch.request.cluster import Cluster, nodes_at
 
 GIB = 2**30
@@ -53,15 +53,15 @@ def plan_of(
         variables: The environment that the plan gives its commands.
     """
     first, *others = nodes_at(addresses)
-    words = {name: Word.parse(value) for name, value in (devices or {}).items()}
+    words = {name: Argument.parse(value) for name, value in (devices or {}).items()}
     first = replace(first, **words)  # type: ignore[arg-type]
     commands = tuple(
         Command(
             id=f"command{number}",
             role="serve",
             node=first,
-            argv=tuple(map(Word.parse, argv.split())),
-            environment={name: Word.parse(value) for name, value in (variables or {}).items()},
+            argv=tuple(map(Argument.parse, argv.split())),
+            environment={name: Argument.parse(value) for name, value in (variables or {}).items()},
             stays=True,
         )
         for number, argv in enumerate(argvs or ("vllm serve x",))

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from k2compat.findings import Finding, catalogue
-from k2compat.launch.engines.profile import ENGINES, read_profile
+from k2compat.launch.engines.profile import read_profile
+from k2compat.launch.flags import ENGINES
 from k2compat.launch.plan import Plan
 from k2compat.launch.preflight.checks import check_node, check_offline
 from k2compat.launch.preflight.facts import NodeFacts, Route

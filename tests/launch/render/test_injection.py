@@ -17,7 +17,7 @@ from k2compat.launch.planning.formats import for_format
 from k2compat.launch.planning.planner import plan_launch
 from k2compat.launch.render import render
 from k2compat.launch.render.document import as_document
-from k2compat.launch.request.arguments import Placeholder, Word
+from k2compat.launch.request.arguments import Argument, Placeholder
 from k2compat.launch.request.cluster import Cluster, nodes_at
 from k2compat.launch.request.model import read_model
 from k2compat.launch.request.request import Request
@@ -123,7 +123,7 @@ def compose_reads(text: str) -> str:
     return text.replace("$$", "$")
 
 
-def filled(word: Word) -> str:
+def filled(word: Argument) -> str:
     return "".join(SECRET if isinstance(part, Placeholder) else part for part in word.parts)
 
 

@@ -2,22 +2,22 @@
 
 from collections.abc import Mapping
 
-from k2compat.launch.engines.engine import Engine
+from k2compat.launch.engines.derivation import Derivation
 from k2compat.launch.engines.profile_entries import Situation
-from k2compat.launch.request.arguments import Placeholder, Word
+from k2compat.launch.request.arguments import Argument, Placeholder
 from k2compat.launch.request.cluster import Cluster, host_port
 
 
-class Sglang(Engine):
+class Sglang(Derivation):
     """Adds `prefill_url` and `decode_url`: a group's first node answers for all of it."""
 
     def values(
-        self, situation: Situation, cluster: Cluster, values: Mapping[str, Word]
-    ) -> Mapping[str, Word]:
+        self, situation: Situation, cluster: Cluster, values: Mapping[str, Argument]
+    ) -> Mapping[str, Argument]:
         """The groups' URLs, placeholders in braces, as the guide writes them."""
         del situation
         return {
-            f"{group}_url": Word.fill(
+            f"{group}_url": Argument.fill(
                 "http://{server}",
                 {"server": host_port(_braced(cluster.first(group)), values["server_port"])},
             )
@@ -26,9 +26,9 @@ class Sglang(Engine):
         }
 
 
-def _braced(word: Word) -> Word:
+def _braced(word: Argument) -> Argument:
     """`${NAME}` for `$NAME`, so that nothing behind it can be taken for a part of the name."""
-    return Word(
+    return Argument(
         tuple(
             Placeholder(part.name, f"${{{part.name}}}")
             if isinstance(part, Placeholder) and part.spelling.startswith("$")
@@ -38,4 +38,4 @@ def _braced(word: Word) -> Word:
     )
 
 
-ENGINE = Sglang()
+DERIVATION = Sglang()
