@@ -32,7 +32,7 @@ def complete_gpu(
     _context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[str]:
     """The GPUs of the table that begin so."""
-    from k2compat.launch.memory.gpus import gpu_names
+    from k2compat.launch import gpu_names
 
     return [name for name in gpu_names() if name.startswith(incomplete.lower())]
 

@@ -9,20 +9,22 @@ import click
 from k2compat.cli.completions import complete_gpu, complete_setting
 from k2compat.cli.paths import PATH
 from k2compat.cli.values import TEXT, TOKENS, Engine, Number
-from k2compat.launch.engines import engine_names
-from k2compat.launch.engines.profile import PROFILES, STRATEGIES
-from k2compat.launch.request.arguments import Argument
-from k2compat.launch.request.cluster import (
+from k2compat.launch import (
     GPUS_MAX,
     GPUS_PER_NODE,
+    PROFILES,
+    STRATEGIES,
+    Argument,
     Cluster,
+    Request,
+    engine_names,
     nodes_at,
+    port,
     read_cluster,
+    read_model,
+    user_value,
     with_devices,
 )
-from k2compat.launch.request.model import read_model
-from k2compat.launch.request.request import Request
-from k2compat.launch.request.user_values import port, user_value
 
 # Options whose value goes into the profile's templates under the same name.
 _PORTS = ("port", "rpc_port", "master_port", "ssh_port")

@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from k2compat.findings import Finding
-from k2compat.launch.memory.layout import Layout
-from k2compat.launch.request.arguments import Argument, Placeholder
-from k2compat.launch.request.cluster import Cluster, Node
+from k2compat.launch.memory import Layout
+from k2compat.launch.request import Argument, Cluster, Node, Placeholder
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +48,7 @@ class Command:
         spread: Whether a scheduler starts it on all nodes at once, one process a GPU.
         splits: Whether its program splits the arguments behind `head` again at white space.
         reasons: Flag or variable → why it is there.
+        file_options: The options of the user that have a part in its files.
     """
 
     id: str
@@ -68,6 +68,13 @@ class Command:
     spread: bool = False
     splits: bool = False
     reasons: Mapping[str, str] = field(default_factory=dict)
+    file_options: frozenset[str] = frozenset()
+
+    @property
+    def options(self) -> frozenset[str]:
+        """The options of the user that have a part in it, by their names."""
+        words = (*self.argv, *self.environment.values(), *((self.inside,) if self.inside else ()))
+        return self.file_options.union(*(word.options for word in words))
 
     @property
     def words(self) -> Iterator[Argument]:
@@ -110,7 +117,7 @@ class Plan:
     """How an engine is launched.
 
     Attributes:
-        engine: "vllm", "sglang", "ktransformers" or "trtllm".
+        engine: One of `engines.engine_names()`.
         engine_version: The version that the commands are for.
         profile: "default" or "guide".
         strategy: "tp", "dp-ep", "tp-pp" or "pd".
@@ -123,6 +130,8 @@ class Plan:
         model: The model, as the engine is given it.
         prerequisites: What must be there before.
         findings: What is wrong or worth knowing.
+        options: The options of the user that decided something, by their names: values that
+            commands hold, and conditions ("amx", "executor") without which others would be made.
     """
 
     engine: str
@@ -138,6 +147,7 @@ class Plan:
     mounts: tuple[Mount, ...] = ()
     prerequisites: tuple[Prerequisite, ...] = ()
     findings: tuple[Finding, ...] = ()
+    options: frozenset[str] = frozenset()
 
     @property
     def nodes(self) -> tuple[Node, ...]:

@@ -15,8 +15,58 @@ A folder with a profile.toml is an engine: there is no other list of them.
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from k2compat.errors import RefusedError
+from k2compat.launch.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from k2compat.launch.engines.derivation import derivation_of
+    from k2compat.launch.engines.memory_flags import BatchFlags, MemoryFlags, memory_flags_of
+    from k2compat.launch.engines.profile import PROFILES, STRATEGIES, Profile, read_profile
+    from k2compat.launch.engines.profile_entries import (
+        CommandTemplate,
+        FileTemplate,
+        Forbidden,
+        Row,
+        Situation,
+    )
+
+__all__ = [
+    "PROFILES",
+    "STRATEGIES",
+    "BatchFlags",
+    "CommandTemplate",
+    "FileTemplate",
+    "Forbidden",
+    "MemoryFlags",
+    "Profile",
+    "Row",
+    "Situation",
+    "derivation_of",
+    "engine_folder",
+    "engine_names",
+    "memory_flags_of",
+    "read_profile",
+]
+
+_HOMES = {
+    "BatchFlags": "memory_flags",
+    "CommandTemplate": "profile_entries",
+    "FileTemplate": "profile_entries",
+    "Forbidden": "profile_entries",
+    "MemoryFlags": "memory_flags",
+    "PROFILES": "profile",
+    "Profile": "profile",
+    "Row": "profile_entries",
+    "STRATEGIES": "profile",
+    "Situation": "profile_entries",
+    "derivation_of": "derivation",
+    "memory_flags_of": "memory_flags",
+    "read_profile": "profile",
+}
+
+__getattr__ = lazy_names(__name__, _HOMES)
 
 _PROFILE = "profile.toml"
 

@@ -7,8 +7,7 @@ from typing import ClassVar
 
 from k2compat.launch.engines import engine_folder
 from k2compat.launch.engines.profile_entries import Situation
-from k2compat.launch.request.arguments import Argument
-from k2compat.launch.request.cluster import Cluster
+from k2compat.launch.request import Argument, Cluster
 
 
 class Derivation:

@@ -51,7 +51,7 @@ class MemoryFlags(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 @cache
-def memory_flags(engine: str) -> MemoryFlags:
+def memory_flags_of(engine: str) -> MemoryFlags:
     """The flags of an engine that decide about memory.
 
     Raises:

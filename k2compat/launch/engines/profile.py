@@ -74,7 +74,7 @@ from k2compat.launch.engines.profile_entries import (
     PrerequisiteTemplate,
     Row,
 )
-from k2compat.launch.request.facts import is_fact
+from k2compat.launch.request import is_fact
 from k2compat.launch.typed_toml import read_toml
 
 # What the table of sources names beside groups of rows.
@@ -129,12 +129,17 @@ class Profile:
     @property
     def entries(self) -> Iterator[Entry]:
         """Every entry that can have conditions."""
+        yield from self.rendered
+        yield from (*self.findings, *self.forbidden, *self.limits)
+
+    @property
+    def rendered(self) -> Iterator[Entry]:
+        """The entries that can be seen in what is rendered."""
         for entries in (*self.rows.values(), *self.files.values()):
             yield from entries
         for command in self.commands:
             yield from (command, *command.files, *command.ports)
-        yield from (*self.findings, *self.prerequisites, *self.forbidden)
-        yield from (*self.mounts, *self.limits)
+        yield from (*self.prerequisites, *self.mounts)
 
     def features_at(self, version: Version) -> AbstractSet[str]:
         """The features that a version has; they are facts of a situation."""

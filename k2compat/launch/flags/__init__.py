@@ -6,7 +6,7 @@ todays_name, changes_between                   what became of a flag
 passed_through                                 `--set flag=value`
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from packaging.version import Version
 
@@ -22,30 +22,99 @@ from k2compat.launch.flags.loading import (
 )
 from k2compat.launch.flags.passthrough import passed_through
 from k2compat.launch.flags.table import Abbreviated, Ambiguous, Exact, Flag, FlagTable, Unknown
+from k2compat.launch.lazy import lazy_names
 
 __all__ = [
     "ENGINES",
+    "FATAL",
+    "WRAPPERS",
     "Abbreviated",
     "Ambiguous",
     "Change",
+    "EngineRelease",
+    "EntryPoint",
     "Exact",
     "Flag",
     "FlagTable",
+    "InstalledParser",
+    "Reading",
     "Unknown",
+    "Use",
+    "change_of",
     "changes_between",
+    "changes_of",
     "check_arguments",
+    "check_flags",
+    "check_reading",
+    "entry_of",
+    "entry_point",
     "entry_points",
     "flag_table",
+    "has_placeholder",
+    "has_word",
+    "names_in",
     "newest_version",
     "passed_through",
+    "programs_of",
+    "read_arguments",
+    "recognize",
     "table_versions",
     "todays_name",
+    "values_of",
     "version_of",
+    "with_settings",
 ]
+
+_HOMES = {
+    "EngineRelease": "release",
+    "EntryPoint": "programs",
+    "FATAL": "history",
+    "InstalledParser": "programs",
+    "Reading": "command_line",
+    "Use": "command_line",
+    "WRAPPERS": "programs",
+    "change_of": "check",
+    "check_flags": "of_plan",
+    "check_reading": "check",
+    "entry_of": "of_plan",
+    "entry_point": "programs",
+    "has_placeholder": "command_line",
+    "has_word": "command_line",
+    "names_in": "check",
+    "programs_of": "programs",
+    "read_arguments": "command_line",
+    "recognize": "programs",
+    "values_of": "command_line",
+    "with_settings": "of_plan",
+}
 
 
 if TYPE_CHECKING:
+    from k2compat.launch.flags.check import change_of, check_reading, names_in
+    from k2compat.launch.flags.command_line import (
+        Reading,
+        Use,
+        has_placeholder,
+        has_word,
+        read_arguments,
+        values_of,
+    )
+    from k2compat.launch.flags.history import FATAL
+    from k2compat.launch.flags.of_plan import check_flags, entry_of, with_settings
+    from k2compat.launch.flags.programs import (
+        WRAPPERS,
+        EntryPoint,
+        InstalledParser,
+        entry_point,
+        programs_of,
+        recognize,
+    )
+    from k2compat.launch.flags.release import EngineRelease
+
     ENGINES: tuple[str, ...]
+
+
+_load = lazy_names(__name__, _HOMES)
 
 
 def todays_name(engine: str, entry: str, flag: str, version: str) -> str | None:
@@ -104,8 +173,6 @@ def changes_between(engine: str, entry: str, older: str, newer: str) -> tuple[Ch
     )
 
 
-def __getattr__(name: str) -> tuple[str, ...]:
-    """`ENGINES`: the engines that have tables, by the alphabet."""
-    if name == "ENGINES":
-        return engine_names()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __getattr__(name: str) -> Any:
+    """`ENGINES`: the engines that have tables, by the alphabet; other names lie in the modules."""
+    return engine_names() if name == "ENGINES" else _load(name)

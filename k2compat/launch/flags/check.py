@@ -11,7 +11,7 @@ from k2compat.launch.flags.command_line import Reading, Use, has_placeholder, re
 from k2compat.launch.flags.history import FATAL, Change
 from k2compat.launch.flags.loading import flag_table
 from k2compat.launch.flags.table import Abbreviated, Ambiguous, Flag, FlagTable, Unknown
-from k2compat.launch.request.cluster import GPUS_PER_NODE
+from k2compat.launch.request import GPUS_PER_NODE
 from k2compat.shell_line import shell_line
 
 _codes = Codes("launch")

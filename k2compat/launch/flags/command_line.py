@@ -20,7 +20,7 @@ from k2compat.launch.flags.table import (
     Resolution,
     Unknown,
 )
-from k2compat.launch.request.arguments import PLACEHOLDER
+from k2compat.launch.request import PLACEHOLDER
 
 # What argparse takes for a negative number, not for a flag.
 _NEGATIVE_NUMBER: Final = re.compile(r"-\d+|-\d*\.\d+")

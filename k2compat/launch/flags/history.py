@@ -31,7 +31,7 @@ import msgspec
 from packaging.version import Version
 
 from k2compat.launch.engines import engine_folder
-from k2compat.launch.request.cluster import GPUS_PER_NODE
+from k2compat.launch.request import GPUS_PER_NODE
 from k2compat.launch.typed_toml import read_toml
 
 Kind: TypeAlias = Literal[

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from k2compat.findings import Codes, Finding
-from k2compat.launch.engines.profile_entries import Forbidden
+from k2compat.launch.engines import Forbidden
 from k2compat.launch.flags.check import check_reading, names_in
 from k2compat.launch.flags.command_line import Reading, Use, read_arguments
 from k2compat.launch.flags.passthrough import settings_as_arguments
@@ -12,8 +12,7 @@ from k2compat.launch.flags.programs import EntryPoint, recognize
 from k2compat.launch.flags.release import EngineRelease
 from k2compat.launch.flags.table import FlagTable
 from k2compat.launch.plan import Command
-from k2compat.launch.request.arguments import Argument
-from k2compat.launch.request.user_values import user_value
+from k2compat.launch.request import Argument, user_value
 
 _codes = Codes("launch")
 
@@ -29,7 +28,7 @@ def with_settings(command: Command, release: EngineRelease, settings: Sequence[s
     Raises:
         RefusedError: setting-refused or value-malformed.
     """
-    start, entry = entry_of(command)
+    start, entry = entry_of(command, release.engine)
     table = release.table(entry.table)
     words = list(command.argv)
     for first, *values in settings_as_arguments(table, settings):
@@ -64,21 +63,21 @@ def check_flags(
     for command in commands:
         if command.entry is None:
             continue
-        start, entry = entry_of(command)
+        start, entry = entry_of(command, release.engine)
         reading = _read(command.argv[start:], release.table(entry.table))
         for finding in check_reading(reading, gpus_per_node):
             yield replace(finding, where=f"{command.id}: {finding.where}")
         yield from _combinations(command, reading, forbidden)
 
 
-def entry_of(command: Command) -> tuple[int, EntryPoint]:
+def entry_of(command: Command, engine: str) -> tuple[int, EntryPoint]:
     """The entry point that a command starts, and where its own arguments begin in `argv`.
 
     Behind mpirun and the like it is not the first word.
     """
     words = [str(word) for word in command.argv]
     for begin in range(len(words)):
-        found = recognize(words[begin:])
+        found = recognize(words[begin:], engine)
         if found is not None and found[0].table == command.entry:
             return begin + found[1], found[0]
     raise AssertionError(f"{command.id} starts no {command.entry}: a mistake in a profile")

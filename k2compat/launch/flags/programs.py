@@ -188,15 +188,19 @@ def todays_entry(engine: str, name: str, version: str | None = None) -> EntryPoi
     return entry
 
 
-def recognize(words: Sequence[str]) -> tuple[EntryPoint, int] | None:
+def recognize(words: Sequence[str], engine: str | None = None) -> tuple[EntryPoint, int] | None:
     """The entry point that a command line starts, and how many words name it.
 
     A program may be given with its path (`/opt/venv/bin/vllm`), and Python under any of its
     names; a script (`ktransformers/server/main.py`) may lie in any folder. Where engines share
     a program, the engine whose own it is counts (`EntryPoint.also_of`).
+
+    Args:
+        words: The command line.
+        engine: The engine that it starts, where that is known.
     """
     best: tuple[EntryPoint, int] | None = None
-    for entry in _entry_points(engine_names()):
+    for entry in programs_of(engine).entry if engine else _entry_points(engine_names()):
         for program in entry.programs:
             longer = best is None or len(program) > best[1]
             if longer and _starts(words, program):

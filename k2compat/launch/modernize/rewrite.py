@@ -16,15 +16,15 @@ from typing import Final
 from k2compat.errors import RefusedError
 from k2compat.findings import Codes, Finding
 from k2compat.launch.engines import engine_names
-from k2compat.launch.flags.history import changes_of
-from k2compat.launch.flags.programs import (
+from k2compat.launch.flags import (
     WRAPPERS,
+    EngineRelease,
     EntryPoint,
+    changes_of,
     entry_point,
     programs_of,
     recognize,
 )
-from k2compat.launch.flags.release import EngineRelease
 from k2compat.launch.modernize.settings_file import rename_keys
 from k2compat.launch.modernize.shell_text import HereDocument, ShellWord, Statement, statements
 from k2compat.launch.modernize.translation import Replacement, translate
@@ -75,7 +75,7 @@ class Modernized:
     findings: tuple[Finding, ...]
 
 
-def modernize(text: str, versions: Mapping[str, str] | None = None) -> Modernized:
+def modernize_text(text: str, versions: Mapping[str, str] | None = None) -> Modernized:
     """Write the commands in a text as the engines take them today.
 
     Args:

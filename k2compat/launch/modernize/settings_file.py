@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from packaging.version import Version
 
-from k2compat.launch.flags.history import Change
+from k2compat.launch.flags import Change
 
 
 @dataclass(frozen=True, slots=True)

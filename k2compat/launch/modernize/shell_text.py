@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from k2compat.errors import RefusedError
-from k2compat.launch.request.arguments import PLACEHOLDER
+from k2compat.launch.request import PLACEHOLDER
 
 _VARIABLE: Final = re.compile(r"\$(?:[A-Za-z_]\w*|[0-9@*#?$!-])")
 _REDIRECTION: Final = re.compile(r"\d*(?:&>>?|>>|>&|>\||<<<|<<-?|<&|<>|>|<)")

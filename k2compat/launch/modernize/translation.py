@@ -11,13 +11,25 @@ from itertools import chain
 from typing import Final
 
 from k2compat.findings import Codes, Finding
-from k2compat.launch.flags.check import change_of, check_reading, names_in
-from k2compat.launch.flags.command_line import Reading, Use, read_arguments
-from k2compat.launch.flags.history import FATAL, Change
-from k2compat.launch.flags.loading import flag_table, table_versions
-from k2compat.launch.flags.programs import EntryPoint
-from k2compat.launch.flags.release import EngineRelease
-from k2compat.launch.flags.table import Abbreviated, Exact, Flag, FlagTable, Unknown
+from k2compat.launch.flags import (
+    FATAL,
+    Abbreviated,
+    Change,
+    EngineRelease,
+    EntryPoint,
+    Exact,
+    Flag,
+    FlagTable,
+    Reading,
+    Unknown,
+    Use,
+    change_of,
+    check_reading,
+    flag_table,
+    names_in,
+    read_arguments,
+    table_versions,
+)
 from k2compat.launch.modernize.shell_text import ShellWord
 
 _codes = Codes("launch")

@@ -9,20 +9,21 @@ from typing import Any
 
 from k2compat.errors import RefusedError
 from k2compat.findings import Codes, Finding
-from k2compat.launch.engines.memory_flags import BatchFlags, MemoryFlags, memory_flags
-from k2compat.launch.flags import flag_table
-from k2compat.launch.flags.command_line import values_of
-from k2compat.launch.memory.alternatives import check_fit
-from k2compat.launch.memory.fit import (
+from k2compat.launch.engines import BatchFlags, MemoryFlags, memory_flags_of
+from k2compat.launch.flags import flag_table, values_of
+from k2compat.launch.memory import (
     DEFAULT_UTILISATION,
     OVERHEAD_GIB,
     Fit,
+    ModelSizes,
+    check_batch_sizes,
+    check_divisibility,
+    check_fit,
     check_sequence_count,
     estimate_fit,
+    gpu_memory_gib,
+    model_sizes,
 )
-from k2compat.launch.memory.gpus import gpu_memory_gib
-from k2compat.launch.memory.layout import check_batch_sizes, check_divisibility
-from k2compat.launch.memory.sizes import ModelSizes, model_sizes
 from k2compat.launch.plan import Command, Plan
 
 _codes = Codes("launch")
@@ -44,7 +45,7 @@ def check_plan(plan: Plan, config: Mapping[str, Any]) -> Iterator[Finding]:
     if isinstance(sizes, Finding):
         yield sizes
         return
-    flags = memory_flags(plan.engine)
+    flags = memory_flags_of(plan.engine)
     for group, layout in plan.layouts.items():
         nodes = plan.cluster.size(group)
         yield from check_divisibility(sizes, layout, nodes, plan.cluster.gpus_per_node)
@@ -71,7 +72,7 @@ def fits_of(plan: Plan, sizes: ModelSizes) -> Mapping[str, Fit]:
     Raises:
         RefusedError: unknown-gpu.
     """
-    flags = memory_flags(plan.engine)
+    flags = memory_flags_of(plan.engine)
     if plan.cluster.gpu is None or flags.not_estimated:
         return {}
     gib = gpu_memory_gib(plan.cluster.gpu)
@@ -100,7 +101,7 @@ def refusal_of(findings: Iterator[Finding] | Sequence[Finding]) -> RefusedError 
 
 def _why_not_estimated(plan: Plan) -> str:
     without_gpu = "" if plan.cluster.gpu else "no --gpu was named"
-    return memory_flags(plan.engine).not_estimated or without_gpu
+    return memory_flags_of(plan.engine).not_estimated or without_gpu
 
 
 def _check_batches(plan: Plan, group: str, flags: BatchFlags | None) -> Iterator[Finding]:

@@ -9,15 +9,15 @@ from dataclasses import replace
 from typing import Final
 
 from k2compat.errors import RefusedError
-from k2compat.launch.engines.profile import read_profile
+from k2compat.launch.engines import read_profile
 from k2compat.launch.planning.node_context import START_RANK
-from k2compat.launch.request.arguments import Argument
-from k2compat.launch.request.cluster import Cluster, Node, nodes_at
-from k2compat.launch.request.facts import FORMAT, SUPERVISED
-from k2compat.launch.request.request import Request
+from k2compat.launch.request import FORMAT, SUPERVISED, Argument, Cluster, Node, Request, nodes_at
 
 GIVEN_TO_PODS: Final = frozenset({"POD_IP", "LWS_WORKER_INDEX", START_RANK})
 """Variables that every pod of a LeaderWorkerSet has, or computes."""
+
+_WITH_IMAGE: Final = frozenset({"compose", "lws"})
+"""Formats whose commands always run in a container."""
 
 LEADER, WORKER = "leader", "worker"
 HEAD = "head"
@@ -40,6 +40,11 @@ def for_format(request: Request, output_format: str) -> Request:
         )
     _demand_within_limits(request, output_format)
     return adapt(replace(request, facts=request.facts | {SUPERVISED, FORMAT + output_format}))
+
+
+def shows_image(output_format: str, *, given: bool) -> bool:
+    """Whether a format runs the commands in the plan's image; Slurm does if one was given."""
+    return output_format in _WITH_IMAGE or (output_format == "slurm" and given)
 
 
 def _demand_within_limits(request: Request, output_format: str) -> None:

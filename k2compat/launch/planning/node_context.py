@@ -5,14 +5,10 @@ from dataclasses import asdict
 from math import prod
 from typing import Final
 
-from k2compat.launch.engines.derivation import derivation_of
-from k2compat.launch.engines.profile import Profile
-from k2compat.launch.engines.profile_entries import Situation
-from k2compat.launch.memory.layout import Layout
-from k2compat.launch.planning.expand import Place
-from k2compat.launch.request.arguments import Argument
-from k2compat.launch.request.cluster import Cluster, Node
-from k2compat.launch.request.request import Request
+from k2compat.launch.engines import Profile, Situation, derivation_of
+from k2compat.launch.memory import Layout
+from k2compat.launch.planning.expand import NodeContext
+from k2compat.launch.request import Argument, Cluster, Node, Request
 
 START_RANK: Final = "DATA_PARALLEL_START_RANK"
 """The variable for a node's first data-parallel rank, where the node's own rank is open."""
@@ -24,7 +20,7 @@ def places_of(
     situation: Situation,
     cluster: Cluster,
     layouts: Mapping[str, Layout],
-) -> list[Place]:
+) -> list[NodeContext]:
     """Every node with its values and facts, in the order of the cluster.
 
     Args:
@@ -35,14 +31,14 @@ def places_of(
         layouts: Group → how its GPUs are divided.
     """
     shared = _shared_values(request, profile, situation, cluster)
-    places: list[Place] = []
+    places: list[NodeContext] = []
     for index, node in enumerate(cluster.nodes):
         layout = layouts[node.group]
         facts = _node_facts(node, layout, first=index == 0)
         values = {**shared, **_node_values(node, cluster, layout)}
         values |= _products(profile.products.get(request.profile, {}), values)
         own = {"peers": _peers(node, cluster)}
-        places.append(Place(node, situation.with_facts(*facts), values, own))
+        places.append(NodeContext(node, situation.with_facts(*facts), values, own))
     return places
 
 
@@ -77,9 +73,10 @@ def _shared_values(
             f"{prefix}master": cluster.first(group),
             f"{prefix}master_bracketed": _bracketed(cluster.first(group)),
         }
+    given = {name: word.given_by(name) for name, word in request.values.items()}
     for name, template in profile.values_of(request.profile, situation.strategy).items():
-        values[name] = request.values.get(name) or _value(template, values)
-    values |= {name: word for name, word in request.values.items() if name not in values}
+        values[name] = given.get(name) or _value(template, values)
+    values |= {name: word for name, word in given.items() if name not in values}
     return {**values, **derivation_of(profile.engine).values(situation, cluster, values)}
 
 
@@ -110,8 +107,10 @@ def _node_values(node: Node, cluster: Cluster, layout: Layout) -> Mapping[str, A
         "master": cluster.first(node.group),
         "master_bracketed": _bracketed(cluster.first(node.group)),
     }
-    devices = {"interface": node.interface, "ib_device": node.ib_device}
-    return {**values, **{name: word for name, word in devices.items() if word is not None}}
+    for name, word in (("interface", node.interface), ("ib_device", node.ib_device)):
+        if word is not None:
+            values[name] = word.given_by(name)
+    return values
 
 
 def _peers(node: Node, cluster: Cluster) -> list[Argument]:
@@ -131,10 +130,12 @@ def _products(
     products: Mapping[str, Sequence[str]], values: Mapping[str, Argument]
 ) -> Mapping[str, Argument]:
     """Numbers of a whole group, from those of one rank."""
-    return {
-        name: Argument.literal(prod(int(str(values.get(factor, factor))) for factor in factors))
-        for name, factors in products.items()
-    }
+    found: dict[str, Argument] = {}
+    for name, factors in products.items():
+        words = [values.get(factor) or Argument.literal(factor) for factor in factors]
+        options = frozenset().union(*(word.options for word in words))
+        found[name] = Argument.literal(prod(int(str(word)) for word in words)).given_by(*options)
+    return found
 
 
 def _node_facts(node: Node, layout: Layout, *, first: bool) -> Iterator[str]:

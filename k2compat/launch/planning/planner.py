@@ -14,18 +14,14 @@ from collections.abc import Set as AbstractSet
 
 from k2compat.errors import RefusedError
 from k2compat.findings import Codes, Finding
-from k2compat.launch.engines.derivation import derivation_of
-from k2compat.launch.engines.profile import Profile, read_profile
-from k2compat.launch.engines.profile_entries import Situation
-from k2compat.launch.flags.of_plan import check_flags, with_settings
-from k2compat.launch.flags.release import EngineRelease
-from k2compat.launch.memory.parallelism import default_strategy, layout_of
+from k2compat.launch.engines import Profile, Situation, derivation_of, read_profile
+from k2compat.launch.flags import EngineRelease, check_flags, with_settings
+from k2compat.launch.memory import default_strategy, layout_of
 from k2compat.launch.plan import Command, Plan, Prerequisite
 from k2compat.launch.planning.expand import compose, mounts_of
 from k2compat.launch.planning.node_context import places_of, plan_facts
-from k2compat.launch.request.arguments import ALWAYS_SET, Argument
-from k2compat.launch.request.cluster import GPUS_PER_NODE, Cluster, Node
-from k2compat.launch.request.request import Request
+from k2compat.launch.planning.options import decisive_conditions
+from k2compat.launch.request import ALWAYS_SET, GPUS_PER_NODE, Argument, Cluster, Node, Request
 from k2compat.shell_line import shell_line
 
 PREFILL_DECODE = "pd"
@@ -61,6 +57,7 @@ def plan_launch(request: Request) -> Plan:
     }
     situation = Situation(request.profile, strategy, release.version, plan_facts(request, cluster))
     situation = situation.with_facts(*profile.features_at(release.version))
+    conditions = frozenset(decisive_conditions(profile, situation))
     situation = situation.with_facts(*derivation_of(request.engine).facts(situation))
     places = places_of(request, profile, situation, cluster, layouts)
     commands = tuple(
@@ -83,6 +80,7 @@ def plan_launch(request: Request) -> Plan:
         image=places[0].values.get("image"),
         image_given="image" in request.values,
         mounts=mounts_of(profile, places[0]),
+        options=conditions.union(*(command.options for command in commands)),
         prerequisites=tuple(
             Prerequisite(entry.text, entry.command)
             for entry in profile.prerequisites

@@ -4,3 +4,42 @@ plan ─▶ Question ─▶ read_node (the only effects) ─▶ NodeFacts ─┐
   └────────────────────────────────────────────────────────────┴─▶ checks ─▶ findings
 reports of several nodes ─▶ compare_reports ─▶ findings
 """
+
+from typing import TYPE_CHECKING
+
+from k2compat.launch.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from k2compat.launch.preflight.checks import node_of
+    from k2compat.launch.preflight.compare_nodes import NodeReport, compare_reports
+    from k2compat.launch.preflight.facts import NodeFacts
+    from k2compat.launch.preflight.inspection import Inspection
+    from k2compat.launch.preflight.installed_plan import check_plan_installed
+    from k2compat.launch.preflight.preflight import Preflight, preflight_plan
+    from k2compat.launch.preflight.resolving import resolve_plan
+
+__all__ = [
+    "Inspection",
+    "NodeFacts",
+    "NodeReport",
+    "Preflight",
+    "check_plan_installed",
+    "compare_reports",
+    "node_of",
+    "preflight_plan",
+    "resolve_plan",
+]
+
+_HOMES = {
+    "Preflight": "preflight",
+    "Inspection": "inspection",
+    "NodeFacts": "facts",
+    "NodeReport": "compare_nodes",
+    "check_plan_installed": "installed_plan",
+    "compare_reports": "compare_nodes",
+    "node_of": "checks",
+    "preflight_plan": "preflight",
+    "resolve_plan": "resolving",
+}
+
+__getattr__ = lazy_names(__name__, _HOMES)

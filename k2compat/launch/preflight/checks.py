@@ -5,15 +5,15 @@ from typing import Any
 
 from k2compat.errors import RefusedError
 from k2compat.findings import Codes, Finding
-from k2compat.launch.flags.command_line import values_of
+from k2compat.launch.flags import values_of
 from k2compat.launch.plan import Plan
-from k2compat.launch.planning.checks import check_plan
+from k2compat.launch.planning import check_plan
 from k2compat.launch.preflight.hardware_checks import check_system
 from k2compat.launch.preflight.inspection import Inspection
 from k2compat.launch.preflight.network_checks import check_network
 from k2compat.launch.preflight.port_checks import check_port_clashes, check_ports_free
 from k2compat.launch.preflight.software_checks import check_software
-from k2compat.launch.request.cluster import Node
+from k2compat.launch.request import Node
 
 _codes = Codes("launch")
 

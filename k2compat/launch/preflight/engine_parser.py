@@ -18,10 +18,16 @@ from packaging.version import InvalidVersion, Version
 from k2compat.errors import RefusedError
 from k2compat.findings import Codes, Finding
 from k2compat.launch.engines import engine_folder
-from k2compat.launch.flags.command_line import Use, has_placeholder, read_arguments
-from k2compat.launch.flags.loading import flag_table
-from k2compat.launch.flags.programs import InstalledParser, programs_of
-from k2compat.launch.flags.table import Flag, FlagTable
+from k2compat.launch.flags import (
+    Flag,
+    FlagTable,
+    InstalledParser,
+    Use,
+    flag_table,
+    has_placeholder,
+    programs_of,
+    read_arguments,
+)
 
 _codes = Codes("launch")
 

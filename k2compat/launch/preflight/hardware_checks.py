@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from k2compat.findings import Codes, Finding
-from k2compat.launch.flags.command_line import has_word, values_of
+from k2compat.launch.flags import has_word, values_of
 from k2compat.launch.preflight.inspection import Inspection
 from k2compat.launch.preflight.requirements import LimitRow, common_needs, needs_of
 

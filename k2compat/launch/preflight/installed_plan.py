@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from k2compat.findings import Finding
-from k2compat.launch.flags.of_plan import entry_of
+from k2compat.launch.flags import entry_of
 from k2compat.launch.plan import Plan
 from k2compat.launch.preflight.engine_parser import check_installed
 from k2compat.launch.preflight.engine_python import engine_python
@@ -21,7 +21,7 @@ def check_plan_installed(plan: Plan) -> Iterator[Finding]:
     for command in plan.commands:
         if command.entry is None:
             continue
-        start, entry = entry_of(command)
+        start, entry = entry_of(command, plan.engine)
         words = [str(word) for word in command.argv]
         kind = entry.table, frozenset(word for word in words if word.startswith("-"))
         if kind in asked:

@@ -17,8 +17,7 @@ from k2compat.launch.preflight.model_checks import check_model
 from k2compat.launch.preflight.read_node import read_node
 from k2compat.launch.preflight.requirements import needs_of
 from k2compat.launch.preflight.resolving import resolve_plan
-from k2compat.launch.request.arguments import Argument
-from k2compat.launch.request.model import LaunchModel
+from k2compat.launch.request import Argument, LaunchModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class Preflight:
     inspection: Inspection | None = None
 
 
-def preflight(
+def preflight_plan(
     plan: Plan,
     model: LaunchModel,
     *,

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from k2compat.launch.plan import Command, Plan
-from k2compat.launch.request.arguments import Argument
-from k2compat.launch.request.cluster import Node
+from k2compat.launch.request import Argument, Node
 
 
 def resolve_plan(plan: Plan, environment: Mapping[str, str]) -> Plan:

@@ -8,8 +8,7 @@ from k2compat.launch.render.script import Script
 from k2compat.launch.render.shell import node_script
 from k2compat.launch.render.shell_words import open_names
 from k2compat.launch.render.yaml_text import as_yaml
-from k2compat.launch.request.arguments import Argument, Placeholder
-from k2compat.launch.request.cluster import Node
+from k2compat.launch.request import Argument, Node, Placeholder
 
 
 def as_compose(plan: Plan) -> Mapping[str, Script]:

@@ -12,8 +12,7 @@ from pathlib import PurePosixPath
 from k2compat.launch.plan import Command, Plan
 from k2compat.launch.render.script import Script
 from k2compat.launch.render.shell_words import call_lines, required_variables, shell_word
-from k2compat.launch.request.arguments import FILES, Argument, Placeholder
-from k2compat.launch.request.cluster import Node
+from k2compat.launch.request import FILES, Argument, Node, Placeholder
 
 _END_OF_FILE = "END_OF_FILE"
 
@@ -35,6 +34,11 @@ def as_scripts(plan: Plan, *, waits: bool = False) -> Mapping[str, Script]:
         if lies_beside(path)
     }
     return {**scripts, **beside}
+
+
+def as_waiting_scripts(plan: Plan) -> Mapping[str, Script]:
+    """The scripts for nodes that start in any order: Ray's workers may be before the head."""
+    return as_scripts(plan, waits=True)
 
 
 def lies_beside(path: str) -> bool:

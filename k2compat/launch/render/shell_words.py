@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Container, Iterable, Iterator
 
 from k2compat.launch.plan import Command
-from k2compat.launch.request.arguments import ALWAYS_SET, Argument, Placeholder
+from k2compat.launch.request import ALWAYS_SET, Argument, Placeholder
 
 _LINE = 88
 

@@ -14,7 +14,7 @@ from k2compat.launch.plan import Mount, Plan
 from k2compat.launch.render.script import Script
 from k2compat.launch.render.shell import node_script
 from k2compat.launch.render.shell_words import required_variables, shell_word
-from k2compat.launch.request.arguments import Argument
+from k2compat.launch.request import Argument
 
 _END_OF_NODE: Final = "END_OF_NODE"
 

@@ -10,7 +10,7 @@ kept in parts, so that no renderer has to guess again which dollar was meant:
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
@@ -45,9 +45,17 @@ class Placeholder:
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """One argument, or one value of an environment variable; `str()` gives it as written."""
+    """One argument, or one value of an environment variable; `str()` gives it as written.
+
+    Attributes:
+        parts: Text and placeholders, in their order.
+        options: The options of the user that have a part in it, by their names. They are passed
+            on while templates are filled, so that an option without an effect is known without
+            planning again; they do not count when arguments are compared.
+    """
 
     parts: tuple[str | Placeholder, ...]
+    options: frozenset[str] = field(default=frozenset(), compare=False)
 
     @classmethod
     def literal(cls, text: object) -> Self:
@@ -74,22 +82,27 @@ class Argument:
             KeyError: The template names a value that is not there (a mistake in a profile).
         """
         parts: list[str | Placeholder] = []
+        options: set[str] = set()
         end = 0
-        for field in _FIELD.finditer(template):
-            parts += [template[end : field.start()], *values[field[1]].parts]
-            end = field.end()
-        return cls._joined([*parts, template[end:]])
+        for match in _FIELD.finditer(template):
+            value = values[match[1]]
+            parts += [template[end : match.start()], *value.parts]
+            options |= value.options
+            end = match.end()
+        return cls._joined([*parts, template[end:]], options)
 
     @classmethod
     def join(cls, separator: str, words: Iterable["Argument"]) -> Self:
         """The words with a separator between them."""
         parts: list[str | Placeholder] = []
+        options: set[str] = set()
         for word in words:
             parts += [*([separator] if parts else []), *word.parts]
-        return cls._joined(parts)
+            options |= word.options
+        return cls._joined(parts, options)
 
     @classmethod
-    def _joined(cls, parts: Iterable[str | Placeholder]) -> Self:
+    def _joined(cls, parts: Iterable[str | Placeholder], options: Iterable[str]) -> Self:
         """Neighbouring text becomes one part, so that equal words are equal."""
         merged: list[str | Placeholder] = []
         for part in parts:
@@ -97,7 +110,11 @@ class Argument:
                 merged[-1] += part
             elif part != "":
                 merged.append(part)
-        return cls(tuple(merged))
+        return cls(tuple(merged), frozenset(options))
+
+    def given_by(self, *options: str) -> "Argument":
+        """The same, with options that have a part in it."""
+        return replace(self, options=self.options.union(options))
 
     @property
     def placeholders(self) -> tuple[Placeholder, ...]:

@@ -11,13 +11,13 @@ from k2compat.launch.engines.profile import read_profile
 from k2compat.launch.flags import check_arguments, newest_version, table_versions
 from k2compat.launch.memory.fit import Verdict
 from k2compat.launch.memory.sizes import ModelSizes, model_sizes
-from k2compat.launch.modernize.rewrite import modernize
+from k2compat.launch.modernize.rewrite import modernize_text
 from k2compat.launch.plan import Plan
 from k2compat.launch.planning.checks import fits_of
 from k2compat.launch.preflight.engine_parser import check_installed
-from k2compat.launch.preflight.preflight import preflight
+from k2compat.launch.preflight.preflight import preflight_plan
 from k2compat.launch.preflight.requirements import packages_of_interest, ports_of
-from k2compat.launch.render import FORMATS, render
+from k2compat.launch.render import FORMATS, render_plan
 from k2compat.launch.request.model import read_model
 from tests.launch.support import argv, codes, plan
 
@@ -57,7 +57,7 @@ def test_a_plan_is_made_and_rendered_in_every_format() -> None:
     ]
     for name in FORMATS:
         made_here = plan("quickserve", nodes=("1",), gpu="b300")
-        assert any("quickserve" in script.text for script in render(made_here, name).values())
+        assert any("quickserve" in script.text for script in render_plan(made_here, name).values())
 
 
 def test_a_user_s_own_flags_reach_it() -> None:
@@ -72,13 +72,13 @@ def test_a_user_s_own_flags_reach_it() -> None:
 def test_a_command_line_is_checked_and_modernized() -> None:
     (finding,) = check_arguments("quickserve", "2.0", "run", ["m", "--bind", "80"])
     assert (finding.code, finding.expected) == ("flag-renamed", "--listen 80")
-    modern = modernize("quickserve run m --bind 80  # old\n")
+    modern = modernize_text("quickserve run m --bind 80  # old\n")
     assert modern.text == "quickserve run m --listen 80  # old\n"
     assert [command.engine for command in modern.commands] == ["quickserve"]
 
 
 def test_its_preflight_judges_the_plan_and_the_node(tmp_path: Path) -> None:
-    found = preflight(made(), MODEL, node_rank="0", environment={"PATH": str(tmp_path)})
+    found = preflight_plan(made(), MODEL, node_rank="0", environment={"PATH": str(tmp_path)})
     errors = {each.code for each in found.findings if each.severity is Severity.ERROR}
     assert "engine-missing" in errors
     assert packages_of_interest("quickserve")[0] == "quickserve-server"

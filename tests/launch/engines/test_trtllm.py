@@ -11,7 +11,7 @@ from k2compat.findings import Severity
 from k2compat.launch.flags import table_versions
 from k2compat.launch.plan import Command, Plan
 from k2compat.launch.planning.planner import plan_launch
-from k2compat.launch.render import render
+from k2compat.launch.render import render_plan
 from k2compat.launch.request.arguments import Argument
 from k2compat.launch.request.cluster import Cluster, nodes_at
 from k2compat.launch.request.model import read_model
@@ -245,7 +245,7 @@ def test_keys_are_made_once_and_mounted() -> None:
 
 
 def test_a_bundle_is_rendered_for_every_node() -> None:
-    files = render(plan("trtllm", MODEL, nodes=TWO), "sh")
+    files = render_plan(plan("trtllm", MODEL, nodes=TWO), "sh")
     assert set(files) == {
         *("node0.sh", "node1.sh"),
         *("ssh/ssh_config", "ssh/sshd_config", "trtllm.yml"),

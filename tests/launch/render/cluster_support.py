@@ -11,7 +11,7 @@ from k2compat.launch.flags import ENGINES
 from k2compat.launch.plan import Plan
 from k2compat.launch.planning.formats import for_format
 from k2compat.launch.planning.planner import plan_launch
-from k2compat.launch.render import render
+from k2compat.launch.render import render_plan
 from k2compat.launch.request.arguments import Argument, Placeholder
 from k2compat.launch.request.cluster import Cluster, Node, nodes_at
 from k2compat.launch.request.model import read_model
@@ -60,7 +60,7 @@ def requested(
 
 def rendered(output_format: str, **rest: Any) -> tuple[Plan, dict[str, str]]:
     plan = plan_launch(requested(output_format, **rest))
-    return plan, {name: file.text for name, file in render(plan, output_format).items()}
+    return plan, {name: file.text for name, file in render_plan(plan, output_format).items()}
 
 
 def without_nodes(output_format: str, **rest: Any) -> tuple[Plan, dict[str, str]]:
@@ -68,7 +68,7 @@ def without_nodes(output_format: str, **rest: Any) -> tuple[Plan, dict[str, str]
         Request(model=read_model("/models/K2"), **{"engine": "vllm", **rest}), output_format
     )
     plan = plan_launch(request)
-    return plan, {name: file.text for name, file in render(plan, output_format).items()}
+    return plan, {name: file.text for name, file in render_plan(plan, output_format).items()}
 
 
 def script(folder: Path, text: str, name: str = "script.sh") -> Path:

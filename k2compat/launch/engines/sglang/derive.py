@@ -1,11 +1,11 @@
 """SGLang: where the load balancer finds the groups."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from k2compat.launch.engines.derivation import Derivation
 from k2compat.launch.engines.profile_entries import Situation
-from k2compat.launch.request.arguments import Argument, Placeholder
-from k2compat.launch.request.cluster import Cluster, host_port
+from k2compat.launch.request import Argument, Cluster, Placeholder, host_port
 
 
 class Sglang(Derivation):
@@ -28,14 +28,13 @@ class Sglang(Derivation):
 
 def _braced(word: Argument) -> Argument:
     """`${NAME}` for `$NAME`, so that nothing behind it can be taken for a part of the name."""
-    return Argument(
-        tuple(
-            Placeholder(part.name, f"${{{part.name}}}")
-            if isinstance(part, Placeholder) and part.spelling.startswith("$")
-            else part
-            for part in word.parts
-        )
+    parts = tuple(
+        Placeholder(part.name, f"${{{part.name}}}")
+        if isinstance(part, Placeholder) and part.spelling.startswith("$")
+        else part
+        for part in word.parts
     )
+    return replace(word, parts=parts)
 
 
 DERIVATION = Sglang()

@@ -6,9 +6,7 @@ from typing import Final
 from k2compat.errors import RefusedError
 from k2compat.launch.engines.derivation import Derivation
 from k2compat.launch.engines.profile_entries import Situation
-from k2compat.launch.request.arguments import FILES, Argument, Placeholder
-from k2compat.launch.request.cluster import Cluster
-from k2compat.launch.request.facts import SUPERVISED
+from k2compat.launch.request import FILES, SUPERVISED, Argument, Cluster, Placeholder
 
 _SLURM: Final = "format=slurm"  # starts no container unless an image was given
 
