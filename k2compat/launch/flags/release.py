@@ -30,7 +30,10 @@ class EngineRelease:
         Raises:
             RefusedError: engine-unknown, engine-version-invalid.
         """
-        label = (label or newest_version(engine)).removeprefix("v")
+        if label is None:  # some tables have a name that no release has
+            newest = version_of(engine, newest_version(engine))
+            return cls(engine, str(newest), newest)
+        label = label.removeprefix("v")
         return cls(engine, label, version_of(engine, label))
 
     def __str__(self) -> str:

@@ -138,8 +138,25 @@ def _check_widths(sizes: ModelSizes, layout: Layout) -> Iterator[Finding]:
                 f"no multiple of the {sizes.precision.upper()} block of {block}.",
                 expected=f"a multiple of {block}",
                 actual=f"{width} / {ranks} = {width / ranks:g}",
-                fix="Use tensor parallelism up to 16 and pipeline or expert parallelism beyond.",
+                fix=_other_division(width, block, ranks, name, layout),
             )
+
+
+def _other_division(width: int, block: int, ranks: int, name: str, layout: Layout) -> str | None:
+    """A division that cuts a width into whole blocks; None where none has fewer ranks.
+
+    It is found in the model's own numbers: at TP8 the advice "up to 16" would name what the plan
+    has already.
+    """
+    fits = [count for count in range(1, ranks) if width % (count * block) == 0]
+    if not fits:
+        return None
+    if name.startswith("moe") and layout.tensor_parallel < ranks:
+        wanted = layout.stage_size // fits[-1]
+        return f"Use expert parallelism {wanted}, so that {fits[-1]} ranks share an expert."
+    return (
+        f"Use tensor parallelism {fits[-1]}; use the other GPUs for pipeline or data parallelism."
+    )
 
 
 def _check_experts(sizes: ModelSizes, layout: Layout) -> Iterator[Finding]:
