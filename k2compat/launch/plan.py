@@ -44,7 +44,7 @@ class Command:
         creates: A file that it makes; where that is there, it need not run. None: it always runs.
         entry: The flag table's entry point that reads `argv`; None for programs without one.
         settable: Whether the user's own flags (`--set`) go to it.
-        stays: Whether it runs until somebody stops it; others do their work and end.
+        stays: Whether it runs until it is stopped; others do their work and end.
         spread: Whether a scheduler starts it on all nodes at once, one process a GPU.
         splits: Whether its program splits the arguments behind `head` again at white space.
         reasons: Flag or variable → why it is there.

@@ -92,7 +92,7 @@ class Profile:
         engine: Its name.
         features: Name → the first version with it, pre-releases told apart, for `when`.
         nodes_max: How many nodes the engine can use; None: any number.
-        strategies: Strategy → how the GPUs are divided; see `parallelism.layout_of`.
+        strategies: Strategy → how the GPUs are divided; see `layout.layout_of`.
         exceptions: Strategy → profile → group → what is divided otherwise there.
         values: Profile → strategy ("" for all) → name → template.
         products: Profile → name → factors: numbers, or names of a node's values.
@@ -146,7 +146,7 @@ class Profile:
         return {name for name, first in self.features.items() if Version(first) <= version}
 
     def division(self, profile: str, strategy: str, group: str) -> Mapping[str, str]:
-        """How the GPUs of a group of nodes are divided; see `parallelism.layout_of`."""
+        """How the GPUs of a group of nodes are divided; see `layout.layout_of`."""
         otherwise = self.exceptions.get(strategy, {}).get(profile, {}).get(group, {})
         return {**self.strategies[strategy], **otherwise}
 

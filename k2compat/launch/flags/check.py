@@ -74,7 +74,7 @@ def check_reading(reading: Reading, gpus_per_node: int = GPUS_PER_NODE) -> tuple
 
 
 def _overridden(reading: Reading) -> frozenset[int]:
-    """The uses whose values nobody looks at: click converts the last one of a flag only."""
+    """The uses whose values are not read: click converts the last one of a flag only."""
     if reading.table.parser != "click":
         return frozenset()
     single = [use for use in reading.uses if use.flag is not None and not use.flag.repeatable]
@@ -185,7 +185,7 @@ def changed(table: FlagTable, use: Use, change: Change) -> Finding:
     new = " ".join(arguments or ())
     words = {
         "renamed": f"{use.name} has another name in {_program(table)}{since}.",
-        "replaced": f"{use.name} is said in another way in {_program(table)}{since}.",
+        "replaced": f"{use.name} is written in another way in {_program(table)}{since}.",
         "removed": f"{use.name} is gone from {_program(table)}{since}.",
         "refused": f"{_program(table)} refuses to start with {use.name}{since}.",
         "deprecated": f"{_program(table)} still takes {use.name}, and warns{since}.",

@@ -137,8 +137,8 @@ class _Reader:
     def _most(self, resolution: Resolution, name: str) -> int:
         """How many values may follow.
 
-        Nobody knows it of a flag that nobody knows; then its neighbours are its values until the
-        next flag.
+        The arity of an unknown flag is not known: all arguments up to the next flag are its
+        values.
         """
         if isinstance(resolution, Unknown) and self.table.passes_on is not None:
             resolution = self.table.passes_on.resolve(name)

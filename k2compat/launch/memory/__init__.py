@@ -15,8 +15,13 @@ if TYPE_CHECKING:
         explain_fit,
     )
     from k2compat.launch.memory.gpus import gpu_memory_gib, gpu_names
-    from k2compat.launch.memory.layout import Layout, check_batch_sizes, check_divisibility
-    from k2compat.launch.memory.parallelism import default_strategy, layout_of
+    from k2compat.launch.memory.layout import (
+        Layout,
+        check_batch_sizes,
+        check_divisibility,
+        default_strategy,
+        layout_of,
+    )
     from k2compat.launch.memory.sizes import ModelSizes, model_sizes
 
 __all__ = [
@@ -48,12 +53,12 @@ _HOMES = {
     "check_divisibility": "layout",
     "check_fit": "alternatives",
     "check_sequence_count": "fit",
-    "default_strategy": "parallelism",
+    "default_strategy": "layout",
     "estimate_fit": "fit",
     "explain_fit": "fit",
     "gpu_memory_gib": "gpus",
     "gpu_names": "gpus",
-    "layout_of": "parallelism",
+    "layout_of": "layout",
     "model_sizes": "sizes",
 }
 

@@ -4,7 +4,9 @@
          ─ the history ─▸ today's flags, today's program ─▸ the same text with those words changed
 
 Only what changes is written anew: comments, quotes, variables, line breaks between commands and
-every command that starts no engine stay as they are, to the character. Nothing is ever run.
+every command that starts no engine stay as they are, to the character, so that no quoting of a user
+has to be understood in order to be kept. A flag without a known successor is left out, and is an
+error: the engine must accept what is printed. Nothing is ever run.
 """
 
 import re
@@ -283,7 +285,7 @@ def _without_stray_dollars(text: str) -> tuple[str, tuple[Finding, ...]]:
         _codes.finding(
             "stray-dollar",
             f"line {text.count(chr(10), 0, match.start()) + 1}",
-            f"A dollar that belongs to nothing stood behind {match[1]}; it is gone.",
+            f"Removed a stray $ after {match[1]}.",
             expected=match[1],
             actual=match[0],
         )

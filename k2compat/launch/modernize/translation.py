@@ -248,7 +248,7 @@ def _every_flag(table: FlagTable) -> FlagTable:
 
 
 def _full_name(table: FlagTable, everything: FlagTable, name: str) -> str | None:
-    """What an abbreviation was short for; None where the name is a flag's, or nobody's."""
+    """What an abbreviation was short for; None where it is a flag's name, or unknown."""
     if isinstance(everything.resolve(name), Exact):
         return None
     tables = [flag_table(table.engine, v, table.entry) for v in table_versions(table.engine)]

@@ -90,7 +90,11 @@ def fits_of(plan: Plan, sizes: ModelSizes) -> Mapping[str, Fit]:
 
 
 def refusal_of(findings: Iterator[Finding] | Sequence[Finding]) -> RefusedError | None:
-    """The refusal of a plan that cannot fit, with what does; None where it may."""
+    """The refusal of a plan that cannot fit, with what does; None where it may.
+
+    Other errors in a plan are no refusal: the plan is shown with what is wrong in it (exit 1). A
+    plan that cannot fit has nothing to show.
+    """
     for finding in findings:
         if finding.code == "does-not-fit":
             near = f"This fits: {finding.fix}. " if finding.fix else ""

@@ -45,7 +45,7 @@ def compose(profile: Profile, places: Sequence[NodeContext]) -> tuple[Command, .
 def mounts_of(profile: Profile, place: NodeContext) -> tuple[Mount, ...]:
     """The folders that a container must see, each once.
 
-    What is a name of the Hub or a path relative to nobody knows what cannot be mounted.
+    A name of the Hub cannot be mounted, nor a relative path, whose start is not known.
     """
     found: dict[Argument, Mount] = {}
     for template in profile.mounts:

@@ -3,6 +3,10 @@
 plan ─▶ Question ─▶ read_node (the only effects) ─▶ NodeFacts ─┐
   └────────────────────────────────────────────────────────────┴─▶ checks ─▶ findings
 reports of several nodes ─▶ compare_reports ─▶ findings
+
+A node is read once, then judged: `NodeFacts` is a value, so the checks are tested without a node, a
+report is the facts as JSON, and nodes are compared by their reports. Only variables of a list are
+read: reports are passed around, and no key may be in one.
 """
 
 from typing import TYPE_CHECKING

@@ -53,7 +53,7 @@ def node_script(plan: Plan, node: Node, *, waits: bool = False, before: str = ""
         plan: The plan.
         node: One of its nodes.
         waits: Whether a command waits for the ports of those that must have been started before
-            it and stay; for where nobody starts the nodes in order.
+            it and stay; for nodes that are started in any order.
         before: Lines that set variables which the plan leaves open.
     """
     commands = [command for command in plan.commands if command.node == node]

@@ -83,7 +83,7 @@ def _step_everywhere(plan: Plan) -> list[str]:
 
 
 def _container_words(plan: Plan) -> list[Argument]:
-    """What pyxis is told; nothing where no image was named."""
+    """The options of pyxis; none where no image was named."""
     if plan.image is None or not plan.image_given:
         return []
     mounts = Argument.join(",", map(_mount, plan.mounts))

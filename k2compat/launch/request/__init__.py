@@ -11,6 +11,8 @@ if TYPE_CHECKING:
         PLACEHOLDER,
         Argument,
         Placeholder,
+        port,
+        user_value,
     )
     from k2compat.launch.request.cluster import (
         GPUS_MAX,
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from k2compat.launch.request.facts import FORMAT, SUPERVISED, is_fact
     from k2compat.launch.request.model import LaunchModel, read_model
     from k2compat.launch.request.request import Request
-    from k2compat.launch.request.user_values import port, user_value
 
 __all__ = [
     "ALWAYS_SET",
@@ -68,10 +69,10 @@ _HOMES = {
     "host_port": "cluster",
     "is_fact": "facts",
     "nodes_at": "cluster",
-    "port": "user_values",
+    "port": "arguments",
     "read_cluster": "cluster",
     "read_model": "model",
-    "user_value": "user_values",
+    "user_value": "arguments",
     "with_devices": "cluster",
 }
 

@@ -29,7 +29,7 @@ from k2compat.launch.request.arguments import Argument
 GPUS_PER_NODE: Final = 8
 GPUS_MAX: Final = 1_024
 NODES_MAX: Final = 4_096
-"""Nobody has more; a mistyped range might."""
+"""More is a mistyped range."""
 
 GROUPS: Final = ("", "prefill", "decode")
 
@@ -108,7 +108,8 @@ class Cluster:
 def nodes_at(addresses: Sequence[str], group: str = "") -> tuple[Node, ...]:
     """Nodes by their addresses, in the order of their ranks.
 
-    A number alone means so many nodes whose addresses are not known: $NODE0, $NODE1, …
+    A number alone means so many nodes whose addresses are not known: $NODE0, $NODE1, … Slurm and
+    Kubernetes choose the nodes themselves, so their formats take nothing else.
 
     Raises:
         RefusedError: host-malformed or host-twice.

@@ -8,7 +8,7 @@ import yaml
 
 from k2compat.errors import RefusedError
 from k2compat.findings import Severity
-from k2compat.launch.flags import table_versions
+from k2compat.launch.flags import newest_version, table_versions, version_of
 from k2compat.launch.plan import Command, Plan
 from k2compat.launch.planning.planner import plan_launch
 from k2compat.launch.render import render_plan
@@ -207,7 +207,8 @@ def test_every_flag_is_one_that_the_version_has(
 
 
 def test_the_newest_table_is_the_default() -> None:
-    assert plan("trtllm").engine_version == table_versions("trtllm")[-1]
+    newest = version_of("trtllm", newest_version("trtllm"))  # the table's name is no release's
+    assert plan("trtllm").engine_version == str(newest)
     assert guide().engine_version == table_versions("trtllm")[0]
 
 

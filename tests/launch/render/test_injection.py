@@ -17,11 +17,10 @@ from k2compat.launch.planning.formats import for_format
 from k2compat.launch.planning.planner import plan_launch
 from k2compat.launch.render import render_plan
 from k2compat.launch.render.document import as_document
-from k2compat.launch.request.arguments import Argument, Placeholder
+from k2compat.launch.request.arguments import Argument, Placeholder, user_value
 from k2compat.launch.request.cluster import Cluster, nodes_at
 from k2compat.launch.request.model import read_model
 from k2compat.launch.request.request import Request
-from k2compat.launch.request.user_values import user_value
 
 _NASTY = [
     *(
