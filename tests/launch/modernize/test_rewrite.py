@@ -13,6 +13,8 @@ from k2compat.launch.modernize.rewrite import Modernized, modernize_text
 from k2compat.launch.modernize.shell_text import statements
 from tests.support import guide
 
+NEWEST = newest_version("vllm")
+
 
 def changes(modernized: Modernized) -> list[tuple[str, str]]:
     return [(c.before, c.after) for command in modernized.commands for c in command.changes]
@@ -255,7 +257,7 @@ def test_for_another_version() -> None:
 def test_one_version_for_several_engines_is_refused() -> None:
     text = "vllm serve m\npython -m sglang.launch_server --model m"
     with pytest.raises(RefusedError) as refused:
-        modernize_text(text, {"": "0.33.0"})
+        modernize_text(text, {"": NEWEST})
     assert refused.value.code == "engine-version-ambiguous"
     for versions in ({"": "x"}, {"vlm": "1"}):
         with pytest.raises(RefusedError):

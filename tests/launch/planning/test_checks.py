@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from k2compat.errors import RefusedError
+from k2compat.launch.flags import newest_version
 from k2compat.launch.memory.fit import Fit
 from k2compat.launch.memory.layout import Layout
 from k2compat.launch.memory.sizes import ModelSizes, model_sizes
@@ -15,6 +16,8 @@ from k2compat.launch.request.arguments import Argument
 from k2compat.launch.request.cluster import Cluster, nodes_at
 from tests.launch.support import plan
 from tests.support.configs import config_values
+
+NEWEST = newest_version("vllm")
 
 INSTRUCT = config_values("moonshotai/Kimi-K2-Instruct")
 TWO = ("10.0.0.1", "10.0.0.2")
@@ -172,7 +175,7 @@ class TestFlagsCount:
 
     @pytest.mark.parametrize(
         ("engine", "version", "share"),
-        [("vllm", "0.10.0", 0.9), ("vllm", "0.33.0", 0.92), ("sglang", "0.5.23", 0.9)],
+        [("vllm", "0.10.0", 0.9), ("vllm", NEWEST, 0.92), ("sglang", "0.5.23", 0.9)],
     )
     def test_without_a_flag_the_share_is_the_parsers_default(
         self, engine: str, version: str, share: float
