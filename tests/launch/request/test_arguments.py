@@ -79,3 +79,22 @@ def test_a_placeholder_is_a_quoted_variable_in_a_shell() -> None:
     environment = {"HOST": "a b$(id)"}
     done = subprocess.run(["bash", "-c", script], capture_output=True, check=True, env=environment)
     assert done.stdout == b"<a b$(id):80>"
+
+
+def test_a_placeholder_of_a_guide_may_have_a_dash() -> None:
+    """<my-image> was a placeholder in scripts and flags, and plain text in options."""
+    (dashed,) = Argument.parse("<my-image>").placeholders
+    (plain,) = Argument.parse("<my_image>").placeholders
+    assert (dashed.name, plain.name) == ("my_image", "my_image")
+    assert shell_word(Argument.parse("<my-image>")) == '"${my_image}"'
+
+
+def test_an_argument_knows_the_options_that_it_was_filled_with() -> None:
+    port = Argument.literal(9000).given_by("port")
+    filled = Argument.fill("{host}:{port}", {"host": Argument.parse("$H"), "port": port})
+    assert filled.options == {"port"}
+    assert Argument.join(",", [filled, Argument.literal("x").given_by("image")]).options == {
+        "port",
+        "image",
+    }
+    assert filled == Argument.parse("$H:9000")
