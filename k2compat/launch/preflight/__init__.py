@@ -16,9 +16,9 @@ from k2compat.launch.lazy import lazy_names
 if TYPE_CHECKING:
     from k2compat.launch.preflight.checks import node_of
     from k2compat.launch.preflight.compare_nodes import NodeReport, compare_reports
+    from k2compat.launch.preflight.engine_parser import check_plan_installed
     from k2compat.launch.preflight.facts import NodeFacts
     from k2compat.launch.preflight.inspection import Inspection
-    from k2compat.launch.preflight.installed_plan import check_plan_installed
     from k2compat.launch.preflight.preflight import Preflight, preflight_plan
     from k2compat.launch.preflight.resolving import resolve_plan
 
@@ -39,7 +39,7 @@ _HOMES = {
     "Inspection": "inspection",
     "NodeFacts": "facts",
     "NodeReport": "compare_nodes",
-    "check_plan_installed": "installed_plan",
+    "check_plan_installed": "engine_parser",
     "compare_reports": "compare_nodes",
     "node_of": "checks",
     "preflight_plan": "preflight",

@@ -8,8 +8,8 @@ there. Where the parsers are is data: [[parser]] in `engines/ENGINE/entry_points
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,11 +23,14 @@ from k2compat.launch.flags import (
     FlagTable,
     InstalledParser,
     Use,
+    entry_of,
     flag_table,
     has_placeholder,
     programs_of,
     read_arguments,
 )
+from k2compat.launch.plan import Plan
+from k2compat.launch.preflight.engine_python import engine_python
 
 _codes = Codes("launch")
 
@@ -212,3 +215,32 @@ def _stand_in(flag: Flag | None) -> str | None:
     if flag.choices:
         return flag.choices[0]
     return {"int": "1", "float": "1", "size": "1", "json": "{}", "json object": "{}"}.get(flag.type)
+
+
+def check_plan_installed(plan: Plan) -> Iterator[Finding]:
+    """Let the installed engine read the commands: one of each kind, for that takes seconds.
+
+    Commands with the same flags differ in their values only, which the nodes have in common or
+    number. The interpreter asked is the one that would start the engine.
+    """
+    asked: set[tuple[str, frozenset[str]]] = set()
+    for command in plan.commands:
+        if command.entry is None:
+            continue
+        start, entry = entry_of(command, plan.engine)
+        words = [str(word) for word in command.argv]
+        kind = entry.table, frozenset(word for word in words if word.startswith("-"))
+        if kind in asked:
+            continue
+        asked.add(kind)
+        verdict = check_installed(
+            plan.engine,
+            entry.table,
+            plan.engine_version,
+            words[start:],
+            python=engine_python(words[0]) or sys.executable,
+        )
+        for finding in verdict.findings:
+            yield replace(finding, where=f"{command.id}: {finding.where}")
+        if verdict.version is None:
+            return  # it is not installed, or does not answer: the others would say the same

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from k2compat.launch.plan import Port
+from k2compat.launch.preflight.checks import check_port_clashes, check_ports_free
 from k2compat.launch.preflight.inspection import listening, question_of
-from k2compat.launch.preflight.port_checks import check_port_clashes, check_ports_free
 from k2compat.launch.request.arguments import Argument
 from tests.launch.preflight.support import codes, inspection, only, plan_of
 
