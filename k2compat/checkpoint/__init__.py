@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from k2compat.checkpoint.expected import ExpectedTensor, expected_tensors
     from k2compat.checkpoint.opened import Checkpoint, open_checkpoint
-    from k2compat.checkpoint.report import Validation
+    from k2compat.checkpoint.reporting.report import Validation
     from k2compat.checkpoint.validation import validate
 
 __all__ = [
@@ -25,7 +25,7 @@ __all__ = [
 _HOMES = {
     "Checkpoint": "opened",
     "ExpectedTensor": "expected",
-    "Validation": "report",
+    "Validation": "reporting.report",
     "expected_tensors": "expected",
     "open_checkpoint": "opened",
     "validate": "validation",

@@ -12,11 +12,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from k2compat.checkpoint.defects import Defects, printable
 from k2compat.checkpoint.gguf_arrays import ByteOrder, GgufArray, GgufValue
 from k2compat.checkpoint.gguf_layout import DataSection, GgufTensor, TensorEntry, place_tensors
 from k2compat.checkpoint.gguf_walk import CannotGoOnError, OutOfBytesError, Walk
 from k2compat.checkpoint.opening import FileRefusedError, open_file
+from k2compat.checkpoint.reporting.collector import Defects, printable
 from k2compat.checkpoint.sources import ReadableFile
 from k2compat.findings import Finding
 

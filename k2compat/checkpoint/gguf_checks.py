@@ -9,7 +9,7 @@ from k2compat.checkpoint.gguf_comparison import compare_gguf
 from k2compat.checkpoint.gguf_rules import deepseek2
 from k2compat.checkpoint.gguf_verdicts import gguf_verdicts, judged_for
 from k2compat.checkpoint.model_folder import ModelFolder
-from k2compat.checkpoint.report import (
+from k2compat.checkpoint.reporting.report import (
     UNKNOWN_VARIANT,
     Coverage,
     FileSummary,

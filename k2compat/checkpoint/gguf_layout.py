@@ -10,8 +10,8 @@ from itertools import pairwise
 from math import prod
 from typing import NamedTuple
 
-from k2compat.checkpoint.defects import Defects, printable
 from k2compat.checkpoint.gguf_types import TENSOR_TYPES
+from k2compat.checkpoint.reporting.collector import Defects, printable
 
 ELEMENTS_MAX = (1 << 63) - 2
 """ggml counts elements in a signed 64-bit number and refuses its largest value."""

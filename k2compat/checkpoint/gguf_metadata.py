@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
 
-from k2compat.checkpoint.defects import Defects, printable
 from k2compat.checkpoint.gguf_arrays import GgufArray, GgufValue
 from k2compat.checkpoint.gguf_rules import Relation, SizeRule, ValueRule, deepseek2, evaluate
+from k2compat.checkpoint.reporting.collector import Defects, printable
 
 PER_LAYER_TYPES = ("uint32", "int32")
 """Of arrays with a number for each layer."""

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from k2compat.checkpoint.defects import Defects, printable
 from k2compat.checkpoint.gguf_layout import GgufTensor
 from k2compat.checkpoint.gguf_rules import (
     ExpectedGgufTensor,
@@ -19,6 +18,7 @@ from k2compat.checkpoint.gguf_rules import (
     deepseek2,
     expected_gguf_tensors,
 )
+from k2compat.checkpoint.reporting.collector import Defects, printable
 
 RANGES_NAMED = 12
 """Ranges of layers in a sentence."""

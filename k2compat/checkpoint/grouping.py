@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from k2compat.checkpoint.comparison import Deviation, Odd
-from k2compat.checkpoint.defects import MOST_FINDINGS_PER_CODE, Defects, printable
+from k2compat.checkpoint.reporting.collector import MOST_FINDINGS_PER_CODE, Defects, printable
 from k2compat.findings import Finding
 
 MOST_RANGES = 4

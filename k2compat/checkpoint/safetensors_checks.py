@@ -12,12 +12,12 @@ from itertools import chain
 from k2compat.checkpoint.architecture import Architecture, read_architecture
 from k2compat.checkpoint.comparison import Comparison, Deviation
 from k2compat.checkpoint.config_file import ReadConfig
-from k2compat.checkpoint.defects import Defects
 from k2compat.checkpoint.grouping import group
 from k2compat.checkpoint.index_check import IndexCheck, check_total_size
 from k2compat.checkpoint.opening import FileRefusedError
 from k2compat.checkpoint.quantization import Quantization
-from k2compat.checkpoint.report import (
+from k2compat.checkpoint.reporting.collector import Defects
+from k2compat.checkpoint.reporting.report import (
     UNKNOWN_VARIANT,
     Coverage,
     FileSummary,

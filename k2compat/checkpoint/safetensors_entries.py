@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from operator import sub
 from typing import NamedTuple
 
-from k2compat.checkpoint.defects import Defects, printable
+from k2compat.checkpoint.reporting.collector import Defects, printable
 from k2compat.checkpoint.safetensors_layout import (
     NUMBER_MAX,
     SafetensorsTensor,

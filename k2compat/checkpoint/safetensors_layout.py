@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from math import prod
 from typing import NamedTuple
 
-from k2compat.checkpoint.defects import Defects, printable
+from k2compat.checkpoint.reporting.collector import Defects, printable
 from k2compat.checkpoint.safetensors_types import DTYPE_BITS
 
 NUMBER_MAX = (1 << 64) - 1

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Final, NamedTuple
 
-from k2compat.checkpoint.defects import Defects, printable
+from k2compat.checkpoint.reporting.collector import Defects, printable
 from k2compat.checkpoint.sources import ReadableFile
 
 MAY_BE_ZERO: Final = (".bias", ".e_score_correction_bias")

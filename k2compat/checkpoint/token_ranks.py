@@ -4,7 +4,7 @@ import re
 from operator import itemgetter
 from typing import Final
 
-from k2compat.checkpoint.defects import Defects
+from k2compat.checkpoint.reporting.collector import Defects
 from k2compat.checkpoint.sources import ReadableFile
 from k2compat.findings import Finding
 

@@ -13,7 +13,7 @@ from k2compat.checkpoint.gguf_checks import validate_gguf
 from k2compat.checkpoint.grouping import together
 from k2compat.checkpoint.opened import open_source
 from k2compat.checkpoint.opening import FileRefusedError, open_file
-from k2compat.checkpoint.report import Progress, Validation
+from k2compat.checkpoint.reporting.report import Progress, Validation
 from k2compat.checkpoint.safetensors_checks import validate_safetensors
 from k2compat.checkpoint.sources import Source
 from k2compat.checkpoint.weight_index import INDEX_FILE

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k2compat.checkpoint import validate
-from k2compat.checkpoint.defects import Defects
 from k2compat.checkpoint.ignore_list import IgnoreList, PatternError
 from k2compat.checkpoint.quantization import Quantization, read_quantization
+from k2compat.checkpoint.reporting.collector import Defects
 from k2compat.samples import tiny_config
 from tests.support.drafts import draft
 

@@ -9,7 +9,7 @@ import pytest
 from safetensors import SafetensorError, deserialize
 from safetensors.numpy import save, save_file
 
-from k2compat.checkpoint.defects import Defects
+from k2compat.checkpoint.reporting.collector import Defects
 from k2compat.checkpoint.safetensors_entries import Entries, read_canonical, read_strictly
 from k2compat.checkpoint.safetensors_header import (
     SafetensorsHeader,

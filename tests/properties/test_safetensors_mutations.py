@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from k2compat.checkpoint.defects import Defects
+from k2compat.checkpoint.reporting.collector import Defects
 from k2compat.checkpoint.safetensors_entries import read_canonical, read_strictly
 from k2compat.checkpoint.safetensors_header import parse_safetensors
 from k2compat.checkpoint.safetensors_types import DTYPE_BITS

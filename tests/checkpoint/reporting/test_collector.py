@@ -1,6 +1,6 @@
 import pytest
 
-from k2compat.checkpoint.defects import MOST_CHARACTERS_SHOWN, Defects, printable
+from k2compat.checkpoint.reporting.collector import MOST_CHARACTERS_SHOWN, Defects, printable
 
 
 @pytest.mark.parametrize(
