@@ -8,7 +8,6 @@ from k2compat.checkpoint.gguf import GgufHeader, read_gguf_from
 from k2compat.checkpoint.gguf_comparison import compare_gguf
 from k2compat.checkpoint.gguf_rules import deepseek2
 from k2compat.checkpoint.gguf_verdicts import gguf_verdicts, judged_for
-from k2compat.checkpoint.model_folder import ModelFolder
 from k2compat.checkpoint.reporting.report import (
     UNKNOWN_VARIANT,
     Coverage,
@@ -16,7 +15,8 @@ from k2compat.checkpoint.reporting.report import (
     Progress,
     Validation,
 )
-from k2compat.checkpoint.sources import Source
+from k2compat.checkpoint.sources.listing import ModelFolder
+from k2compat.checkpoint.sources.source import Source
 from k2compat.findings import Finding, Report
 
 GGUF = "gguf"

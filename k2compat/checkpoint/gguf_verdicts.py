@@ -15,7 +15,7 @@ from k2compat.checkpoint.gguf import GgufHeader
 from k2compat.checkpoint.gguf_comparison import ARCHITECTURE_KEY
 from k2compat.checkpoint.gguf_rules import deepseek2
 from k2compat.checkpoint.ktransformers import ktransformers_verdicts
-from k2compat.checkpoint.model_folder import ModelFolder
+from k2compat.checkpoint.sources.listing import ModelFolder
 from k2compat.findings import Codes, Finding, Severity
 
 LLAMA_CPP = "llama.cpp"

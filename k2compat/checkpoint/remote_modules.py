@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Final
 
-from k2compat.checkpoint.opening import FileRefusedError
 from k2compat.checkpoint.reporting.collector import printable
-from k2compat.checkpoint.sources import Source
+from k2compat.checkpoint.sources.regular_file import FileRefusedError
+from k2compat.checkpoint.sources.source import Source
 from k2compat.findings import Codes, Finding
 
 MODULE_BYTES_MAX: Final = 4 << 20

@@ -14,7 +14,6 @@ from k2compat.checkpoint.comparison import Comparison, Deviation
 from k2compat.checkpoint.config_file import ReadConfig
 from k2compat.checkpoint.grouping import group
 from k2compat.checkpoint.index_check import IndexCheck, check_total_size
-from k2compat.checkpoint.opening import FileRefusedError
 from k2compat.checkpoint.quantization import Quantization
 from k2compat.checkpoint.reporting.collector import Defects
 from k2compat.checkpoint.reporting.report import (
@@ -26,7 +25,8 @@ from k2compat.checkpoint.reporting.report import (
 )
 from k2compat.checkpoint.safetensors_header import SafetensorsHeader, read_safetensors_from
 from k2compat.checkpoint.shards import Shards, find_shards, is_numbered
-from k2compat.checkpoint.sources import Source
+from k2compat.checkpoint.sources.regular_file import FileRefusedError
+from k2compat.checkpoint.sources.source import Source
 from k2compat.checkpoint.storage import observe, reconcile, rename, settle
 from k2compat.checkpoint.weight_index import INDEX_BYTES_MAX, INDEX_FILE, WeightIndex, parse_index
 from k2compat.checkpoint.wholes import find_missing, split_unexpected

@@ -14,11 +14,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from k2compat.checkpoint.opening import FileRefusedError, open_file
 from k2compat.checkpoint.reporting.collector import Defects
 from k2compat.checkpoint.safetensors_entries import read_entries
 from k2compat.checkpoint.safetensors_layout import SafetensorsTensor
-from k2compat.checkpoint.sources import ReadableFile
+from k2compat.checkpoint.sources.regular_file import FileRefusedError, open_file
+from k2compat.checkpoint.sources.source import ReadableFile
 from k2compat.findings import Finding
 
 __all__ = [

@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Final, NamedTuple
 
 from k2compat.checkpoint.reporting.collector import Defects, printable
-from k2compat.checkpoint.sources import ReadableFile
+from k2compat.checkpoint.sources.source import ReadableFile
 
 MAY_BE_ZERO: Final = (".bias", ".e_score_correction_bias")
 """Biases are zero before training, and some stay so."""

@@ -5,7 +5,7 @@ from operator import itemgetter
 from typing import Final
 
 from k2compat.checkpoint.reporting.collector import Defects
-from k2compat.checkpoint.sources import ReadableFile
+from k2compat.checkpoint.sources.source import ReadableFile
 from k2compat.findings import Finding
 
 RANKS_FILE: Final = "tiktoken.model"

@@ -9,7 +9,7 @@ import pytest
 
 from k2compat.checkpoint import gguf, gguf_walk
 from k2compat.checkpoint.gguf import parse_gguf, read_gguf
-from k2compat.checkpoint.opening import OpenFile
+from k2compat.checkpoint.sources.regular_file import OpenFile
 from tests.checkpoint.gguf_bytes import (
     ARRAY,
     BOOL,

@@ -8,7 +8,7 @@ from k2compat.checkpoint.gguf import read_gguf
 from k2compat.checkpoint.gguf_comparison import compare_gguf
 from k2compat.checkpoint.gguf_rules import deepseek2
 from k2compat.checkpoint.gguf_verdicts import gguf_verdicts
-from k2compat.checkpoint.model_folder import read_model_folder
+from k2compat.checkpoint.sources.listing import read_model_folder
 from tests.checkpoint.gguf_models import Model, tiny
 
 

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import pytest
 
 from k2compat.checkpoint import safetensors_header
-from k2compat.checkpoint.opening import OpenFile
 from k2compat.checkpoint.safetensors_header import (
     SafetensorsHeader,
     parse_safetensors,
     read_safetensors,
 )
+from k2compat.checkpoint.sources.regular_file import OpenFile
 
 HUGE = 1 << 70
 NO_OFFSETS: list[Any] = [[], [0], [0, 32, 64], [-32, 0], [0.0, 32], ["0", 32], {}, [0, HUGE]]

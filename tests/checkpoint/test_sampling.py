@@ -11,7 +11,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from k2compat.checkpoint.gguf import read_gguf
-from k2compat.checkpoint.opening import open_file, refused
 from k2compat.checkpoint.safetensors_header import read_safetensors
 from k2compat.checkpoint.sampling import (
     FAILURES_MAX,
@@ -22,6 +21,7 @@ from k2compat.checkpoint.sampling import (
     SampledTensor,
     sample_tensors,
 )
+from k2compat.checkpoint.sources.regular_file import open_file, refused
 from k2compat.findings import Severity
 from k2compat.samples import checkpoint_files, write_gguf
 

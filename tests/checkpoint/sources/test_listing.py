@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from k2compat.checkpoint import model_folder
-from k2compat.checkpoint.model_folder import read_model_folder
+from k2compat.checkpoint.sources import listing as model_folder
+from k2compat.checkpoint.sources.listing import read_model_folder
 
 
 def test_files_are_listed_and_linked_folders_named(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from k2compat.checkpoint.model_folder import ModelFolder, read_model_folder
-from k2compat.checkpoint.opening import open_file
-from k2compat.checkpoint.sources import ReadableFile
+from k2compat.checkpoint.sources.listing import ModelFolder, read_model_folder
+from k2compat.checkpoint.sources.regular_file import open_file
+from k2compat.checkpoint.sources.source import ReadableFile
 from k2compat.errors import RefusedError
 from k2compat.files import explained_reading
 

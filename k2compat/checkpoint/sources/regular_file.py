@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from k2compat.checkpoint.reporting.collector import Defects, printable
-from k2compat.checkpoint.sources import ReadableFile
+from k2compat.checkpoint.sources.source import ReadableFile
 from k2compat.errors import reading
 from k2compat.findings import Finding
 
