@@ -8,7 +8,7 @@ The names are loaded when they are first asked for.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from k2compat.checkpoint.expected import ExpectedTensor, expected_tensors
+    from k2compat.checkpoint.model.tensors import ExpectedTensor, expected_tensors
     from k2compat.checkpoint.opened import Checkpoint, open_checkpoint
     from k2compat.checkpoint.reporting.report import Validation
     from k2compat.checkpoint.validation import validate
@@ -24,9 +24,9 @@ __all__ = [
 
 _HOMES = {
     "Checkpoint": "opened",
-    "ExpectedTensor": "expected",
+    "ExpectedTensor": "model.tensors",
     "Validation": "reporting.report",
-    "expected_tensors": "expected",
+    "expected_tensors": "model.tensors",
     "open_checkpoint": "opened",
     "validate": "validation",
 }

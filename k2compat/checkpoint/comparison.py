@@ -12,9 +12,15 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
 
-from k2compat.checkpoint.architecture import Architecture
-from k2compat.checkpoint.expected import TEXT_LAYERS, VISION_LAYERS, Block, Kind, expected_blocks
-from k2compat.checkpoint.model_parameters import model_elements
+from k2compat.checkpoint.model.architecture import Architecture
+from k2compat.checkpoint.model.parameters import model_elements
+from k2compat.checkpoint.model.tensors import (
+    TEXT_LAYERS,
+    VISION_LAYERS,
+    Block,
+    Kind,
+    expected_blocks,
+)
 from k2compat.checkpoint.safetensors_layout import SafetensorsTensor
 
 REQUIRED = ("required", "vision", "mtp")

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
-from k2compat.checkpoint.architecture import Architecture, read_architecture
 from k2compat.checkpoint.comparison import Comparison, Deviation
 from k2compat.checkpoint.config_file import ReadConfig
 from k2compat.checkpoint.grouping import group
 from k2compat.checkpoint.index_check import IndexCheck, check_total_size
-from k2compat.checkpoint.quantization import Quantization
+from k2compat.checkpoint.model.architecture import Architecture, read_architecture
+from k2compat.checkpoint.model.quantization import Quantization
 from k2compat.checkpoint.reporting.collector import Defects
 from k2compat.checkpoint.reporting.report import (
     UNKNOWN_VARIANT,

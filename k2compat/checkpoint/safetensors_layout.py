@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from math import prod
 from typing import NamedTuple
 
+from k2compat.checkpoint.model.dtypes import DTYPE_BITS
 from k2compat.checkpoint.reporting.collector import Defects, printable
-from k2compat.checkpoint.safetensors_types import DTYPE_BITS
 
 NUMBER_MAX = (1 << 64) - 1
 """Readers count in unsigned 64-bit numbers and refuse what does not fit."""

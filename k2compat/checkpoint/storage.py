@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
-from k2compat.checkpoint.architecture import Architecture
 from k2compat.checkpoint.comparison import Comparison
-from k2compat.checkpoint.ignore_list import IgnoreList
-from k2compat.checkpoint.quantization import PLAIN, Quantization, without_ignore_list
+from k2compat.checkpoint.model.architecture import Architecture
+from k2compat.checkpoint.model.ignore_list import IgnoreList
+from k2compat.checkpoint.model.quantization import PLAIN, Quantization, without_ignore_list
 from k2compat.checkpoint.reporting.collector import Defects
 from k2compat.findings import Finding
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from k2compat.checkpoint.float_fields import LAYOUTS, OPAQUE, negative, not_finite
 from k2compat.checkpoint.gguf_types import TENSOR_TYPES
-from k2compat.checkpoint.safetensors_types import DTYPE_BITS
+from k2compat.checkpoint.model.dtypes import DTYPE_BITS
 
 BLOCKS = sorted(
     type_.name

@@ -9,6 +9,7 @@ import pytest
 from safetensors import SafetensorError, deserialize
 from safetensors.numpy import save, save_file
 
+from k2compat.checkpoint.model.dtypes import DTYPE_BITS
 from k2compat.checkpoint.reporting.collector import Defects
 from k2compat.checkpoint.safetensors_entries import Entries, read_canonical, read_strictly
 from k2compat.checkpoint.safetensors_header import (
@@ -17,7 +18,6 @@ from k2compat.checkpoint.safetensors_header import (
     parse_safetensors,
     read_safetensors,
 )
-from k2compat.checkpoint.safetensors_types import DTYPE_BITS
 from tests.checkpoint.test_safetensors_defects import entry, file, header, parse
 
 TENSORS: dict[str, "np.ndarray[Any, Any]"] = {

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from k2compat.checkpoint import validate
-from k2compat.checkpoint.expected import ExpectedTensor
-from k2compat.checkpoint.model_parameters import model_elements
-from k2compat.checkpoint.quantization import read_quantization
+from k2compat.checkpoint.model.parameters import model_elements
+from k2compat.checkpoint.model.quantization import read_quantization
+from k2compat.checkpoint.model.tensors import ExpectedTensor
 from k2compat.checkpoint.reporting.collector import Defects
 from k2compat.checkpoint.reporting.report import Coverage
 from k2compat.samples import VARIANTS, tiny_config

@@ -7,10 +7,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from k2compat.checkpoint.model.dtypes import DTYPE_BITS
 from k2compat.checkpoint.reporting.collector import Defects
 from k2compat.checkpoint.safetensors_entries import read_canonical, read_strictly
 from k2compat.checkpoint.safetensors_header import parse_safetensors
-from k2compat.checkpoint.safetensors_types import DTYPE_BITS
 from k2compat.findings import Severity
 from tests.checkpoint.test_safetensors_defects import file
 from tests.checkpoint.test_safetensors_header import agree

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from k2compat.checkpoint.expected import expected_tensors
+from k2compat.checkpoint.model.tensors import expected_tensors
 from k2compat.checkpoint.sources.regular_file import refused
 from k2compat.checkpoint.weight_index import INDEX_FILE
 from k2compat.samples import checkpoint_files

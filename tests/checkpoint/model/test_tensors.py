@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from k2compat.checkpoint.expected import ExpectedTensor, expected_tensors
-from k2compat.checkpoint.safetensors_types import DTYPE_BITS
+from k2compat.checkpoint.model.dtypes import DTYPE_BITS
+from k2compat.checkpoint.model.tensors import ExpectedTensor, expected_tensors
 from tests.support.configs import config_values
 
 

@@ -8,7 +8,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from k2compat.checkpoint.safetensors_types import DTYPE_BITS
+from k2compat.checkpoint.model.dtypes import DTYPE_BITS
 
 DEFAULT_BITS: Final = 4
 """Of a packed weight whose config gives none; NVFP4 and MXFP4 have no other."""

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeGuard
 
-from k2compat.checkpoint.ignore_list import IgnoreList, PatternError
+from k2compat.checkpoint.model.ignore_list import IgnoreList, PatternError
+from k2compat.checkpoint.model.rules import SCHEMES
 from k2compat.checkpoint.reporting.collector import Defects, printable
-from k2compat.checkpoint.tensor_rules import SCHEMES
 
 UNKNOWN: Final = "unknown"
 

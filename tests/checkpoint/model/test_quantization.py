@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k2compat.checkpoint import validate
-from k2compat.checkpoint.ignore_list import IgnoreList, PatternError
-from k2compat.checkpoint.quantization import Quantization, read_quantization
+from k2compat.checkpoint.model.ignore_list import IgnoreList, PatternError
+from k2compat.checkpoint.model.quantization import Quantization, read_quantization
 from k2compat.checkpoint.reporting.collector import Defects
 from k2compat.samples import tiny_config
 from tests.support.drafts import draft
@@ -113,7 +113,7 @@ def test_an_expression_matches_as_in_compressed_tensors(expression: str, name: s
 def test_an_expression_that_runs_for_ever_ends_at_the_time_limit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("k2compat.checkpoint.ignore_list.SECONDS_MAX", 0.05)
+    monkeypatch.setattr("k2compat.checkpoint.model.ignore_list.SECONDS_MAX", 0.05)
     ignored = IgnoreList(["re:(?:.|..)+[!?]", "x"])
     assert "a" * 60 not in ignored
     assert ignored.is_exhausted
@@ -129,7 +129,7 @@ def test_lists_with_the_same_patterns_are_equal() -> None:
 def test_a_checkpoint_whose_ignore_list_takes_too_long_is_judged_without_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("k2compat.checkpoint.ignore_list.SECONDS_MAX", 0.05)
+    monkeypatch.setattr("k2compat.checkpoint.model.ignore_list.SECONDS_MAX", 0.05)
     made = draft("int4")
     ignore = [*INT4["ignore"], "re:(?:.|..)+[!?]"]
     made.config["quantization_config"] = {**INT4, "ignore": ignore}

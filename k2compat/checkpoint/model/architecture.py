@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from k2compat.checkpoint.quantization import Quantization, read_quantization
+from k2compat.checkpoint.model.quantization import Quantization, read_quantization
+from k2compat.checkpoint.model.rules import SIZES, VISION_SIZES, SizeRule
 from k2compat.checkpoint.reporting.collector import Defects, printable
-from k2compat.checkpoint.tensor_rules import SIZES, VISION_SIZES, SizeRule
 from k2compat.errors import RefusedError
 from k2compat.family import DEEPSEEK_V3, KIMI_K2, OTHER_ARCHITECTURES, SWITCHABLE, WRAPPERS
 from k2compat.findings import Finding, Severity

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from k2compat.checkpoint import expected_tensors
-from k2compat.checkpoint.architecture import demand_architecture, read_architecture
+from k2compat.checkpoint.model.architecture import demand_architecture, read_architecture
 from k2compat.errors import RefusedError
 from k2compat.samples import tiny_config
 from tests.support.configs import config_values
