@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from k2compat.checkpoint.sampling import LOCAL, Sample, SampledTensor, sample_tensors
+from k2compat.checkpoint.sampling.samples import LOCAL, Sample, SampledTensor, sample_tensors
 from k2compat.checkpoint.sources.regular_file import open_file
 
 TENSORS = 1152

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-from k2compat.checkpoint.float_fields import LAYOUTS, OPAQUE, negative, not_finite
 from k2compat.checkpoint.reporting.collector import Defects, printable
-from k2compat.checkpoint.sampled_zeros import Place, find_zeros, shown
+from k2compat.checkpoint.sampling.float_layouts import LAYOUTS, OPAQUE, negative, not_finite
+from k2compat.checkpoint.sampling.zeros import Place, find_zeros, shown
 from k2compat.checkpoint.sources.regular_file import FileRefusedError
 from k2compat.checkpoint.sources.source import ReadableFile
 from k2compat.findings import Finding

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from k2compat.checkpoint.gguf import read_gguf
 from k2compat.checkpoint.safetensors_header import read_safetensors
-from k2compat.checkpoint.sampling import (
+from k2compat.checkpoint.sampling.samples import (
     FAILURES_MAX,
     LOCAL,
     MERGED_BYTES_MAX,
@@ -222,7 +222,7 @@ def test_a_nan_in_a_scale_is_found_and_named() -> None:
 
 @pytest.mark.parametrize("dtype", ["Q4_K", "Q6_K", "Q8_0"])
 def test_blocks_of_ggufs_are_sampled_whole(dtype: str) -> None:
-    from k2compat.checkpoint.float_fields import LAYOUTS
+    from k2compat.checkpoint.sampling.float_layouts import LAYOUTS
 
     block, fields = LAYOUTS[dtype]
     tensors = layout(block * 1000, block * 3, dtype=dtype)
