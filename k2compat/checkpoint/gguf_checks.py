@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from k2compat.checkpoint.config_file import ReadConfig
+from k2compat.checkpoint.companions.config_file import ReadConfig
 from k2compat.checkpoint.gguf import GgufHeader, read_gguf_from
 from k2compat.checkpoint.gguf_comparison import compare_gguf
 from k2compat.checkpoint.gguf_rules import deepseek2

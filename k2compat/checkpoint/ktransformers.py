@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
 
-from k2compat.checkpoint.companions import check_companions, read_members, remote_code
+from k2compat.checkpoint.companions.companions import check_companions, read_members, remote_code
 from k2compat.checkpoint.gguf import GgufHeader, read_gguf
 from k2compat.checkpoint.gguf_against_config import other_sizes, text_config
 from k2compat.checkpoint.gguf_comparison import ARCHITECTURE_KEY, PROJECTOR

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from k2compat.checkpoint.config_file import read_config
+from k2compat.checkpoint.companions.config_file import read_config
 from k2compat.checkpoint.safetensors_header import SafetensorsHeader, read_safetensors_from
 from k2compat.checkpoint.safetensors_layout import SafetensorsTensor
 from k2compat.checkpoint.shards import SUFFIX, natural

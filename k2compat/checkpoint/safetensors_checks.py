@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
+from k2compat.checkpoint.companions.config_file import ReadConfig
 from k2compat.checkpoint.comparison import Comparison, Deviation
-from k2compat.checkpoint.config_file import ReadConfig
 from k2compat.checkpoint.grouping import group
 from k2compat.checkpoint.index_check import IndexCheck, check_total_size
 from k2compat.checkpoint.model.architecture import Architecture, read_architecture

@@ -5,8 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from k2compat.checkpoint.companions import check_beside, check_companions
-from k2compat.checkpoint.config_file import ReadConfig, parse_config, read_config, with_modelopt
+from k2compat.checkpoint.companions.companions import check_beside, check_companions
+from k2compat.checkpoint.companions.config_file import (
+    ReadConfig,
+    parse_config,
+    read_config,
+    with_modelopt,
+)
 from k2compat.checkpoint.engine_verdicts import engine_verdicts
 from k2compat.checkpoint.gguf_checks import validate_gguf
 from k2compat.checkpoint.grouping import together

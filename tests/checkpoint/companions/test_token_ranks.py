@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from k2compat.checkpoint import token_ranks
+from k2compat.checkpoint.companions import token_ranks
+from k2compat.checkpoint.companions.token_ranks import check_ranks
 from k2compat.checkpoint.sources.regular_file import open_file
-from k2compat.checkpoint.token_ranks import check_ranks
 
 SOUND = b"".join(b"QUJD %d\n" % rank for rank in range(120))
 

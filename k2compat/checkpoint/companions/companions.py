@@ -4,11 +4,15 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from k2compat.checkpoint.remote_modules import auto_map_modules, missing_imports, missing_modules
+from k2compat.checkpoint.companions.remote_modules import (
+    auto_map_modules,
+    missing_imports,
+    missing_modules,
+)
+from k2compat.checkpoint.companions.token_ranks import RANKS_FILE, check_ranks
 from k2compat.checkpoint.reporting.collector import printable
 from k2compat.checkpoint.sources.regular_file import FileRefusedError
 from k2compat.checkpoint.sources.source import Source
-from k2compat.checkpoint.token_ranks import RANKS_FILE, check_ranks
 from k2compat.config import read_text
 from k2compat.config.text import MAXIMUM_BYTES
 from k2compat.errors import RefusedError
