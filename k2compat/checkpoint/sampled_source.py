@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from k2compat.checkpoint.gguf import read_gguf_from
-from k2compat.checkpoint.safetensors_header import read_safetensors_from
+from k2compat.checkpoint.safetensors_files.header import read_safetensors_from
 from k2compat.checkpoint.sampling.samples import (
     LOCAL,
     REMOTE,

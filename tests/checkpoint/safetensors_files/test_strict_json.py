@@ -1,6 +1,11 @@
 import pytest
 
-from k2compat.checkpoint.strict_json import JsonError, JsonObject, OtherNumber, load_json
+from k2compat.checkpoint.safetensors_files.strict_json import (
+    JsonError,
+    JsonObject,
+    OtherNumber,
+    load_json,
+)
 
 
 def test_objects_keep_every_pair() -> None:

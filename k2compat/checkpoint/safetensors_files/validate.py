@@ -10,9 +10,6 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from k2compat.checkpoint.companions.config_file import ReadConfig
-from k2compat.checkpoint.comparison import Comparison, Deviation
-from k2compat.checkpoint.grouping import group
-from k2compat.checkpoint.index_check import IndexCheck, check_total_size
 from k2compat.checkpoint.model.architecture import Architecture, read_architecture
 from k2compat.checkpoint.model.quantization import Quantization
 from k2compat.checkpoint.reporting.collector import Defects
@@ -23,13 +20,21 @@ from k2compat.checkpoint.reporting.report import (
     Progress,
     Validation,
 )
-from k2compat.checkpoint.safetensors_header import SafetensorsHeader, read_safetensors_from
-from k2compat.checkpoint.shards import Shards, find_shards, is_numbered
+from k2compat.checkpoint.safetensors_files.comparison import Comparison, Deviation
+from k2compat.checkpoint.safetensors_files.header import SafetensorsHeader, read_safetensors_from
+from k2compat.checkpoint.safetensors_files.index import (
+    INDEX_BYTES_MAX,
+    INDEX_FILE,
+    WeightIndex,
+    parse_index,
+)
+from k2compat.checkpoint.safetensors_files.index_check import IndexCheck, check_total_size
+from k2compat.checkpoint.safetensors_files.missing import find_missing, split_unexpected
+from k2compat.checkpoint.safetensors_files.observed import observe, reconcile, rename, settle
+from k2compat.checkpoint.safetensors_files.shards import Shards, find_shards, is_numbered
+from k2compat.checkpoint.safetensors_files.summary import group
 from k2compat.checkpoint.sources.regular_file import FileRefusedError
 from k2compat.checkpoint.sources.source import Source
-from k2compat.checkpoint.storage import observe, reconcile, rename, settle
-from k2compat.checkpoint.weight_index import INDEX_BYTES_MAX, INDEX_FILE, WeightIndex, parse_index
-from k2compat.checkpoint.wholes import find_missing, split_unexpected
 from k2compat.findings import Finding, Report
 
 SAFETENSORS = "safetensors"

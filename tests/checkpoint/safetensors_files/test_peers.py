@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from safetensors import SafetensorError
 
-from tests.checkpoint.test_safetensors_defects import CASES, Case, entry, file, parse
-from tests.checkpoint.test_safetensors_header import official
+from tests.checkpoint.safetensors_files.test_header import official
+from tests.checkpoint.safetensors_files.test_header_defects import CASES, Case, entry, file, parse
 
 SILENT = {
     "safetensors-field-unknown": "it skips fields it does not know",
@@ -49,7 +49,7 @@ def test_space_before_the_header_is_nothing_to_either() -> None:
 
 
 def test_each_difference_is_in_the_documentation() -> None:
-    page = Path(__file__).parents[2] / "docs" / "validate.md"
+    page = Path(__file__).parents[3] / "docs" / "validate.md"
     _, _, section = page.read_text(encoding="utf-8").partition("## Against the official readers")
     listed = set(re.findall(r"`(safetensors-[a-z0-9-]+)`", section))
     assert listed == {*SILENT, *SOMETIMES_SILENT, *SILENT_ON_OTHER_GROUNDS}

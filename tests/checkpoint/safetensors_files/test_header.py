@@ -11,14 +11,14 @@ from safetensors.numpy import save, save_file
 
 from k2compat.checkpoint.model.dtypes import DTYPE_BITS
 from k2compat.checkpoint.reporting.collector import Defects
-from k2compat.checkpoint.safetensors_entries import Entries, read_canonical, read_strictly
-from k2compat.checkpoint.safetensors_header import (
+from k2compat.checkpoint.safetensors_files.entries import Entries, read_canonical, read_strictly
+from k2compat.checkpoint.safetensors_files.header import (
     SafetensorsHeader,
     header_end,
     parse_safetensors,
     read_safetensors,
 )
-from tests.checkpoint.test_safetensors_defects import entry, file, header, parse
+from tests.checkpoint.safetensors_files.test_header_defects import entry, file, header, parse
 
 TENSORS: dict[str, "np.ndarray[Any, Any]"] = {
     "model.embed_tokens.weight": np.ones((3, 4), dtype=np.float16),

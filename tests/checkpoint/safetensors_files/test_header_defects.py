@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from k2compat.checkpoint import safetensors_header
-from k2compat.checkpoint.safetensors_header import (
+from k2compat.checkpoint.safetensors_files import header as safetensors_header
+from k2compat.checkpoint.safetensors_files.header import (
     SafetensorsHeader,
     parse_safetensors,
     read_safetensors,
@@ -127,7 +127,7 @@ def test_each_defect_has_its_code_and_its_place(case: Case, tmp_path: Path) -> N
 
 
 def test_every_safetensors_code_is_tested() -> None:
-    text = (Path(safetensors_header.__file__).parent / "codes.toml").read_text(encoding="utf-8")
+    text = (Path(safetensors_header.__file__).parents[1] / "codes.toml").read_text(encoding="utf-8")
     codes = {code for code in tomllib.loads(text) if code.startswith("safetensors-")}
     assert codes == {case.code for case in CASES}
 

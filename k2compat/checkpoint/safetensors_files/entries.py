@@ -14,14 +14,20 @@ from operator import sub
 from typing import NamedTuple
 
 from k2compat.checkpoint.reporting.collector import Defects, printable
-from k2compat.checkpoint.safetensors_layout import (
+from k2compat.checkpoint.safetensors_files.layout import (
     NUMBER_MAX,
     SafetensorsTensor,
     check_tensors,
     count_elements,
     data_size,
 )
-from k2compat.checkpoint.strict_json import JsonError, JsonObject, JsonValue, OtherNumber, load_json
+from k2compat.checkpoint.safetensors_files.strict_json import (
+    JsonError,
+    JsonObject,
+    JsonValue,
+    OtherNumber,
+    load_json,
+)
 
 METADATA_KEY = "__metadata__"
 FIELDS = ("dtype", "shape", "data_offsets")

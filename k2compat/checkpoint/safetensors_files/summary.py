@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from k2compat.checkpoint.comparison import Deviation, Odd
 from k2compat.checkpoint.reporting.collector import MOST_FINDINGS_PER_CODE, Defects, printable
+from k2compat.checkpoint.safetensors_files.comparison import Deviation, Odd
 from k2compat.findings import Finding
 
 MOST_RANGES = 4

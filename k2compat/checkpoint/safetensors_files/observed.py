@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
-from k2compat.checkpoint.comparison import Comparison
 from k2compat.checkpoint.model.architecture import Architecture
 from k2compat.checkpoint.model.ignore_list import IgnoreList
 from k2compat.checkpoint.model.quantization import PLAIN, Quantization, without_ignore_list
 from k2compat.checkpoint.reporting.collector import Defects
+from k2compat.checkpoint.safetensors_files.comparison import Comparison
 from k2compat.findings import Finding
 
 # The family's own settings stand in for those that a config does not give.

@@ -21,7 +21,7 @@ from k2compat.checkpoint.model.tensors import (
     Kind,
     expected_blocks,
 )
-from k2compat.checkpoint.safetensors_layout import SafetensorsTensor
+from k2compat.checkpoint.safetensors_files.layout import SafetensorsTensor
 
 REQUIRED = ("required", "vision", "mtp")
 

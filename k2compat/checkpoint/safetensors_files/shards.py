@@ -8,9 +8,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from k2compat.checkpoint.grouping import MOST_ALONE
 from k2compat.checkpoint.reporting.collector import Defects, printable
-from k2compat.checkpoint.weight_index import INDEX_FILE, WeightIndex, named
+from k2compat.checkpoint.safetensors_files.index import INDEX_FILE, WeightIndex, named
+from k2compat.checkpoint.safetensors_files.summary import MOST_ALONE
 from k2compat.findings import Finding
 
 SUFFIX = ".safetensors"

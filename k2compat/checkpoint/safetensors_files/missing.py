@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
-from k2compat.checkpoint.comparison import Comparison, Deviation, Odd
-from k2compat.checkpoint.grouping import numbered
 from k2compat.checkpoint.model.architecture import Architecture
 from k2compat.checkpoint.model.tensors import MTP, TEXT_LAYERS, VISION, Block, Kind
 from k2compat.checkpoint.reporting.collector import Defects
+from k2compat.checkpoint.safetensors_files.comparison import Comparison, Deviation, Odd
+from k2compat.checkpoint.safetensors_files.summary import numbered
 from k2compat.findings import Finding
 
 

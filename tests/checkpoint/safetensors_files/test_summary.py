@@ -2,8 +2,8 @@
 
 import pytest
 
-from k2compat.checkpoint.comparison import Deviation, Odd
-from k2compat.checkpoint.grouping import group, numbered, ranges
+from k2compat.checkpoint.safetensors_files.comparison import Deviation, Odd
+from k2compat.checkpoint.safetensors_files.summary import group, numbered, ranges
 
 
 def odd(layer: int | None, expert: int, shard: str | None, part: str = "expert") -> Odd:

@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
-from k2compat.checkpoint.grouping import MOST_ALONE
 from k2compat.checkpoint.reporting.collector import Defects
-from k2compat.checkpoint.weight_index import INDEX_FILE, WeightIndex, named
+from k2compat.checkpoint.safetensors_files.index import INDEX_FILE, WeightIndex, named
+from k2compat.checkpoint.safetensors_files.summary import MOST_ALONE
 from k2compat.findings import Finding
 
 

@@ -13,7 +13,12 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from k2compat.checkpoint.reporting.collector import Defects, printable
-from k2compat.checkpoint.strict_json import JsonError, JsonObject, JsonValue, load_json
+from k2compat.checkpoint.safetensors_files.strict_json import (
+    JsonError,
+    JsonObject,
+    JsonValue,
+    load_json,
+)
 from k2compat.errors import reading
 from k2compat.findings import Finding
 
