@@ -16,7 +16,7 @@ from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
-from k2compat.checkpoint.gguf import FIRST_BYTES as GGUF_FIRST_BYTES
+from k2compat.checkpoint.gguf_files.header import FIRST_BYTES as GGUF_FIRST_BYTES
 from k2compat.checkpoint.safetensors_files.header import header_end
 from k2compat.checkpoint.safetensors_files.shards import natural
 from k2compat.checkpoint.sources.folder import WEIGHT_SUFFIXES, FolderSource

@@ -12,12 +12,12 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from k2compat.checkpoint.companions.companions import check_companions, read_members, remote_code
-from k2compat.checkpoint.gguf import GgufHeader, read_gguf
-from k2compat.checkpoint.gguf_against_config import other_sizes, text_config
-from k2compat.checkpoint.gguf_comparison import ARCHITECTURE_KEY, PROJECTOR
-from k2compat.checkpoint.gguf_metadata import Metadata, has_split_mla, read_sizes
-from k2compat.checkpoint.gguf_rules import deepseek2
-from k2compat.checkpoint.gguf_sets import SPLIT_COUNT, check_gguf_sets, group_gguf_files
+from k2compat.checkpoint.gguf_files.against_config import other_sizes, text_config
+from k2compat.checkpoint.gguf_files.comparison import ARCHITECTURE_KEY, PROJECTOR
+from k2compat.checkpoint.gguf_files.header import GgufHeader, read_gguf
+from k2compat.checkpoint.gguf_files.metadata import Metadata, has_split_mla, read_sizes
+from k2compat.checkpoint.gguf_files.rules import deepseek2
+from k2compat.checkpoint.gguf_files.split_sets import SPLIT_COUNT, check_gguf_sets, group_gguf_files
 from k2compat.checkpoint.reporting.collector import Defects, printable
 from k2compat.checkpoint.sources.folder import FolderSource
 from k2compat.checkpoint.sources.listing import ModelFolder

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Final
 
-from k2compat.checkpoint.gguf import read_gguf_from
+from k2compat.checkpoint.gguf_files.header import read_gguf_from
 from k2compat.checkpoint.safetensors_files.header import read_safetensors_from
 from k2compat.checkpoint.sampling.samples import (
     LOCAL,

@@ -13,7 +13,7 @@ from k2compat.checkpoint.companions.config_file import (
     with_modelopt,
 )
 from k2compat.checkpoint.engine_verdicts import engine_verdicts
-from k2compat.checkpoint.gguf_checks import validate_gguf
+from k2compat.checkpoint.gguf_files.validate import validate_gguf
 from k2compat.checkpoint.opened import open_source
 from k2compat.checkpoint.reporting.report import Progress, Validation
 from k2compat.checkpoint.safetensors_files.index import INDEX_FILE

@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 
 from k2compat.cli.main import run
 from k2compat.samples import VARIANTS
-from tests.checkpoint.gguf_cases import BROKEN, SOUND, Case
-from tests.checkpoint.gguf_models import tiny
+from tests.checkpoint.gguf_files.gguf_cases import BROKEN, SOUND, Case
+from tests.checkpoint.gguf_files.gguf_models import tiny
 from tests.checkpoint.test_validation_tensors import DEFECTS
 from tests.support.drafts import LAYER_1, Draft, draft
 from tests.support.file_damage import POINTER

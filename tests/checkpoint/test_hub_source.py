@@ -11,7 +11,7 @@ import pytest
 from huggingface_hub import constants
 
 from k2compat.checkpoint import hub_source
-from k2compat.checkpoint.gguf import parse_gguf
+from k2compat.checkpoint.gguf_files.header import parse_gguf
 from k2compat.checkpoint.hub_source import AHEAD, CONNECTIONS, FIRST_BYTES, open_hub_source
 from k2compat.checkpoint.safetensors_files.header import header_end, parse_safetensors
 from k2compat.checkpoint.sources.regular_file import FileRefusedError

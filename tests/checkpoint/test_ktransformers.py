@@ -16,7 +16,7 @@ from k2compat.checkpoint.sources.listing import read_model_folder
 from k2compat.findings import Finding, Severity
 from k2compat.samples import write_gguf
 from k2compat.staging import Request, stage
-from tests.checkpoint.gguf_models import Model, tiny
+from tests.checkpoint.gguf_files.gguf_models import Model, tiny
 from tests.support.models import make_ggufs, make_model
 
 

@@ -9,7 +9,7 @@ from gguf.quants import dequantize
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k2compat.checkpoint.gguf_types import TENSOR_TYPES
+from k2compat.checkpoint.gguf_files.types import TENSOR_TYPES
 from k2compat.checkpoint.model.dtypes import DTYPE_BITS
 from k2compat.checkpoint.sampling.float_layouts import LAYOUTS, OPAQUE, negative, not_finite
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from k2compat.checkpoint.gguf import read_gguf
+from k2compat.checkpoint.gguf_files.header import read_gguf
 from k2compat.checkpoint.safetensors_files.header import read_safetensors
 from k2compat.checkpoint.sampling.samples import (
     FAILURES_MAX,

@@ -2,7 +2,7 @@
 
 import gguf
 
-from k2compat.checkpoint.gguf_rules import deepseek2
+from k2compat.checkpoint.gguf_files.rules import deepseek2
 
 TABLES = gguf.get_tensor_name_map(gguf.MODEL_ARCH.DEEPSEEK2, 2)
 

@@ -7,8 +7,8 @@ number into metadata and tensors alike; the original's config can.
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from k2compat.checkpoint.gguf_metadata import Metadata, full_key
-from k2compat.checkpoint.gguf_rules import config_sizes, config_value, deepseek2
+from k2compat.checkpoint.gguf_files.metadata import Metadata, full_key
+from k2compat.checkpoint.gguf_files.rules import config_sizes, config_value, deepseek2
 from k2compat.checkpoint.reporting.collector import Defects
 from k2compat.family import FINGERPRINTS, WRAPPERS
 

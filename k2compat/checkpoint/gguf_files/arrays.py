@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from k2compat.checkpoint.gguf_types import VALUE_TYPES
+from k2compat.checkpoint.gguf_files.types import VALUE_TYPES
 
 ByteOrder: TypeAlias = Literal["little", "big"]
 GgufValue: TypeAlias = "int | float | bool | str | GgufArray"

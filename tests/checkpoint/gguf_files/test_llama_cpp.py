@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from k2compat import checkpoint
-from k2compat.checkpoint.gguf import GgufHeader, read_gguf
-from k2compat.checkpoint.gguf_comparison import compare_gguf
+from k2compat.checkpoint.gguf_files.comparison import compare_gguf
+from k2compat.checkpoint.gguf_files.header import GgufHeader, read_gguf
 from k2compat.checkpoint.gguf_verdicts import LLAMA_CPP, gguf_verdicts
 from k2compat.findings import Finding
 from k2compat.samples import write_gguf
-from tests.checkpoint.gguf_bytes import Bytes, Tensor
-from tests.checkpoint.gguf_cases import BROKEN, SOUND, Case
-from tests.checkpoint.gguf_models import tiny
+from tests.checkpoint.gguf_files.gguf_bytes import Bytes, Tensor
+from tests.checkpoint.gguf_files.gguf_cases import BROKEN, SOUND, Case
+from tests.checkpoint.gguf_files.gguf_models import tiny
 from tests.support.llama_cpp import run_in_llama_cpp
 
 pytest.importorskip("xllamacpp", reason="no wheel of xllamacpp for this platform")

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tests.checkpoint.gguf_models import ARCH, Model, tiny
+from tests.checkpoint.gguf_files.gguf_models import ARCH, Model, tiny
 
 F16, BF16, F64, I8, I32 = 1, 30, 28, 24, 26
 Q8_0, Q8_1, Q8_K, IQ2_XXS, MXFP4, NVFP4 = 8, 9, 15, 16, 39, 40

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from k2compat.checkpoint.gguf import GgufHeader
-from k2compat.checkpoint.gguf_comparison import GgufComparison, compare_gguf
-from k2compat.checkpoint.gguf_rules import Layout, config_sizes, expected_gguf_tensors
+from k2compat.checkpoint.gguf_files.comparison import GgufComparison, compare_gguf
+from k2compat.checkpoint.gguf_files.header import GgufHeader
+from k2compat.checkpoint.gguf_files.rules import Layout, config_sizes, expected_gguf_tensors
 from k2compat.findings import Finding, Severity
 from k2compat.samples import tiny_config
-from tests.checkpoint.gguf_cases import BROKEN, SOUND, Case, fused, tokens, with_mtp
-from tests.checkpoint.gguf_models import ARCH, Model, tiny
+from tests.checkpoint.gguf_files.gguf_cases import BROKEN, SOUND, Case, fused, tokens, with_mtp
+from tests.checkpoint.gguf_files.gguf_models import ARCH, Model, tiny
 
-CONFIGS = Path(__file__).parents[2] / "k2compat" / "samples"
+CONFIGS = Path(__file__).parents[3] / "k2compat" / "samples"
 
 
 def compare(

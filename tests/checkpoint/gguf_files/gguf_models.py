@@ -8,10 +8,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
-from k2compat.checkpoint.gguf import GgufArray, GgufHeader, parse_gguf, read_gguf
-from k2compat.checkpoint.gguf_types import TENSOR_TYPES, VALUE_TYPES
+from k2compat.checkpoint.gguf_files.header import GgufArray, GgufHeader, parse_gguf, read_gguf
+from k2compat.checkpoint.gguf_files.types import TENSOR_TYPES, VALUE_TYPES
 from k2compat.samples import write_gguf
-from tests.checkpoint.gguf_bytes import F32, Bytes, Tensor
+from tests.checkpoint.gguf_files.gguf_bytes import F32, Bytes, Tensor
 
 B = Bytes()
 ALIGNMENT = 32

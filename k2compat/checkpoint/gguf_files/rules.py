@@ -1,4 +1,4 @@
-"""What a GGUF of architecture deepseek2 has to hold, read from `gguf_deepseek2.toml`.
+"""What a GGUF of architecture deepseek2 has to hold, read from `deepseek2.toml`.
 
 The table says what; this module makes tensors of it: from the sizes of one model to the names
 and shapes of all its tensors.
@@ -12,7 +12,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
-_TABLE = Path(__file__).with_name("gguf_deepseek2.toml")
+_TABLE = Path(__file__).with_name("deepseek2.toml")
 
 Sum = tuple[tuple[str, ...], ...]
 """A sum of products of names: `a * b + c` is `(("a", "b"), ("c",))`."""

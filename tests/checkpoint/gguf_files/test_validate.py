@@ -7,7 +7,7 @@ from k2compat.checkpoint.sources.folder import open_folder_source
 from k2compat.checkpoint.validation import validate
 from k2compat.findings import Report, Severity
 from k2compat.samples import tiny_config
-from tests.checkpoint.gguf_models import ARCH, Model, tiny
+from tests.checkpoint.gguf_files.gguf_models import ARCH, Model, tiny
 
 
 def worse_than_info(report: Report) -> list[str]:

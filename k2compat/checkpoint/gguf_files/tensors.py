@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from k2compat.checkpoint.gguf_layout import GgufTensor
-from k2compat.checkpoint.gguf_rules import (
+from k2compat.checkpoint.gguf_files.layout import GgufTensor
+from k2compat.checkpoint.gguf_files.rules import (
     ExpectedGgufTensor,
     Layout,
     TensorRule,

@@ -1,6 +1,6 @@
 """Read the sizes of a deepseek2 GGUF from its metadata, and find what llama.cpp stops at.
 
-A file is somebody's: each number is held against the bounds of `gguf_deepseek2.toml` before
+A file is somebody's: each number is held against the bounds of `deepseek2.toml` before
 anything is made of it. A block_count of four billion costs no more than one of 61.
 """
 
@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
 
-from k2compat.checkpoint.gguf_arrays import GgufArray, GgufValue
-from k2compat.checkpoint.gguf_rules import Relation, SizeRule, ValueRule, deepseek2, evaluate
+from k2compat.checkpoint.gguf_files.arrays import GgufArray, GgufValue
+from k2compat.checkpoint.gguf_files.rules import Relation, SizeRule, ValueRule, deepseek2, evaluate
 from k2compat.checkpoint.reporting.collector import Defects, printable
 
 PER_LAYER_TYPES = ("uint32", "int32")

@@ -12,9 +12,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from k2compat.checkpoint.gguf_arrays import ByteOrder, GgufArray, GgufValue
-from k2compat.checkpoint.gguf_layout import DataSection, GgufTensor, TensorEntry, place_tensors
-from k2compat.checkpoint.gguf_walk import CannotGoOnError, OutOfBytesError, Walk
+from k2compat.checkpoint.gguf_files.arrays import ByteOrder, GgufArray, GgufValue
+from k2compat.checkpoint.gguf_files.cursor import CannotGoOnError, OutOfBytesError, Walk
+from k2compat.checkpoint.gguf_files.layout import (
+    DataSection,
+    GgufTensor,
+    TensorEntry,
+    place_tensors,
+)
 from k2compat.checkpoint.reporting.collector import Defects, printable
 from k2compat.checkpoint.sources.regular_file import FileRefusedError, open_file
 from k2compat.checkpoint.sources.source import ReadableFile

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from gguf import GGUFWriter
 
-from k2compat.checkpoint import gguf_sets
-from k2compat.checkpoint.gguf import GgufHeader, read_gguf
-from k2compat.checkpoint.gguf_layout import GgufTensor
-from k2compat.checkpoint.gguf_sets import check_gguf_sets, group_gguf_files
+from k2compat.checkpoint.gguf_files import split_sets as gguf_sets
+from k2compat.checkpoint.gguf_files.header import GgufHeader, read_gguf
+from k2compat.checkpoint.gguf_files.layout import GgufTensor
+from k2compat.checkpoint.gguf_files.split_sets import check_gguf_sets, group_gguf_files
 
 NAMES = [f"K2-{number:05}-of-00003.gguf" for number in (1, 2, 3)]
 
@@ -110,7 +110,7 @@ def test_each_defect_has_its_code_and_its_place(
 
 
 def test_every_split_code_is_tested() -> None:
-    text = (Path(gguf_sets.__file__).parent / "codes.toml").read_text(encoding="utf-8")
+    text = (Path(gguf_sets.__file__).parents[1] / "codes.toml").read_text(encoding="utf-8")
     assert {code for code in tomllib.loads(text) if code.startswith("gguf-split-")} == {
         case[0] for case in CASES
     }

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from gguf import GGUFReader
 
-from k2compat.checkpoint.gguf import read_gguf
-from tests.checkpoint.gguf_cases import BROKEN, SOUND
-from tests.checkpoint.gguf_cases import Case as ModelCase
-from tests.checkpoint.test_gguf_defects import CASES, Case
+from k2compat.checkpoint.gguf_files.header import read_gguf
+from tests.checkpoint.gguf_files.gguf_cases import BROKEN, SOUND
+from tests.checkpoint.gguf_files.gguf_cases import Case as ModelCase
+from tests.checkpoint.gguf_files.test_header_defects import CASES, Case
 
 SILENT = {
     "gguf-byte-order": "it reads both orders; only engines refuse the other one",
@@ -77,7 +77,7 @@ def test_of_what_a_model_needs_the_official_reader_knows_nothing(tmp_path: Path)
 
 
 def test_each_difference_is_in_the_documentation() -> None:
-    page = Path(__file__).parents[2] / "docs" / "validate.md"
+    page = Path(__file__).parents[3] / "docs" / "validate.md"
     _, _, section = page.read_text(encoding="utf-8").partition("## Against the official readers")
     listed = set(re.findall(r"`(gguf-[a-z0-9-]+)`", section))
     assert listed == {*SILENT, *SOMETIMES_SILENT}

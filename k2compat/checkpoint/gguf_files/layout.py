@@ -10,7 +10,7 @@ from itertools import pairwise
 from math import prod
 from typing import NamedTuple
 
-from k2compat.checkpoint.gguf_types import TENSOR_TYPES
+from k2compat.checkpoint.gguf_files.types import TENSOR_TYPES
 from k2compat.checkpoint.reporting.collector import Defects, printable
 
 ELEMENTS_MAX = (1 << 63) - 2

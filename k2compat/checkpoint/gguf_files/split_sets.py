@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from k2compat.checkpoint.gguf import GgufHeader
+from k2compat.checkpoint.gguf_files.header import GgufHeader
 from k2compat.checkpoint.reporting.collector import Defects, printable
 from k2compat.findings import Finding
 

@@ -2,10 +2,10 @@
 
 from collections import Counter
 
-from k2compat.checkpoint.gguf_against_config import family_member
-from k2compat.checkpoint.gguf_arrays import GgufArray, GgufValue
-from k2compat.checkpoint.gguf_metadata import Metadata
-from k2compat.checkpoint.gguf_rules import deepseek2
+from k2compat.checkpoint.gguf_files.against_config import family_member
+from k2compat.checkpoint.gguf_files.arrays import GgufArray, GgufValue
+from k2compat.checkpoint.gguf_files.metadata import Metadata
+from k2compat.checkpoint.gguf_files.rules import deepseek2
 from k2compat.checkpoint.reporting.collector import Defects
 
 MODEL = "tokenizer.ggml.model"

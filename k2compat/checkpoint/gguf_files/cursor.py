@@ -7,8 +7,8 @@ what the file can hold before anything follows it.
 import struct
 from typing import NoReturn
 
-from k2compat.checkpoint.gguf_arrays import STRUCT_PREFIX, ByteOrder, GgufArray, GgufValue
-from k2compat.checkpoint.gguf_types import VALUE_TYPES, ValueType
+from k2compat.checkpoint.gguf_files.arrays import STRUCT_PREFIX, ByteOrder, GgufArray, GgufValue
+from k2compat.checkpoint.gguf_files.types import VALUE_TYPES, ValueType
 from k2compat.checkpoint.reporting.collector import Defects, printable
 
 ARRAY_DEPTH_MAX = 8

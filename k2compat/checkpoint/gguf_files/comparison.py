@@ -12,13 +12,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from k2compat.checkpoint.gguf import GgufHeader
-from k2compat.checkpoint.gguf_against_config import check_config, family_member
-from k2compat.checkpoint.gguf_metadata import Metadata, check_values, has_split_mla, read_sizes
-from k2compat.checkpoint.gguf_rules import deepseek2
-from k2compat.checkpoint.gguf_sets import GgufSet, check_gguf_sets, group_gguf_files
-from k2compat.checkpoint.gguf_tensors import EMBEDDING, Stored, TensorComparison, layout_of
-from k2compat.checkpoint.gguf_vocabulary import check_vocabulary, token_count
+from k2compat.checkpoint.gguf_files.against_config import check_config, family_member
+from k2compat.checkpoint.gguf_files.header import GgufHeader
+from k2compat.checkpoint.gguf_files.metadata import (
+    Metadata,
+    check_values,
+    has_split_mla,
+    read_sizes,
+)
+from k2compat.checkpoint.gguf_files.rules import deepseek2
+from k2compat.checkpoint.gguf_files.split_sets import GgufSet, check_gguf_sets, group_gguf_files
+from k2compat.checkpoint.gguf_files.tensors import EMBEDDING, Stored, TensorComparison, layout_of
+from k2compat.checkpoint.gguf_files.vocabulary import check_vocabulary, token_count
 from k2compat.checkpoint.reporting.collector import Defects, printable
 from k2compat.findings import Finding
 

@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import pytest
 
-from k2compat.checkpoint import gguf, gguf_walk
-from k2compat.checkpoint.gguf import parse_gguf, read_gguf
+from k2compat.checkpoint.gguf_files import cursor as gguf_walk
+from k2compat.checkpoint.gguf_files import header as gguf
+from k2compat.checkpoint.gguf_files.header import parse_gguf, read_gguf
 from k2compat.checkpoint.sources.regular_file import OpenFile
-from tests.checkpoint.gguf_bytes import (
+from tests.checkpoint.gguf_files.gguf_bytes import (
     ARRAY,
     BOOL,
     Q8_0,
@@ -20,7 +21,7 @@ from tests.checkpoint.gguf_bytes import (
     Bytes,
     Tensor,
 )
-from tests.checkpoint.gguf_cases import BROKEN
+from tests.checkpoint.gguf_files.gguf_cases import BROKEN
 
 B = Bytes()
 HUGE = 1 << 62
@@ -160,7 +161,7 @@ IN_COMPARISON = {"gguf-architecture-other", "gguf-config-size", "gguf-config-val
 
 
 def test_every_gguf_code_is_tested() -> None:
-    text = (Path(gguf.__file__).parent / "codes.toml").read_text(encoding="utf-8")
+    text = (Path(gguf.__file__).parents[1] / "codes.toml").read_text(encoding="utf-8")
     codes = {code for code in tomllib.loads(text) if code.startswith("gguf-")}
     elsewhere = {"gguf-header-size"} | {code for code in codes if code.startswith("gguf-split-")}
     in_models = {case.code for case in BROKEN} | IN_COMPARISON

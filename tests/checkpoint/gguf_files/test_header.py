@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from gguf import GGML_QUANT_SIZES, GGUFEndian, GGUFReader, GGUFValueType, GGUFWriter
 
-from k2compat.checkpoint import gguf
-from k2compat.checkpoint.gguf import GgufArray, GgufHeader, parse_gguf, read_gguf
-from k2compat.checkpoint.gguf_types import TENSOR_TYPES, VALUE_TYPES
-from tests.checkpoint.gguf_bytes import ARRAY, STRING, UINT8, UINT32, Bytes, Tensor
+from k2compat.checkpoint.gguf_files import header as gguf
+from k2compat.checkpoint.gguf_files.header import GgufArray, GgufHeader, parse_gguf, read_gguf
+from k2compat.checkpoint.gguf_files.types import TENSOR_TYPES, VALUE_TYPES
+from tests.checkpoint.gguf_files.gguf_bytes import ARRAY, STRING, UINT8, UINT32, Bytes, Tensor
 
 VALUES: dict[str, tuple[Any, GGUFValueType]] = {
     "test.uint8": (255, GGUFValueType.UINT8),
