@@ -58,7 +58,7 @@ print(json.dumps([min(seconds), peak, len(header.tensors)]))
 _COMPARE = """
 from k2compat.checkpoint.gguf_files.header import read_gguf
 from k2compat.checkpoint.gguf_files.comparison import compare_gguf
-from k2compat.checkpoint.gguf_verdicts import gguf_verdicts
+from k2compat.checkpoint.engines.gguf_verdicts import gguf_verdicts
 def whole(path):
     header = read_gguf(path)
     headers = {str(path): header}

@@ -12,7 +12,7 @@ from k2compat.checkpoint.companions.config_file import (
     read_config,
     with_modelopt,
 )
-from k2compat.checkpoint.engine_verdicts import engine_verdicts
+from k2compat.checkpoint.engines.verdicts import engine_verdicts
 from k2compat.checkpoint.gguf_files.validate import validate_gguf
 from k2compat.checkpoint.opened import open_source
 from k2compat.checkpoint.reporting.report import Progress, Validation

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 
-from k2compat.checkpoint.ktransformers import check_ktransformers
+from k2compat.checkpoint.engines.ktransformers import check_ktransformers
 from k2compat.checkpoint.sources.folder import FolderSource
 from k2compat.checkpoint.sources.listing import ModelFolder, read_model_folder
 from k2compat.checkpoint.sources.regular_file import BytesFile, demand_content

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from k2compat.checkpoint import validate
-from k2compat.checkpoint.engine_verdicts import ENGINES
+from k2compat.checkpoint.engines.verdicts import ENGINES
 from k2compat.checkpoint.hub_source import open_hub_source
 from k2compat.checkpoint.safetensors_files.header import read_safetensors
 from k2compat.checkpoint.sampled_source import SampledSource

@@ -10,9 +10,9 @@ from gguf import GGUFReader
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from k2compat.checkpoint.engines.gguf_verdicts import gguf_verdicts
 from k2compat.checkpoint.gguf_files.comparison import compare_gguf
 from k2compat.checkpoint.gguf_files.header import GgufArray, GgufHeader, parse_gguf, read_gguf
-from k2compat.checkpoint.gguf_verdicts import gguf_verdicts
 from k2compat.samples import tiny_config
 from tests.checkpoint.gguf_files.gguf_bytes import ARRAY, BOOL, STRING, UINT8, Bytes, Tensor
 from tests.checkpoint.gguf_files.gguf_models import tiny

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from k2compat.checkpoint.companions.config_file import ReadConfig
+from k2compat.checkpoint.engines.gguf_verdicts import gguf_verdicts, judged_for
 from k2compat.checkpoint.gguf_files.comparison import compare_gguf
 from k2compat.checkpoint.gguf_files.header import GgufHeader, read_gguf_from
 from k2compat.checkpoint.gguf_files.rules import deepseek2
-from k2compat.checkpoint.gguf_verdicts import gguf_verdicts, judged_for
 from k2compat.checkpoint.reporting.report import (
     UNKNOWN_VARIANT,
     Coverage,

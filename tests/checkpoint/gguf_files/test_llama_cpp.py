@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from k2compat import checkpoint
+from k2compat.checkpoint.engines.gguf_verdicts import LLAMA_CPP, gguf_verdicts
 from k2compat.checkpoint.gguf_files.comparison import compare_gguf
 from k2compat.checkpoint.gguf_files.header import GgufHeader, read_gguf
-from k2compat.checkpoint.gguf_verdicts import LLAMA_CPP, gguf_verdicts
 from k2compat.findings import Finding
 from k2compat.samples import write_gguf
 from tests.checkpoint.gguf_files.gguf_bytes import Bytes, Tensor
@@ -127,7 +127,7 @@ def test_what_is_wrong_with_a_header_is_refused(tmp_path: Path) -> None:
 
 def test_every_code_that_llama_cpp_refuses_was_loaded_there() -> None:
     table = tomllib.loads(
-        (Path(checkpoint.__file__).parent / "gguf_engines.toml").read_text(encoding="utf-8")
+        (Path(checkpoint.__file__).parent / "engines" / "gguf_verdicts.toml").read_text(encoding="utf-8")
     )
     elsewhere = {*LAYOUT, "gguf-data-truncated", "gguf-key-duplicate", "gguf-split-missing"}
     loaded = {case.code for case in BROKEN if not case.runs} | elsewhere

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k2compat.checkpoint.ktransformers import check_ktransformers
+from k2compat.checkpoint.engines.ktransformers import check_ktransformers
 from k2compat.checkpoint.sources.listing import read_model_folder
 from k2compat.findings import Finding, Severity
 from k2compat.samples import write_gguf

@@ -11,17 +11,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from k2compat.checkpoint.engines.ktransformers import ktransformers_verdicts
 from k2compat.checkpoint.gguf_files.comparison import ARCHITECTURE_KEY
 from k2compat.checkpoint.gguf_files.header import GgufHeader
 from k2compat.checkpoint.gguf_files.rules import deepseek2
-from k2compat.checkpoint.ktransformers import ktransformers_verdicts
 from k2compat.checkpoint.sources.listing import ModelFolder
 from k2compat.findings import Codes, Finding, Severity
 
 LLAMA_CPP = "llama.cpp"
 KTRANSFORMERS = "ktransformers"
 
-_TABLE = Path(__file__).with_name("gguf_engines.toml")
+_TABLE = Path(__file__).with_name("gguf_verdicts.toml")
 _codes = Codes("checkpoint")
 
 

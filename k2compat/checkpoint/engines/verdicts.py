@@ -1,4 +1,4 @@
-"""Where engines differ about a checkpoint that is sound, as `engine_verdicts.toml` knows it."""
+"""Where engines differ about a checkpoint that is sound, as `verdicts.toml` knows it."""
 
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -78,5 +78,5 @@ def _holds(
 
 @cache
 def _verdicts() -> tuple[Mapping[str, Any], ...]:
-    text = Path(__file__).with_name("engine_verdicts.toml").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("verdicts.toml").read_text(encoding="utf-8")
     return tuple(tomllib.loads(text)["verdict"])

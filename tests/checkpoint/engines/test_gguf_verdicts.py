@@ -4,10 +4,10 @@ from pathlib import Path
 
 from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURES
 
+from k2compat.checkpoint.engines.gguf_verdicts import gguf_verdicts
 from k2compat.checkpoint.gguf_files.comparison import compare_gguf
 from k2compat.checkpoint.gguf_files.header import read_gguf
 from k2compat.checkpoint.gguf_files.rules import deepseek2
-from k2compat.checkpoint.gguf_verdicts import gguf_verdicts
 from k2compat.checkpoint.sources.listing import read_model_folder
 from tests.checkpoint.gguf_files.gguf_models import Model, tiny
 
