@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from k2compat.checkpoint.checkpoint import open_source
 from k2compat.checkpoint.companions.companions import check_beside, check_companions
 from k2compat.checkpoint.companions.config_file import (
     ReadConfig,
@@ -14,7 +15,6 @@ from k2compat.checkpoint.companions.config_file import (
 )
 from k2compat.checkpoint.engines.verdicts import engine_verdicts
 from k2compat.checkpoint.gguf_files.validate import validate_gguf
-from k2compat.checkpoint.opened import open_source
 from k2compat.checkpoint.reporting.report import Progress, Validation
 from k2compat.checkpoint.safetensors_files.index import INDEX_FILE
 from k2compat.checkpoint.safetensors_files.summary import together

@@ -127,7 +127,9 @@ def test_what_is_wrong_with_a_header_is_refused(tmp_path: Path) -> None:
 
 def test_every_code_that_llama_cpp_refuses_was_loaded_there() -> None:
     table = tomllib.loads(
-        (Path(checkpoint.__file__).parent / "engines" / "gguf_verdicts.toml").read_text(encoding="utf-8")
+        (Path(checkpoint.__file__).parent / "engines" / "gguf_verdicts.toml").read_text(
+            encoding="utf-8"
+        )
     )
     elsewhere = {*LAYOUT, "gguf-data-truncated", "gguf-key-duplicate", "gguf-split-missing"}
     loaded = {case.code for case in BROKEN if not case.runs} | elsewhere
