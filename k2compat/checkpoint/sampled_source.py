@@ -9,10 +9,16 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Final
 
-from k2compat.checkpoint.gguf import read_gguf_from
-from k2compat.checkpoint.safetensors_header import read_safetensors_from
-from k2compat.checkpoint.sampling import LOCAL, REMOTE, Sample, SampledTensor, sample_tensors
-from k2compat.checkpoint.sources import ReadableFile, Source
+from k2compat.checkpoint.gguf_files.header import read_gguf_from
+from k2compat.checkpoint.safetensors_files.header import read_safetensors_from
+from k2compat.checkpoint.sampling.samples import (
+    LOCAL,
+    REMOTE,
+    Sample,
+    SampledTensor,
+    sample_tensors,
+)
+from k2compat.checkpoint.sources.source import ReadableFile, Source
 from k2compat.findings import Finding
 
 SAME_SHOWN_MAX: Final = 4

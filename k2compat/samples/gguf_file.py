@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from k2compat.checkpoint.gguf_rules import (
+from k2compat.checkpoint.gguf_files.rules import (
     ExpectedGgufTensor,
     Layout,
     config_sizes,

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from k2compat.checkpoint import validate
-from k2compat.checkpoint.engine_verdicts import ENGINES
-from k2compat.checkpoint.folder_source import open_folder_source
+from k2compat.checkpoint.engines.verdicts import ENGINES
 from k2compat.checkpoint.hub_source import open_hub_source
-from k2compat.checkpoint.safetensors_header import read_safetensors
+from k2compat.checkpoint.safetensors_files.header import read_safetensors
 from k2compat.checkpoint.sampled_source import SampledSource
-from k2compat.checkpoint.sampling import REMOTE
+from k2compat.checkpoint.sampling.samples import REMOTE
+from k2compat.checkpoint.sources.folder import open_folder_source
 from k2compat.findings import Severity
 from k2compat.hub import HubRepo
 from k2compat.samples import checkpoint_files, write_gguf

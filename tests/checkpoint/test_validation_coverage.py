@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from k2compat.checkpoint import validate
-from k2compat.checkpoint.defects import Defects
-from k2compat.checkpoint.expected import ExpectedTensor
-from k2compat.checkpoint.model_parameters import model_elements
-from k2compat.checkpoint.quantization import read_quantization
-from k2compat.checkpoint.report import Coverage
+from k2compat.checkpoint.model.parameters import model_elements
+from k2compat.checkpoint.model.quantization import read_quantization
+from k2compat.checkpoint.model.tensors import ExpectedTensor
+from k2compat.checkpoint.reporting.collector import Defects
+from k2compat.checkpoint.reporting.report import Coverage
 from k2compat.samples import VARIANTS, tiny_config
-from tests.checkpoint.gguf_models import Model, tiny
+from tests.checkpoint.gguf_files.gguf_models import Model, tiny
 from tests.checkpoint.validations import bad, codes
 from tests.support.drafts import LAYER_1, draft
 from tests.support.peer_checkpoint import tensors_of, write_checkpoint

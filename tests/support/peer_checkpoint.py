@@ -9,8 +9,8 @@ from typing import Any
 from huggingface_hub import split_state_dict_into_shards_factory
 from safetensors import TensorSpec, serialize
 
-from k2compat.checkpoint.expected import ExpectedTensor, expected_tensors
-from k2compat.checkpoint.safetensors_types import DTYPE_BITS
+from k2compat.checkpoint.model.dtypes import DTYPE_BITS
+from k2compat.checkpoint.model.tensors import ExpectedTensor, expected_tensors
 from k2compat.samples import checkpoint_files
 
 # The names that the safetensors package has for dtypes.

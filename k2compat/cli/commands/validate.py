@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from k2compat.checkpoint.engine_verdicts import ENGINES, fold_verdicts
-from k2compat.checkpoint.report import Coverage, Validation
+from k2compat.checkpoint.engines.verdicts import ENGINES, fold_verdicts
+from k2compat.checkpoint.reporting.report import Coverage, Validation
 from k2compat.cli.completions import complete_codes
 from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output, printable
 from k2compat.cli.paths import PATH
