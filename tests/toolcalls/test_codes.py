@@ -2,6 +2,7 @@
 
 import tomllib
 from importlib.resources import files
+from pathlib import Path
 
 from k2compat.toolcalls import codes
 
@@ -18,8 +19,8 @@ def test_names_follow_codes() -> None:
 
 
 def test_every_code_is_used() -> None:
-    package = files("k2compat.toolcalls")
-    source = package.joinpath("turn.py").read_text("utf-8")
+    package = Path(codes.__file__).parent
+    source = "".join(path.read_text("utf-8") for path in package.rglob("*.py"))
     assert all(f"codes.{name}" in source for name in NAMED)
 
 

@@ -42,7 +42,7 @@ def test_the_names_are_these() -> None:
     results = {"Message", "ToolCall", "Problem", "FinishReason"}
     events = {"Event", "Content", "Reasoning", "CallStart", "ArgumentsDelta", "CallEnd"}
     ways_in = {"parse", "StreamParser", "iter_events", "aiter_events", "marker_ids"}
-    options = {"ReasoningMode", "Tools"}
+    options = {"DeclaredTools", "Form", "ReasoningMode", "Tools", "prepare_tools"}
     names = k2compat.toolcalls.__all__
     assert names == sorted(results | events | ways_in | options)
     assert all(hasattr(k2compat.toolcalls, name) for name in names)
@@ -53,13 +53,17 @@ def test_the_names_are_these() -> None:
     [
         (
             parse,
-            "text, tools=None, reasoning='off', first_index=0, keep_text_after_calls=False",
+            (
+                "text, tools=None, reasoning='off', first_index=0, keep_text_after_calls=False, "
+                "form='markers', name=None, max_calls=None, recover_stripped=False"
+            ),
         ),
         (
             StreamParser,
             (
                 "tools=None, reasoning='off', first_index=0, keep_text_after_calls=False, "
-                "marker_ids=None"
+                "marker_ids=None, form='markers', name=None, max_calls=None, "
+                "recover_stripped=False"
             ),
         ),
         (StreamParser.feed, "self, text"),
