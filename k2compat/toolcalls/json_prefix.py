@@ -221,6 +221,11 @@ class ObjectPrefix:
         return self.possible and self._expect in _STRINGS
 
     @property
+    def depth(self) -> int:
+        """How many objects and arrays are open."""
+        return len(self._open)
+
+    @property
     def whole(self) -> bool:
         """Whether what was read is one whole JSON object."""
         return self.possible and self._expect is Expect.NOTHING
@@ -291,3 +296,10 @@ class ObjectPrefix:
     def _fail(self) -> int:
         self.possible = False
         return 0
+
+
+def is_object(text: str) -> bool:
+    """Whether the text is one whole JSON object."""
+    prefix = ObjectPrefix()
+    prefix.read(text)
+    return prefix.whole

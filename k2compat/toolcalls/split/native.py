@@ -15,13 +15,13 @@ from typing import Final
 
 from .. import codes
 from ..events import ArgumentsDelta, CallEnd, CallStart, Event, Problem
-from ..ids import read_id
-from ..json_prefix import ObjectPrefix
+from ..ids import CallId, read_id
+from ..json_prefix import is_object
 from ..markers import MARKERS, WHITE_SPACE
 from ..parser import StreamParser
 from ..tools import DeclaredTools
 from .fields import arguments_of, index_of, shown
-from .order import Call, CallOrder, Source, make_id
+from .order import Call, CallOrder, Source, canonical
 
 # Each open call has a parser. No server interleaves more calls than a few.
 _OPEN_AT_MOST: Final = 64
@@ -37,6 +37,8 @@ _MARKER_IDS: Final = {
 _ANY_ID: Final = "functions.x:0"
 
 _MARKER: Final = re.compile("|".join(map(re.escape, MARKERS)))
+
+_SAFE_ID: Final = re.compile(r"(?P<name>.+)_(?P<number>[0-9]+)")
 
 Report = Callable[[str, str], None]
 
@@ -74,21 +76,17 @@ class NativeCalls:
         is_cut: whether the end of the output cut the last of them.
     """
 
-    def __init__(
-        self, tools: DeclaredTools, first_index: int, order: CallOrder, report: Report
-    ) -> None:
+    def __init__(self, tools: DeclaredTools, order: CallOrder, report: Report) -> None:
         """Begin a message.
 
         Args:
             tools: the declared tools.
-            first_index: how many calls the conversation already holds.
             order: takes the calls.
             report: takes the code and the text of a problem.
         """
         self.count = 0
         self.is_cut = False
         self._tools = tools
-        self._first_index = first_index
         self._order = order
         self._report = report
         self._by_index: dict[int, _NativeCall] = {}
@@ -158,7 +156,7 @@ class NativeCalls:
         call = Call(
             Source.NATIVE,
             native.name,
-            self._native_id(native.given_id, native.name),
+            _parsed_id(native.given_id, native.name),
             native.given_id,
             native.at,
         )
@@ -171,15 +169,6 @@ class NativeCalls:
         self.count += 1
         native.calls.append(call)
         self._order.begin(call)
-
-    def _native_id(self, given_id: str, name: str) -> str | None:
-        """The given id in the model's own form, or None if it has no number to go on with."""
-        match = re.fullmatch(
-            rf"(?:(?:functions[._]?)?{re.escape(name)}[:_.])?(?P<number>[0-9]{{1,15}})", given_id
-        )
-        if match is None or int(match["number"]) < self._first_index:
-            return None
-        return make_id(name, match["number"])
 
     def _add(self, native: _NativeCall, arguments: str) -> None:
         if native.is_closed:
@@ -215,7 +204,7 @@ class NativeCalls:
         for event in events:
             match event:
                 case CallStart(index, call_id, name) if index:
-                    call = Call(Source.NATIVE, name, call_id, call_id, native.at)
+                    call = Call(Source.NATIVE, name, canonical(call_id, name), call_id, native.at)
                     self._begin_call(native, call)
                 case ArgumentsDelta(index, text):
                     self._order.add(native.calls[index], text)
@@ -251,9 +240,16 @@ def _is_whole(native: _NativeCall) -> bool:
     """Whether an open call's arguments are one whole JSON object, so that nothing can follow."""
     if native.is_closed or not native.calls:
         return False
-    prefix = ObjectPrefix()
-    prefix.read(native.calls[-1].arguments.getvalue().strip(WHITE_SPACE))
-    return prefix.whole
+    return is_object(native.calls[-1].arguments.getvalue())
+
+
+def _parsed_id(given_id: str, name: str) -> CallId:
+    """The parts of a server's id: its number counts where it can be one of this tool's."""
+    parsed = read_id(given_id, DeclaredTools([{"function": {"name": name}}]))
+    if parsed is not None and parsed.name in (None, name):
+        return CallId(name, parsed.number, parsed.canonical)
+    safe = _SAFE_ID.fullmatch(given_id)  # `wire_ids="safe"` writes it
+    return CallId(name, safe["number"] if safe and safe["name"] == name else None)
 
 
 def _tool_name(name: str, tools: DeclaredTools) -> str:
