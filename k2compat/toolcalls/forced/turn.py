@@ -87,6 +87,10 @@ class ForcedTurn:
         else:
             self._report_behind()
 
+    def whole_calls(self, text: str, at: int, begin: int) -> int:
+        """Read whole calls, as `Turn.whole_calls` does."""
+        return self._turn.whole_calls(text, at, begin) if self._phase is Phase.MARKERS else at
+
     @property
     def _in_reasoning(self) -> bool:
         return self._turn.thinking is not Thinking.CLOSED or self._turn.state is not State.OUTSIDE

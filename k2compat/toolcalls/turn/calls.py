@@ -4,7 +4,7 @@ import json
 from typing import NamedTuple
 
 from .. import codes
-from ..argument_text import ArgumentText
+from ..argument_text import ArgumentText, WholeText
 from ..ids import CallId, IssuedIds, find_tool, is_plain_name
 from ..json_members import members
 from ..json_prefix import is_object
@@ -85,6 +85,22 @@ class Calls:
             self._record.problem(codes.TOOL_UNDECLARED, at, text)
         self._record.call_start(call, index)
         return call
+
+    def pass_on_whole(self, raw_id: str, parsed_id: CallId, arguments: str, at: int) -> None:
+        """Pass on a call whose id is canonical and whose arguments are one whole JSON object.
+
+        Args:
+            raw_id: the id as written.
+            parsed_id: its parts, with a name.
+            arguments: the arguments.
+            at: the place of the id.
+        """
+        record = self._record
+        call = self.current = Call(raw_id, at, parsed_id, at, WholeText(arguments))
+        index = len(record.calls)
+        self._announce(call, parsed_id, parsed_id.name or "")
+        record.arguments(index, arguments)
+        record.call_end(index, complete=True)
 
     def _announce(self, call: Call, parsed_id: CallId, name: str) -> None:
         call.name = name

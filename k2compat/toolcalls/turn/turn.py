@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from typing import ClassVar, Final
 
 from .. import codes
-from ..ids import read_id
+from ..ids import CallId, read_id
+from ..json_prefix import reads_as_object
 from ..machine import TABLE, Action, State
-from ..markers import ROLE_MARKERS, WHITE_SPACE, Symbol
+from ..markers import ROLE_MARKERS, WHITE_SPACE, WHOLE_CALL, Symbol
 from ..record import Call, Record
 from ..tools import DeclaredTools
 from .calls import Calls, ObjectCall
@@ -106,6 +107,32 @@ class Turn:
         self._read_symbol(Unit(symbol, text, at, certain))
         if self._taken_back or self._again:
             self._catch_up()
+
+    def whole_calls(self, text: str, at: int, begin: int) -> int:
+        """Read calls that are whole and in the model's own form: a short way with the same result.
+
+        Args:
+            text: a chunk.
+            at: where a call begin is in it, found BETWEEN calls.
+            begin: the chunk's place in the output.
+
+        Returns:
+            Where the calls that were read end.
+        """
+        section, calls = self._section, self.calls
+        while (match := WHOLE_CALL.match(text, at)) and not calls.exhausted:
+            raw_id, name, number, arguments = match.groups()
+            # A NAME of digits may be no name, and a bracket the beginning of a marker.
+            if name.isdigit() or "[E" in arguments or not reads_as_object(arguments):
+                break
+            self._close_passage()
+            if not section.call_began:
+                self._begin_call_in_section()
+            place = begin + match.start(1)
+            calls.pass_on_whole(raw_id, CallId(name, number, canonical=True), arguments, place)
+            section.has_calls = True
+            at = match.end()
+        return at
 
     def _catch_up(self) -> None:
         while self._again or self._taken_back:
