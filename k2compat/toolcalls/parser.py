@@ -51,6 +51,16 @@ class StreamParser:
     reported as a `Problem`. One parser reads one message.
     """
 
+    __slots__ = (
+        "_marker_ids",
+        "_markers",
+        "_open",
+        "_open_end",
+        "_position",
+        "_record",
+        "_turn",
+    )
+
     def __init__(
         self,
         tools: Tools | DeclaredTools | None = None,

@@ -1,7 +1,7 @@
 """The calls of one turn: which are announced, under which id, and how each ends."""
 
 import json
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from .. import codes
 from ..argument_text import ArgumentText, WholeText
@@ -10,6 +10,9 @@ from ..json_members import members
 from ..json_prefix import is_object
 from ..record import Call, Record
 from ..tools import DeclaredTools
+
+# Before the first call. Parsers share it: none writes to it.
+_NO_CALL: Final = Call("", 0, None, 0)
 
 
 class ObjectCall(NamedTuple):
@@ -31,7 +34,7 @@ class Calls:
     def __init__(
         self, record: Record, tools: DeclaredTools, first_index: int, max_calls: int | None
     ) -> None:
-        self.current = Call("", 0, None, 0)
+        self.current = _NO_CALL
         self._record = record
         self._tools = tools
         self._ids = IssuedIds(first_index)

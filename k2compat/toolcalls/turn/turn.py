@@ -1,6 +1,5 @@
 """Carries out the actions of the state machine for one assistant turn."""
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from typing import ClassVar, Final
 
@@ -21,6 +20,10 @@ _FOUND_IN_TEXT: Final = frozenset({Symbol.TEXT, Symbol.ROLE_MARKER})
 _FOUND_IN_HEADER: Final = frozenset({Symbol.NO_ID, Symbol.OBJECT_BEGIN, Symbol.ARGUMENT_OBJECT})
 _IN_OBJECT: Final = frozenset({State.ARGUMENTS, State.OBJECT_HEADER})
 
+# Before the first section, and before the first header. Parsers share them: none writes to them.
+_NO_SECTION: Final = Section(marked=False, in_reasoning=False)
+_NO_HEADER: Final = Header(Unit(Symbol.CALL_BEGIN, "", 0), State.OUTSIDE)
+
 
 class Turn:
     """Reads one assistant turn, symbol by symbol and text by text.
@@ -28,7 +31,33 @@ class Turn:
     Attributes:
         state: where in the format the turn is.
         record: what was read.
+        calls: what announces and ends the calls.
+        thinking: whether the model is reasoning.
     """
+
+    __slots__ = (
+        "_after_calls",
+        "_again",
+        "_before",
+        "_content",
+        "_doubt",
+        "_ending",
+        "_ending_before",
+        "_header",
+        "_held",
+        "_held_before",
+        "_keep_text_after_calls",
+        "_object",
+        "_role",
+        "_section",
+        "_stray",
+        "_taken_back",
+        "_tools",
+        "calls",
+        "record",
+        "state",
+        "thinking",
+    )
 
     def __init__(
         self,
@@ -46,9 +75,9 @@ class Turn:
         self._tools = tools
         self._keep_text_after_calls = keep_text_after_calls
         self._after_calls = False
-        self._section = Section(marked=False, in_reasoning=False)
+        self._section = _NO_SECTION
         self._before = State.OUTSIDE  # the state in which the current symbol was looked up
-        self._header = Header(Unit(Symbol.CALL_BEGIN, "", 0), State.OUTSIDE)
+        self._header = _NO_HEADER
         self._doubt: Header | None = None  # the header, as long as its call is in doubt
         self._content = ContentWriter(self.record, tools, self.calls, recover=recover_stripped)
         self._object: ObjectCall | None = None  # the call that a header's object is
@@ -60,8 +89,9 @@ class Turn:
         self._role = Passage()  # the beginning of a role marker behind these
         # What is read again: units of a call begin that was taken back, and, before them,
         # units that were held in a string. The latter are kept in `_doubt` already.
-        self._taken_back: deque[Unit] = deque()
-        self._again: deque[Unit] = deque()
+        # Both are stacks: the last unit is read next.
+        self._taken_back: list[Unit] = []
+        self._again: list[Unit] = []
 
     @property
     def call(self) -> Call:
@@ -137,9 +167,9 @@ class Turn:
     def _catch_up(self) -> None:
         while self._again or self._taken_back:
             if self._again:
-                unit = self._again.popleft()
+                unit = self._again.pop()
             else:
-                unit = self._taken_back.popleft()
+                unit = self._taken_back.pop()
                 if self._doubt is not None:
                     self._doubt.units.append(unit)
             if unit.symbol is None:
@@ -331,7 +361,7 @@ class Turn:
         self.state = self._held_before
         if unit.symbol in _FOUND_IN_TEXT:
             unit = unit._replace(symbol=None)
-        self._again.extendleft(reversed([*units, unit]))
+        self._again += reversed([*units, unit])
 
     # Doubts about an end of turn.
 
@@ -421,7 +451,7 @@ class Turn:
         self._held = []
         self._again.clear()
         self._ending.clear()
-        self._taken_back.extendleft(reversed(header.units))
+        self._taken_back += reversed(header.units)
 
     def _accept(self) -> None:
         """The call begin was none that the model only wrote about."""
