@@ -182,3 +182,17 @@ class ArgumentText:
             self.waiting = None if self.waiting is None else 0
             self._scanned = 0
             self._counted = 0
+
+
+class WholeText(ArgumentText):
+    """Arguments that came whole: one JSON object, of which nothing is kept but its text."""
+
+    __slots__ = ("_whole_text",)
+
+    def __init__(self, text: str) -> None:
+        self._whole_text = text
+
+    @property
+    def text(self) -> str:
+        """The arguments as written."""
+        return self._whole_text

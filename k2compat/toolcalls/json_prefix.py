@@ -184,7 +184,7 @@ _decode: Final = json.JSONDecoder(
 ).raw_decode
 
 
-def _is_whole_object(text: str) -> bool:
+def reads_as_object(text: str) -> bool:
     """Whether `json` reads the text as one object; False also where it gives up."""
     if not (text.startswith("{") and text.endswith("}") and len(text) <= _DECODE_AT_MOST):
         return False
@@ -241,7 +241,7 @@ class ObjectPrefix:
         if self._carried:
             text = self._carried + text
             self._carried = ""
-        if self._expect is Expect.OBJECT and _is_whole_object(text):
+        if self._expect is Expect.OBJECT and reads_as_object(text):
             self._expect = Expect.NOTHING
             return
         at = 0

@@ -1,7 +1,7 @@
 """The markers of the format: how they are written, and finding them in text."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import IntEnum, auto
 from functools import cache
 from typing import Final
@@ -94,13 +94,13 @@ class MarkerSet:
             or (self._with_reasoning and ("<t" in text or "</" in text))
         )
 
-    def matches(self, text: str) -> Iterator[re.Match[str]]:
-        """Find the markers in the text, from left to right.
+    def finder(self, text: str) -> Callable[[str, int], re.Match[str] | None]:
+        """What finds the next marker in the text, from a place on.
 
         An expression whose matches all begin with one character is searched for
         several times faster, and `[EOS]` and `[EOT]` are rare.
         """
-        return (self.pattern if "[EO" in text else self._with_angle).finditer(text)
+        return (self.pattern if "[EO" in text else self._with_angle).search
 
     def open_end(self, text: str) -> int:
         """Find where the text ends in something that may still become a marker.
@@ -127,6 +127,13 @@ def marker_set(*, reasoning: bool) -> MarkerSet:
         reasoning: whether `<think>` and `</think>` are markers.
     """
     return MarkerSet(MARKERS if reasoning else TOOL_MARKERS)
+
+
+# A whole call in the model's own form, with no marker in its arguments but perhaps in brackets.
+WHOLE_CALL: Final = re.compile(
+    r"<\|tool_call_begin\|>(functions\.([A-Za-z0-9_.-]+):([0-9]{1,15}))"
+    r"<\|tool_call_argument_begin\|>(\{[^<]*\})<\|tool_call_end\|>"
+)
 
 
 def marker_ids(tokenizer_config: Mapping[str, object]) -> dict[int, str]:

@@ -51,6 +51,16 @@ class StreamParser:
     reported as a `Problem`. One parser reads one message.
     """
 
+    __slots__ = (
+        "_marker_ids",
+        "_markers",
+        "_open",
+        "_open_end",
+        "_position",
+        "_record",
+        "_turn",
+    )
+
     def __init__(
         self,
         tools: Tools | DeclaredTools | None = None,
@@ -251,13 +261,20 @@ class StreamParser:
         turn, symbols, begin = self._turn, self._markers.symbols, self._position
         at, end = 0, len(text)
         if self._markers.may_contain_or_end_in_marker(text):
-            for match in self._markers.matches(text):
+            find = self._markers.finder(text)
+            while match := find(text, at):
                 start, stop = match.span()
                 if at < start:
                     turn.text(text[at:start], begin + at)
                 marker = match[0]
-                turn.symbol(symbols[marker], marker, begin + start, certain=False)
+                symbol = symbols[marker]
                 at = stop
+                if symbol is Symbol.CALL_BEGIN and turn.state is State.BETWEEN:
+                    at = turn.whole_calls(text, start, begin)
+                    if at > start:
+                        continue
+                    at = stop
+                turn.symbol(symbol, marker, begin + start, certain=False)
             end = self._markers.open_end(text)
         self._open_end = text[end:]
         if at < end:

@@ -6,13 +6,13 @@ from bisect import bisect_right
 
 from .argument_text import ArgumentText
 from .events import (
-    ArgumentsDelta,
     CallEnd,
     CallStart,
     Content,
     Event,
     Problem,
     Reasoning,
+    arguments_delta,
 )
 from .ids import CallId
 from .markers import WHITE_SPACE
@@ -52,7 +52,14 @@ class Call:
         "raw_id",
     )
 
-    def __init__(self, raw_id: str, at: int, parsed_id: CallId | None, arguments_at: int) -> None:
+    def __init__(
+        self,
+        raw_id: str,
+        at: int,
+        parsed_id: CallId | None,
+        arguments_at: int,
+        arguments: ArgumentText | None = None,
+    ) -> None:
         self.raw_id = raw_id
         self.at = at
         self.parsed_id = parsed_id
@@ -61,7 +68,7 @@ class Call:
         self.name = ""
         self.complete = False
         self.ended = False
-        self.arguments = ArgumentText()
+        self.arguments = arguments or ArgumentText()
         self.arguments_at = arguments_at
         self.is_filled = False
         self.is_surplus = False
@@ -155,7 +162,7 @@ class Record:
         self._events.append(CallStart(index, call.id, call.name))
 
     def arguments(self, index: int, text: str) -> None:
-        self._events.append(ArgumentsDelta(index, text))
+        self._events.append(arguments_delta(index, text))
 
     def call_end(self, index: int, *, complete: bool) -> None:
         call = self.calls[index]

@@ -97,6 +97,10 @@ NOISE = [
     "<",
 ]
 LOOK_ALIKES = [
+    'functions.now:0{"a": "}"}',
+    "functions.",
+    "<|open|><|sep|>",
+    "<|close|>",
     "<|tool|>",
     "<|",
     "<|tool_call_",
@@ -126,6 +130,7 @@ OPTIONS = st.fixed_dictionaries(
         "tools": st.sampled_from([None, TOOLS, TOOLS[:1]]),
         "keep_text_after_calls": st.booleans(),
         "first_index": st.integers(0, 2),
+        "recover_stripped": st.booleans(),
         "max_calls": st.sampled_from([None, None, 0, 1]),
     }
 )

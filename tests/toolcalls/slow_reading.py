@@ -41,6 +41,7 @@ THINK_KINDS = {"<think>": "think", "</think>": "think end"}
 THINKS = ("think", "think end")
 ROLES = ("<|im_user|>", "<|im_assistant|>", "<|im_system|>")
 TEXT, END = "text", "end"
+STRIPPED = re.compile(r"[ \t\r\n]*(functions\.[^\x00-\x20\x7f-\x9f{]+:[0-9]+)[ \t\r\n]*\{")
 CANNOT = re.compile(r"[\x00-\x20\x7f-\x9f]|<\|")
 
 
@@ -106,6 +107,7 @@ class SlowReading:
         first_index: int = 0,
         keep_text_after_calls: bool = False,
         max_calls: int | None = None,
+        recover_stripped: bool = False,
         *,
         certain: bool = False,
     ) -> None:
@@ -125,8 +127,10 @@ class SlowReading:
         self._after_calls = False
         self._ids: list[str] = []
         self._numbers = [-1]
+        self._content: list[Unit] = []  # since reasoning or a section interrupted it
         self._outside()
-        self._report_without_markers(text)
+        if not self._ids:
+            self._end_without_calls(text, recover=recover_stripped)
 
     @property
     def finish_reason(self) -> str:
@@ -205,10 +209,12 @@ class SlowReading:
 
     def _text_outside(self, unit: Unit, stray: list[Unit]) -> None:
         if self._thinking == "open":
+            self._content = []
             self.events.append(Reasoning(unit.text))
         elif self._after_calls and not self._keep:
             stray.append(unit)
         else:
+            self._content.append(unit)
             self.events.append(Content(unit.text))
 
     def _is_stray(self, think: str) -> bool:
@@ -231,6 +237,7 @@ class SlowReading:
     # Sections.
 
     def _section(self, *, marked: bool) -> None:
+        self._content = []
         in_reasoning = self._thinking == "open"
         if in_reasoning:
             self._thinking = "interrupted"
@@ -621,13 +628,64 @@ class SlowReading:
         ]
         return (fitting[0], arguments) if whole and len(fitting) == 1 else None
 
-    def _report_without_markers(self, text: str) -> None:
+    def _end_without_calls(self, text: str, *, recover: bool) -> None:
+        content = joined(self._content)
+        found = self._stripped(content)
+        if found:
+            at = place_of(self._content, found[0][0], 0)
+            self._problem("markers-stripped", at, found[0][1])
+        if recover and found:
+            self._without_end(len(content) - found[0][0])
+            for offset, raw_id, begin, arguments in found:
+                at = place_of(self._content, offset, 0)
+                arguments_at = place_of(self._content, begin, 0)
+                said = read_id(raw_id, self._tools)
+                assert said
+                verdict = Verdict("call", raw_id=raw_id, id_at=at)
+                written = Written(arguments, arguments_at, "call end", 0, [arguments], [])
+                self._call_written(said, verdict, written, blank=False)
         if self._ids:
             return
         content = "".join(event.text for event in self.events if isinstance(event, Content))
         thought = "".join(event.text for event in self.events if isinstance(event, Reasoning))
         if all(marker in content + thought for marker in ("<|open|>", "<|sep|>", "<|close|>")):
             self._problem("other-format", text.index("<|open|>"), "<|open|>")
+
+    def _without_end(self, length: int) -> None:
+        """Take so many characters from the end of the content."""
+        while length:
+            last = self.events.pop()
+            assert isinstance(last, Content)
+            kept = last.text[: max(0, len(last.text) - length)]
+            length -= len(last.text) - len(kept)
+            self.events += [Content(kept)] if kept else []
+
+    def _stripped(self, content: str) -> list[tuple[int, str, int, str]]:
+        """The calls without markers that the content ends in."""
+        at = 0
+        while (at := content.find("functions.", at)) >= 0:
+            found = []
+            while match := STRIPPED.match(content, at):
+                said = read_id(match[1], self._tools)
+                known = said and said.name and (not self._known or said.name in self._tools)
+                begin = match.end() - 1
+                end = end_of_object(content, begin) if known and "<|" not in match[1] else None
+                if end is None:
+                    break
+                found.append((match.start(1), match[1], begin, content[begin:end]))
+                at = end
+            rest = content[at:].lstrip(WHITE)
+            if found and not rest:
+                return found
+            at = len(content) - len(rest) + 1
+        return []
+
+
+def end_of_object(text: str, begin: int) -> int | None:
+    for end in range(begin + 1, len(text) + 1):
+        if text[end - 1] == "}" and as_json_decides(text[begin:end]):
+            return end
+    return None
 
 
 def joined(parts: Iterable[Unit]) -> str:

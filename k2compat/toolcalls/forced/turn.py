@@ -49,6 +49,7 @@ class ForcedTurn:
             ArrayForm(turn.calls, turn.record) if name is None else ArgumentsForm(turn.calls, name)
         )
         self._units: list[Unit] = []  # all behind the reasoning, until the form is certain
+        self._calls_before = 0  # calls in the reasoning
         self._behind = Passage()
 
     @property
@@ -92,6 +93,10 @@ class ForcedTurn:
         else:
             self._report_behind()
 
+    def whole_calls(self, text: str, at: int, begin: int) -> int:
+        """Read whole calls, as `Turn.whole_calls` does."""
+        return self._turn.whole_calls(text, at, begin) if self._phase is Phase.MARKERS else at
+
     @property
     def _in_reasoning(self) -> bool:
         return self._turn.thinking is not Thinking.CLOSED or self._turn.state is not State.OUTSIDE
@@ -105,6 +110,7 @@ class ForcedTurn:
             self._units.append(unit)
         elif rest.startswith(self._begin):
             self._phase = Phase.JSON
+            self._calls_before = len(self._turn.record.calls)
             white = len(unit.text) - len(rest)
             if white:
                 self._units.append(unit._replace(text=unit.text[:white]))
@@ -141,7 +147,7 @@ class ForcedTurn:
             self._pass_on(unit)
 
     def _text_in_json(self, unit: Unit) -> None:
-        if not self._turn.record.calls:
+        if len(self._turn.record.calls) == self._calls_before:
             self._units.append(unit)
         used = self._form.read(unit.text, unit.at)
         if self._form.differs:

@@ -1,15 +1,18 @@
 """The calls of one turn: which are announced, under which id, and how each ends."""
 
 import json
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from .. import codes
-from ..argument_text import ArgumentText
+from ..argument_text import ArgumentText, WholeText
 from ..ids import CallId, IssuedIds, find_tool, is_plain_name
 from ..json_members import members
 from ..json_prefix import is_object
 from ..record import Call, Record
 from ..tools import DeclaredTools
+
+# Before the first call. Parsers share it: none writes to it.
+_NO_CALL: Final = Call("", 0, None, 0)
 
 
 class ObjectCall(NamedTuple):
@@ -31,7 +34,7 @@ class Calls:
     def __init__(
         self, record: Record, tools: DeclaredTools, first_index: int, max_calls: int | None
     ) -> None:
-        self.current = Call("", 0, None, 0)
+        self.current = _NO_CALL
         self._record = record
         self._tools = tools
         self._ids = IssuedIds(first_index)
@@ -85,6 +88,22 @@ class Calls:
             self._record.problem(codes.TOOL_UNDECLARED, at, text)
         self._record.call_start(call, index)
         return call
+
+    def pass_on_whole(self, raw_id: str, parsed_id: CallId, arguments: str, at: int) -> None:
+        """Pass on a call whose id is canonical and whose arguments are one whole JSON object.
+
+        Args:
+            raw_id: the id as written.
+            parsed_id: its parts, with a name.
+            arguments: the arguments.
+            at: the place of the id.
+        """
+        record = self._record
+        call = self.current = Call(raw_id, at, parsed_id, at, WholeText(arguments))
+        index = len(record.calls)
+        self._announce(call, parsed_id, parsed_id.name or "")
+        record.arguments(index, arguments)
+        record.call_end(index, complete=True)
 
     def _announce(self, call: Call, parsed_id: CallId, name: str) -> None:
         call.name = name

@@ -42,15 +42,17 @@ class ContentWriter:
             self._record.content(text, at)
             return
         self._held.add(text, at)
-        for part, place in self._held.release(len(self._stripped.feed(text))):
+        self._release(self._held, len(self._stripped.feed(text)))
+
+    def _release(self, held: HeldContent, length: int | None = None) -> None:
+        for part, place in held.release(length):
             self._record.content(part, place)
 
     def interrupt(self) -> None:
         """Something else than content comes: calls without markers cannot go on behind it."""
         if self._stripped is not None and self._held is not None:
             self._stripped.clear()
-            for part, place in self._held.release():
-                self._record.content(part, place)
+            self._release(self._held)
         self._from = self._record.written.places.length
 
     def end(self) -> None:
@@ -59,10 +61,10 @@ class ContentWriter:
             return
         if self._stripped is None or self._held is None:
             self._report_stripped()
-        elif self._stripped.is_end:
-            self._recover(self._stripped, self._held)
         else:
-            self.interrupt()
+            self._release(self._held, len(self._stripped.settle()))
+            if self._stripped.is_end:
+                self._recover(self._stripped, self._held)
         self._report_other_format()
 
     def _report_stripped(self) -> None:

@@ -114,15 +114,35 @@ class StrippedCalls:
                     self._offset += end - at
                     at = end
                     continue
-                # This is no call. The next candidate begins behind its first character.
-                settled, failed = "".join(self._settled), "".join(self._open)
-                released += settled, failed[:1]
-                self._offset -= len(failed[1:])
-                self._reset()
-                if failed[1:]:
-                    pieces += (piece, at), (failed[1:], 0)
+                first, rest = self._give_up()
+                released.append(first)
+                if rest:
+                    pieces += (piece, at), (rest, 0)
                     break
         return "".join(released)
+
+    def settle(self) -> str:
+        """End the content: hold only what ends it in calls.
+
+        Returns:
+            The content that is certain.
+        """
+        released = ""
+        while self._open:
+            first, rest = self._give_up()
+            released += first + self.feed(rest)
+        return released
+
+    def _give_up(self) -> tuple[str, str]:
+        """What is held is no call: the next candidate begins behind its first character.
+
+        Returns:
+            The content that is certain, and what is to be read again.
+        """
+        settled, failed = "".join(self._settled), "".join(self._open)
+        self._offset -= len(failed[1:])
+        self._reset()
+        return settled + failed[:1], failed[1:]
 
     def _read(self, text: str, at: int) -> int | None:
         """Read a part of the text.
@@ -252,4 +272,5 @@ def stripped_calls(content: str, tools: DeclaredTools) -> list[StrippedCall]:
         return []
     reader = StrippedCalls(tools)
     reader.feed(content)
+    reader.settle()
     return reader.found if reader.is_end else []

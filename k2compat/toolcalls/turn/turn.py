@@ -1,13 +1,13 @@
 """Carries out the actions of the state machine for one assistant turn."""
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from typing import ClassVar, Final
 
 from .. import codes
-from ..ids import read_id
+from ..ids import CallId, read_id
+from ..json_prefix import reads_as_object
 from ..machine import TABLE, Action, State
-from ..markers import ROLE_MARKERS, WHITE_SPACE, Symbol
+from ..markers import ROLE_MARKERS, WHITE_SPACE, WHOLE_CALL, Symbol
 from ..record import Call, Record
 from ..tools import DeclaredTools
 from .calls import Calls, ObjectCall
@@ -20,6 +20,10 @@ _FOUND_IN_TEXT: Final = frozenset({Symbol.TEXT, Symbol.ROLE_MARKER})
 _FOUND_IN_HEADER: Final = frozenset({Symbol.NO_ID, Symbol.OBJECT_BEGIN, Symbol.ARGUMENT_OBJECT})
 _IN_OBJECT: Final = frozenset({State.ARGUMENTS, State.OBJECT_HEADER})
 
+# Before the first section, and before the first header. Parsers share them: none writes to them.
+_NO_SECTION: Final = Section(marked=False, in_reasoning=False)
+_NO_HEADER: Final = Header(Unit(Symbol.CALL_BEGIN, "", 0), State.OUTSIDE)
+
 
 class Turn:
     """Reads one assistant turn, symbol by symbol and text by text.
@@ -27,7 +31,33 @@ class Turn:
     Attributes:
         state: where in the format the turn is.
         record: what was read.
+        calls: what announces and ends the calls.
+        thinking: whether the model is reasoning.
     """
+
+    __slots__ = (
+        "_after_calls",
+        "_again",
+        "_before",
+        "_content",
+        "_doubt",
+        "_ending",
+        "_ending_before",
+        "_header",
+        "_held",
+        "_held_before",
+        "_keep_text_after_calls",
+        "_object",
+        "_role",
+        "_section",
+        "_stray",
+        "_taken_back",
+        "_tools",
+        "calls",
+        "record",
+        "state",
+        "thinking",
+    )
 
     def __init__(
         self,
@@ -45,9 +75,9 @@ class Turn:
         self._tools = tools
         self._keep_text_after_calls = keep_text_after_calls
         self._after_calls = False
-        self._section = Section(marked=False, in_reasoning=False)
+        self._section = _NO_SECTION
         self._before = State.OUTSIDE  # the state in which the current symbol was looked up
-        self._header = Header(Unit(Symbol.CALL_BEGIN, "", 0), State.OUTSIDE)
+        self._header = _NO_HEADER
         self._doubt: Header | None = None  # the header, as long as its call is in doubt
         self._content = ContentWriter(self.record, tools, self.calls, recover=recover_stripped)
         self._object: ObjectCall | None = None  # the call that a header's object is
@@ -59,8 +89,9 @@ class Turn:
         self._role = Passage()  # the beginning of a role marker behind these
         # What is read again: units of a call begin that was taken back, and, before them,
         # units that were held in a string. The latter are kept in `_doubt` already.
-        self._taken_back: deque[Unit] = deque()
-        self._again: deque[Unit] = deque()
+        # Both are stacks: the last unit is read next.
+        self._taken_back: list[Unit] = []
+        self._again: list[Unit] = []
 
     @property
     def call(self) -> Call:
@@ -112,12 +143,38 @@ class Turn:
         if self._taken_back or self._again:
             self._catch_up()
 
+    def whole_calls(self, text: str, at: int, begin: int) -> int:
+        """Read calls that are whole and in the model's own form: a short way with the same result.
+
+        Args:
+            text: a chunk.
+            at: where a call begin is in it, found BETWEEN calls.
+            begin: the chunk's place in the output.
+
+        Returns:
+            Where the calls that were read end.
+        """
+        section, calls = self._section, self.calls
+        while (match := WHOLE_CALL.match(text, at)) and not calls.exhausted:
+            raw_id, name, number, arguments = match.groups()
+            # A NAME of digits may be no name, and a bracket the beginning of a marker.
+            if name.isdigit() or "[E" in arguments or not reads_as_object(arguments):
+                break
+            self._close_passage()
+            if not section.call_began:
+                self._begin_call_in_section()
+            place = begin + match.start(1)
+            calls.pass_on_whole(raw_id, CallId(name, number, canonical=True), arguments, place)
+            section.has_calls = True
+            at = match.end()
+        return at
+
     def _catch_up(self) -> None:
         while self._again or self._taken_back:
             if self._again:
-                unit = self._again.popleft()
+                unit = self._again.pop()
             else:
-                unit = self._taken_back.popleft()
+                unit = self._taken_back.pop()
                 if self._doubt is not None:
                     self._doubt.units.append(unit)
             if unit.symbol is None:
@@ -309,7 +366,7 @@ class Turn:
         self.state = self._held_before
         if unit.symbol in _FOUND_IN_TEXT:
             unit = unit._replace(symbol=None)
-        self._again.extendleft(reversed([*units, unit]))
+        self._again += reversed([*units, unit])
 
     # Doubts about an end of turn.
 
@@ -399,7 +456,7 @@ class Turn:
         self._held = []
         self._again.clear()
         self._ending.clear()
-        self._taken_back.extendleft(reversed(header.units))
+        self._taken_back += reversed(header.units)
 
     def _accept(self) -> None:
         """The call begin was none that the model only wrote about."""
