@@ -77,7 +77,8 @@ def result(
     done = subprocess.run(
         [programs_of("transformers") / "python", "-c", SCRIPT],
         input=json.dumps(document),
-        env=environment_of("transformers"),
+        # Threads that wait for each other are slow where the processors are shared.
+        env=environment_of("transformers", OMP_NUM_THREADS="1"),
         capture_output=True,
         text=True,
         check=False,

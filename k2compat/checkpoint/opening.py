@@ -14,6 +14,7 @@ from pathlib import Path
 
 from k2compat.checkpoint.defects import Defects, printable
 from k2compat.checkpoint.sources import ReadableFile
+from k2compat.errors import reading
 from k2compat.findings import Finding
 
 LOOK_AHEAD_BYTES = 512
@@ -98,7 +99,8 @@ def open_file(path: Path) -> Iterator[OpenFile]:
         _demand_regular(path, status)
         file = OpenFile(path, descriptor, status.st_size)
         demand_content(file)
-        yield file
+        with reading(path):
+            yield file
     finally:
         os.close(descriptor)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from k2compat.checkpoint.defects import Defects, printable
 from k2compat.checkpoint.strict_json import JsonError, JsonObject, JsonValue, load_json
+from k2compat.errors import reading
 from k2compat.findings import Finding
 
 INDEX_FILE = "model.safetensors.index.json"
@@ -48,7 +49,8 @@ def parse_index(data: bytes, where: str) -> tuple[WeightIndex | None, tuple[Find
         where: Names the file in findings.
     """
     defects = Defects(where)
-    members = _members(data, defects)
+    with reading(where):
+        members = _members(data, defects)
     if members is None:
         return None, defects.findings()
     places = members.get("weight_map")

@@ -15,7 +15,7 @@ _HELP = {
 
 
 def has_option(arguments: Sequence[str], name: str) -> bool:
-    """Whether the option stands on the command line; after `--` there are no options."""
+    """Whether the command line has the option; after `--` there are no options."""
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     return name in options
 

@@ -40,7 +40,7 @@ def complete_gpu(
 def complete_setting(
     context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """The flags of the engine that stands on the command line, at its newest version."""
+    """The flags of the engine on the command line, at its newest version."""
     from k2compat.cli.engine_flags import flags_of
     from k2compat.launch.engines.profile import ENGINES
 

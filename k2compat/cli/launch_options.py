@@ -27,7 +27,7 @@ from k2compat.launch.request.user_values import port, user_value
 _PORTS = ("port", "rpc_port", "master_port", "ssh_port")
 _VALUES = ("served_model_name", "image", "context", "gguf_path")
 
-# What people call an engine, beside its name here.
+# Other names of the engines, as people type them.
 _ENGINES_ALSO = {
     "tensorrt-llm": "trtllm",
     "tensorrt": "trtllm",
@@ -43,7 +43,7 @@ SECTIONS = {
     "The plan": (
         *("strategy", "engine_version", "profile", "executor", "amx", "gguf_path", "settings"),
     ),
-    "What clients and nodes meet": (
+    "Network and naming": (
         *("port", "rpc_port", "master_port", "ssh_port", "served_model_name", "context", "image"),
     ),
 }
@@ -175,7 +175,7 @@ def read_request(options: Mapping[str, Any]) -> Request:
     """The request that the options make.
 
     Raises:
-        RefusedError: A value that cannot be meant; its hint says how to mend it.
+        RefusedError: A value that cannot be meant; its hint names the way out.
         click.UsageError: Options that do not go together.
     """
     executor = options["executor"]

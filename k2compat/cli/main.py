@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "patch-config": "Switch model_type between kimi_k2 and deepseek_v3.",
     "stage-gguf": "Bring a model's files beside its GGUFs, for KTransformers.",
-    "validate": "Check that a checkpoint is what its config says.",
+    "validate": "Check a checkpoint against its config.",
     "launch": "Print the commands that serve a model, for each node.",
     "preflight": "Find what would stop a launch, before it.",
     "parse": "Read the tool calls in a model's raw output.",
@@ -45,6 +45,7 @@ _AFTER_INTERRUPTION = {
     "stage-gguf": "Run the same command again: it continues where it stopped.",
     "patch-config": "Every file is the old one or the new one. Run the same command again.",
     "launch": "Every file is the old one or the new one. Run the same command again.",
+    "demo": "The folder that --keep names may hold a part of the models: remove it.",
 }
 _NOTHING_CHANGED = "Nothing was changed."
 
@@ -195,7 +196,7 @@ def _out_of_memory(error: MemoryError, arguments: Sequence[str]) -> K2CompatErro
     """The error names the file that was read, or else the whole command line."""
     from k2compat.shell_line import shell_line
 
-    read = getattr(error, "__notes__", ())  # explained_reading notes the path, innermost first
+    read = getattr(error, "__notes__", ())  # errors.reading notes files, the innermost first
     where = f"while it read {read[0]}" if read else f"in `{shell_line('k2compat', *arguments)}`"
     return K2CompatError(
         "out-of-memory",
@@ -220,4 +221,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
             signal.signal(number, _end)
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    status = run(sys.argv[1:] if arguments is None else arguments)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)  # all is printed: a traceback would follow it
+    sys.exit(status)

@@ -33,7 +33,7 @@ class Outcome:
     """What a command did or found.
 
     Attributes:
-        document: The members of the JSON document beside schema and findings.
+        document: The members of the JSON document, without schema and findings.
         answer: The same for a person, for stdout; may be empty.
         verbatim: The answer is a file's own text (a diff): anywhere but on a terminal it keeps
             its bytes.
@@ -52,7 +52,7 @@ class Outcome:
 
 
 class OutputLostError(Exception):
-    """stdout did not take the answer: a full disk behind a redirection."""
+    """stdout did not take the answer, as on a full disk."""
 
 
 class Output:
@@ -211,7 +211,7 @@ def _wrapped(words: str, taken: int = 0, indent: str = "  ") -> str:
     filled = textwrap.fill(
         words,
         width,
-        initial_indent=" " * taken,  # where the label stands
+        initial_indent=" " * taken,  # the label
         subsequent_indent=indent,
         break_long_words=False,
         break_on_hyphens=False,

@@ -32,7 +32,7 @@ class Overlay:
             raise RefusedError(
                 "overlay-in-model",
                 f"{folder} and the model's folder {self._model} lie in one another.",
-                hint="Name a new folder beside the model.",
+                hint="Name a new folder outside the model.",
             )
         if cache_entry_of(place) is not None:
             raise RefusedError(
@@ -45,7 +45,7 @@ class Overlay:
 
     @property
     def config(self) -> Path:
-        """Where the patched config stands."""
+        """The patched config's path."""
         return self.folder / CONFIG_FILE
 
     def exists(self, new: bytes) -> bool:

@@ -32,7 +32,7 @@ class Patch:
 
     Attributes:
         at: The member that holds the text model's config; None: the top level.
-        source: The model_type that stands there now.
+        source: The present model_type.
         target: The model_type that was asked for.
         old: The file's bytes as read.
         new: The bytes to write; equal to `old` where nothing is to be done.
@@ -75,8 +75,8 @@ def plan_patch(
             a Kimi-K2 out of a config with DeepSeek-V3's fingerprint.
 
     Raises:
-        RefusedError: The file is no config of this family, or its model_type cannot be told
-            without doubt; the code says which.
+        RefusedError: The file is no config of this family, or its model_type is not
+            certain; the code says which.
     """
     document = read_text(data, where)
     config = _section(document, at, where)
@@ -246,7 +246,7 @@ def _rope_findings(config: Mapping[str, Any], at: str | None, where: str) -> tup
         _codes.finding(
             "patch-rope-parameters",
             where,
-            f"{name} stands in the config without rope_scaling: Kimi-K2's own code reads "
+            f"{name} replaces rope_scaling here: Kimi-K2's own code reads "
             "rope_scaling and rope_theta, and takes its defaults where they are missing.",
             fix="Copy rope_scaling and rope_theta from the config.json of the model's repo.",
         ),

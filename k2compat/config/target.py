@@ -78,7 +78,7 @@ class Target:
             )
 
     def refuse_blob(self) -> None:
-        """Refuse a blob of the Hub cache: beside it lie blobs, named by hash, and no model.
+        """Refuse a blob of the Hub cache: its folder holds blobs, named by hash, and no model.
 
         Raises:
             RefusedError: config-in-hub-cache.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from k2compat.errors import RefusedError
+from k2compat.errors import RefusedError, reading
 from k2compat.findings import Codes, Finding
 
 # Real configs have 2 to 40 KB; NVFP4 ignore lists make the largest.
@@ -74,7 +74,8 @@ def read_text(data: bytes, where: str) -> ConfigText:
         )
     mark = codecs.BOM_UTF8 if data.startswith(codecs.BOM_UTF8) else b""
     text = _decode(data[len(mark) :], where, offset=len(mark))
-    members = _parse(text, where)
+    with reading(where):
+        members = _parse(text, where)
     if not isinstance(members, dict):
         raise RefusedError(
             "config-not-object",
@@ -102,7 +103,7 @@ def _parse(text: str, where: str) -> Any:
         raise RefusedError(
             "config-not-json",
             f"{where} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.",
-            hint="Mend that place, or fetch the file again.",
+            hint="Correct that place, or fetch the file again.",
         ) from error
     except (RecursionError, ValueError) as error:
         # ValueError: an integer with more digits than Python converts.

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from k2compat.errors import RefusedError, WriteError
+from k2compat.errors import RefusedError, WriteError, reading
 
 CHUNK_BYTES = 1024 * 1024
 
@@ -65,7 +65,8 @@ def explained_reading(path: Path, *, is_model: bool = False) -> Iterator[None]:
         is_model: Whether the user named a model: ORG/REPO can be meant for the Hub.
     """
     try:
-        yield
+        with reading(path):
+            yield
     except FileNotFoundError as error:
         hint = "Check the path; is the disk mounted on this machine?"
         if is_model and _REPO_ID.fullmatch(str(path)):
@@ -74,9 +75,6 @@ def explained_reading(path: Path, *, is_model: bool = False) -> Iterator[None]:
     except OSError as error:
         hint = "Check that it is a plain file or folder which this user may read."
         raise RefusedError("not-readable", _sentence(error, path), hint=hint) from error
-    except MemoryError as error:
-        error.add_note(str(path))  # the command's message names it
-        raise
 
 
 def _sentence(error: OSError, path: Path) -> str:

@@ -14,6 +14,7 @@ from k2compat.findings import catalogue
 from tests.support.command import Result
 from tests.support.configs import KIMI, PATCHED, config_bytes
 from tests.support.hub_cache import hub_snapshot
+from tests.support.models import make_model
 
 Command = Callable[..., Result]
 CONFIG = "config.json"
@@ -139,6 +140,16 @@ def test_the_document_tells_what_was_done(command: Command, model: Path) -> None
     again = command("patch-config", model, "--to", "deepseek_v3", "--json").document
     assert (again["changed"], again["diff"], again["from"]) == (False, None, "deepseek_v3")
     assert again["findings"] == []
+
+
+def test_a_patched_folder_passes_the_check_for_vllm(command: Command, tmp_path: Path) -> None:
+    folder = make_model(tmp_path / "Kimi-K2")
+    assert command("patch-config", folder, "--to", "deepseek_v3").code == 0
+    assert command("validate", folder, "--engine", "vllm").code == 0
+    trtllm = command("validate", folder, "--engine", "trtllm")
+    assert trtllm.code == 0
+    assert "info: " in trtllm.words
+    assert "[engine-call-ids]" in trtllm.words
 
 
 def test_check_exits_with_1_and_writes_nothing(command: Command, model: Path) -> None:

@@ -59,8 +59,11 @@ def test_a_terminal_gets_lines_that_fit_and_a_pipe_whole_messages(model: Path) -
     unbroken = (str(model), "  fix: ")
     lines = [line for line in shown.splitlines() if not any(part in line for part in unbroken)]
     assert max(map(len, lines)) <= 80
+    k2compat("patch-config", model, "--to", "kimi_k2")
     piped = k2compat(*patch_config(model)).words
-    assert len([line for line in piped.splitlines() if line.startswith("warning: ")]) == 2
+    assert (
+        len([line for line in piped.splitlines() if line.startswith(("warning: ", "info: "))]) == 3
+    )
 
 
 def on_a_terminal(*arguments: str, **environment: str) -> bytes:
@@ -127,6 +130,30 @@ def test_nothing_follows_a_document_that_ctrl_c_cuts_off(
     assert len(begin + rest) < len(whole)
     assert process.returncode == 128 + number
     assert b"[interrupted]" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "file"),
+    [
+        ("patch-config model --to deepseek_v3", "model/config.json"),
+        ("validate model", "model/config.json"),
+        ("parse large.txt --tools model/config.json", "model/config.json"),
+    ],
+)
+def test_out_of_memory_names_what_was_read(tmp_path: Path, arguments: str, file: str) -> None:
+    if sys.platform != "linux":
+        pytest.skip("ulimit -v limits nothing here")
+    (tmp_path / "model").mkdir()
+    many = b'{"model_type": "kimi_k2", "a": [' + b"[]," * 2_000_000 + b"[]]}"
+    (tmp_path / file).write_bytes(many)
+    (tmp_path / "model" / "model.safetensors").write_bytes(bytes(100))
+    limited = 'ulimit -v 160000; exec "$@"'
+    result = k2compat(*arguments.split(), "--json", folder=tmp_path, before=limited)
+    assert result.code == 2
+    assert result.document["error"]["code"] == "out-of-memory"
+    assert (
+        result.document["error"]["message"] == f"k2compat ran out of memory while it read {file}."
+    )
 
 
 @pytest.mark.parametrize("options", ["", "--json"])

@@ -184,6 +184,11 @@ class TestTheTokenizer:
             )
             assert decoded.decode() == SCRIPTS[keyword].text + "<|im_end|>"
 
+    def test_no_piece_is_the_text_of_an_added_token(self) -> None:
+        vocabulary = Vocabulary({"@a": Script(("tooluser" * 50,))}, special_markers=False)
+        tokens = [vocabulary.bytes_of(token) for token in range(len(vocabulary))]
+        assert len(set(tokens)) == len(tokens)
+
     def test_pieces_are_cut_inside_characters(self, vocabulary: Vocabulary) -> None:
         pieces = [vocabulary.bytes_of(token) for token in vocabulary.answers["@two"]]
         assert any(piece[0] & 0xC0 == 0x80 for piece in pieces)

@@ -27,8 +27,8 @@ from k2compat.launch.request.request import Request
 
 _SECTIONS = {
     **SECTIONS,
-    "What is made of it": ("output_format", "folder", "explain", "force"),
-    "To become a node's process": ("run", "node_rank", "skip_preflight"),
+    "Output": ("output_format", "folder", "explain", "force"),
+    "Run on this node": ("run", "node_rank", "skip_preflight"),
 }
 
 
@@ -48,7 +48,7 @@ _SECTIONS = {
 )
 @click.option("--out", "folder", metavar="DIR", type=PATH, help="Write the files into DIR.")
 @click.option(
-    "--explain-fit", "explain", is_flag=True, help="Print the sum of the memory; needs --gpu."
+    "--explain-fit", "explain", is_flag=True, help="Print the memory estimate; needs --gpu."
 )
 @click.option(
     "--check-installed",
@@ -60,7 +60,7 @@ _SECTIONS = {
 @click.option(
     "--node-rank", metavar="N|NAME", type=TEXT, help="For --run: which node of the plan this is."
 )
-@click.option("--skip-preflight", is_flag=True, help="For --run: start without looking first.")
+@click.option("--skip-preflight", is_flag=True, help="For --run: skip the preflight checks.")
 @click.option("--force", is_flag=True, help="Replace files that differ; render what cannot fit.")
 @click.pass_obj
 def command(

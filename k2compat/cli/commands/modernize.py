@@ -33,8 +33,8 @@ def command(output: Output, file: Path, versions: tuple[str, ...], check: bool) 
     """Write the commands in FILE, or on stdin, as their engines take them today.
 
     The engines are vLLM, SGLang, KTransformers and TensorRT-LLM. The answer is the same text
-    with those words changed. What was changed and why is told on stderr, and so is what could
-    not be translated. Nothing is run.
+    with those words changed. The changes, their reasons and what
+    could not be translated are printed on stderr. Nothing is run.
     """
     text = _read(file)
     modernized = modernize(text, dict(_versions(versions)))
@@ -87,7 +87,7 @@ def _findings(modernized: Modernized) -> Iterator[Finding]:
 def _documents(modernized: Modernized) -> list[dict[str, Any]]:
     documents = [asdict(modern) for modern in modernized.commands]
     for document in documents:
-        del document["findings"]  # they stand in the document's own list
+        del document["findings"]  # the document has a list of all findings
     return documents
 
 

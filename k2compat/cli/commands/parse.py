@@ -13,7 +13,7 @@ import click
 
 from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output
 from k2compat.cli.paths import PATH
-from k2compat.errors import RefusedError
+from k2compat.errors import RefusedError, reading
 from k2compat.files import explained_reading, read_input
 from k2compat.findings import Codes, Finding, Report, explanation
 from k2compat.toolcalls import Event, Message, Problem, ReasoningMode, StreamParser, marker_ids
@@ -72,7 +72,7 @@ def command(
     """Read the tool calls, the reasoning and the content in FILE, or in stdin.
 
     The answer is OpenAI's assistant message as one JSON document. What deviates from the
-    format is told on stderr.
+    format is printed on stderr.
     """
     if token_ids != (tokenizer_config is not None):
         raise click.UsageError("--token-ids and --tokenizer-config go together.")
@@ -193,8 +193,11 @@ def _read_json(file: Path) -> Any:
     with explained_reading(file):
         content = read_input(file)
     try:
-        return json.loads(content)
+        with reading(file):
+            return json.loads(content)
     except (ValueError, RecursionError) as error:
         raise RefusedError(
-            "json-malformed", f"{file} is not JSON: {error}.", hint="Mend it, and run it again."
+            "json-malformed",
+            f"{file} is not JSON: {error}.",
+            hint="Correct it, and run the command again.",
         ) from error

@@ -7,10 +7,17 @@ import click
 
 from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output, printable
 from k2compat.cli.paths import PATH
-from k2compat.config import Patch, plan_patch, unified_diff
-from k2compat.config.apply import notes_on_place, owner_findings, patch_in_place
-from k2compat.config.overlay import Overlay
-from k2compat.config.target import Target, find_target
+from k2compat.config import (
+    Overlay,
+    Patch,
+    Target,
+    find_target,
+    notes_on_place,
+    owner_findings,
+    patch_in_place,
+    plan_patch,
+    unified_diff,
+)
 from k2compat.family import SWITCHABLE, WRAPPERS
 from k2compat.findings import Finding, Report
 
