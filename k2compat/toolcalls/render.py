@@ -189,10 +189,7 @@ def _free(text: str, what: str, markers: re.Pattern[str]) -> str:
 
 
 def _call_of(call: Mapping[str, Any]) -> _Call:
-    name, arguments = call["function"]["name"], call["function"].get("arguments", "")
-    if not isinstance(arguments, str):
-        arguments = json.dumps(arguments, ensure_ascii=False)
-    return _Call(call["id"], name, arguments)
+    return _Call(call["id"], call["function"]["name"], call["function"]["arguments"])
 
 
 def _section(calls: Iterable[_Call]) -> str:

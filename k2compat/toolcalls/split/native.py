@@ -100,8 +100,6 @@ class NativeCalls:
             items: the list, as the server sent it.
             at: the length of the rebuilt text so far.
         """
-        if items is None:
-            return
         if not isinstance(items, Iterable) or isinstance(items, str | bytes | Mapping):
             self._report(codes.SERVER_FIELD_UNREADABLE, shown(items))
             return
@@ -203,6 +201,8 @@ class NativeCalls:
     def _read(self, native: _NativeCall, events: Iterable[Event]) -> None:
         for event in events:
             match event:
+                case Problem(code, _, text):
+                    self._report(code, text)
                 case CallStart(index, call_id, name) if index:
                     call = Call(Source.NATIVE, name, canonical(call_id, name), call_id, native.at)
                     self._begin_call(native, call)
@@ -210,8 +210,6 @@ class NativeCalls:
                     self._order.add(native.calls[index], text)
                 case CallEnd(index, complete):
                     self._order.end(native.calls[index], complete=complete)
-                case Problem(code, _, text):
-                    self._report(code, text)
 
 
 def _begins_another(found: _NativeCall, index: int | None, name: str, given_id: str) -> bool:

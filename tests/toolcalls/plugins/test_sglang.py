@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from k2compat.samples.talking import SCRIPTS, TOOLS
 from k2compat.toolcalls import parse
 from k2compat.toolcalls.plugins import sglang as plugin
 from k2compat.toolcalls.plugins.choice import REPLACE
@@ -50,6 +51,18 @@ def test_every_transcript_whole_and_streamed(case: Transcript, engines: object) 
             parser.streamed_args_for_tool
         )
         assert len(parser.prev_tool_call_arr) == len(message.tool_calls)
+
+
+@pytest.mark.parametrize("name", [name for name in SCRIPTS if SCRIPTS[name].reasoning == "off"])
+def test_every_script_of_the_talking_model(name: str, engines: object) -> None:
+    text = SCRIPTS[name].text
+    message = parse(text, TOOLS)
+    expected = (message.content or "", [(call.name, call.arguments) for call in message.tool_calls])
+    assert put_together([detector().detect_and_parse(text, TOOLS)]) == expected
+    for size in (1, 5, 1000):
+        parser = detector()
+        results = [parser.parse_streaming_increment(piece, TOOLS) for piece in cut(text, size)]
+        assert put_together([*results, parser.finish(TOOLS)]) == expected
 
 
 @pytest.mark.parametrize(

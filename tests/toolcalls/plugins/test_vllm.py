@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from k2compat.samples.talking import SCRIPTS, TOOLS
 from k2compat.toolcalls import Message, parse
 from k2compat.toolcalls.plugins import vllm as plugin
 from tests.toolcalls.transcripts import Transcript, call, cut, section, transcripts
@@ -74,6 +75,18 @@ def test_every_transcript_whole_and_streamed(case: Transcript, engines: object) 
     calls = [(each.id, each.function.name, each.function.arguments) for each in whole.tool_calls]
     assert (None, whole.content, calls) == expected
     assert whole.tools_called == bool(calls)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_every_script_of_the_talking_model(name: str, size: int, engines: object) -> None:
+    script = SCRIPTS[name]
+    expected = said(parse(script.text, TOOLS, reasoning=script.reasoning))
+    if script.reasoning == "off":
+        asked = request(tools=TOOLS)
+        assert streamed(tool_parser(engines), cut(script.text, size), asked) == expected
+    else:
+        assert served(engines, script.text, size) == expected
 
 
 class TestToolParser:
