@@ -1,7 +1,7 @@
 """One assistant turn of which a tool choice forced the form."""
 
 from enum import IntEnum, auto
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from .. import codes
 from ..machine import State
@@ -11,9 +11,6 @@ from ..turn import Thinking, Turn
 from ..turn.units import Passage, Unit
 from .arguments import ArgumentsForm
 from .array import ArrayForm
-
-if TYPE_CHECKING:
-    from .reader import FormReader
 
 _THINKING: Final = (Symbol.THINK_BEGIN, Symbol.THINK_END)
 
@@ -25,6 +22,35 @@ class Phase(IntEnum):
     JSON = auto()
     BEHIND_JSON = auto()
     MARKERS = auto()
+
+
+class FormReader(Protocol):
+    """Reads the JSON of one form.
+
+    Attributes:
+        is_over: whether the JSON is whole, or broken off.
+        differs: whether the output is not of this form. Nothing was reported
+            then, and all of it is to be read as another form.
+        unused: text, with its place, that was read and belongs to no call.
+    """
+
+    is_over: bool
+    differs: bool
+    unused: Passage
+
+    @property
+    def in_string(self) -> bool:
+        """Whether the text so far ends inside a JSON string."""
+
+    def read(self, text: str, at: int) -> int:
+        """Read text whose first character is at that place.
+
+        Returns:
+            The number of characters that belong to the JSON.
+        """
+
+    def end(self, *, by_end_of_text: bool) -> None:
+        """End the JSON, whole or not."""
 
 
 class ForcedTurn:
