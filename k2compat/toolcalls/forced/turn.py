@@ -120,7 +120,10 @@ class ForcedTurn:
 
     @property
     def _in_reasoning(self) -> bool:
-        return self._turn.thinking is not Thinking.CLOSED or self._turn.state is not State.OUTSIDE
+        return (
+            self._turn.prose.thinking is not Thinking.CLOSED
+            or self._turn.state is not State.OUTSIDE
+        )
 
     def _text_before(self, unit: Unit) -> None:
         if self._in_reasoning:
@@ -141,9 +144,9 @@ class ForcedTurn:
             self._differ()
 
     def _symbol_before(self, unit: Unit) -> None:
-        opens = self._turn.thinking is Thinking.OPEN and self._turn.state is State.OUTSIDE
+        opens = self._turn.prose.thinking is Thinking.OPEN and self._turn.state is State.OUTSIDE
         if opens and unit.symbol is Symbol.SECTION_BEGIN:
-            self._turn.thinking = Thinking.CLOSED
+            self._turn.prose.thinking = Thinking.CLOSED
             self._units.append(unit)
         elif self._in_reasoning or unit.symbol in _THINKING:
             self._pass_on(unit)
