@@ -33,6 +33,7 @@ class Turn:
         record: what was read.
         calls: what announces and ends the calls.
         prose: what takes the text outside of calls.
+        hands_back: whether another reader takes what is to be read again outside of calls.
     """
 
     __slots__ = (
@@ -49,6 +50,7 @@ class Turn:
         "_taken_back",
         "_tools",
         "calls",
+        "hands_back",
         "prose",
         "record",
         "state",
@@ -66,6 +68,7 @@ class Turn:
         self.state = State.OUTSIDE
         self.record = Record()
         self.calls = Calls(self.record, tools, first_index, max_calls)
+        self.hands_back = False
         self._tools = tools
         self._before = State.OUTSIDE  # the state in which the current symbol was looked up
         self._header = _NO_HEADER
@@ -159,8 +162,15 @@ class Turn:
             at = match.end()
         return at
 
+    def take_taken_back(self) -> list[Unit]:
+        """Hand out what is to be read again outside of calls, if `hands_back` is set."""
+        units, self._taken_back = self._taken_back, []
+        return units[::-1]
+
     def _catch_up(self) -> None:
         while self._again or self._taken_back:
+            if self.hands_back and not self._again and self.state is State.OUTSIDE:
+                return
             if self._again:
                 unit = self._again.pop()
             else:
