@@ -304,11 +304,12 @@ class Turn:
     def _in_its_situation(self, unit: Unit) -> Symbol:
         """The symbol by which the unit is looked up."""
         symbol = unit.symbol or Symbol.TEXT
-        if symbol is Symbol.END_OF_TURN and unit.certain:
-            return Symbol.TURN_DONE
-        closed = self.prose.thinking is Thinking.CLOSED
-        if (symbol is Symbol.THINK_BEGIN and not closed) or (symbol is Symbol.THINK_END and closed):
-            return Symbol.THINK_STRAY
+        if symbol is Symbol.END_OF_TURN:
+            return Symbol.TURN_DONE if unit.certain else symbol
+        if symbol is Symbol.THINK_BEGIN or symbol is Symbol.THINK_END:
+            closed = self.prose.thinking is Thinking.CLOSED
+            if closed is (symbol is Symbol.THINK_END):
+                return Symbol.THINK_STRAY
         return symbol
 
     def _row(self, symbol: Symbol, unit: Unit) -> State:
