@@ -189,6 +189,37 @@ def test_law_1_cutting_arguments_makes_no_difference(text: str, data: st.DataObj
     assert read(data.draw(chunked(text))) == whole
 
 
+ARRAYS = st.lists(
+    st.sampled_from(
+        [
+            '{"name": "now"}',
+            '{"name": "search", "arguments": {"query": "}", "name": [1]}}',
+            '{"parameters": {"city": "<|tool_call_end|>"}, "name": "get_weather"}',
+            '{"name": "now", "arguments": "{}", "id": "c1"}',
+            '{"nom": 1}',
+            '{"name": "search", "arguments": {"query": oops',
+            "12x",
+        ]
+    ),
+    max_size=4,
+).map(lambda calls: "[" + ", ".join(calls) + "]")
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(ARRAYS | PIECES | st.sampled_from(ARGUMENTS), max_size=5).map("".join),
+    OPTIONS,
+    st.sampled_from([{"form": "calls"}, {"form": "arguments", "name": "search"}]),
+    st.data(),
+)
+def test_law_1_cutting_forced_output_makes_no_difference(
+    text: str, options: dict[str, Any], form: dict[str, Any], data: st.DataObject
+) -> None:
+    whole = read([text], **options, **form)
+    assert read(cut(text, 1), **options, **form) == whole
+    assert read(data.draw(chunked(text)), **options, **form) == whole
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(PIECES, max_size=20), OPTIONS)
 def test_law_1_token_ids_and_text_agree(pieces: list[str], options: dict[str, Any]) -> None:
@@ -205,6 +236,7 @@ def test_law_1_token_ids_and_text_agree(pieces: list[str], options: dict[str, An
 @settings(max_examples=200, deadline=None)
 @given(st.lists(PIECES, max_size=20), OPTIONS)
 def test_law_1_text_of_tokens_is_never_a_marker(pieces: list[str], options: dict[str, Any]) -> None:
+    options["recover_stripped"] = False
     parser = StreamParser(marker_ids={}, **options)
     events = merged(event for piece in pieces for event in parser.feed_token(5, piece))
     text = "".join(pieces)
@@ -319,6 +351,14 @@ def test_law_5_content_comes_at_once(text: str, reasoning: ReasoningMode) -> Non
     parser = StreamParser(reasoning=reasoning)
     kind = Content if reasoning == "off" else Reasoning
     assert [parser.feed(character) for character in text] == [[kind(c)] for c in text]
+
+
+@settings(max_examples=250, deadline=None)
+@given(TEXTS, OPTIONS)
+def test_ids_are_unique_and_not_below_the_first_index(text: str, options: dict[str, Any]) -> None:
+    ids = [tool_call.id for tool_call in parse(text, **options).tool_calls]
+    assert len(set(ids)) == len(ids)
+    assert all(int(call_id.rpartition(":")[2]) >= options["first_index"] for call_id in ids)
 
 
 @settings(max_examples=250, deadline=None)

@@ -1,7 +1,7 @@
 """One assistant turn of which a tool choice forced the form."""
 
 from enum import IntEnum, auto
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from .. import codes
 from ..machine import State
@@ -11,9 +11,6 @@ from ..turn import Thinking, Turn
 from ..turn.units import Passage, Unit
 from .arguments import ArgumentsForm
 from .array import ArrayForm
-
-if TYPE_CHECKING:
-    from .reader import FormReader
 
 _THINKING: Final = (Symbol.THINK_BEGIN, Symbol.THINK_END)
 
@@ -25,6 +22,35 @@ class Phase(IntEnum):
     JSON = auto()
     BEHIND_JSON = auto()
     MARKERS = auto()
+
+
+class FormReader(Protocol):
+    """Reads the JSON of one form.
+
+    Attributes:
+        is_over: whether the JSON is whole, or broken off.
+        differs: whether the output is not of this form. Nothing was reported
+            then, and all of it is to be read as another form.
+        unused: text, with its place, that was read and belongs to no call.
+    """
+
+    is_over: bool
+    differs: bool
+    unused: Passage
+
+    @property
+    def in_string(self) -> bool:
+        """Whether the text so far ends inside a JSON string."""
+
+    def read(self, text: str, at: int) -> int:
+        """Read text whose first character is at that place.
+
+        Returns:
+            The number of characters that belong to the JSON.
+        """
+
+    def end(self, *, by_end_of_text: bool) -> None:
+        """End the JSON, whole or not."""
 
 
 class ForcedTurn:
@@ -43,6 +69,8 @@ class ForcedTurn:
             name: the tool whose arguments are read, or None for an array of calls.
         """
         self._turn = turn
+        turn.hands_back = True
+        self._taken_back: list[Unit] = []  # a stack: the last unit is read next
         self._phase = Phase.BEFORE_JSON
         self._begin = "[" if name is None else "{"
         self._form: FormReader = (
@@ -69,23 +97,24 @@ class ForcedTurn:
 
     def text(self, text: str, at: int, *, cut: bool = False) -> None:
         """Take text that is no marker, as `Turn.text` does."""
-        if self._phase is Phase.MARKERS:
-            self._turn.text(text, at, cut=cut)
-        elif self._phase is Phase.BEFORE_JSON:
-            self._text_before(Unit(None, text, at, cut=cut))
-        elif self._phase is Phase.JSON:
-            self._text_in_json(Unit(None, text, at, cut=cut))
-        else:
-            self._text_behind(text, at)
+        self._take(Unit(None, text, at, cut=cut))
 
     def symbol(self, symbol: Symbol, text: str, at: int, *, certain: bool) -> None:
         """Take a marker, or the end of the text, as `Turn.symbol` does."""
-        unit = Unit(symbol, text, at, certain)
+        self._take(Unit(symbol, text, at, certain))
+
+    def _take(self, unit: Unit) -> None:
+        self._read(unit)
+        while self._taken_back:
+            self._read(self._taken_back.pop())
+
+    def _read(self, unit: Unit) -> None:
         if self._phase is Phase.MARKERS:
-            self._turn.symbol(symbol, text, at, certain=certain)
-        elif symbol is Symbol.END_OF_TEXT:
-            self._end()
-            self._turn.symbol(symbol, text, at, certain=certain)
+            self._pass_on(unit)
+        elif unit.symbol is None:
+            self._read_text(unit)
+        elif unit.symbol is Symbol.END_OF_TEXT:
+            self._end(unit)
         elif self._phase is Phase.BEFORE_JSON:
             self._symbol_before(unit)
         elif self._phase is Phase.JSON:
@@ -93,13 +122,24 @@ class ForcedTurn:
         else:
             self._report_behind()
 
+    def _read_text(self, unit: Unit) -> None:
+        if self._phase is Phase.BEFORE_JSON:
+            self._text_before(unit)
+        elif self._phase is Phase.JSON:
+            self._text_in_json(unit)
+        else:
+            self._text_behind(unit.text, unit.at)
+
     def whole_calls(self, text: str, at: int, begin: int) -> int:
         """Read whole calls, as `Turn.whole_calls` does."""
         return self._turn.whole_calls(text, at, begin) if self._phase is Phase.MARKERS else at
 
     @property
     def _in_reasoning(self) -> bool:
-        return self._turn.thinking is not Thinking.CLOSED or self._turn.state is not State.OUTSIDE
+        return (
+            self._turn.prose.thinking is not Thinking.CLOSED
+            or self._turn.state is not State.OUTSIDE
+        )
 
     def _text_before(self, unit: Unit) -> None:
         if self._in_reasoning:
@@ -120,9 +160,9 @@ class ForcedTurn:
             self._differ()
 
     def _symbol_before(self, unit: Unit) -> None:
-        opens = self._turn.thinking is Thinking.OPEN and self._turn.state is State.OUTSIDE
+        opens = self._turn.prose.thinking is Thinking.OPEN and self._turn.state is State.OUTSIDE
         if opens and unit.symbol is Symbol.SECTION_BEGIN:
-            self._turn.thinking = Thinking.CLOSED
+            self._turn.prose.thinking = Thinking.CLOSED
             self._units.append(unit)
         elif self._in_reasoning or unit.symbol in _THINKING:
             self._pass_on(unit)
@@ -134,10 +174,14 @@ class ForcedTurn:
             self._turn.text(unit.text, unit.at, cut=unit.cut)
         else:
             self._turn.symbol(unit.symbol, unit.text, unit.at, certain=unit.certain)
+        # What followed a call begin in the reasoning may hold the end of the reasoning.
+        if self._phase is not Phase.MARKERS:
+            self._taken_back += reversed(self._turn.take_taken_back())
 
     def _differ(self) -> None:
         """The output is of another form: read as markers all that followed the reasoning."""
         self._phase = Phase.MARKERS
+        self._turn.hands_back = False
         units, self._units = self._units, []
         first = next(unit for unit in units if unit.symbol is None and unit.text.strip(WHITE_SPACE))
         text = first.text.lstrip(WHITE_SPACE)
@@ -184,8 +228,9 @@ class ForcedTurn:
             text = self._behind.take()
             self._turn.record.problem(codes.FORCED_TEXT_UNUSED, self._behind.at, text)
 
-    def _end(self) -> None:
+    def _end(self, unit: Unit) -> None:
         if self._phase is Phase.JSON:
             self._form.end(by_end_of_text=True)
             self._leave_json()
         self._report_behind()
+        self._pass_on(unit)

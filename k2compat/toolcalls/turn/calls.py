@@ -144,12 +144,13 @@ class Calls:
         if call.index is None and not call.is_surplus:
             self._decide(call)
             complete = call.arguments.whole
-        text = call.arguments.text
         if call.index is None:
-            if text and not call.is_filled:
+            if not (call.is_filled or call.arguments.blank):
+                text = call.arguments.text
                 self._record.problem(codes.CALL_ARGUMENTS_DROPPED, call.arguments_at, text)
             return
         if not (complete or (by_end_of_text and call.arguments.possible)):
+            text = call.arguments.text
             self._record.problem(codes.ARGUMENTS_NOT_OBJECT, call.arguments_at, text)
         self._record.call_end(call.index, complete=complete)
 

@@ -41,6 +41,7 @@ class Header:
         "_begun",
         "_brace",
         "_cut",
+        "_parsed",
         "_parts",
         "_space",
         "at",
@@ -62,6 +63,7 @@ class Header:
         self._brace = False
         self._angle = False
         self._cut = ""
+        self._parsed: tuple[str, CallId | None] | None = None
 
     @property
     def text(self) -> str:
@@ -71,7 +73,7 @@ class Header:
     @property
     def raw_id(self) -> str:
         """The header without white space around it, and without a cut marker."""
-        return "".join(self._parts).strip(WHITE_SPACE)
+        return self._parsed[0] if self._parsed else "".join(self._parts).strip(WHITE_SPACE)
 
     @property
     def id_at(self) -> int:
@@ -84,6 +86,7 @@ class Header:
         if not self._parts:
             self.at = at
         self._parts.append(text)
+        self._parsed = None
 
     def add_cut_marker(self, text: str, at: int) -> None:
         """Keep the beginning of a marker, which the end of the output cut."""
@@ -148,7 +151,10 @@ class Header:
         Returns:
             The id's parts, or None if it is no id.
         """
-        return read_id(self.raw_id, tools)
+        if self._parsed is None:
+            raw_id = self.raw_id
+            self._parsed = raw_id, read_id(raw_id, tools)
+        return self._parsed[1]
 
     def row(self, tools: DeclaredTools) -> State:
         """The row of the state table that counts for a marker behind this header."""

@@ -13,15 +13,15 @@ from ..tools import DeclaredTools
 from .calls import Calls, ObjectCall
 from .content import ContentWriter
 from .header import Header
-from .section import Section, Thinking
+from .prose import Prose
+from .section import Thinking
 from .units import Passage, Unit
 
 _FOUND_IN_TEXT: Final = frozenset({Symbol.TEXT, Symbol.ROLE_MARKER})
 _FOUND_IN_HEADER: Final = frozenset({Symbol.NO_ID, Symbol.OBJECT_BEGIN, Symbol.ARGUMENT_OBJECT})
 _IN_OBJECT: Final = frozenset({State.ARGUMENTS, State.OBJECT_HEADER})
 
-# Before the first section, and before the first header. Parsers share them: none writes to them.
-_NO_SECTION: Final = Section(marked=False, in_reasoning=False)
+# Before the first header. Parsers share it: none writes to it.
 _NO_HEADER: Final = Header(Unit(Symbol.CALL_BEGIN, "", 0), State.OUTSIDE)
 
 
@@ -32,31 +32,28 @@ class Turn:
         state: where in the format the turn is.
         record: what was read.
         calls: what announces and ends the calls.
-        thinking: whether the model is reasoning.
+        prose: what takes the text outside of calls.
+        hands_back: whether another reader takes what is to be read again outside of calls.
     """
 
     __slots__ = (
-        "_after_calls",
         "_again",
         "_before",
-        "_content",
         "_doubt",
         "_ending",
         "_ending_before",
         "_header",
         "_held",
         "_held_before",
-        "_keep_text_after_calls",
         "_object",
         "_role",
-        "_section",
-        "_stray",
         "_taken_back",
         "_tools",
         "calls",
+        "hands_back",
+        "prose",
         "record",
         "state",
-        "thinking",
     )
 
     def __init__(
@@ -71,17 +68,18 @@ class Turn:
         self.state = State.OUTSIDE
         self.record = Record()
         self.calls = Calls(self.record, tools, first_index, max_calls)
-        self.thinking = thinking
+        self.hands_back = False
         self._tools = tools
-        self._keep_text_after_calls = keep_text_after_calls
-        self._after_calls = False
-        self._section = _NO_SECTION
         self._before = State.OUTSIDE  # the state in which the current symbol was looked up
         self._header = _NO_HEADER
         self._doubt: Header | None = None  # the header, as long as its call is in doubt
-        self._content = ContentWriter(self.record, tools, self.calls, recover=recover_stripped)
+        self.prose = Prose(
+            self.record,
+            ContentWriter(self.record, tools, self.calls, recover=recover_stripped),
+            thinking,
+            keep_text_after_calls=keep_text_after_calls,
+        )
         self._object: ObjectCall | None = None  # the call that a header's object is
-        self._stray = Passage()  # text after calls, or after the turn
         self._held: list[Unit] = []  # markers in an open string, and white space behind them
         self._held_before = State.ARGUMENTS
         self._ending = Passage()  # ends of turn, and white space behind them
@@ -101,7 +99,7 @@ class Turn:
     @property
     def reasoning_is_open(self) -> bool:
         """Whether the model is reasoning; a section of calls may interrupt it."""
-        return self.thinking is not Thinking.CLOSED
+        return self.prose.thinking is not Thinking.CLOSED
 
     @property
     def open_call(self) -> Call | None:
@@ -154,23 +152,30 @@ class Turn:
         Returns:
             Where the calls that were read end.
         """
-        section, calls = self._section, self.calls
+        section, calls = self.prose.section, self.calls
         while (match := WHOLE_CALL.match(text, at)) and not calls.exhausted:
             raw_id, name, number, arguments = match.groups()
             # A NAME of digits may be no name, and a bracket the beginning of a marker.
             if name.isdigit() or "[E" in arguments or not reads_as_object(arguments):
                 break
-            self._close_passage()
+            self.prose.end_passage_in_section()
             if not section.call_began:
-                self._begin_call_in_section()
+                self.prose.begin_call()
             place = begin + match.start(1)
             calls.pass_on_whole(raw_id, CallId(name, number, canonical=True), arguments, place)
             section.has_calls = True
             at = match.end()
         return at
 
+    def take_taken_back(self) -> list[Unit]:
+        """Hand out what is to be read again outside of calls, if `hands_back` is set."""
+        units, self._taken_back = self._taken_back, []
+        return units[::-1]
+
     def _catch_up(self) -> None:
         while self._again or self._taken_back:
+            if self.hands_back and not self._again and self.state is State.OUTSIDE:
+                return
             if self._again:
                 unit = self._again.pop()
             else:
@@ -191,18 +196,12 @@ class Turn:
             self._TEXT[self.state](self, text, at)
 
     def _text_outside(self, text: str, at: int) -> None:
-        if self.thinking is Thinking.OPEN:
-            self._content.interrupt()
-            self.record.reasoning(text, at)
-        elif self._after_calls and not self._keep_text_after_calls:
-            self._stray.add(text, at)
-        else:
-            self._content.write(text, at)
+        self.prose.write(text, at)
 
     def _text_between(self, text: str, at: int) -> None:
-        latest = self._section.latest
+        latest = self.prose.section.latest
         latest.add(text, at)
-        if not (self._section.marked or latest.blank):
+        if not (self.prose.section.marked or latest.blank):
             text, at = latest.take(), latest.at
             self._read_symbol(Unit(Symbol.TEXT, text, at))
 
@@ -277,7 +276,7 @@ class Turn:
             self._read_symbol(Unit(Symbol.TEXT, rest, at + len(text) - len(rest)))
 
     def _text_after_turn(self, text: str, at: int) -> None:
-        self._stray.add(text, at)
+        self.prose.write_after_turn(text, at)
 
     # Markers, the end of the text, and what text shows.
 
@@ -298,10 +297,9 @@ class Turn:
             actions = step.actions
         if Action.HOLD_TURN not in actions:
             if state is State.OUTSIDE:
-                if self._stray.parts:
-                    self._report(codes.TEXT_AFTER_CALLS, self._stray)
+                self.prose.end_passage()
             elif state is State.BETWEEN:
-                self._close_passage()
+                self.prose.end_passage_in_section()
         self._before = self.state
         if step.next is not State.BEFORE:
             self.state = step.next
@@ -311,11 +309,12 @@ class Turn:
     def _in_its_situation(self, unit: Unit) -> Symbol:
         """The symbol by which the unit is looked up."""
         symbol = unit.symbol or Symbol.TEXT
-        if symbol is Symbol.END_OF_TURN and unit.certain:
-            return Symbol.TURN_DONE
-        closed = self.thinking is Thinking.CLOSED
-        if (symbol is Symbol.THINK_BEGIN and not closed) or (symbol is Symbol.THINK_END and closed):
-            return Symbol.THINK_STRAY
+        if symbol is Symbol.END_OF_TURN:
+            return Symbol.TURN_DONE if unit.certain else symbol
+        if symbol is Symbol.THINK_BEGIN or symbol is Symbol.THINK_END:
+            closed = self.prose.thinking is Thinking.CLOSED
+            if closed is (symbol is Symbol.THINK_END):
+                return Symbol.THINK_STRAY
         return symbol
 
     def _row(self, symbol: Symbol, unit: Unit) -> State:
@@ -331,7 +330,7 @@ class Turn:
         elif (
             state is State.BETWEEN
             and symbol is Symbol.ARGUMENT_BEGIN
-            and read_id("".join(self._section.latest.parts).strip(WHITE_SPACE), self._tools)
+            and read_id("".join(self.prose.section.latest.parts).strip(WHITE_SPACE), self._tools)
         ):
             return State.ID_BETWEEN
         return state
@@ -388,60 +387,19 @@ class Turn:
     # Reasoning and sections.
 
     def _open_reasoning(self, _unit: Unit) -> None:
-        self.thinking = Thinking.OPEN
+        self.prose.thinking = Thinking.OPEN
 
     def _close_reasoning(self, _unit: Unit) -> None:
-        self.thinking = Thinking.CLOSED
+        self.prose.thinking = Thinking.CLOSED
 
     def _report_think_marker(self, unit: Unit) -> None:
         self.record.problem(codes.THINK_MARKER_STRAY, unit.at, unit.text)
 
     def _begin_section(self, _unit: Unit) -> None:
-        self._enter_section(marked=True)
-
-    def _enter_section(self, *, marked: bool) -> None:
-        self._content.interrupt()
-        in_reasoning = self.thinking is Thinking.OPEN
-        self._section = Section(marked=marked, in_reasoning=in_reasoning)
-        if in_reasoning:
-            self.thinking = Thinking.INTERRUPTED
+        self.prose.enter_section(marked=True)
 
     def _end_section(self, _unit: Unit) -> None:
-        section = self._section
-        if section.in_reasoning:
-            self._after_calls = False
-        elif section.has_calls:
-            self._after_calls = True
-        if self.thinking is Thinking.INTERRUPTED:
-            self.thinking = Thinking.OPEN
-        passages = section.take_passages()
-        if section.call_began or all(passage.blank for passage in passages):
-            return
-        for passage in passages:
-            self._text_outside(passage.take(), passage.at)
-            if self._stray.parts:
-                self._report(codes.TEXT_AFTER_CALLS, self._stray)
-
-    def _close_passage(self) -> None:
-        """A marker came inside a section: end the text before it."""
-        section = self._section
-        if section.call_began:
-            self._report(codes.TEXT_BETWEEN_CALLS, section.latest)
-        elif section.marked:
-            section.cut()
-        else:
-            section.latest.clear()
-
-    def _begin_call_in_section(self) -> None:
-        """A call began: all text of the section before it was noise."""
-        self._section.call_began = True
-        for passage in self._section.take_passages():
-            self._report(codes.TEXT_BETWEEN_CALLS, passage)
-
-    def _report(self, code: str, passage: Passage) -> None:
-        blank, text = passage.blank, passage.take()
-        if not blank:
-            self.record.problem(code, passage.at, text)
+        self.prose.end_section()
 
     # Headers.
 
@@ -463,7 +421,7 @@ class Turn:
         if self._doubt is not None and self._doubt.before is State.OUTSIDE:
             begin = self._doubt.begin
             self.record.problem(codes.SECTION_BEGIN_MISSING, begin.at, begin.text)
-            self._enter_section(marked=False)
+            self.prose.enter_section(marked=False)
         self._doubt = None
         for marker in self._header.problems:
             self._repeat_argument_marker(marker)
@@ -477,7 +435,7 @@ class Turn:
         self._accept()
         self._ending.clear()
         if not self.calls.exhausted:
-            self._begin_call_in_section()
+            self.prose.begin_call()
             if unit.symbol is Symbol.END_OF_TEXT and self._before is not State.HEADER_ENDING:
                 self.record.is_cut = True
         self.record.problem(codes.CALL_HEADER_CUT, self._header.at, self._header.text)
@@ -502,8 +460,8 @@ class Turn:
             raise AssertionError("CALL_OBJECT is found with its tool only")
         self._accept()
         if not self.calls.exhausted:
-            self._begin_call_in_section()
-            self._section.has_calls = True
+            self.prose.begin_call()
+            self.prose.section.has_calls = True
         self.record.problem(codes.CALL_HEADER_OBJECT, at, text)
         call = self.calls.begin_unnumbered(found.name, at, text)
         call.is_filled = True  # a problem holds its arguments already
@@ -513,7 +471,7 @@ class Turn:
     # Calls.
 
     def _miss_call_begin(self, unit: Unit) -> None:
-        latest = self._section.latest
+        latest = self.prose.section.latest
         header = self._header = Header(Unit(Symbol.CALL_BEGIN, "", unit.at), State.BETWEEN)
         header.add(latest.take(), latest.at)
         self.record.problem(codes.CALL_BEGIN_MISSING, header.id_at, header.raw_id)
@@ -528,13 +486,13 @@ class Turn:
         if parsed_id is not None:
             self._accept()
             if not self.calls.exhausted:
-                self._begin_call_in_section()
+                self.prose.begin_call()
         call = self.calls.begin(header.raw_id, header.id_at, parsed_id, unit.at + len(unit.text))
         self._note_call(call)
 
     def _note_call(self, call: Call) -> None:
         if call.index is not None:
-            self._section.has_calls = True
+            self.prose.section.has_calls = True
 
     def _repeat_argument_marker(self, unit: Unit) -> None:
         if self._doubt is None:
@@ -561,9 +519,7 @@ class Turn:
         self._note_call(self.call)
 
     def _end_message(self, _unit: Unit) -> None:
-        if self._stray.parts:
-            self._report(codes.TEXT_AFTER_TURN, self._stray)
-        self._content.end()
+        self.prose.end_message()
 
     _TEXT: ClassVar[Mapping[State, Callable[["Turn", str, int], None]]] = {
         State.OUTSIDE: _text_outside,
