@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from k2compat.checkpoint.model_folder import ModelFolder
+from k2compat.checkpoint.defects import printable
 from k2compat.checkpoint.opening import FileRefusedError
 from k2compat.checkpoint.remote_modules import auto_map_modules, missing_imports, missing_modules
 from k2compat.checkpoint.sources import Source
@@ -19,7 +19,6 @@ from k2compat.family import (
     VOCABULARY_FILES,
     WRAPPERS,
 )
-from k2compat.files import read_regular, real_path
 from k2compat.findings import Codes, Finding
 
 _codes = Codes("checkpoint")
@@ -89,16 +88,39 @@ def check_beside(source: Source, modules: Collection[str] = ()) -> Iterator[Find
                 yield refusal.finding
 
 
-def remote_code(folder: ModelFolder, paths: Iterable[str]) -> Iterator[Finding]:
-    """Name the Python files that trust_remote_code lets run, with their SHA-256."""
-    for path in paths:
-        digest = hashlib.sha256(read_regular(real_path(folder.files[path]))).hexdigest()
+def remote_code(source: Source, paths: Iterable[str]) -> Iterator[Finding]:
+    """Name the Python files that trust_remote_code lets run, with their SHA-256.
+
+    One finding for all of them; its items are "sha256:DIGEST  PATH".
+
+    Raises:
+        RefusedError: not-readable.
+    """
+    digests = {path: hashlib.sha256(_whole(source, path)).hexdigest() for path in paths}
+    if digests:
+        named = ", ".join(f"{printable(path)} (sha256:{of})" for path, of in digests.items())
+        are = "file runs as a program" if len(digests) == 1 else "files run as programs"
         yield _codes.finding(
             "remote-code",
-            path,
-            "This file runs as a program where trust_remote_code is set.",
-            actual=f"sha256:{digest}",
+            source.name,
+            f"{len(digests)} Python {are} where trust_remote_code is set: {named}.",
+            count=len(digests),
+            items=tuple(f"sha256:{of}  {printable(path)}" for path, of in digests.items()),
         )
+
+
+def _whole(source: Source, path: str) -> bytes:
+    try:
+        with source.open(path) as file:
+            return file.read(0, file.size)
+    except FileRefusedError as refusal:
+        if refusal.finding.code == "file-empty":  # as many an __init__.py
+            return b""
+        raise RefusedError(
+            "not-readable",
+            f"{refusal.finding.where} {refusal.finding.message}.",
+            hint="Check that it is a plain file which this user may read.",
+        ) from refusal
 
 
 def read_members(source: Source, name: str) -> Mapping[str, Any] | Finding | None:

@@ -7,7 +7,8 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from k2compat.checkpoint.model_folder import ModelFolder, read_model_folder
-from k2compat.checkpoint.opening import OpenFile, open_file
+from k2compat.checkpoint.opening import open_file
+from k2compat.checkpoint.sources import ReadableFile
 from k2compat.errors import RefusedError
 from k2compat.files import explained_reading
 
@@ -50,7 +51,7 @@ class FolderSource:
             **{relative: _size(path) for relative, path in self.folder.files.items()},
         }
 
-    def open(self, relative: str) -> AbstractContextManager[OpenFile]:
+    def open(self, relative: str) -> AbstractContextManager[ReadableFile]:
         """Open one of the files.
 
         Raises:

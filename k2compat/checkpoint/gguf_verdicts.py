@@ -66,12 +66,17 @@ def gguf_verdicts(
 
 
 def judged_for(engine: str | None, verdicts: Iterable[Verdict]) -> Iterator[Finding]:
-    """The verdicts as findings: infos, or errors of the one engine that the user named."""
+    """The verdicts as findings: infos, or errors of the one engine that the user named.
+
+    What is an info in the catalogue keeps the engine from nothing, and stays one.
+    """
     for verdict in verdicts:
-        if engine is None:
-            yield replace(verdict.finding, severity=Severity.INFO)
-        elif verdict.engine == engine:
-            yield replace(verdict.finding, severity=Severity.ERROR)
+        if engine is None or verdict.finding.severity is Severity.INFO:
+            severity = Severity.INFO
+        else:
+            severity = Severity.ERROR
+        if engine in (None, verdict.engine):
+            yield replace(verdict.finding, severity=severity)
 
 
 def _llama_cpp(headers: Mapping[str, GgufHeader], findings: Iterable[Finding]) -> Iterator[Verdict]:

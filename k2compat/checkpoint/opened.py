@@ -11,7 +11,7 @@ from k2compat.checkpoint.safetensors_header import SafetensorsHeader, read_safet
 from k2compat.checkpoint.safetensors_layout import SafetensorsTensor
 from k2compat.checkpoint.shards import SUFFIX, natural
 from k2compat.checkpoint.sources import Source
-from k2compat.hub import parse_hub_url
+from k2compat.hub import parse_repo_url
 
 
 class Checkpoint:
@@ -68,7 +68,8 @@ def open_checkpoint(place: Path | str | Source) -> Checkpoint:
     """Open a checkpoint without reading it.
 
     Args:
-        place: A folder, a single .safetensors file, hf://ORG/REPO[@REVISION], or a source.
+        place: A folder, a single .safetensors file, hf://ORG/REPO[@REVISION] or the same with
+            ms://, or a source.
 
     Raises:
         RefusedError: not-found, not-readable, weights-missing for a file that is none, or
@@ -76,7 +77,7 @@ def open_checkpoint(place: Path | str | Source) -> Checkpoint:
         HubError: The Hub has no such repo or does not answer.
     """
     if isinstance(place, str):
-        repo = parse_hub_url(place)
+        repo = parse_repo_url(place)
         if repo is not None:
             from k2compat.checkpoint.hub_source import open_hub_source  # loads the Hub's client
 

@@ -79,6 +79,25 @@ class OpenFile:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+class BytesFile:
+    """A file whose bytes are at hand.
+
+    Attributes:
+        path: Names it in findings.
+        size: Bytes.
+    """
+
+    def __init__(self, path: Path | str, content: bytes) -> None:
+        """Take all the bytes."""
+        self.path = path
+        self.size = len(content)
+        self._content = content
+
+    def read(self, start: int, length: int) -> bytes:
+        """The bytes from `start` on, fewer than `length` only at the end."""
+        return self._content[start : start + length]
+
+
 @contextmanager
 def open_file(path: Path) -> Iterator[OpenFile]:
     """Open a file that should hold weights. Links are followed.

@@ -117,8 +117,8 @@ def _formats(source: Source) -> dict[str, int]:
             if name.endswith(suffix) and (suffix == ".gguf" or "/" not in name):
                 form = suffix.removeprefix(".")
                 sizes[form] = sizes.get(form, 0) + (size or 0)
-    if INDEX_FILE in source.files:
-        sizes.setdefault(SAFETENSORS, 0)
+    if not sizes and INDEX_FILE in source.files:
+        sizes[SAFETENSORS] = 0  # an index without weights: the report names the shards it lacks
     return sizes
 
 

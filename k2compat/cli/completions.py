@@ -32,7 +32,7 @@ def complete_gpu(
     _context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[str]:
     """The GPUs of the table that begin so."""
-    from k2compat.launch.memory.gpus import gpu_names
+    from k2compat.launch import gpu_names
 
     return [name for name in gpu_names() if name.startswith(incomplete.lower())]
 
@@ -42,7 +42,7 @@ def complete_setting(
 ) -> list[CompletionItem]:
     """The flags of the engine on the command line, at its newest version."""
     from k2compat.cli.engine_flags import flags_of
-    from k2compat.launch.engines.profile import ENGINES
+    from k2compat.launch.flags import ENGINES
 
     # An option without its value ends click's parsing: the words before it are left as they are.
     engine = next((word.lower() for word in context.args if word.lower() in ENGINES), "")

@@ -12,8 +12,8 @@ import click
 
 from k2compat.cli.sections import SectionedCommand
 from k2compat.errors import RefusedError
-from k2compat.launch.engines.profile import ENGINES
 from k2compat.launch.flags import (
+    ENGINES,
     Abbreviated,
     Flag,
     FlagTable,

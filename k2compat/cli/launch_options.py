@@ -9,19 +9,22 @@ import click
 from k2compat.cli.completions import complete_gpu, complete_setting
 from k2compat.cli.paths import PATH
 from k2compat.cli.values import TEXT, TOKENS, Engine, Number
-from k2compat.launch.engines.profile import ENGINES, PROFILES, STRATEGIES
-from k2compat.launch.request.arguments import Word
-from k2compat.launch.request.cluster import (
+from k2compat.launch import (
     GPUS_MAX,
     GPUS_PER_NODE,
+    PROFILES,
+    STRATEGIES,
+    Argument,
     Cluster,
+    Request,
+    engine_names,
     nodes_at,
+    port,
     read_cluster,
+    read_model,
+    user_value,
     with_devices,
 )
-from k2compat.launch.request.model import read_model
-from k2compat.launch.request.request import Request
-from k2compat.launch.request.user_values import port, user_value
 
 # Options whose value goes into the profile's templates under the same name.
 _PORTS = ("port", "rpc_port", "master_port", "ssh_port")
@@ -50,7 +53,7 @@ SECTIONS = {
 """Title → parameters, for the help."""
 
 _DECORATORS = (
-    click.argument("engine", metavar="ENGINE", type=Engine(ENGINES, _ENGINES_ALSO)),
+    click.argument("engine", metavar="ENGINE", type=Engine(engine_names(), _ENGINES_ALSO)),
     click.argument("model"),
     click.option(
         "--nodes",
@@ -194,7 +197,7 @@ def read_request(options: Mapping[str, Any]) -> Request:
     )
 
 
-def _values(options: Mapping[str, Any]) -> Mapping[str, Word]:
+def _values(options: Mapping[str, Any]) -> Mapping[str, Argument]:
     values = {name: port(options[name], _option(name)) for name in _PORTS if options[name]}
     values |= {
         name: user_value(str(options[name]), _option(name)) for name in _VALUES if options[name]

@@ -31,13 +31,13 @@ def patch_in_place(
         RefusedError: The plan refuses, or the file may not be written in place.
         WriteError: The system refused; the file holds its old bytes or its new ones.
     """
-    with exclusive(target.folder, waiting):
+    with exclusive(target.folder, waiting) as folder:
         patch = plan(target.read())
         if patch.changes:
             target.refuse_write()
-            path = target.folder / target.path.name
-            kept = path.with_name(path.name + BACKUP_SUFFIX) if backup else None
-            replace_content(path, patch.new, was=patch.old, backup=kept)
+            name = target.path.name
+            kept = name + BACKUP_SUFFIX if backup else None
+            replace_content(folder, name, patch.new, was=patch.old, backup=kept)
     return patch
 
 

@@ -7,9 +7,8 @@ from typing import NoReturn
 
 from k2compat.errors import RefusedError
 from k2compat.launch.plan import Command, Plan
-from k2compat.launch.render.shell import lies_beside, node_script
-from k2compat.launch.render.shell_words import open_names
-from k2compat.launch.request.cluster import Node
+from k2compat.launch.render import lies_beside, node_script, open_names
+from k2compat.launch.request import Node
 
 
 def become_node(plan: Plan, node: Node, environment: Mapping[str, str]) -> NoReturn:

@@ -28,7 +28,13 @@ _BYTES = (*map(chr, _PRINTABLE), *map(chr, range(0x100, 0x200 - len(_PRINTABLE))
 _NORMAL, _CONTROL = 1, 3
 
 
-def write_gguf(path: Path, *, joint_mla: bool = True, name: str = "Kimi-K2 (tiny)") -> None:
+def write_gguf(
+    path: Path,
+    *,
+    joint_mla: bool = True,
+    name: str = "Kimi-K2 (tiny)",
+    tensors_per_file: int = 0,
+) -> None:
     """Write a GGUF with the gguf package.
 
     Args:
@@ -36,13 +42,15 @@ def write_gguf(path: Path, *, joint_mla: bool = True, name: str = "Kimi-K2 (tiny
         joint_mla: Whether attention has attn_kv_b (older files, what KTransformers reads) or
             the split attn_k_b and attn_v_b (what llama.cpp converts to since 2025).
         name: The model's name in the metadata.
+        tensors_per_file: Split the model into a set of files with at most so many tensors each,
+            named NAME-00001-of-0000N.gguf for a path NAME.gguf; 0 makes one file.
     """
     import gguf
     import numpy as np
 
     config = tiny_config()
     random = np.random.default_rng(_SEED)
-    writer = gguf.GGUFWriter(path, deepseek2().architecture)
+    writer = gguf.GGUFWriter(path, deepseek2().architecture, split_max_tensors=tensors_per_file)
     writer.add_name(name)
     add_architecture(writer, config, joint_mla=joint_mla)
     _add_vocabulary(writer, config["vocab_size"])

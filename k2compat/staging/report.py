@@ -55,5 +55,5 @@ def _left_out(source: Source) -> Iterator[Finding]:
         by_reason.setdefault((file.reason.code, file.reason.what), []).append(file.relative)
     for (code, what), names in by_reason.items():
         yield _codes.finding(
-            code, source.folder, f"Left out, {what}: {naming(names, 3)}.", count=len(names)
+            code, source.name, f"Left out, {what}: {naming(names, 3)}.", count=len(names)
         )

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from k2compat.checkpoint.companions import check_companions, remote_code
 from k2compat.checkpoint.folder_source import open_folder_source
-from k2compat.checkpoint.model_folder import read_model_folder
 from k2compat.checkpoint.remote_modules import missing_imports
+from k2compat.errors import RefusedError
 from tests.support.file_damage import FILE_DAMAGE
 from tests.support.models import make_model
 
@@ -168,8 +168,18 @@ def test_a_damaged_config_is_a_finding(
 
 def test_remote_code_is_named_with_its_digest(model: Path) -> None:
     (model / "tokenization_kimi.py").write_bytes(b"")
-    folder = read_model_folder(model)
-    (finding,) = remote_code(folder, ["tokenization_kimi.py"])
+    source = open_folder_source(model)
+    (finding,) = remote_code(source, ["tokenization_kimi.py"])
     assert finding.code == "remote-code"
     empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-    assert finding.actual == f"sha256:{empty}"
+    assert finding.items == (f"sha256:{empty}  tokenization_kimi.py",)
+    assert f"tokenization_kimi.py (sha256:{empty})" in finding.message
+    assert list(remote_code(source, [])) == []
+
+
+def test_remote_code_that_cannot_be_read_is_refused_by_name(model: Path) -> None:
+    (model / "tokenization_kimi.py").unlink()
+    (model / "tokenization_kimi.py").symlink_to("nowhere")
+    with pytest.raises(RefusedError, match="is a link to nothing") as caught:
+        list(remote_code(open_folder_source(model), ["tokenization_kimi.py"]))
+    assert caught.value.code == "not-readable"

@@ -52,7 +52,7 @@ def test_an_engines_verdict_is_an_error_for_its_users_alone(tmp_path: Path) -> N
         validate(tmp_path).report
     )
     for engine, expected in {
-        "ktransformers": ["ktransformers-split-mla"],
+        "ktransformers": [],
         "llama.cpp": [],
         "sglang": ["sglang-gguf"],
         "transformers": ["transformers-gguf"],

@@ -22,7 +22,7 @@ Command = Callable[..., Result]
         ("vllm", "--enforce-eager --nodes 2", "--set enforce-eager"),
         ("SGLang", "--tp 8", "It is a flag of sglang. Pass it through: --set tp-size=8"),
         ("trtllm", "--tp_size 8", "--set tensor_parallel_size=8"),
-        ("vllm", "--mem-fraction-static 0.9", "It is a flag of sglang and ktransformers. A"),
+        ("vllm", "--mem-fraction-static 0.9", "It is a flag of ktransformers and sglang. A"),
         ("vllm", "--prot 80", "Did you mean --port? A flag of vllm is passed"),
         ("vllm", "--gpus 8", "Did you mean --gpus-per-node?"),
         ("vllm", "--node 2", "Did you mean --node-rank or --nodes? A flag of vllm is passed"),

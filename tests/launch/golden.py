@@ -37,7 +37,7 @@ STRATEGIES = {
     "vllm": ("tp", "tp-pp", "dp-ep"),
     "sglang": ("tp", "tp-pp", "dp-ep", "pd"),
     "ktransformers": ("tp",),
-    "trtllm": ("tp",),
+    "trtllm": ("tp", "tp-pp", "dp-ep"),
 }
 # Options that reach other rows of the profiles, and findings.
 EXTRAS: Sequence[tuple[str, Sequence[str]]] = (

@@ -13,7 +13,7 @@ import pytest
 from k2compat.errors import RefusedError
 from k2compat.launch.plan import Plan
 from k2compat.launch.planning.planner import plan_launch
-from k2compat.launch.request.arguments import Word
+from k2compat.launch.request.arguments import Argument
 from k2compat.launch.request.cluster import Cluster, nodes_at
 from k2compat.launch.request.model import read_model
 from k2compat.launch.request.request import Request
@@ -117,7 +117,7 @@ def test_one_command_needs_no_shell_and_several_are_a_script(
 ) -> None:
     words, _ = started(plan("vllm", "/k2"), monkeypatch)
     assert words[:3] == ["vllm", "serve", "/k2"]
-    two = [replace(node, interface=Word.literal("eth0")) for node in nodes_at(["a", "b"])]
+    two = [replace(node, interface=Argument.literal("eth0")) for node in nodes_at(["a", "b"])]
     request = Request(
         engine="vllm",
         model=read_model("/k2"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from k2compat.errors import RefusedError, WriteError
-from k2compat.files import workspace
+from k2compat.files import Prepared, workspace
 from k2compat.staging import Action, LinkMode, Request, Staging, stage
 from tests.support.models import STAGED, make_ggufs, make_model, tree
 
@@ -44,9 +44,15 @@ def test_all_files_arrive_as_they_are(model: Path, ggufs: Path) -> None:
 def test_a_second_run_finds_everything_the_same(model: Path, ggufs: Path) -> None:
     request = Request(model=model, gguf_folder=ggufs, patch_to="deepseek_v3")
     stage(request)
-    before = {path: path.stat() for path in ggufs.rglob("*")}
+    before = written(ggufs)
     assert set(actions(stage(request)).values()) == {Action.SAME}
-    assert {path: path.stat() for path in ggufs.rglob("*")} == before
+    assert written(ggufs) == before
+
+
+def written(folder: Path) -> dict[Path, tuple[int, int]]:
+    """Each file's number and the time of its last change; reading moves neither."""
+    status = {path: path.stat() for path in folder.rglob("*")}
+    return {path: (each.st_ino, each.st_ctime_ns) for path, each in status.items()}
 
 
 def test_a_plan_alone_writes_nothing(model: Path, ggufs: Path) -> None:
@@ -266,7 +272,7 @@ class TestLinkModes:
         code: str,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        def unable(*_: object) -> Path:
+        def unable(*_: object) -> Prepared:
             raise workspace.UnsupportedLinkError
 
         for name in ("clone", "hardlink", "symlink"):
@@ -292,8 +298,8 @@ def test_progress_counts_every_byte(model: Path, ggufs: Path) -> None:
 def test_a_file_made_meanwhile_is_not_overwritten(
     model: Path, ggufs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def somebody_else(folder: Path) -> None:
-        (folder / "README.md").write_text("theirs")
+    def somebody_else(descriptor: int) -> None:
+        (ggufs / "README.md").write_text("theirs")
 
     monkeypatch.setattr("k2compat.staging.apply.sync_file_system", somebody_else)
     with pytest.raises(RefusedError) as caught:
@@ -305,7 +311,7 @@ def test_a_file_made_meanwhile_is_not_overwritten(
 def test_an_unwritable_target_is_refused(
     model: Path, ggufs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(path: object, *_: object) -> None:
+    def refused(path: object, *_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(os, "mkdir", refused)

@@ -43,7 +43,6 @@ WRITING = {
     "fsync",
     "ioctl",
     "link",
-    "makedirs",
     "mkdir",
     "open",  # only where it may write
     "rename",
@@ -56,7 +55,7 @@ WRITING = {
     "unlink",
     "write",
 }
-LOOKING = {"fstat", "getxattr", "listxattr", "lstat", "scandir"}
+LOOKING = {"fstat", "fstatvfs", "getxattr", "listxattr", "scandir", "stat"}
 _WRITING_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 Real = Callable[..., Any]

@@ -14,16 +14,22 @@ from k2compat.cli.paths import PATH
 from k2compat.cli.values import TEXT
 from k2compat.files import NewFile, write_bundle
 from k2compat.findings import Finding, Report
-from k2compat.launch.memory.fit import explain_fit
-from k2compat.launch.memory.sizes import model_sizes
-from k2compat.launch.plan import Plan
-from k2compat.launch.planning.checks import check_plan, fits_of, refusal_of
-from k2compat.launch.planning.formats import for_format
-from k2compat.launch.planning.planner import plan_launch
-from k2compat.launch.planning.unused_options import unused_options
-from k2compat.launch.render import FORMATS, Script, render
-from k2compat.launch.render.document import as_document
-from k2compat.launch.request.request import Request
+from k2compat.launch import (
+    FORMATS,
+    Plan,
+    Request,
+    Script,
+    as_document,
+    check_plan,
+    explain_fit,
+    fits_of,
+    for_format,
+    model_sizes,
+    plan_launch,
+    refusal_of,
+    render_plan,
+    unused_options,
+)
 
 _SECTIONS = {
     **SECTIONS,
@@ -97,7 +103,7 @@ def command(
     if run or node_rank is not None or skip_preflight:
         _demand_run(run, node_rank, output_format, folder)
         return _run(request, plan, str(node_rank), skip_preflight, output)
-    files = render(plan, output_format)
+    files = render_plan(plan, output_format)
     document = as_document(plan)
     if folder is None:
         answer = _only(files, output_format)
@@ -109,7 +115,7 @@ def command(
 
 
 def _asked(plan: Plan, ask: bool) -> Iterable[Finding]:
-    from k2compat.launch.preflight.installed_plan import check_plan_installed
+    from k2compat.launch import check_plan_installed
 
     return check_plan_installed(plan) if ask else ()
 
@@ -152,13 +158,12 @@ def _run(
     request: Request, plan: Plan, node_rank: str, skip_preflight: bool, output: Output
 ) -> Outcome:
     """Become the node's process; returns only where its preflight found errors."""
-    from k2compat.launch.preflight.checks import node_of
-    from k2compat.launch.preflight.preflight import preflight
-    from k2compat.launch.preflight.resolving import resolve_plan
-    from k2compat.launch.run import become_node
+    from k2compat.launch import become_node, node_of, preflight_plan, resolve_plan
 
     if not skip_preflight:
-        found = preflight(plan, request.model, node_rank=node_rank, gguf_path=_gguf_path(request))
+        found = preflight_plan(
+            plan, request.model, node_rank=node_rank, gguf_path=_gguf_path(request)
+        )
         report = Report(found.findings)
         if report.has_errors:
             words = "Nothing was started: see the errors. --skip-preflight starts all the same."

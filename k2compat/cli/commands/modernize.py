@@ -13,7 +13,7 @@ from k2compat.cli.paths import PATH
 from k2compat.errors import RefusedError
 from k2compat.files import explained_reading, read_input
 from k2compat.findings import Finding, Report
-from k2compat.launch.modernize.rewrite import ModernCommand, Modernized, modernize
+from k2compat.launch import ModernCommand, Modernized, modernize_text
 
 _CHUNK_BYTES = 64 * 1024
 
@@ -37,7 +37,7 @@ def command(output: Output, file: Path, versions: tuple[str, ...], check: bool) 
     could not be translated are printed on stderr. Nothing is run.
     """
     text = _read(file)
-    modernized = modernize(text, dict(_versions(versions)))
+    modernized = modernize_text(text, dict(_versions(versions)))
     if not output.as_json:
         for command_now in modernized.commands:
             for words in _explained(command_now):

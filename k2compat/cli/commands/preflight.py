@@ -16,12 +16,15 @@ from k2compat.cli.values import TEXT
 from k2compat.errors import RefusedError
 from k2compat.files import explained_reading, read_input
 from k2compat.findings import Report, Severity
-from k2compat.launch.plan import Plan
-from k2compat.launch.planning.planner import plan_launch
-from k2compat.launch.preflight.compare_nodes import NodeReport, compare_reports
-from k2compat.launch.preflight.facts import NodeFacts
-from k2compat.launch.preflight.inspection import Inspection
-from k2compat.launch.preflight.preflight import preflight
+from k2compat.launch import (
+    Inspection,
+    NodeFacts,
+    NodeReport,
+    Plan,
+    compare_reports,
+    plan_launch,
+    preflight_plan,
+)
 
 _COMPARE = "--compare"
 
@@ -68,7 +71,7 @@ def command(node_rank: str | None, **options: Any) -> Outcome:
     at too. No engine is started and nothing is changed.
     """
     request = read_request(options)
-    found = preflight(
+    found = preflight_plan(
         plan_launch(request),
         request.model,
         node_rank=node_rank,

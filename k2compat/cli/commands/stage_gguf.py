@@ -9,7 +9,7 @@ from k2compat.cli.paths import PATH
 from k2compat.cli.progress import progress_bar
 from k2compat.family import DEEPSEEK_V3
 from k2compat.findings import Finding, Report
-from k2compat.hub import fetch_companions, parse_hub_url, snapshot_findings
+from k2compat.hub import RemoteRepo, find_companions, parse_repo_url
 from k2compat.staging import Action, LinkMode, Request, Staging, stage
 from k2compat.staging.left_out import DOWNLOAD_NOT
 
@@ -64,12 +64,13 @@ def command(
 ) -> Outcome:
     """Bring every file of MODEL but its weights beside the GGUFs in GGUF_DIR.
 
-    MODEL is a folder or hf://ORG/REPO[@REVISION]. A file that is there and differs is never
-    replaced without --force. The same command again continues a run that was cut off.
+    MODEL is a folder, hf://ORG/REPO[@REVISION] or ms://ORG/REPO[@REVISION] (ModelScope). A file
+    that is there and differs is never replaced without --force. The same command again continues
+    a run that was cut off.
     """
-    folder, fetched = _fetch(model)
+    found, known = _find(model)
     request = Request(
-        model=folder,
+        model=found,
         gguf_folder=gguf_folder,
         into=into,
         mode=LinkMode(link),
@@ -81,17 +82,16 @@ def command(
     write = not (dry_run or check)
     with progress_bar("staging", output) as advance:
         staging = stage(request, write=write, waiting=output.waiting, progress=advance)
-    report = Report((*fetched, *staging.report))
+    report = Report((*known, *staging.report))
     return _outcome(staging, report, model, dry_run=not write, check=check)
 
 
-def _fetch(model: str) -> tuple[Path, tuple[Finding, ...]]:
-    """The model's folder, and what is to be known about a download."""
-    repo = parse_hub_url(model)
+def _find(model: str) -> tuple[Path | RemoteRepo, tuple[Finding, ...]]:
+    """The model's folder or repo, and what should be known about it."""
+    repo = parse_repo_url(model)
     if repo is None:
         return PATH.convert(model, None, None), ()
-    folder = fetch_companions(repo, DOWNLOAD_NOT)
-    return folder, snapshot_findings(repo, folder)
+    return find_companions(repo, DOWNLOAD_NOT)
 
 
 def _outcome(

@@ -12,13 +12,13 @@ from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output, printable
 from k2compat.cli.paths import PATH
 from k2compat.cli.progress import counting_bar
 from k2compat.findings import Report, explanation
-from k2compat.hub import parse_hub_url
+from k2compat.hub import parse_repo_url
 
 _WEIGHTY = ("error", "warning")
 
 
 @click.command("validate")
-@click.argument("place", metavar="PATH|hf://ORG/REPO[@REVISION]")
+@click.argument("place", metavar="PATH|hf://ORG/REPO[@REVISION]|ms://…")
 @click.option(
     "--config",
     metavar="FILE",
@@ -58,7 +58,7 @@ def command(
     from k2compat.checkpoint import validate
 
     wanted, unwanted = _codes(select), _codes(ignore)
-    at = place if parse_hub_url(place) else PATH.convert(place, None, None)
+    at = place if parse_repo_url(place) else PATH.convert(place, None, None)
     with counting_bar("validating", "files", output) as progress:
         validation = validate(at, config=config, engine=engine, deep=deep, progress=progress)
     report = Report(

@@ -1,4 +1,4 @@
-"""Launch profiles: what to run, as data. One TOML file an engine, in `profiles/`.
+"""Launch profiles: what to run, as data. One TOML file an engine, `ENGINE/profile.toml`.
 
     engine = "vllm"
     [strategies.tp]                       # strategy → how the GPUs are divided
@@ -7,7 +7,7 @@
     [strategies.pd.guide.decode]          # what a profile divides otherwise in a group of nodes
     redundant_experts = "one_each"
 
-    [values.default]                      # names for templates, beside those of `places.py`
+    [values.default]                      # for templates, with planning/node_context.py's
     port = "30000"
 
     [values.default.pd]                   # those of one strategy alone
@@ -47,39 +47,39 @@
     "" = "the parsers of vLLM 0.10.0 and 0.33.0"
 
 Every entry may have `profiles`, `strategies`, `versions` and `when`; without them it always
-applies. Reading is strict: an unknown key is a mistake of ours, and a test finds it.
+applies. Reading is strict: an unknown key, a value of another type and a fact that is not in the
+register (`request/facts.py`) are refused with their place.
 """
 
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
-from typing import Any, Final
+from typing import Final, TypeVar
 
+import msgspec
 from packaging.version import Version
 
+from k2compat.launch.engines import engine_folder
+from k2compat.launch.engines.derivation import derivation_of
 from k2compat.launch.engines.profile_entries import (
     CommandTemplate,
     DefaultNodes,
+    Entry,
     FileTemplate,
     FindingTemplate,
     Forbidden,
     Limit,
     MountTemplate,
-    PortTemplate,
     PrerequisiteTemplate,
     Row,
-    frozen,
 )
+from k2compat.launch.request import is_fact
+from k2compat.launch.typed_toml import read_toml
 
 # What the table of sources names beside groups of rows.
 _OTHER_SOURCES = ("", "findings", "prerequisites")
 
-_FOLDER = Path(__file__).parent
-
-ENGINES: Final = ("vllm", "sglang", "ktransformers", "trtllm")
 PROFILES: Final = ("default", "guide")
 STRATEGIES: Final = ("tp", "dp-ep", "tp-pp", "pd")
 
@@ -92,7 +92,7 @@ class Profile:
         engine: Its name.
         features: Name → the first version with it, pre-releases told apart, for `when`.
         nodes_max: How many nodes the engine can use; None: any number.
-        strategies: Strategy → how the GPUs are divided; see `parallelism.layout_of`.
+        strategies: Strategy → how the GPUs are divided; see `layout.layout_of`.
         exceptions: Strategy → profile → group → what is divided otherwise there.
         values: Profile → strategy ("" for all) → name → template.
         products: Profile → name → factors: numbers, or names of a node's values.
@@ -126,12 +126,27 @@ class Profile:
     )
     products: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
 
+    @property
+    def entries(self) -> Iterator[Entry]:
+        """Every entry that can have conditions."""
+        yield from self.rendered
+        yield from (*self.findings, *self.forbidden, *self.limits)
+
+    @property
+    def rendered(self) -> Iterator[Entry]:
+        """The entries that can be seen in what is rendered."""
+        for entries in (*self.rows.values(), *self.files.values()):
+            yield from entries
+        for command in self.commands:
+            yield from (command, *command.files, *command.ports)
+        yield from (*self.prerequisites, *self.mounts)
+
     def features_at(self, version: Version) -> AbstractSet[str]:
         """The features that a version has; they are facts of a situation."""
         return {name for name, first in self.features.items() if Version(first) <= version}
 
     def division(self, profile: str, strategy: str, group: str) -> Mapping[str, str]:
-        """How the GPUs of a group of nodes are divided; see `parallelism.layout_of`."""
+        """How the GPUs of a group of nodes are divided; see `layout.layout_of`."""
         otherwise = self.exceptions.get(strategy, {}).get(profile, {}).get(group, {})
         return {**self.strategies[strategy], **otherwise}
 
@@ -141,77 +156,105 @@ class Profile:
         return {**entries.get("", {}), **entries.get(strategy, {})}
 
 
+_E = TypeVar("_E", bound=Entry)
+
+# A division: kind of parallelism → size. A strategy has one for all nodes, under "layout", and
+# others by profile and group.
+_Division = dict[str, str]
+
+
+class _File(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A profile.toml as it is written."""
+
+    engine: str
+    versions: dict[str, str]
+    clusters: dict[str, dict[str, tuple[DefaultNodes, ...]]]
+    strategies: dict[str, dict[str, dict[str, str | _Division]]]
+    commands: tuple[CommandTemplate, ...]
+    values: dict[str, dict[str, str | dict[str, str]]] = {}
+    products: dict[str, dict[str, tuple[str, ...]]] = {}
+    rows: dict[str, tuple[Row, ...]] = {}
+    files: dict[str, tuple[FileTemplate, ...]] = {}
+    findings: tuple[FindingTemplate, ...] = ()
+    prerequisites: tuple[PrerequisiteTemplate, ...] = ()
+    forbidden: tuple[Forbidden, ...] = ()
+    mounts: tuple[MountTemplate, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    nodes_max: int | None = None
+    aliases: dict[str, dict[str, str]] = {}
+    features: dict[str, str] = {}
+    sources: dict[str, str] = {}
+
+
 @cache
 def read_profile(engine: str) -> Profile:
     """The profile of an engine.
 
     Raises:
+        RefusedError: engine-unknown.
         ValueError: The file has a mistake (a bug; a test reads them all).
     """
-    members = tomllib.loads((_FOLDER / engine / "profile.toml").read_text(encoding="utf-8"))
-    strategies = members.pop("strategies")
-    sources = members.pop("sources", {})
-    profile = Profile(
-        engine=members.pop("engine"),
-        versions=members.pop("versions"),
-        clusters={
-            name: {
-                strategy: tuple(map(_default_nodes, entries)) for strategy, entries in by.items()
-            }
-            for name, by in members.pop("clusters").items()
-        },
-        strategies={name: entry.pop("layout") for name, entry in strategies.items()},
-        exceptions=strategies,
-        values={name: _by_strategy(entries) for name, entries in members.pop("values", {}).items()},
-        products={
-            name: {product: tuple(factors) for product, factors in entries.items()}
-            for name, entries in members.pop("products", {}).items()
-        },
-        rows={
-            name: tuple(Row.read({**_source(sources, name), **row}) for row in rows)
-            for name, rows in members.pop("rows", {}).items()
-        },
-        commands=tuple(map(_command, members.pop("commands"))),
-        findings=tuple(
-            FindingTemplate.read({**_source(sources, "findings"), **entry})
-            for entry in members.pop("findings", ())
-        ),
-        prerequisites=tuple(
-            PrerequisiteTemplate.read({**_source(sources, "prerequisites"), **entry})
-            for entry in members.pop("prerequisites", ())
-        ),
-        forbidden=tuple(map(Forbidden.read, members.pop("forbidden", ()))),
-        files={
-            name: tuple(map(FileTemplate.read, files))
-            for name, files in members.pop("files", {}).items()
-        },
-        mounts=tuple(map(MountTemplate.read, members.pop("mounts", ()))),
-        limits=tuple(map(Limit.read, members.pop("limits", ()))),
-        nodes_max=members.pop("nodes_max", None),
-        aliases=members.pop("aliases", {}),
-        features=members.pop("features", {}),
-    )
-    unknown = [*members, *set(sources).difference(profile.rows, _OTHER_SOURCES)]
+    path = engine_folder(engine) / "profile.toml"
+    file = read_toml(path, _File)
+    unknown = set(file.sources).difference(file.rows, _OTHER_SOURCES)
     if unknown:
-        raise ValueError(f"{engine}.toml has no {', '.join(unknown)}")
+        raise ValueError(f"{path}: [sources] names {', '.join(sorted(unknown))}, which is no group")
+    profile = Profile(
+        engine=file.engine,
+        versions=file.versions,
+        clusters=file.clusters,
+        strategies={name: _texts(entry["layout"]) for name, entry in file.strategies.items()},
+        exceptions={name: _by_group(entry) for name, entry in file.strategies.items()},
+        values={name: _by_strategy(entries) for name, entries in file.values.items()},
+        products=file.products,
+        rows={name: _with_source(rows, file.sources, name) for name, rows in file.rows.items()},
+        commands=file.commands,
+        findings=_with_source(file.findings, file.sources, "findings"),
+        prerequisites=_with_source(file.prerequisites, file.sources, "prerequisites"),
+        forbidden=file.forbidden,
+        files=file.files,
+        mounts=file.mounts,
+        limits=file.limits,
+        nodes_max=file.nodes_max,
+        aliases=file.aliases,
+        features=file.features,
+    )
+    _refuse_unknown_facts(str(path), profile)
     return profile
 
 
-def _by_strategy(entries: Mapping[str, Any]) -> Mapping[str, Mapping[str, str]]:
-    own = {name: entry for name, entry in entries.items() if isinstance(entry, Mapping)}
-    return {**own, "": {name: entry for name, entry in entries.items() if name not in own}}
+def _texts(members: Mapping[str, str | _Division]) -> _Division:
+    return {name: value for name, value in members.items() if isinstance(value, str)}
 
 
-def _source(sources: Mapping[str, str], group: str) -> Mapping[str, str]:
-    """The source of the entries of a group that name none of their own."""
-    return {"source": sources.get(group) or sources.get("", "")}
+def _by_group(
+    members: Mapping[str, Mapping[str, str | _Division]],
+) -> Mapping[str, Mapping[str, _Division]]:
+    """Profile → group → what is divided otherwise there."""
+    return {
+        profile: {group: value for group, value in groups.items() if isinstance(value, dict)}
+        for profile, groups in members.items()
+    }
 
 
-def _command(members: Mapping[str, Any]) -> CommandTemplate:
-    files = tuple(map(FileTemplate.read, members.get("files", ())))
-    ports = tuple(map(PortTemplate.read, members.get("ports", ())))
-    return CommandTemplate.read({**members, "files": files, "ports": ports})
+def _by_strategy(entries: Mapping[str, str | _Division]) -> Mapping[str, Mapping[str, str]]:
+    own = {name: entry for name, entry in entries.items() if isinstance(entry, dict)}
+    return {**own, "": _texts(entries)}
 
 
-def _default_nodes(members: Mapping[str, Any]) -> DefaultNodes:
-    return DefaultNodes(**{key: frozen(value) for key, value in members.items()})
+def _with_source(entries: tuple[_E, ...], sources: Mapping[str, str], group: str) -> tuple[_E, ...]:
+    """The entries; one that names no source has that of its group, or of the file."""
+    source = sources.get(group) or sources.get("", "")
+    return tuple(
+        entry if entry.source else msgspec.structs.replace(entry, source=source)
+        for entry in entries
+    )
+
+
+def _refuse_unknown_facts(path: str, profile: Profile) -> None:
+    """A misspelt fact would never hold, and the row would silently be missing from every plan."""
+    known = {*profile.features, *derivation_of(profile.engine).adds}
+    for entry in profile.entries:
+        for condition in entry.when:
+            if not is_fact(condition.removeprefix("!"), known):
+                raise ValueError(f"{path}: there is no fact {condition!r}, for `when` of {entry}")

@@ -8,18 +8,10 @@ from typing import Final
 
 from k2compat.findings import Codes, Finding
 from k2compat.launch.flags.command_line import Reading, Use, has_placeholder, read_arguments
-from k2compat.launch.flags.history import FATAL, Change, changes_to
-from k2compat.launch.flags.table import (
-    Abbreviated,
-    Ambiguous,
-    Flag,
-    FlagTable,
-    Unknown,
-    flag_table,
-    table_versions,
-    version_of,
-)
-from k2compat.launch.request.cluster import GPUS_PER_NODE
+from k2compat.launch.flags.history import FATAL, Change
+from k2compat.launch.flags.loading import flag_table
+from k2compat.launch.flags.table import Abbreviated, Ambiguous, Flag, FlagTable, Unknown
+from k2compat.launch.request import GPUS_PER_NODE
 from k2compat.shell_line import shell_line
 
 _codes = Codes("launch")
@@ -82,7 +74,7 @@ def check_reading(reading: Reading, gpus_per_node: int = GPUS_PER_NODE) -> tuple
 
 
 def _overridden(reading: Reading) -> frozenset[int]:
-    """The uses whose values nobody looks at: click converts the last one of a flag only."""
+    """The uses whose values are not read: click converts the last one of a flag only."""
     if reading.table.parser != "click":
         return frozenset()
     single = [use for use in reading.uses if use.flag is not None and not use.flag.repeatable]
@@ -106,9 +98,8 @@ def change_of(
         names: Every flag of the command line (`names_in`).
         gpus_per_node: GPUs of the node it is for.
     """
-    version = version_of(table.engine, table.version)
     for spelling in _spellings(use):
-        for change in changes_to(table.engine, table.entry, spelling, version):
+        for change in table.changes_to(spelling):
             dated = change.since is not None or _differs(table, use, change)
             held = dated and change.holds(names, use.values, gpus_per_node)
             if change.kind != "added" and held:
@@ -120,7 +111,7 @@ def _differs(table: FlagTable, use: Use, change: Change) -> bool:
     """Whether a change of no known version had happened: the table that answers tells."""
     if change.kind in FATAL:
         return use.flag is None
-    return table.checked_by != table_versions(table.engine)[0]
+    return not table.is_oldest
 
 
 def _spellings(use: Use) -> tuple[str, ...]:
@@ -128,8 +119,8 @@ def _spellings(use: Use) -> tuple[str, ...]:
     if use.flag is None:
         return (use.name,)
     written = use.resolution.full_name if isinstance(use.resolution, Abbreviated) else use.name
-    off = written in use.flag.off
-    same = (name for name in use.flag.names if (name in use.flag.off) == off)
+    off = written in use.flag.negative_names
+    same = (name for name in use.flag.names if (name in use.flag.negative_names) == off)
     return tuple(dict.fromkeys((written, *same)))
 
 
@@ -194,7 +185,7 @@ def changed(table: FlagTable, use: Use, change: Change) -> Finding:
     new = " ".join(arguments or ())
     words = {
         "renamed": f"{use.name} has another name in {_program(table)}{since}.",
-        "replaced": f"{use.name} is said in another way in {_program(table)}{since}.",
+        "replaced": f"{use.name} is written in another way in {_program(table)}{since}.",
         "removed": f"{use.name} is gone from {_program(table)}{since}.",
         "refused": f"{_program(table)} refuses to start with {use.name}{since}.",
         "deprecated": f"{_program(table)} still takes {use.name}, and warns{since}.",
@@ -225,8 +216,8 @@ def _check_values(table: FlagTable, use: Use, flag: Flag) -> Iterator[Finding]:
     if not flag.takes_value and use.joined:
         yield _arity(table, use, "no value", f"={use.values[0]}")
         return
-    if count < flag.least:
-        wanted = "a value" if flag.least == 1 else f"{flag.least} values"
+    if count < flag.min_values:
+        wanted = "a value" if flag.min_values == 1 else f"{flag.min_values} values"
         yield _arity(table, use, wanted, "none" if not count else str(count))
         return
     for value in use.values:

@@ -7,6 +7,7 @@ resolved, so that the checks can name every fault at once, where a parser stops 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from k2compat.launch.flags.table import (
@@ -19,11 +20,10 @@ from k2compat.launch.flags.table import (
     Resolution,
     Unknown,
 )
+from k2compat.launch.request import PLACEHOLDER
 
 # What argparse takes for a negative number, not for a flag.
 _NEGATIVE_NUMBER: Final = re.compile(r"-\d+|-\d*\.\d+")
-
-_PLACEHOLDER: Final = re.compile(r"\$\{?[A-Za-z_]\w*\}?|<[A-Za-z_][\w-]*>")
 
 _END: Final = "--"
 _ANY: Final = 10**9
@@ -74,7 +74,7 @@ class Reading:
 
 def has_placeholder(value: str) -> bool:
     """Whether a value holds something that is filled in later: `$NAME`, `${NAME}`, `<NAME>`."""
-    return _PLACEHOLDER.search(value) is not None
+    return PLACEHOLDER.search(value) is not None
 
 
 def read_arguments(table: FlagTable, arguments: Sequence[str]) -> Reading:
@@ -137,14 +137,14 @@ class _Reader:
     def _most(self, resolution: Resolution, name: str) -> int:
         """How many values may follow.
 
-        Nobody knows it of a flag that nobody knows; then its neighbours are its values until the
-        next flag.
+        The arity of an unknown flag is not known: all arguments up to the next flag are its
+        values.
         """
         if isinstance(resolution, Unknown) and self.table.passes_on is not None:
             resolution = self.table.passes_on.resolve(name)
-        if isinstance(resolution, Ambiguous | Unknown) or resolution.flag.most is None:
+        if isinstance(resolution, Ambiguous | Unknown) or resolution.flag.max_values is None:
             return _ANY
-        return resolution.flag.most
+        return resolution.flag.max_values
 
     def _values(self, most: int) -> tuple[str, ...]:
         """Up to `most` arguments that follow: click takes whatever comes, argparse no flags."""
@@ -185,3 +185,25 @@ class _Reader:
         if isinstance(resolution, Exact) and resolution.flag.takes_value:
             return resolution, letter, argument[2:]
         return None
+
+
+def values_of(argv: Sequence[str], *flags: str) -> list[str]:
+    """The values that a command gives any of these flags, in their order, whatever program it is.
+
+    "--flag value" and "--flag=value" are alike.
+    """
+    joined = [
+        (at, value)
+        for at, (name, equals, value) in enumerate(word.partition("=") for word in argv)
+        if equals and name in flags
+    ]
+    apart = [(at, value) for at, (name, value) in enumerate(pairwise(argv)) if name in flags]
+    return [value for _, value in sorted(joined + apart)]
+
+
+def has_word(argv: Sequence[str], word: str) -> bool:
+    """Whether a command holds a word; "--flag=value" also where the two are apart."""
+    flag, equals, value = word.partition("=")
+    if equals:
+        return value in values_of(argv, flag)
+    return any(argument == word or argument.startswith(f"{word}=") for argument in argv)

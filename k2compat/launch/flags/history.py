@@ -1,9 +1,8 @@
-"""What became of each engine's flags: the history as values, read from `flag_history.toml`.
+"""What became of each engine's flags: `engines/ENGINE/history.toml` as values.
 
 Each change says from which version on it holds, what takes the flag's place, and who says so:
 
     [[change]]
-    engine = "sglang"
     entry = "sglang.launch_server"
     flag = "--enable-deepep-moe"
     kind = "replaced"
@@ -23,17 +22,17 @@ end for any rest, which is `{rest}` in `to`.
 """
 
 import re
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from functools import cache
-from importlib.resources import files
 from types import MappingProxyType
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Final, Literal, TypeAlias
 
+import msgspec
 from packaging.version import Version
 
-from k2compat.launch.request.cluster import GPUS_PER_NODE
+from k2compat.launch.engines import engine_folder
+from k2compat.launch.request import GPUS_PER_NODE
+from k2compat.launch.typed_toml import read_toml
 
 Kind: TypeAlias = Literal[
     "added",  # the flag exists from then on
@@ -57,12 +56,11 @@ _ANY_REST: Final = "*"
 _OTHER: Final = re.compile(r"\{(--?[\w-]+)\}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One thing that happened to a flag.
 
     Attributes:
-        engine: vllm, sglang, ktransformers or trtllm.
+        engine: The engine whose folder holds it; never written there.
         entry: The entry point.
         flag: The name, with its dashes.
         kind: What happened.
@@ -83,7 +81,7 @@ class Change:
         source: Where that can be read.
     """
 
-    engine: str
+    engine: str = ""
     entry: str
     flag: str
     kind: Kind
@@ -180,39 +178,42 @@ def _exceeds(value: str, number: int) -> bool:
 
 def changes_of(engine: str, entry: str) -> tuple[Change, ...]:
     """Every change of an entry point's flags, oldest first; those of no known version first."""
-    return tuple(
-        change for change in _history() if change.engine == engine and change.entry == entry
-    )
+    return tuple(change for change in _history(engine) if change.entry == entry)
 
 
-def changes_to(engine: str, entry: str, flag: str, version: Version) -> tuple[Change, ...]:
+def changes_to(changes: Iterable[Change], flag: str, version: Version) -> tuple[Change, ...]:
     """What had happened to a flag by a version, the newest first; conditions are not looked at.
 
-    A change of no known version counts: whether it had happened, the table of that version
-    tells.
+    A change of no known version counts: whether it had happened is decided by the table of that
+    version.
+
+    Args:
+        changes: Those of an entry point.
+        flag: The flag's name.
+        version: The engine's version.
     """
     happened = [
         change
-        for change in changes_of(engine, entry)
+        for change in changes
         if change.is_about(flag) and (change.since is None or Version(change.since) <= version)
     ]
-    # Of one version's changes the first in the data counts: conditions stand before the rest.
+    # Of one version's changes the first in the data counts: those with conditions come first.
     return tuple(sorted(happened, key=_version, reverse=True))
 
 
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    """A history.toml as it is written."""
+
+    change: tuple[Change, ...] = ()
+
+
 @cache
-def _history() -> tuple[Change, ...]:
-    text = files("k2compat.launch").joinpath("flags", "history.toml").read_text("utf-8")
-    changes = [_change(item) for item in tomllib.loads(text)["change"]]
-    return tuple(sorted(changes, key=_version))
+def _history(engine: str) -> tuple[Change, ...]:
+    path = engine_folder(engine) / "history.toml"
+    changes = read_toml(path, _File).change if path.exists() else ()
+    named = (msgspec.structs.replace(change, engine=engine) for change in changes)
+    return tuple(sorted(named, key=_version))
 
 
 def _version(change: Change) -> Version:
     return Version(change.since or "0")
-
-
-def _change(item: Mapping[str, Any]) -> Change:
-    values = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in item.items()
-    }
-    return Change(**cast("dict[str, Any]", values))

@@ -4,39 +4,39 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from k2compat.findings import Codes, Finding
-from k2compat.launch.engines.profile_entries import Forbidden
+from k2compat.launch.engines import Forbidden
 from k2compat.launch.flags.check import check_reading, names_in
 from k2compat.launch.flags.command_line import Reading, Use, read_arguments
-from k2compat.launch.flags.passthrough import passed_through
+from k2compat.launch.flags.passthrough import settings_as_arguments
 from k2compat.launch.flags.programs import EntryPoint, recognize
-from k2compat.launch.flags.table import flag_table
+from k2compat.launch.flags.release import EngineRelease
+from k2compat.launch.flags.table import FlagTable
 from k2compat.launch.plan import Command
-from k2compat.launch.request.arguments import Word
-from k2compat.launch.request.user_values import user_value
+from k2compat.launch.request import Argument, user_value
 
 _codes = Codes("launch")
 
 
-def with_settings(command: Command, engine: str, version: str, settings: Sequence[str]) -> Command:
+def with_settings(command: Command, release: EngineRelease, settings: Sequence[str]) -> Command:
     """A command with the user's flags: in the place of the same flag, otherwise at the end.
 
     Args:
         command: One whose flags the user may set.
-        engine: Its engine.
-        version: The engine's.
+        release: Its engine at a version.
         settings: Each "flag=value" or "flag".
 
     Raises:
         RefusedError: setting-refused or value-malformed.
     """
-    start, entry = entry_of(command)
+    start, entry = entry_of(command, release.engine)
+    table = release.table(entry.table)
     words = list(command.argv)
-    for first, *values in passed_through(engine, version, entry.table, settings):
+    for first, *values in settings_as_arguments(table, settings):
         name, equals, joined = first.partition("=")
-        given = [Word.literal(first), *(user_value(value, name) for value in values)]
+        given = [Argument.literal(first), *(user_value(value, name) for value in values)]
         if equals:
-            given = [Word.literal(f"{name}={user_value(joined, name, joined=True)}")]
-        reading = _read(words[start:], engine, version, entry)
+            given = [Argument.literal(f"{name}={user_value(joined, name, joined=True)}")]
+        reading = _read(words[start:], table)
         uses = [use for use in reading.uses if use.flag and name in use.flag.names]
         if uses:
             at, length = start + uses[-1].at, _length(uses[-1])
@@ -48,8 +48,7 @@ def with_settings(command: Command, engine: str, version: str, settings: Sequenc
 
 def check_flags(
     commands: Sequence[Command],
-    engine: str,
-    version: str,
+    release: EngineRelease,
     forbidden: Sequence[Forbidden],
     gpus_per_node: int,
 ) -> Iterator[Finding]:
@@ -57,29 +56,28 @@ def check_flags(
 
     Args:
         commands: Those without an entry point are not looked at.
-        engine: Their engine.
-        version: The engine's.
+        release: Their engine at a version.
         forbidden: Combinations that do harm at this version.
         gpus_per_node: GPUs of the nodes they run on.
     """
     for command in commands:
         if command.entry is None:
             continue
-        start, entry = entry_of(command)
-        reading = _read(command.argv[start:], engine, version, entry)
+        start, entry = entry_of(command, release.engine)
+        reading = _read(command.argv[start:], release.table(entry.table))
         for finding in check_reading(reading, gpus_per_node):
             yield replace(finding, where=f"{command.id}: {finding.where}")
         yield from _combinations(command, reading, forbidden)
 
 
-def entry_of(command: Command) -> tuple[int, EntryPoint]:
+def entry_of(command: Command, engine: str) -> tuple[int, EntryPoint]:
     """The entry point that a command starts, and where its own arguments begin in `argv`.
 
     Behind mpirun and the like it is not the first word.
     """
     words = [str(word) for word in command.argv]
     for begin in range(len(words)):
-        found = recognize(words[begin:])
+        found = recognize(words[begin:], engine)
         if found is not None and found[0].table == command.entry:
             return begin + found[1], found[0]
     raise AssertionError(f"{command.id} starts no {command.entry}: a mistake in a profile")
@@ -102,8 +100,8 @@ def _combinations(
             )
 
 
-def _read(words: Sequence[Word], engine: str, version: str, entry: EntryPoint) -> Reading:
-    return read_arguments(flag_table(engine, version, entry.table), [str(word) for word in words])
+def _read(words: Sequence[Argument], table: FlagTable) -> Reading:
+    return read_arguments(table, [str(word) for word in words])
 
 
 def _length(use: Use) -> int:

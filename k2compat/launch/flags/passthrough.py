@@ -7,7 +7,8 @@ from k2compat.findings import Finding, Severity
 from k2compat.launch.flags.check import change_of, check_reading
 from k2compat.launch.flags.command_line import Reading, Use, read_arguments
 from k2compat.launch.flags.history import FATAL, Change
-from k2compat.launch.flags.table import Abbreviated, Exact, Flag, FlagTable, flag_table
+from k2compat.launch.flags.loading import flag_table
+from k2compat.launch.flags.table import Abbreviated, Exact, Flag, FlagTable
 
 _YES = frozenset({"true", "yes", "on", "1"})
 _NO = frozenset({"false", "no", "off", "0"})
@@ -36,7 +37,11 @@ def passed_through(
             such flag (the hint names the nearest), gone without a successor, a value that the
             parser would refuse, or set twice where one value counts.
     """
-    table = flag_table(engine, version, entry)
+    return settings_as_arguments(flag_table(engine, version, entry), settings)
+
+
+def settings_as_arguments(table: FlagTable, settings: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """`passed_through` for an entry point's table."""
     rendered: list[tuple[str, ...]] = []
     for name, values in _by_flag(table, settings).items():
         for arguments in _rendered(table, name, values):
@@ -60,7 +65,7 @@ def _by_flag(table: FlagTable, settings: Sequence[str]) -> dict[str, list[str | 
             )
         key = spelled
         if isinstance(resolution, Exact) and not resolution.member:
-            key = spelled if spelled in resolution.flag.off else resolution.flag.name
+            key = spelled if spelled in resolution.flag.negative_names else resolution.flag.name
         values.setdefault(key, []).append(value if equals else None)
     return values
 
@@ -92,9 +97,9 @@ def _rendered(table: FlagTable, name: str, values: list[str | None]) -> Iterator
         yield (_switch(name, flag, values),)
     elif len(given) < len(values):
         raise _refused(f"{name} takes a value.", f"Write --set {name.lstrip('-')}=VALUE.")
-    elif flag.repeatable and flag.most == 1:
+    elif flag.repeatable and flag.max_values == 1:
         yield from (_with_values(name, (value,)) for value in given)
-    elif len(given) > 1 and flag.most == 1:
+    elif len(given) > 1 and flag.max_values == 1:
         raise _refused(f"{name} is set {len(given)} times.", "Set it once: one value counts.")
     else:
         yield _with_values(name, given)
@@ -121,14 +126,14 @@ def _switch(name: str, flag: Flag, values: list[str | None]) -> str:
             f"{name} takes no value, but true or false is understood.",
             f"Write --set {name.lstrip('-')}.",
         )
-    says_no = (name in flag.off) == (value in _YES)
+    says_no = (name in flag.negative_names) == (value in _YES)
     if not says_no:
-        return next(spelling for spelling in flag.names if spelling not in flag.off)
-    if not flag.off:
+        return next(spelling for spelling in flag.names if spelling not in flag.negative_names)
+    if not flag.negative_names:
         raise _refused(
             f"{name} can only be switched on.", "Leave it out; the plan does not set it for you."
         )
-    return flag.off[0]
+    return flag.negative_names[0]
 
 
 def _with_values(name: str, values: tuple[str, ...]) -> tuple[str, ...]:

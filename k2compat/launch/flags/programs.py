@@ -1,31 +1,46 @@
 """How each engine's server is started, and what took the place of entry points that are gone.
 
-The knowledge is `entry_points.toml`; its head explains the columns.
+The knowledge is `engines/ENGINE/entry_points.toml`: [[entry]] is an `EntryPoint`, [[parser]] an
+`InstalledParser`, [image] an `Image`, [settings_file] a `SettingsFile`. An entry with `to` and
+without `gone` still works, and `to` is the one to use.
 """
 
-import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
 from functools import cache
-from importlib.resources import files
-from typing import Any, Final
+from typing import Final
 
+import msgspec
 from packaging.version import Version
 
 from k2compat.errors import RefusedError
-from k2compat.launch.flags.table import newest_version, version_of
+from k2compat.launch.engines import engine_folder, engine_names
+from k2compat.launch.flags.loading import newest_version, version_of
+from k2compat.launch.typed_toml import read_toml
 
 _PYTHON: Final = "{python}"
 
+# Programs (and words of the shell) behind which an engine's program may follow.
+WRAPPERS: Final = frozenset(
+    {
+        *("mpirun", "mpiexec", "srun", "trtllm-llmapi-launch", "ray"),
+        *("docker", "podman", "nerdctl"),
+        *("sudo", "env", "nohup", "exec", "time", "timeout", "setsid", "stdbuf", "nsys"),
+        *("numactl", "taskset", "nice"),
+        *("do", "then", "else", "if", "while", "until", "{", "!"),
+    }
+)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EntryPoint:
+
+class EntryPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One way to start a program of an engine.
 
     Attributes:
-        engine: vllm, sglang, ktransformers or trtllm.
+        engine: The engine whose folder holds it; never written there.
         name: Its name here, such as "serve".
-        table: The name its flags have in the tables.
+        table: The name its flags have in the tables; its own name unless another is given.
+        also_of: Another engine with the same program. A command line alone is then taken for that
+            engine's.
         programs: What stands before the flags; "{python}" is any Python interpreter. The first
             is the one to render.
         model: Where the model is named: "" the first argument without a name, otherwise a flag;
@@ -39,9 +54,10 @@ class EntryPoint:
         source: Where that can be read.
     """
 
-    engine: str
+    engine: str = ""
     name: str
-    table: str
+    table: str = ""
+    also_of: str = ""
     programs: tuple[tuple[str, ...], ...]
     model: str | None = None
     since: str | None = None
@@ -63,18 +79,79 @@ class EntryPoint:
         return tuple(python if word == _PYTHON else word for word in self.programs[0])
 
 
+class InstalledParser(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the installed engine has the parser of an entry point; `ask_parser.py` calls it.
+
+    Attributes:
+        entry: The entry point's name in the tables.
+        module: The package that has to be there.
+        distributions: Those that name its version; the first that is installed counts.
+        sources: The files of a wheel that declare the flags, as glob patterns.
+        own_version: Whether the package counts its versions apart from the engine.
+    """
+
+    entry: str
+    module: str
+    distributions: tuple[str, ...]
+    sources: tuple[str, ...]
+    own_version: bool = False
+
+
+class Image(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The engine's container image: a regular expression for its name, and what it starts."""
+
+    pattern: str
+    entry: str
+
+    def matches(self, word: str) -> bool:
+        """Whether a word is the name of this image, with or without registry and tag."""
+        return re.fullmatch(self.pattern, word) is not None
+
+
+class SettingsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A settings file of the engine: where the history has its keys, and how such a file ends."""
+
+    entry: str
+    suffixes: tuple[str, ...]
+
+
+class Programs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The programs of one engine."""
+
+    entry: tuple[EntryPoint, ...]
+    parser: tuple[InstalledParser, ...] = ()
+    image: Image | None = None
+    settings_file: SettingsFile | None = None
+
+
+@cache
+def programs_of(engine: str) -> Programs:
+    """The programs of an engine.
+
+    Raises:
+        RefusedError: engine-unknown.
+        ValueError: The table has a mistake.
+    """
+    programs = read_toml(engine_folder(engine) / "entry_points.toml", Programs)
+    entries = tuple(
+        msgspec.structs.replace(entry, engine=engine, table=entry.table or entry.name)
+        for entry in programs.entry
+    )
+    return msgspec.structs.replace(programs, entry=entries)
+
+
 def all_entry_points() -> tuple[EntryPoint, ...]:
-    """Every entry point, gone ones too, as the data orders them."""
-    return _entry_points()
+    """Every entry point, gone ones too."""
+    return _entry_points(engine_names())
 
 
 def entry_point(engine: str, name: str) -> EntryPoint:
     """An engine's entry point by its name.
 
     Raises:
-        RefusedError: entry-unknown.
+        RefusedError: engine-unknown, entry-unknown.
     """
-    of_engine = {entry.name: entry for entry in _entry_points() if entry.engine == engine}
+    of_engine = {entry.name: entry for entry in programs_of(engine).entry}
     if name not in of_engine:
         raise RefusedError(
             "entry-unknown",
@@ -111,20 +188,19 @@ def todays_entry(engine: str, name: str, version: str | None = None) -> EntryPoi
     return entry
 
 
-def wrappers() -> frozenset[str]:
-    """Programs that start another one, whose words stand behind their own: mpirun, docker."""
-    return frozenset(_data()["wrappers"])
-
-
-def recognize(words: Sequence[str]) -> tuple[EntryPoint, int] | None:
+def recognize(words: Sequence[str], engine: str | None = None) -> tuple[EntryPoint, int] | None:
     """The entry point that a command line starts, and how many words name it.
 
     A program may be given with its path (`/opt/venv/bin/vllm`), and Python under any of its
     names; a script (`ktransformers/server/main.py`) may lie in any folder. Where engines share
-    a program the first in the data counts.
+    a program, the engine whose own it is counts (`EntryPoint.also_of`).
+
+    Args:
+        words: The command line.
+        engine: The engine that it starts, where that is known.
     """
     best: tuple[EntryPoint, int] | None = None
-    for entry in _entry_points():
+    for entry in programs_of(engine).entry if engine else _entry_points(engine_names()):
         for program in entry.programs:
             longer = best is None or len(program) > best[1]
             if longer and _starts(words, program):
@@ -148,18 +224,7 @@ def _same(word: str, wanted: str) -> bool:
 
 
 @cache
-def _entry_points() -> tuple[EntryPoint, ...]:
-    return tuple(_entry_point(item) for item in _data()["entry"])
-
-
-@cache
-def _data() -> dict[str, Any]:
-    text = files("k2compat.launch").joinpath("flags", "entry_points.toml").read_text("utf-8")
-    return tomllib.loads(text)
-
-
-def _entry_point(item: Mapping[str, Any]) -> EntryPoint:
-    values = {"table": item["name"], **item}
-    values["programs"] = tuple(tuple(program) for program in item["programs"])
-    values["adds"] = tuple(item.get("adds", ()))
-    return EntryPoint(**values)
+def _entry_points(engines: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """Every entry point; those that are also another engine's come last."""
+    entries = (entry for engine in engines for entry in programs_of(engine).entry)
+    return tuple(sorted(entries, key=lambda entry: entry.also_of != ""))

@@ -4,7 +4,8 @@
 
 all of one GPU. The overhead (activations, CUDA graphs, communication buffers, the runtime) is
 calibrated on one published figure, Kimi-K2-Thinking on 8 × H200 with TP8 and vLLM: 715,072
-tokens. Other engines and batch sizes differ by several GiB, so every answer has a range.
+tokens. Other engines and batch sizes differ by several GiB, so every answer has a range: a plan
+fits, does not fit, or is tight. Only what does not fit at the better end of the error is refused.
 """
 
 from collections.abc import Iterator
@@ -97,8 +98,8 @@ class Fit:
     def verdict(self) -> Verdict:
         """Whether one request of the wanted context fits.
 
-        Weights and overhead that leave no room do not fit, whatever the error: nobody can serve
-        from its edge.
+        Weights and overhead that leave no room do not fit, whatever the error: a server at the
+        better end of the error would run out of memory with the first longer request.
         """
         least, most = self.tokens_range
         if self.room_gib <= 0 or most < self.context:

@@ -1,6 +1,6 @@
 """How a model is divided among GPUs, and what can be divided so."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
 
@@ -138,8 +138,25 @@ def _check_widths(sizes: ModelSizes, layout: Layout) -> Iterator[Finding]:
                 f"no multiple of the {sizes.precision.upper()} block of {block}.",
                 expected=f"a multiple of {block}",
                 actual=f"{width} / {ranks} = {width / ranks:g}",
-                fix="Use tensor parallelism up to 16 and pipeline or expert parallelism beyond.",
+                fix=_other_division(width, block, ranks, name, layout),
             )
+
+
+def _other_division(width: int, block: int, ranks: int, name: str, layout: Layout) -> str | None:
+    """A division that cuts a width into whole blocks; None where none has fewer ranks.
+
+    It is found in the model's own numbers: at TP8 the advice "up to 16" would name what the plan
+    has already.
+    """
+    fits = [count for count in range(1, ranks) if width % (count * block) == 0]
+    if not fits:
+        return None
+    if name.startswith("moe") and layout.tensor_parallel < ranks:
+        wanted = layout.stage_size // fits[-1]
+        return f"Use expert parallelism {wanted}, so that {fits[-1]} ranks share an expert."
+    return (
+        f"Use tensor parallelism {fits[-1]}; use the other GPUs for pipeline or data parallelism."
+    )
 
 
 def _check_experts(sizes: ModelSizes, layout: Layout) -> Iterator[Finding]:
@@ -225,3 +242,42 @@ def check_batch_sizes(
                 actual=str(max_running_requests),
                 fix=("--set", f"max-running-requests={limit * data_parallel}"),
             )
+
+
+PURE_TENSOR_PARALLEL_MAX = 16
+"""FP8 blocks are 128 wide: 2048 / 16 is a block, 2048 / 32 is none (the guide: "≤ 16")."""
+
+
+def layout_of(
+    division: Mapping[str, str], nodes: int, gpus_per_node: int, experts: int = 0
+) -> Layout:
+    """The layout that a profile's strategy means on so many GPUs.
+
+    Args:
+        division: Kind of parallelism → a number, "world", "nodes" or "gpus_per_node"; for
+            redundant experts also "remainder", so many that all GPUs hold equally many, or
+            "one_each", one more on every GPU.
+        nodes: Nodes of the group.
+        gpus_per_node: GPUs of each.
+        experts: Routed experts of one layer; 0 where they are not known.
+    """
+    world = nodes * gpus_per_node
+    remainder = -experts % world
+    sizes = {
+        "world": world,
+        "nodes": nodes,
+        "gpus_per_node": gpus_per_node,
+        "remainder": remainder,
+        "one_each": remainder + world,
+    }
+    return Layout(
+        **{kind: sizes[size] if size in sizes else int(size) for kind, size in division.items()}
+    )
+
+
+def default_strategy(offered: Mapping[str, object], nodes: int, gpus_per_node: int) -> str:
+    """The plainest strategy that can use all GPUs: pure TP up to 16, then with PP, then EP."""
+    wanted = ("tp", "tp-pp", "dp-ep")
+    if nodes * gpus_per_node > PURE_TENSOR_PARALLEL_MAX:
+        wanted = ("tp-pp", "dp-ep", "tp")
+    return next(strategy for strategy in wanted if strategy in offered)

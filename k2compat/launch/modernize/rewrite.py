@@ -4,7 +4,9 @@
          ─ the history ─▸ today's flags, today's program ─▸ the same text with those words changed
 
 Only what changes is written anew: comments, quotes, variables, line breaks between commands and
-every command that starts no engine stay as they are, to the character. Nothing is ever run.
+every command that starts no engine stay as they are, to the character, so that no quoting of a user
+has to be understood in order to be kept. A flag without a known successor is left out, and is an
+error: the engine must accept what is printed. Nothing is ever run.
 """
 
 import re
@@ -15,25 +17,24 @@ from typing import Final
 
 from k2compat.errors import RefusedError
 from k2compat.findings import Codes, Finding
-from k2compat.launch.flags.programs import (
+from k2compat.launch.engines import engine_names
+from k2compat.launch.flags import (
+    WRAPPERS,
+    EngineRelease,
     EntryPoint,
+    changes_of,
     entry_point,
+    programs_of,
     recognize,
-    todays_entry,
-    wrappers,
 )
-from k2compat.launch.flags.table import newest_version, version_of
-from k2compat.launch.modernize.settings_file import ENGINE, rename_keys
-from k2compat.launch.modernize.shell_text import Statement, Word, statements
+from k2compat.launch.modernize.settings_file import rename_keys
+from k2compat.launch.modernize.shell_text import HereDocument, ShellWord, Statement, statements
 from k2compat.launch.modernize.translation import Replacement, translate
 
 _codes = Codes("launch")
 
 # A guide's `$NODE0$:5757`: a second dollar behind a variable, before the port.
 _STRAY_DOLLAR: Final = re.compile(r"(\$(?:\w+|\{\w+\}))\$(?=:)")
-_IMAGE: Final = re.compile(r"(?:[\w.-]+(?::\d+)?/)*vllm/vllm-openai(?:[:@][\w.:-]+)?")
-_IMAGE_ENTRY: Final = "api_server"
-_SETTINGS: Final = (".yml", ".yaml")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +43,7 @@ class ModernCommand:
 
     Attributes:
         line: The line of the text it begins on, counted from 1.
-        engine: vllm, sglang, ktransformers or trtllm.
+        engine: Its name.
         engine_version: The version it is written for.
         entry: The entry point it starts today.
         before: The command as it was.
@@ -76,7 +77,7 @@ class Modernized:
     findings: tuple[Finding, ...]
 
 
-def modernize(text: str, versions: Mapping[str, str] | None = None) -> Modernized:
+def modernize_text(text: str, versions: Mapping[str, str] | None = None) -> Modernized:
     """Write the commands in a text as the engines take them today.
 
     Args:
@@ -90,21 +91,21 @@ def modernize(text: str, versions: Mapping[str, str] | None = None) -> Modernize
             engine-version-ambiguous, the text starts several engines and the version names
             none; entry-gone.
     """
-    text_now, stray = _mend_stray_dollars(text)
+    text_now, stray = _without_stray_dollars(text)
     found = [
         (statement, place)
         for statement in statements(text_now)
         if (place := _program_at(statement)) is not None
     ]
-    versions = _versions_for(versions or {}, {place.entry.engine for _, place in found})
+    releases = _releases(versions or {}, {place.entry.engine for _, place in found})
     commands: list[ModernCommand] = []
     edits: list[tuple[int, int, str]] = []
     for statement, place in found:
-        command = _modern(text_now, statement, place, versions)
+        command = _modern(text_now, statement, place, releases)
         commands.append(command)
         edits.append((statement.start, statement.end, command.after))
     findings: list[Finding] = [*stray]
-    settings = list(_modern_settings(text_now, versions))
+    settings = list(_modern_settings(text_now, releases))
     edits += [(start, end, new) for start, end, new, _ in settings]
     findings += [finding for *_, finding in settings]
     if not found and not settings:
@@ -134,48 +135,56 @@ def _program_at(statement: Statement) -> _Place | None:
     """The engine's program in a statement, behind assignments and wrappers such as mpirun."""
     values = [word.value for word in statement.words]
     begin = statement.assignments
-    wrapped = begin < len(values) and values[begin].rsplit("/", 1)[-1] in wrappers()
+    wrapped = begin < len(values) and values[begin].rsplit("/", 1)[-1] in WRAPPERS
     last = len(values) if wrapped else begin + 1
     for first in range(begin, min(last, len(values))):
         recognized = recognize(values[first:])
         if recognized is not None:
             return _Place(recognized[0], first, first + recognized[1])
-        if wrapped and _IMAGE.fullmatch(values[first]):
-            return _Place(entry_point("vllm", _IMAGE_ENTRY), first + 1, first + 1, values[first])
+        started = _started_by_image(values[first]) if wrapped else None
+        if started is not None:
+            return _Place(started, first + 1, first + 1, values[first])
     return None
 
 
-def _versions_for(versions: Mapping[str, str], engines: set[str]) -> dict[str, str]:
-    chosen = {engine: newest_version(engine) for engine in engines}
+def _started_by_image(word: str) -> EntryPoint | None:
+    """The entry point that a container image starts, where the word names one."""
+    for engine in engine_names():
+        image = programs_of(engine).image
+        if image is not None and image.matches(word):
+            return entry_point(engine, image.entry)
+    return None
+
+
+def _releases(versions: Mapping[str, str], engines: set[str]) -> dict[str, EngineRelease]:
+    """The release to write for, by engine."""
+    chosen: dict[str, str | None] = dict.fromkeys(engines)
     chosen |= {engine: version for engine, version in versions.items() if engine}
     if "" in versions:
         if len(engines) > 1:
             raise RefusedError(
                 "engine-version-ambiguous",
                 f"The text starts several engines: {', '.join(sorted(engines))}.",
-                hint=f"Say which: --engine-version {min(engines)}={versions['']}",
+                hint=f"Name the engine: --engine-version {min(engines)}={versions['']}",
             )
         chosen |= dict.fromkeys(engines, versions[""])
-    for engine, version in chosen.items():
-        version_of(engine, version)
-    return chosen
+    return {engine: EngineRelease.of(engine, version) for engine, version in chosen.items()}
 
 
 def _modern(
-    text: str, statement: Statement, place: _Place, versions: Mapping[str, str]
+    text: str, statement: Statement, place: _Place, releases: Mapping[str, EngineRelease]
 ) -> ModernCommand:
-    engine = place.entry.engine
-    version = versions[engine]
-    today = todays_entry(engine, place.entry.name, version)
+    release = releases[place.entry.engine]
+    today = release.today(place.entry.name)
     if place.image:  # the image's own program reads the flags
         today = place.entry
-    translation = translate(place.entry, today, version, statement.words[place.arguments :])
+    translation = translate(place.entry, today, release, statement.words[place.arguments :])
     before = text[statement.start : statement.end]
     changes = translation.changes
     program = statement.words[place.first : place.arguments]
     if today != place.entry:
         python = next((word.source for word in program if _is_python(word)), "python")
-        new = tuple(Word(part, part) for part in today.command(python))
+        new = tuple(ShellWord(part, part) for part in today.command(python))
         new = (replace(new[0], lead=program[0].lead), *new[1:])
         changes = (_moved(program, new, place.entry), *changes)
         program = new
@@ -185,8 +194,8 @@ def _modern(
         after = "".join((*(word.lead + word.source for word in words), *statement.redirections))
     return ModernCommand(
         line=text.count("\n", 0, statement.start) + 1,
-        engine=engine,
-        engine_version=version,
+        engine=release.engine,
+        engine_version=release.label,
         entry=today.name,
         before=before,
         after=after,
@@ -195,11 +204,13 @@ def _modern(
     )
 
 
-def _is_python(word: Word) -> bool:
+def _is_python(word: ShellWord) -> bool:
     return word.value.rsplit("/", 1)[-1].startswith("python")
 
 
-def _moved(before: tuple[Word, ...], after: tuple[Word, ...], old: EntryPoint) -> Replacement:
+def _moved(
+    before: tuple[ShellWord, ...], after: tuple[ShellWord, ...], old: EntryPoint
+) -> Replacement:
     return Replacement(
         before=" ".join(word.source for word in before),
         after=" ".join(word.source for word in after),
@@ -234,16 +245,18 @@ def _carried(statement: Statement, place: _Place) -> Iterator[Finding]:
 
 
 def _modern_settings(
-    text: str, versions: Mapping[str, str]
+    text: str, releases: Mapping[str, EngineRelease]
 ) -> Iterator[tuple[int, int, str, Finding]]:
-    """TensorRT-LLM's settings files that the text writes with here-documents."""
-    version = version_of(ENGINE, versions.get(ENGINE) or newest_version(ENGINE))
-    for statement in statements(text):
-        if not any(target.endswith(_SETTINGS) for target in statement.targets):
+    """Settings files of an engine that the text writes with here-documents."""
+    for engine in engine_names():
+        settings = programs_of(engine).settings_file
+        if settings is None:
             continue
-        for document in statement.documents:
+        release = releases.get(engine) or EngineRelease.of(engine)
+        changes = changes_of(engine, settings.entry)
+        for document in _documents(text, settings.suffixes):
             body = text[document.start : document.end]
-            renamed = rename_keys(body, version)
+            renamed = rename_keys(body, changes, release.version)
             for change in renamed.changes:
                 new = (change.to or ("",))[0]
                 yield (
@@ -260,12 +273,19 @@ def _modern_settings(
                 )
 
 
-def _mend_stray_dollars(text: str) -> tuple[str, tuple[Finding, ...]]:
+def _documents(text: str, suffixes: tuple[str, ...]) -> Iterator[HereDocument]:
+    """The here-documents that are written to files with one of these endings."""
+    for statement in statements(text):
+        if any(target.endswith(suffixes) for target in statement.targets):
+            yield from statement.documents
+
+
+def _without_stray_dollars(text: str) -> tuple[str, tuple[Finding, ...]]:
     findings = tuple(
         _codes.finding(
             "stray-dollar",
             f"line {text.count(chr(10), 0, match.start()) + 1}",
-            f"A dollar that belongs to nothing stood behind {match[1]}; it is gone.",
+            f"Removed a stray $ after {match[1]}.",
             expected=match[1],
             actual=match[0],
         )

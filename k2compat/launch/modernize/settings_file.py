@@ -1,19 +1,17 @@
-"""Keys that were renamed in TensorRT-LLM's settings file (`--config`).
+"""Keys that were renamed in an engine's settings file, such as TensorRT-LLM's `--config`.
 
 Only the renamed keys change; every other character of the file stays.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import yaml
 from packaging.version import Version
 
-from k2compat.launch.flags.history import Change, changes_of
-
-ENGINE: Final = "trtllm"
-ENTRY: Final = "extra_llm_api_options"
+from k2compat.launch.flags import Change
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,18 +22,19 @@ class RenamedKeys:
     changes: tuple[Change, ...]
 
 
-def rename_keys(text: str, version: Version) -> RenamedKeys:
-    """Write a settings file's keys as a version of TensorRT-LLM calls them.
+def rename_keys(text: str, history: Iterable[Change], version: Version) -> RenamedKeys:
+    """Write a settings file's keys as a version of the engine calls them.
 
     Args:
         text: The file, YAML.
+        history: What became of its keys; sections are separated by dots.
         version: The version it is for.
 
     Returns:
         The text as it was where it is no YAML, or has no key that was renamed.
     """
     changes: list[Change] = []
-    for change in changes_of(ENGINE, ENTRY):
+    for change in history:
         if change.since is None or Version(change.since) > version or not change.to:
             continue
         *section, key = change.flag.split(".")

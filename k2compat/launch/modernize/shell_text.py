@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from k2compat.errors import RefusedError
+from k2compat.launch.request import PLACEHOLDER
 
-_PLACEHOLDER: Final = re.compile(r"<[A-Za-z_][\w-]*>")
 _VARIABLE: Final = re.compile(r"\$(?:[A-Za-z_]\w*|[0-9@*#?$!-])")
 _REDIRECTION: Final = re.compile(r"\d*(?:&>>?|>>|>&|>\||<<<|<<-?|<&|<>|>|<)")
 _SEPARATOR: Final = re.compile(r"\|\||&&|;;|\|&|[;&|()\n]")
@@ -27,7 +27,7 @@ _ESCAPED: Final = '"$`\\'
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class ShellWord:
     """One word.
 
     Attributes:
@@ -47,11 +47,11 @@ class Word:
     lead: str = " "
 
     @classmethod
-    def plain(cls, value: str) -> "Word":
+    def plain(cls, value: str) -> "ShellWord":
         """A word that means just this text."""
         return cls(shlex.quote(value), value, literal_dollar="$" in value)
 
-    def behind(self, beginning: str) -> "Word | None":
+    def behind(self, beginning: str) -> "ShellWord | None":
         """The word without its beginning (`--flag=`); None where the quotes forbid the cut."""
         rest = self.value.removeprefix(beginning)
         if self.source.startswith(beginning):
@@ -62,10 +62,10 @@ class Word:
             source = _double_quoted(rest) if self.expands else shlex.quote(rest)
         return replace(self, source=source or "''", value=rest)
 
-    def inside(self, before: str, after: str) -> "Word | None":
+    def inside(self, before: str, after: str) -> "ShellWord | None":
         """The word's meaning between two texts, as one word; None where it cannot be quoted."""
         if not self.expands:
-            return Word.plain(before + self.value + after)
+            return ShellWord.plain(before + self.value + after)
         if self.literal_dollar or "$" in before + after:
             return None
         value = before + self.value + after
@@ -95,7 +95,7 @@ class Statement:
 
     start: int
     end: int
-    words: tuple[Word, ...]
+    words: tuple[ShellWord, ...]
     redirections: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
     documents: tuple[HereDocument, ...] = ()
@@ -107,6 +107,12 @@ class Statement:
             if not _ASSIGNMENT.match(word.source):
                 return number
         return len(self.words)
+
+
+def _placeholder_at(text: str, at: int) -> re.Match[str] | None:
+    """`<NAME>` at a place of the text; a variable is read elsewhere."""
+    match = PLACEHOLDER.match(text, at)
+    return match if match is not None and match[3] is not None else None
 
 
 def statements(text: str) -> tuple[Statement, ...]:
@@ -150,7 +156,7 @@ class _Reader:
                 yield statement
 
     def _statement(self) -> Statement | None:
-        words: list[Word] = []
+        words: list[ShellWord] = []
         redirections: list[tuple[str, str, str]] = []
         start = end = -1
         while self.at < len(self.text):
@@ -225,7 +231,7 @@ class _Reader:
         raise _unclosed(self.text, start, f"<<{delimiter}")
 
     def _redirection(self, *, move: bool = True) -> str:
-        if _PLACEHOLDER.match(self.text, self.at):
+        if _placeholder_at(self.text, self.at):
             return ""
         match = _REDIRECTION.match(self.text, self.at)
         if match is None:
@@ -234,12 +240,12 @@ class _Reader:
             self.at = match.end()
         return match[0]
 
-    def _word(self) -> Word:
+    def _word(self) -> ShellWord:
         pieces = _Pieces(self.at)
         while self.at < len(self.text) and self._piece(pieces):
             pass
         source = self.text[pieces.start : self.at]
-        return Word(
+        return ShellWord(
             _CONTINUED.sub("", source),
             "".join(pieces.value),
             pieces.expands,
@@ -252,7 +258,7 @@ class _Reader:
         character = self.text[self.at]
         if match := _CONTINUED.match(self.text, self.at):
             self.at = match.end()
-        elif match := _PLACEHOLDER.match(self.text, self.at):
+        elif match := _placeholder_at(self.text, self.at):
             pieces.add(match[0])
             self.at = match.end()
         elif character in _BLANK or character in "<>" or _SEPARATOR.match(self.text, self.at):

@@ -11,20 +11,26 @@ from itertools import chain
 from typing import Final
 
 from k2compat.findings import Codes, Finding
-from k2compat.launch.flags.check import change_of, check_reading, names_in
-from k2compat.launch.flags.command_line import Reading, Use, read_arguments
-from k2compat.launch.flags.history import FATAL, Change
-from k2compat.launch.flags.programs import EntryPoint
-from k2compat.launch.flags.table import (
+from k2compat.launch.flags import (
+    FATAL,
     Abbreviated,
+    Change,
+    EngineRelease,
+    EntryPoint,
     Exact,
     Flag,
     FlagTable,
+    Reading,
     Unknown,
+    Use,
+    change_of,
+    check_reading,
     flag_table,
+    names_in,
+    read_arguments,
     table_versions,
 )
-from k2compat.launch.modernize.shell_text import Word
+from k2compat.launch.modernize.shell_text import ShellWord
 
 _codes = Codes("launch")
 
@@ -69,24 +75,24 @@ class Translation:
         findings: What could not be translated, and what today's parser would still say.
     """
 
-    groups: tuple[tuple[Word, ...], ...]
+    groups: tuple[tuple[ShellWord, ...], ...]
     changes: tuple[Replacement, ...]
     findings: tuple[Finding, ...]
 
 
 def translate(
-    entry: EntryPoint, today: EntryPoint, version: str, words: Sequence[Word]
+    entry: EntryPoint, today: EntryPoint, release: EngineRelease, words: Sequence[ShellWord]
 ) -> Translation:
     """Write an old command's arguments for today's entry point.
 
     Args:
         entry: The entry point that the old command starts.
-        today: The one that starts the same at `version`.
-        version: The engine's version to write for.
+        today: The one that starts the same in this release.
+        release: The engine's release to write for.
         words: What follows the program.
     """
-    old = flag_table(entry.engine, version, entry.table)
-    new = flag_table(today.engine, version, today.table)
+    old = release.table(entry.table)
+    new = release.table(today.table)
     translator = _Translator(entry, today, old, new)
     groups = translator.round(tuple(words))
     while not translator.settled:  # a flag may become one that became a third
@@ -110,7 +116,7 @@ class _Translator:
         self.findings: list[Finding] = []
         self.settled = False
 
-    def round(self, words: tuple[Word, ...]) -> tuple[tuple[Word, ...], ...]:
+    def round(self, words: tuple[ShellWord, ...]) -> tuple[tuple[ShellWord, ...], ...]:
         """Every flag once; `settled` tells whether nothing was changed."""
         count = len(self.changes) + len(self.findings)
         words = tuple(self._completed_names(words))
@@ -118,8 +124,8 @@ class _Translator:
         reading = read_arguments(table, [word.value for word in words])
         names = names_in(reading)
         others = _values_by_name(reading)
-        first: list[tuple[Word, ...]] = []
-        groups: dict[int, tuple[Word, ...]] = {
+        first: list[tuple[ShellWord, ...]] = []
+        groups: dict[int, tuple[ShellWord, ...]] = {
             loose.at: (words[loose.at],) for loose in reading.loose
         }
         for use in reading.uses:
@@ -132,7 +138,7 @@ class _Translator:
         self.settled = len(self.changes) + len(self.findings) == count
         return (*first, *(groups[at] for at in sorted(groups)))
 
-    def _completed_names(self, words: tuple[Word, ...]) -> Iterator[Word]:
+    def _completed_names(self, words: tuple[ShellWord, ...]) -> Iterator[ShellWord]:
         """Abbreviated names in full: as the table of that time completed them."""
         everything = _every_flag(self.old)
         for word in words:
@@ -149,10 +155,10 @@ class _Translator:
     def _one(
         self,
         use: Use,
-        taken: tuple[Word, ...],
+        taken: tuple[ShellWord, ...],
         names: frozenset[str],
-        others: Mapping[str, Word],
-    ) -> tuple[Word, ...]:
+        others: Mapping[str, ShellWord],
+    ) -> tuple[ShellWord, ...]:
         """The words for one flag today; empty where nothing says the same."""
         in_old = replace(use, resolution=self.old.resolve(use.name))
         change = change_of(self.old, in_old, names)
@@ -165,8 +171,12 @@ class _Translator:
         return taken
 
     def _changed(
-        self, use: Use, change: Change, taken: tuple[Word, ...], others: Mapping[str, Word]
-    ) -> tuple[Word, ...]:
+        self,
+        use: Use,
+        change: Change,
+        taken: tuple[ShellWord, ...],
+        others: Mapping[str, ShellWord],
+    ) -> tuple[ShellWord, ...]:
         values = _value_words(use, taken)
         arguments = None if values is None else _filled(change, use.name, values, others)
         if arguments is None:
@@ -181,14 +191,16 @@ class _Translator:
         self._note(before, after, change.kind, change.since, change.reason, change.source)
         return (replace(arguments[0], lead=taken[0].lead), *arguments[1:]) if arguments else ()
 
-    def completed(self, groups: tuple[tuple[Word, ...], ...]) -> tuple[tuple[Word, ...], ...]:
+    def completed(
+        self, groups: tuple[tuple[ShellWord, ...], ...]
+    ) -> tuple[tuple[ShellWord, ...], ...]:
         """The arguments with those that the new entry point needs in front."""
         if self.today == self.entry or not self.entry.adds:
             return groups
         reading = read_arguments(self.new, [word.value for word in chain.from_iterable(groups)])
         present = names_in(reading)
         needed = tuple(
-            tuple(Word.plain(part) for part in (use.name, *use.values))
+            tuple(ShellWord.plain(part) for part in (use.name, *use.values))
             for use in read_arguments(self.new, self.entry.adds).uses
             if use.name not in present
         )
@@ -207,7 +219,7 @@ class _Translator:
             )
         )
 
-    def _lost(self, use: Use, taken: tuple[Word, ...], reason: str) -> None:
+    def _lost(self, use: Use, taken: tuple[ShellWord, ...], reason: str) -> None:
         before = " ".join(word.source for word in taken)
         self._note(before, "", "removed", None, reason, "")
         self.findings.append(
@@ -229,14 +241,14 @@ def _every_flag(table: FlagTable) -> FlagTable:
         for flag in flag_table(table.engine, version, table.entry).flags:
             names = tuple(name for name in flag.names if name not in known)
             if names:
-                off = tuple(name for name in flag.off if name in names)
-                flags.append(replace(flag, names=names, off=off))
+                negative = tuple(name for name in flag.negative_names if name in names)
+                flags.append(replace(flag, names=names, negative_names=negative))
                 known.update(names)
     return replace(table, flags=tuple(flags))
 
 
 def _full_name(table: FlagTable, everything: FlagTable, name: str) -> str | None:
-    """What an abbreviation was short for; None where the name is a flag's, or nobody's."""
+    """What an abbreviation was short for; None where it is a flag's name, or unknown."""
     if isinstance(everything.resolve(name), Exact):
         return None
     tables = [flag_table(table.engine, v, table.entry) for v in table_versions(table.engine)]
@@ -251,16 +263,16 @@ def _length(use: Use) -> int:
     return 1 if use.joined else 1 + len(use.values)
 
 
-def _value_words(use: Use, taken: tuple[Word, ...]) -> tuple[Word, ...] | None:
+def _value_words(use: Use, taken: tuple[ShellWord, ...]) -> tuple[ShellWord, ...] | None:
     if not use.joined:
         return taken[1:]
     value = taken[0].behind(taken[0].value.removesuffix(use.values[0]))
     return None if value is None else (value,)
 
 
-def _values_by_name(reading: Reading) -> dict[str, Word]:
+def _values_by_name(reading: Reading) -> dict[str, ShellWord]:
     return {
-        name: Word.plain(use.values[0])
+        name: ShellWord.plain(use.values[0])
         for use in reading.uses
         if use.values
         for name in (use.name, *(use.flag.names if use.flag is not None else ()))
@@ -268,8 +280,8 @@ def _values_by_name(reading: Reading) -> dict[str, Word]:
 
 
 def _filled(
-    change: Change, name: str, values: tuple[Word, ...], others: Mapping[str, Word]
-) -> tuple[Word, ...] | None:
+    change: Change, name: str, values: tuple[ShellWord, ...], others: Mapping[str, ShellWord]
+) -> tuple[ShellWord, ...] | None:
     """`Change.arguments` with words: a value that stands alone keeps its quotes."""
     texts = change.arguments(
         name,
@@ -279,7 +291,7 @@ def _filled(
     if texts is None:
         return None
     by_value = {word.value: word for word in (*others.values(), *values)}
-    filled: list[Word] = []
+    filled: list[ShellWord] = []
     for text in texts:
         word = by_value.get(text) or _around(text, values)
         if word is None:
@@ -288,13 +300,13 @@ def _filled(
     return tuple(filled)
 
 
-def _around(text: str, values: tuple[Word, ...]) -> Word | None:
+def _around(text: str, values: tuple[ShellWord, ...]) -> ShellWord | None:
     """A word for a text that may hold the value in its middle."""
     for value in values:
         before, found, after = text.partition(value.value)
         if found and value.expands:
             return value.inside(before, after)
-    return Word.plain(text)
+    return ShellWord.plain(text)
 
 
 def _is_handed_on(table: FlagTable, name: str) -> bool:
@@ -302,7 +314,7 @@ def _is_handed_on(table: FlagTable, name: str) -> bool:
     return passes_on is not None and not isinstance(passes_on.resolve(name), Unknown)
 
 
-def _still_said(reading: Reading, groups: tuple[tuple[Word, ...], ...]) -> Iterator[Finding]:
+def _still_said(reading: Reading, groups: tuple[tuple[ShellWord, ...], ...]) -> Iterator[Finding]:
     """What today's parser says, but for words that only the shell will know."""
     expanding = {word.value for word in chain.from_iterable(groups) if word.expands}
     for finding in check_reading(reading):

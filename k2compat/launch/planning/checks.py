@@ -5,47 +5,30 @@ themselves, so that flags passed through count too.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from k2compat.errors import RefusedError
 from k2compat.findings import Codes, Finding
-from k2compat.launch.flags import flag_table
-from k2compat.launch.flags.command_words import values_of
-from k2compat.launch.memory.alternatives import check_fit
-from k2compat.launch.memory.fit import (
+from k2compat.launch.engines import BatchFlags, MemoryFlags, memory_flags_of
+from k2compat.launch.flags import flag_table, values_of
+from k2compat.launch.memory import (
     DEFAULT_UTILISATION,
     OVERHEAD_GIB,
     Fit,
+    ModelSizes,
+    check_batch_sizes,
+    check_divisibility,
+    check_fit,
     check_sequence_count,
     estimate_fit,
+    gpu_memory_gib,
+    model_sizes,
 )
-from k2compat.launch.memory.gpus import gpu_memory_gib
-from k2compat.launch.memory.layout import check_batch_sizes, check_divisibility
-from k2compat.launch.memory.sizes import ModelSizes, model_sizes
 from k2compat.launch.plan import Command, Plan
 
 _codes = Codes("launch")
 
-# KTransformers keeps the routed experts in main memory.
-_EXPERTS_ELSEWHERE: Final = "ktransformers"
-
-_CONTEXT = ("--max-model-len", "--context-length", "--max_seq_len")
-_CACHE = ("--kv-cache-dtype", "--kv_cache_dtype")
-_SHARE = (
-    "--gpu-memory-utilization",
-    "--device-memory-utilization",
-    "--kv_cache_free_gpu_memory_fraction",
-    "--free_gpu_memory_fraction",
-)
-# SGLang's share is of weights and cache alone; the overhead lies beside it.
-_STATIC_SHARE = ("--mem-fraction-static",)
-_LARGEST_GRAPH = (
-    "--cuda-graph-bs",
-    "--cuda-graph-bs-decode",
-    "--cuda-graph-max-bs",
-    "--cuda-graph-max-bs-decode",
-)
-_MOST = 0.98  # what no engine gets: the driver's own
+_MOST = 0.98  # the driver keeps the rest for itself
 
 _SMALL_LETTER_SIZES = {"k": 1000, "m": 1000**2}
 _CAPITAL_SIZES = {"K": 1024, "M": 1024**2}
@@ -62,10 +45,11 @@ def check_plan(plan: Plan, config: Mapping[str, Any]) -> Iterator[Finding]:
     if isinstance(sizes, Finding):
         yield sizes
         return
+    flags = memory_flags_of(plan.engine)
     for group, layout in plan.layouts.items():
         nodes = plan.cluster.size(group)
         yield from check_divisibility(sizes, layout, nodes, plan.cluster.gpus_per_node)
-        yield from _check_batches(plan, group)
+        yield from _check_batches(plan, group, flags.batch)
     reason = _why_not_estimated(plan)
     if reason:
         yield _codes.finding(
@@ -77,8 +61,9 @@ def check_plan(plan: Plan, config: Mapping[str, Any]) -> Iterator[Finding]:
     for group, fit in fits_of(plan, sizes).items():
         nodes = plan.cluster.size(group)
         yield from check_fit(sizes, fit, nodes=nodes, gpus_per_node=plan.cluster.gpus_per_node)
-        if plan.engine == "vllm":
-            yield from check_sequence_count(fit, _sequences(plan, group))
+        if flags.sequences:
+            count = _size(_value(_arguments(plan, group), *flags.sequences))
+            yield from check_sequence_count(fit, count)
 
 
 def fits_of(plan: Plan, sizes: ModelSizes) -> Mapping[str, Fit]:
@@ -87,7 +72,8 @@ def fits_of(plan: Plan, sizes: ModelSizes) -> Mapping[str, Fit]:
     Raises:
         RefusedError: unknown-gpu.
     """
-    if plan.cluster.gpu is None or plan.engine == _EXPERTS_ELSEWHERE:
+    flags = memory_flags_of(plan.engine)
+    if plan.cluster.gpu is None or flags.not_estimated:
         return {}
     gib = gpu_memory_gib(plan.cluster.gpu)
     return {
@@ -95,16 +81,20 @@ def fits_of(plan: Plan, sizes: ModelSizes) -> Mapping[str, Fit]:
             sizes,
             layout,
             gib,
-            utilisation=_utilisation(plan, group, gib),
-            kv_cache_bytes=_cache_bytes(_arguments(plan, group)),
-            context=_size(_value(_arguments(plan, group), *_CONTEXT)),
+            utilisation=_utilisation(plan, group, gib, flags),
+            kv_cache_bytes=_cache_bytes(_value(_arguments(plan, group), *flags.cache_type)),
+            context=_size(_value(_arguments(plan, group), *flags.context)),
         )
         for group, layout in plan.layouts.items()
     }
 
 
 def refusal_of(findings: Iterator[Finding] | Sequence[Finding]) -> RefusedError | None:
-    """The refusal of a plan that cannot fit, with what does; None where it may."""
+    """The refusal of a plan that cannot fit, with what does; None where it may.
+
+    Other errors in a plan are no refusal: the plan is shown with what is wrong in it (exit 1). A
+    plan that cannot fit has nothing to show.
+    """
     for finding in findings:
         if finding.code == "does-not-fit":
             near = f"This fits: {finding.fix}. " if finding.fix else ""
@@ -114,47 +104,43 @@ def refusal_of(findings: Iterator[Finding] | Sequence[Finding]) -> RefusedError 
 
 
 def _why_not_estimated(plan: Plan) -> str:
-    if plan.engine == _EXPERTS_ELSEWHERE:
-        return "KTransformers keeps the experts in main memory"
-    return "" if plan.cluster.gpu else "no --gpu was named"
+    without_gpu = "" if plan.cluster.gpu else "no --gpu was named"
+    return memory_flags_of(plan.engine).not_estimated or without_gpu
 
 
-def _check_batches(plan: Plan, group: str) -> Iterator[Finding]:
+def _check_batches(plan: Plan, group: str, flags: BatchFlags | None) -> Iterator[Finding]:
     layout = plan.layouts[group]
+    if flags is None or layout.data_parallel == 1:
+        return
     arguments = _arguments(plan, group)
-    limit = _environment(plan, group, "SGLANG_DEEPEP_NUM_MAX_DISPATCH_TOKENS_PER_RANK")
-    if plan.engine == "sglang" and layout.data_parallel > 1:
-        yield from check_batch_sizes(
-            layout.data_parallel,
-            max_running_requests=_size(_value(arguments, "--max-running-requests")),
-            chunked_prefill_size=_size(_value(arguments, "--chunked-prefill-size")),
-            largest_cuda_graph=_size(_value(arguments, *_LARGEST_GRAPH)),
-            dispatch_tokens=_size(limit) if "--deepep-mode" in arguments else None,
-        )
+    limit = _environment(plan, group, flags.dispatch_variable)
+    yield from check_batch_sizes(
+        layout.data_parallel,
+        max_running_requests=_size(_value(arguments, *flags.running_requests)),
+        chunked_prefill_size=_size(_value(arguments, *flags.prefill_chunk)),
+        largest_cuda_graph=_size(_value(arguments, *flags.largest_graph)),
+        dispatch_tokens=_size(limit) if flags.dispatch_needs in arguments else None,
+    )
 
 
-def _sequences(plan: Plan, group: str) -> int | None:
-    return _size(_value(_arguments(plan, group), "--max-num-seqs"))
-
-
-def _utilisation(plan: Plan, group: str, gib: float) -> float:
+def _utilisation(plan: Plan, group: str, gib: float, flags: MemoryFlags) -> float:
     arguments = _arguments(plan, group)
-    share = _fraction(_value(arguments, *_SHARE))
+    share = _fraction(_value(arguments, *flags.share))
     if share is not None:
         return share
-    static = _fraction(_value(arguments, *_STATIC_SHARE))
+    static = _fraction(_value(arguments, *flags.static_share))
     if static is not None:
         return min(_MOST, static + OVERHEAD_GIB / gib)
-    return _default_share(plan, group)
+    return _default_share(plan, group, flags)
 
 
-def _default_share(plan: Plan, group: str) -> float:
-    """What the engine's parser takes at that version: vLLM 0.9, and 0.92 in newer ones."""
+def _default_share(plan: Plan, group: str, flags: MemoryFlags) -> float:
+    """The default of the engine's parser at that version: vLLM 0.9, and 0.92 in newer ones."""
     command = _server(plan, group)
     if command is None or command.entry is None:
         return DEFAULT_UTILISATION
     table = flag_table(plan.engine, plan.engine_version, command.entry)
-    defaults = (flag.default for flag in map(table.find, _SHARE) if flag)
+    defaults = (flag.default for flag in map(table.find, flags.share) if flag)
     return next((each for each in defaults if isinstance(each, float)), DEFAULT_UTILISATION)
 
 
@@ -166,8 +152,8 @@ def _fraction(value: str | None) -> float | None:
     return share if 0 < share <= 1 else None
 
 
-def _cache_bytes(arguments: Sequence[str]) -> int:
-    return 1 if (_value(arguments, *_CACHE) or "").startswith("fp8") else 2
+def _cache_bytes(kind: str | None) -> int:
+    return 1 if (kind or "").startswith("fp8") else 2
 
 
 def _size(value: str | None) -> int | None:

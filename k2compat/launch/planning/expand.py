@@ -5,18 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-import yaml
-
 from k2compat.errors import RefusedError
-from k2compat.launch.engines.profile import Profile
-from k2compat.launch.engines.profile_entries import CommandTemplate, FileTemplate, Row, Situation
+from k2compat.launch.engines import CommandTemplate, FileTemplate, Profile, Row, Situation
 from k2compat.launch.plan import Command, Mount, Port
-from k2compat.launch.request.arguments import Word
-from k2compat.launch.request.cluster import Node
+from k2compat.launch.request import Argument, Node
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class NodeContext:
     """A node with everything that templates and conditions ask about it.
 
     Attributes:
@@ -28,11 +24,11 @@ class Place:
 
     node: Node
     situation: Situation
-    values: Mapping[str, Word]
-    lists: Mapping[str, Sequence[Word]]
+    values: Mapping[str, Argument]
+    lists: Mapping[str, Sequence[Argument]]
 
 
-def compose(profile: Profile, places: Sequence[Place]) -> tuple[Command, ...]:
+def compose(profile: Profile, places: Sequence[NodeContext]) -> tuple[Command, ...]:
     """The commands of a profile on these nodes, in the profile's order."""
     commands: list[Command] = []
     made: dict[str, list[Command]] = {}  # by the template's id
@@ -46,23 +42,23 @@ def compose(profile: Profile, places: Sequence[Place]) -> tuple[Command, ...]:
     return tuple(commands)
 
 
-def mounts_of(profile: Profile, place: Place) -> tuple[Mount, ...]:
+def mounts_of(profile: Profile, place: NodeContext) -> tuple[Mount, ...]:
     """The folders that a container must see, each once.
 
-    What is a name of the Hub or a path relative to nobody knows what cannot be mounted.
+    A name of the Hub cannot be mounted, nor a relative path, whose start is not known.
     """
-    found: dict[Word, Mount] = {}
+    found: dict[Argument, Mount] = {}
     for template in profile.mounts:
         if template.applies(place.situation):
-            source = Word.fill(template.source, place.values)
-            target = Word.fill(template.target or template.source, place.values)
+            source = Argument.fill(template.source, place.values)
+            target = Argument.fill(template.target or template.source, place.values)
             if source.placeholders or PurePosixPath(str(source)).is_absolute():
                 found.setdefault(source, Mount(source, target))
     return tuple(found.values())
 
 
 def _after(
-    template: CommandTemplate, place: Place, made: Mapping[str, Sequence[Command]]
+    template: CommandTemplate, place: NodeContext, made: Mapping[str, Sequence[Command]]
 ) -> Iterator[str]:
     """What must have been started: on its own node where it runs on each, else everywhere."""
     for name in template.after:
@@ -72,7 +68,7 @@ def _after(
         yield from (command.id for command in chosen)
 
 
-def _runs_on(template: CommandTemplate, place: Place) -> bool:
+def _runs_on(template: CommandTemplate, place: NodeContext) -> bool:
     if template.on == "each":
         return True
     if template.on in ("first", "others"):
@@ -81,7 +77,7 @@ def _runs_on(template: CommandTemplate, place: Place) -> bool:
 
 
 def _commands(
-    profile: Profile, template: CommandTemplate, place: Place, after: tuple[str, ...]
+    profile: Profile, template: CommandTemplate, place: NodeContext, after: tuple[str, ...]
 ) -> Iterator[Command]:
     """One command, or one for each item of the template's list."""
     if template.each is None:
@@ -96,29 +92,30 @@ def _commands(
 
 
 def _command(
-    profile: Profile, template: CommandTemplate, place: Place, after: tuple[str, ...]
+    profile: Profile, template: CommandTemplate, place: NodeContext, after: tuple[str, ...]
 ) -> Command:
     rows = list(_rows(profile, template.flags, place.situation))
     variables = list(_rows(profile, template.environment, place.situation))
+    files = list(_files(profile, template, place))
     return Command(
         id=f"{template.id}-{place.node.name}",
         role=template.role,
         node=place.node,
         argv=(
-            *(Word.fill(word, place.values) for word in template.argv),
+            *(Argument.fill(word, place.values) for word in template.argv),
             *(word for row in rows for word in _flag_and_values(row, place.values)),
-            *(Word.fill(word, place.values) for word in template.tail),
+            *(Argument.fill(word, place.values) for word in template.tail),
         ),
         head=len(template.argv),
         environment={row.flag: value for row in variables for value in _values(row, place.values)},
-        files=dict(_files(profile, template, place)),
+        files={path: text for path, text, _ in files},
         ports=tuple(
-            Port(entry.name, Word.fill(entry.number, place.values))
+            Port(entry.name, Argument.fill(entry.number, place.values))
             for entry in template.ports
             if entry.applies(place.situation)
         ),
         after=after,
-        inside=Word.fill(template.inside, place.values) if template.inside else None,
+        inside=Argument.fill(template.inside, place.values) if template.inside else None,
         creates=template.creates,
         entry=template.entry,
         settable=template.settable,
@@ -126,17 +123,18 @@ def _command(
         spread=template.spread,
         splits=template.splits,
         reasons={row.flag: row.reason for row in (*rows, *variables) if row.reason},
+        file_options=frozenset().union(*(options for *_, options in files)),
     )
 
 
-def _flag_and_values(row: Row, values: Mapping[str, Word]) -> Iterator[Word]:
-    yield Word.literal(row.flag)
+def _flag_and_values(row: Row, values: Mapping[str, Argument]) -> Iterator[Argument]:
+    yield Argument.literal(row.flag)
     yield from _values(row, values)
 
 
-def _values(row: Row, values: Mapping[str, Word]) -> Iterator[Word]:
+def _values(row: Row, values: Mapping[str, Argument]) -> Iterator[Argument]:
     templates = (row.value,) if isinstance(row.value, str) else row.value or ()
-    yield from (Word.fill(template, values) for template in templates)
+    yield from (Argument.fill(template, values) for template in templates)
 
 
 def _rows(profile: Profile, groups: Iterable[str], situation: Situation) -> Iterator[Row]:
@@ -144,13 +142,15 @@ def _rows(profile: Profile, groups: Iterable[str], situation: Situation) -> Iter
         yield from (row for row in profile.rows[group] if row.applies(situation))
 
 
-def _files(profile: Profile, template: CommandTemplate, place: Place) -> Iterator[tuple[str, str]]:
-    """Path → text; what several entries say of one path is put together."""
+def _files(
+    profile: Profile, template: CommandTemplate, place: NodeContext
+) -> Iterator[tuple[str, str, frozenset[str]]]:
+    """Path, text, and the options that have a part in it; entries of one path make one file."""
     parts: dict[str, list[FileTemplate]] = {}
     shared = (entry for group in template.file_groups for entry in profile.files[group])
     for entry in (*template.files, *shared):
         if entry.applies(place.situation):
-            path = str(Word.fill(entry.path, place.values))
+            path = str(Argument.fill(entry.path, place.values))
             parts.setdefault(path, []).append(entry)
     for path, entries in parts.items():
         members: dict[str, Any] = {}
@@ -158,7 +158,11 @@ def _files(profile: Profile, template: CommandTemplate, place: Place) -> Iterato
             _merge(members, entry.yaml or {})
         lines = [_line(line, path, place) for entry in entries for line in entry.lines]
         text = "".join(f"{line}\n" for line in lines)
-        yield path, text + (yaml.safe_dump(members, sort_keys=False) if members else "")
+        if members:
+            import yaml
+
+            text += yaml.safe_dump(members, sort_keys=False)
+        yield path, text, frozenset().union(*(line.options for line in lines))
 
 
 def _merge(members: dict[str, Any], more: Mapping[str, Any]) -> None:
@@ -169,13 +173,13 @@ def _merge(members: dict[str, Any], more: Mapping[str, Any]) -> None:
             members[key] = value
 
 
-def _line(template: str, path: str, place: Place) -> str:
+def _line(template: str, path: str, place: NodeContext) -> Argument:
     """A line of a file, which nothing expands later.
 
     Raises:
         RefusedError: placeholder-in-file.
     """
-    word = Word.fill(template, place.values)
+    word = Argument.fill(template, place.values)
     if word.placeholders:
         raise RefusedError(
             "placeholder-in-file",
@@ -183,4 +187,4 @@ def _line(template: str, path: str, place: Place) -> str:
             "place.",
             hint="Give the value itself.",
         )
-    return str(word)
+    return word

@@ -9,14 +9,15 @@ from dataclasses import replace
 from typing import Final
 
 from k2compat.errors import RefusedError
-from k2compat.launch.engines.profile import read_profile
+from k2compat.launch.engines import read_profile
 from k2compat.launch.planning.node_context import START_RANK
-from k2compat.launch.request.arguments import Word
-from k2compat.launch.request.cluster import Cluster, Node, nodes_at
-from k2compat.launch.request.request import SUPERVISED, Request
+from k2compat.launch.request import FORMAT, SUPERVISED, Argument, Cluster, Node, Request, nodes_at
 
 GIVEN_TO_PODS: Final = frozenset({"POD_IP", "LWS_WORKER_INDEX", START_RANK})
 """Variables that every pod of a LeaderWorkerSet has, or computes."""
+
+_WITH_IMAGE: Final = frozenset({"compose", "lws"})
+"""Formats whose commands always run in a container."""
 
 LEADER, WORKER = "leader", "worker"
 HEAD = "head"
@@ -38,7 +39,12 @@ def for_format(request: Request, output_format: str) -> Request:
             hint="Leave --profile guide out.",
         )
     _demand_within_limits(request, output_format)
-    return adapt(replace(request, facts=request.facts | {SUPERVISED, f"format={output_format}"}))
+    return adapt(replace(request, facts=request.facts | {SUPERVISED, FORMAT + output_format}))
+
+
+def shows_image(output_format: str, *, given: bool) -> bool:
+    """Whether a format runs the commands in the plan's image; Slurm does if one was given."""
+    return output_format in _WITH_IMAGE or (output_format == "slurm" and given)
 
 
 def _demand_within_limits(request: Request, output_format: str) -> None:
@@ -87,9 +93,9 @@ def _ray(request: Request) -> Request:
     cluster = request.cluster or Cluster(())
     if cluster.groups not in ((), ("",)):
         return request  # which no plan takes: what Ray starts has no groups
-    first = cluster.nodes[0].address if cluster.nodes else Word.parse("$HEAD_ADDRESS")
-    head = Node(HEAD, Word.literal(0), first)
-    worker = Node(WORKER, Word.parse("$NODE_RANK"), Word.parse("$NODE_ADDRESS"))
+    first = cluster.nodes[0].address if cluster.nodes else Argument.parse("$HEAD_ADDRESS")
+    head = Node(HEAD, Argument.literal(0), first)
+    worker = Node(WORKER, Argument.parse("$NODE_RANK"), Argument.parse("$NODE_ADDRESS"))
     return replace(
         request,
         facts=request.facts | {"executor=ray"},
@@ -137,12 +143,12 @@ def _default_nodes(request: Request) -> tuple[Node, ...]:
 
 def _leaders_and_workers(cluster: Cluster) -> Cluster:
     nodes: list[Node] = []
-    firsts: dict[str, Word] = {}
+    firsts: dict[str, Argument] = {}
     counts: dict[str, int] = {}
     for group in cluster.groups:
         members = cluster.group(group)
         name = set_name(group)
-        firsts[group] = Word.literal(f"{name}-0.{name}")
+        firsts[group] = Argument.literal(f"{name}-0.{name}")
         counts[group] = len(members)
         nodes.append(_pod(members[0], f"{name}-{LEADER}", "0"))
         if len(members) > 1:
@@ -156,4 +162,4 @@ def set_name(group: str) -> str:
 
 
 def _pod(node: Node, name: str, rank: str) -> Node:
-    return replace(node, name=name, rank=Word.parse(rank), address=Word.parse("$POD_IP"))
+    return replace(node, name=name, rank=Argument.parse(rank), address=Argument.parse("$POD_IP"))

@@ -5,14 +5,10 @@ from dataclasses import asdict
 from math import prod
 from typing import Final
 
-from k2compat.launch.engines import engine
-from k2compat.launch.engines.profile import Profile
-from k2compat.launch.engines.profile_entries import Situation
-from k2compat.launch.memory.layout import Layout
-from k2compat.launch.planning.expand import Place
-from k2compat.launch.request.arguments import Word
-from k2compat.launch.request.cluster import Cluster, Node
-from k2compat.launch.request.request import Request
+from k2compat.launch.engines import Profile, Situation, derivation_of
+from k2compat.launch.memory import Layout
+from k2compat.launch.planning.expand import NodeContext
+from k2compat.launch.request import Argument, Cluster, Node, Request
 
 START_RANK: Final = "DATA_PARALLEL_START_RANK"
 """The variable for a node's first data-parallel rank, where the node's own rank is open."""
@@ -24,7 +20,7 @@ def places_of(
     situation: Situation,
     cluster: Cluster,
     layouts: Mapping[str, Layout],
-) -> list[Place]:
+) -> list[NodeContext]:
     """Every node with its values and facts, in the order of the cluster.
 
     Args:
@@ -35,14 +31,14 @@ def places_of(
         layouts: Group → how its GPUs are divided.
     """
     shared = _shared_values(request, profile, situation, cluster)
-    places: list[Place] = []
+    places: list[NodeContext] = []
     for index, node in enumerate(cluster.nodes):
         layout = layouts[node.group]
         facts = _node_facts(node, layout, first=index == 0)
         values = {**shared, **_node_values(node, cluster, layout)}
         values |= _products(profile.products.get(request.profile, {}), values)
         own = {"peers": _peers(node, cluster)}
-        places.append(Place(node, situation.with_facts(*facts), values, own))
+        places.append(NodeContext(node, situation.with_facts(*facts), values, own))
     return places
 
 
@@ -65,11 +61,11 @@ def plan_facts(request: Request, cluster: Cluster) -> frozenset[str]:
 
 def _shared_values(
     request: Request, profile: Profile, situation: Situation, cluster: Cluster
-) -> Mapping[str, Word]:
+) -> Mapping[str, Argument]:
     values = {
         "model": request.model.name,
-        "gpus_per_node": Word.literal(cluster.gpus_per_node),
-        "engine_version": Word.literal(situation.version),
+        "gpus_per_node": Argument.literal(cluster.gpus_per_node),
+        "engine_version": Argument.literal(situation.version),
     }
     for group in cluster.groups:
         prefix = f"{group}_" if group else ""
@@ -77,19 +73,20 @@ def _shared_values(
             f"{prefix}master": cluster.first(group),
             f"{prefix}master_bracketed": _bracketed(cluster.first(group)),
         }
+    given = {name: word.given_by(name) for name, word in request.values.items()}
     for name, template in profile.values_of(request.profile, situation.strategy).items():
-        values[name] = request.values.get(name) or _value(template, values)
-    values |= {name: word for name, word in request.values.items() if name not in values}
-    return {**values, **engine(profile.engine).values(situation, cluster, values)}
+        values[name] = given.get(name) or _value(template, values)
+    values |= {name: word for name, word in given.items() if name not in values}
+    return {**values, **derivation_of(profile.engine).values(situation, cluster, values)}
 
 
-def _value(template: str, values: Mapping[str, Word]) -> Word:
+def _value(template: str, values: Mapping[str, Argument]) -> Argument:
     """A profile's value: a placeholder of its own, or a template."""
-    word = Word.parse(template)
-    return word if word.placeholders else Word.fill(template, values)
+    word = Argument.parse(template)
+    return word if word.placeholders else Argument.fill(template, values)
 
 
-def _node_values(node: Node, cluster: Cluster, layout: Layout) -> Mapping[str, Word]:
+def _node_values(node: Node, cluster: Cluster, layout: Layout) -> Mapping[str, Argument]:
     nodes = cluster.size(node.group)
     local = max(layout.data_parallel // nodes, 1)
     numbers = {
@@ -98,43 +95,47 @@ def _node_values(node: Node, cluster: Cluster, layout: Layout) -> Mapping[str, W
         "world_size": nodes * cluster.gpus_per_node,
         "data_parallel_size_local": local,
     }
-    values = {name: Word.literal(number) for name, number in numbers.items()}
+    values = {name: Argument.literal(number) for name, number in numbers.items()}
     values["data_parallel_start_rank"] = _start_rank(node, local)
     if str(node.rank).isdigit():
-        values["node_number"] = Word.literal(int(str(node.rank)) + 1)
+        values["node_number"] = Argument.literal(int(str(node.rank)) + 1)
     values |= {
         "node_rank": node.rank,
-        "node_name": Word.literal(node.name),
+        "node_name": Argument.literal(node.name),
         "address": node.address,
         "address_bracketed": _bracketed(node.address),
         "master": cluster.first(node.group),
         "master_bracketed": _bracketed(cluster.first(node.group)),
     }
-    devices = {"interface": node.interface, "ib_device": node.ib_device}
-    return {**values, **{name: word for name, word in devices.items() if word is not None}}
+    for name, word in (("interface", node.interface), ("ib_device", node.ib_device)):
+        if word is not None:
+            values[name] = word.given_by(name)
+    return values
 
 
-def _peers(node: Node, cluster: Cluster) -> list[Word]:
+def _peers(node: Node, cluster: Cluster) -> list[Argument]:
     """The addresses of the group's other nodes."""
     return [other.address for other in cluster.group(node.group) if other != node]
 
 
-def _start_rank(node: Node, local: int) -> Word:
+def _start_rank(node: Node, local: int) -> Argument:
     """The first data-parallel rank of a node; where its rank is open, this is open, too."""
     rank = str(node.rank)
     if rank.isdigit():
-        return Word.literal(int(rank) * local)
-    return Word.parse(f"${START_RANK}")
+        return Argument.literal(int(rank) * local)
+    return Argument.parse(f"${START_RANK}")
 
 
 def _products(
-    products: Mapping[str, Sequence[str]], values: Mapping[str, Word]
-) -> Mapping[str, Word]:
+    products: Mapping[str, Sequence[str]], values: Mapping[str, Argument]
+) -> Mapping[str, Argument]:
     """Numbers of a whole group, from those of one rank."""
-    return {
-        name: Word.literal(prod(int(str(values.get(factor, factor))) for factor in factors))
-        for name, factors in products.items()
-    }
+    found: dict[str, Argument] = {}
+    for name, factors in products.items():
+        words = [values.get(factor) or Argument.literal(factor) for factor in factors]
+        options = frozenset().union(*(word.options for word in words))
+        found[name] = Argument.literal(prod(int(str(word)) for word in words)).given_by(*options)
+    return found
 
 
 def _node_facts(node: Node, layout: Layout, *, first: bool) -> Iterator[str]:
@@ -152,5 +153,5 @@ def _node_facts(node: Node, layout: Layout, *, first: bool) -> Iterator[str]:
         yield "ib_device"
 
 
-def _bracketed(address: Word) -> Word:
-    return Word.fill("[{a}]", {"a": address}) if ":" in str(address) else address
+def _bracketed(address: Argument) -> Argument:
+    return Argument.fill("[{a}]", {"a": address}) if ":" in str(address) else address

@@ -12,22 +12,16 @@ import re
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
-from packaging.version import Version
-
 from k2compat.errors import RefusedError
 from k2compat.findings import Codes, Finding
-from k2compat.launch.engines import engine
-from k2compat.launch.engines.profile import Profile, read_profile
-from k2compat.launch.engines.profile_entries import Situation
-from k2compat.launch.flags.of_plan import check_flags, with_settings
-from k2compat.launch.flags.table import table_versions, version_of
-from k2compat.launch.memory.parallelism import default_strategy, layout_of
+from k2compat.launch.engines import Profile, Situation, derivation_of, read_profile
+from k2compat.launch.flags import EngineRelease, check_flags, with_settings
+from k2compat.launch.memory import default_strategy, layout_of
 from k2compat.launch.plan import Command, Plan, Prerequisite
 from k2compat.launch.planning.expand import compose, mounts_of
 from k2compat.launch.planning.node_context import places_of, plan_facts
-from k2compat.launch.request.arguments import ALWAYS_SET, Word
-from k2compat.launch.request.cluster import GPUS_PER_NODE, Cluster, Node
-from k2compat.launch.request.request import Request
+from k2compat.launch.planning.options import decisive_conditions
+from k2compat.launch.request import ALWAYS_SET, GPUS_PER_NODE, Argument, Cluster, Node, Request
 from k2compat.shell_line import shell_line
 
 PREFILL_DECODE = "pd"
@@ -47,7 +41,9 @@ def plan_launch(request: Request) -> Plan:
             placeholder-in-file, engine-version-invalid, setting-refused or value-malformed.
     """
     profile = read_profile(request.engine)
-    label, version = _version(request, profile)
+    release = EngineRelease.of(
+        request.engine, request.engine_version or profile.versions[request.profile]
+    )
     strategy = _strategy(request, profile)
     cluster = _cluster(request, profile, strategy)
     layouts = {
@@ -59,12 +55,13 @@ def plan_launch(request: Request) -> Plan:
         )
         for group in cluster.groups
     }
-    situation = Situation(request.profile, strategy, version, plan_facts(request, cluster))
-    situation = situation.with_facts(*profile.features_at(version))
-    situation = situation.with_facts(*engine(request.engine).facts(situation))
+    situation = Situation(request.profile, strategy, release.version, plan_facts(request, cluster))
+    situation = situation.with_facts(*profile.features_at(release.version))
+    conditions = frozenset(decisive_conditions(profile, situation))
+    situation = situation.with_facts(*derivation_of(request.engine).facts(situation))
     places = places_of(request, profile, situation, cluster, layouts)
     commands = tuple(
-        with_settings(command, request.engine, label, request.settings)
+        with_settings(command, release, request.settings)
         if command.settable and request.settings
         else command
         for command in compose(profile, places)
@@ -73,7 +70,7 @@ def plan_launch(request: Request) -> Plan:
     forbidden = [entry for entry in profile.forbidden if entry.applies(situation)]
     return Plan(
         engine=request.engine,
-        engine_version=label,
+        engine_version=release.label,
         profile=request.profile,
         strategy=strategy,
         layouts=layouts,
@@ -83,6 +80,7 @@ def plan_launch(request: Request) -> Plan:
         image=places[0].values.get("image"),
         image_given="image" in request.values,
         mounts=mounts_of(profile, places[0]),
+        options=conditions.union(*(command.options for command in commands)),
         prerequisites=tuple(
             Prerequisite(entry.text, entry.command)
             for entry in profile.prerequisites
@@ -90,9 +88,9 @@ def plan_launch(request: Request) -> Plan:
         ),
         findings=(
             *request.model.findings,
-            *_beyond_tables(request.engine, label, version),
+            *_beyond_tables(release),
             *_said_by_profile(profile, situation, request.model.name),
-            *check_flags(commands, request.engine, label, forbidden, cluster.gpus_per_node),
+            *check_flags(commands, release, forbidden, cluster.gpus_per_node),
             *_open_placeholders(commands, ALWAYS_SET | request.filled),
         ),
     )
@@ -112,22 +110,15 @@ def _demand_whole(commands: Sequence[Command]) -> None:
                 )
 
 
-def _version(request: Request, profile: Profile) -> tuple[str, Version]:
-    """The version as it is called, and as a value; the names of flag tables are versions too."""
-    label = (request.engine_version or profile.versions[request.profile]).removeprefix("v")
-    return label, version_of(request.engine, label)
-
-
-def _beyond_tables(engine: str, label: str, version: Version) -> Iterator[Finding]:
-    oldest, *_, newest = (version_of(engine, table) for table in table_versions(engine))
-    if oldest <= version <= newest or version.release == newest.release:
-        return
-    than, nearest = ("newer", newest) if version > newest else ("older", oldest)
-    yield _codes.finding(
-        "engine-version-unknown",
-        "--engine-version",
-        f"{engine} {label} is {than} than {nearest}, by whose flags it was checked.",
-    )
+def _beyond_tables(release: EngineRelease) -> Iterator[Finding]:
+    nearest = release.nearest_known()
+    if nearest is not None:
+        than = "newer" if release.version > nearest else "older"
+        yield _codes.finding(
+            "engine-version-unknown",
+            "--engine-version",
+            f"{release} is {than} than {nearest}, by whose flags it was checked.",
+        )
 
 
 def _strategy(request: Request, profile: Profile) -> str:
@@ -177,8 +168,8 @@ def _default_cluster(
     nodes = [
         Node(
             name=f"{entry.group or 'node'}{'' if entry.count else rank}",
-            rank=Word.parse(entry.rank) if entry.count else Word.literal(rank),
-            address=Word.parse(address),
+            rank=Argument.parse(entry.rank) if entry.count else Argument.literal(rank),
+            address=Argument.parse(address),
             group=entry.group,
         )
         for entry in groups
@@ -189,11 +180,11 @@ def _default_cluster(
         gpus_per_node=sizes.gpus_per_node if sizes else GPUS_PER_NODE,
         gpu=sizes.gpu if sizes else None,
         counts={entry.group: entry.count for entry in groups if entry.count},
-        firsts={entry.group: Word.parse(entry.first) for entry in groups if entry.first},
+        firsts={entry.group: Argument.parse(entry.first) for entry in groups if entry.first},
     )
 
 
-def _said_by_profile(profile: Profile, situation: Situation, model: Word) -> Iterator[Finding]:
+def _said_by_profile(profile: Profile, situation: Situation, model: Argument) -> Iterator[Finding]:
     for entry in profile.findings:
         if entry.applies(situation):
             yield _codes.finding(

@@ -11,7 +11,7 @@ from k2compat.findings import Codes, Finding
 SCHEMA: Final = "k2compat.preflight/1"
 
 # Reports that were made at once, as one srun makes them, are this near to each other. Nodes
-# further apart break the engines' and Ray's time-outs, and nobody can read their logs together.
+# further apart break the engines' and Ray's time-outs, and their logs cannot be read together.
 CLOCK_SECONDS: Final = 30.0
 
 _codes = Codes("launch")

@@ -1,25 +1,36 @@
 """What the engine that is installed says of a command: its own parser reads it.
 
 The parser runs in a process of its own, started by the interpreter that would start the engine,
-so that nothing of the engine is imported here. How each is asked is data: `installed.toml`.
+so that nothing of the engine is imported here: `ask_engine.py` calls `engines/ENGINE/ask_parser.py`
+there. Where the parsers are is data: [[parser]] in `engines/ENGINE/entry_points.toml`.
 """
 
 import json
 import subprocess
 import sys
-import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 from packaging.version import InvalidVersion, Version
 
 from k2compat.errors import RefusedError
 from k2compat.findings import Codes, Finding
-from k2compat.launch.flags.command_line import Use, has_placeholder, read_arguments
-from k2compat.launch.flags.table import Flag, FlagTable, flag_table, version_of
+from k2compat.launch.engines import engine_folder
+from k2compat.launch.flags import (
+    Flag,
+    FlagTable,
+    InstalledParser,
+    Use,
+    entry_of,
+    flag_table,
+    has_placeholder,
+    programs_of,
+    read_arguments,
+)
+from k2compat.launch.plan import Plan
+from k2compat.launch.preflight.engine_python import engine_python
 
 _codes = Codes("launch")
 
@@ -27,41 +38,7 @@ _codes = Codes("launch")
 DEFAULT_TIMEOUT_SECONDS: Final = 180.0
 _COMPLAINT_AT_MOST: Final = 2000
 
-# Read from stdin: where to look, and the arguments. The current folder is no place to import an
-# engine from. What the engine prints while it is imported must not mix with the answer.
-_CHILD: Final = """
-import contextlib, importlib.metadata, importlib.util, io, json, os, sys
-sys.path[:] = [folder for folder in sys.path if folder]
-answer = os.fdopen(os.dup(1), "w")
-os.dup2(2, 1)
-question = json.load(sys.stdin)
-said = {"version": None, "state": "absent", "words": ""}
-for name in question["distributions"]:
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        said["version"] = importlib.metadata.version(name)
-        break
-if importlib.util.find_spec(question["module"]) is not None:
-    words = io.StringIO()
-    try:
-        space = {"__name__": "parser"}
-        exec(question["parse"], space)
-    except BaseException as error:
-        said.update(state="unreadable", words=f"{type(error).__name__}: {error}")
-    else:
-        try:
-            with contextlib.redirect_stderr(words):
-                space["parse"](question["arguments"])
-            said.update(state="taken")
-        except SystemExit as end:
-            state = "refused" if end.code else "taken"
-            said.update(state=state, words=words.getvalue())
-        except BaseException as error:
-            message = getattr(error, "format_message", lambda: str(error))()
-            said.update(state="refused", words=message)
-json.dump(said, answer)
-answer.close()
-os._exit(0)
-"""
+_CHILD: Final = Path(__file__).with_name("ask_engine.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,20 +81,26 @@ def check_installed(
             interpreter cannot be started.
     """
     table = flag_table(engine, version, entry)
-    question = _questions().get(engine, {}).get(entry)
-    if question is None:
+    parsers = {parser.entry: parser for parser in programs_of(engine).parser}
+    if entry not in parsers:
         return InstalledVerdict(
             None, "", (_unreadable(table, "How to ask its parser is not known."),)
         )
-    filled = {**question, "arguments": _without_placeholders(table, arguments)}
-    answer = {**question, **_ask(python, filled, timeout)}
-    return _verdict(table, answer, arguments)
+    parser = parsers[entry]
+    question = {
+        "file": str(engine_folder(engine) / "ask_parser.py"),
+        "entry": entry,
+        "module": parser.module,
+        "distributions": parser.distributions,
+        "arguments": _without_placeholders(table, arguments),
+    }
+    return _verdict(table, parser, _ask(python, question, timeout), arguments)
 
 
 def _ask(python: str, question: Mapping[str, Any], timeout: float) -> Mapping[str, Any]:
     try:
         done = subprocess.run(  # noqa: S603 - the user's own interpreter, no shell
-            [python, "-c", _CHILD],
+            [python, str(_CHILD)],
             input=json.dumps(question).encode(),
             capture_output=True,
             timeout=timeout,
@@ -142,7 +125,7 @@ def _silent(words: str) -> Mapping[str, Any]:
 
 
 def _verdict(
-    table: FlagTable, answer: Mapping[str, Any], arguments: Sequence[str]
+    table: FlagTable, parser: InstalledParser, answer: Mapping[str, Any], arguments: Sequence[str]
 ) -> InstalledVerdict:
     version, words = answer["version"], str(answer["words"]).strip()[-_COMPLAINT_AT_MOST:]
     findings: list[Finding] = []
@@ -163,7 +146,7 @@ def _verdict(
                     actual=" ".join(arguments),
                 )
             )
-    if version is not None and not answer.get("own_version") and _differs(version, table):
+    if version is not None and not parser.own_version and _differs(version, table):
         findings.append(
             _codes.finding(
                 "installed-version-differs",
@@ -179,8 +162,8 @@ def _verdict(
 
 def _differs(installed: str, table: FlagTable) -> bool:
     try:
-        return Version(installed).release != version_of(table.engine, table.version).release
-    except InvalidVersion:  # a build from somebody's own sources
+        return Version(installed).release != table.at.release
+    except InvalidVersion:  # a build from the user's own sources
         return True
 
 
@@ -234,7 +217,30 @@ def _stand_in(flag: Flag | None) -> str | None:
     return {"int": "1", "float": "1", "size": "1", "json": "{}", "json object": "{}"}.get(flag.type)
 
 
-@cache
-def _questions() -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
-    text = files("k2compat.launch").joinpath("preflight", "installed.toml").read_text("utf-8")
-    return tomllib.loads(text)
+def check_plan_installed(plan: Plan) -> Iterator[Finding]:
+    """Let the installed engine read the commands: one of each kind, for that takes seconds.
+
+    Commands with the same flags differ in their values only, which the nodes have in common or
+    number. The interpreter asked is the one that would start the engine.
+    """
+    asked: set[tuple[str, frozenset[str]]] = set()
+    for command in plan.commands:
+        if command.entry is None:
+            continue
+        start, entry = entry_of(command, plan.engine)
+        words = [str(word) for word in command.argv]
+        kind = entry.table, frozenset(word for word in words if word.startswith("-"))
+        if kind in asked:
+            continue
+        asked.add(kind)
+        verdict = check_installed(
+            plan.engine,
+            entry.table,
+            plan.engine_version,
+            words[start:],
+            python=engine_python(words[0]) or sys.executable,
+        )
+        for finding in verdict.findings:
+            yield replace(finding, where=f"{command.id}: {finding.where}")
+        if verdict.version is None:
+            return  # it is not installed, or does not answer: the others would say the same

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 
 from k2compat.findings import Codes, Finding
-from k2compat.launch.flags.command_words import has_word, values_of
+from k2compat.launch.flags import has_word, values_of
 from k2compat.launch.preflight.inspection import Inspection
-from k2compat.launch.preflight.requirements import LimitRow, requirements
+from k2compat.launch.preflight.requirements import LimitRow, common_needs, needs_of
 
 _codes = Codes("launch")
 
@@ -43,7 +43,7 @@ def _check_gpus(inspection: Inspection) -> Iterator[Finding]:
 
 def _check_shared_memory(inspection: Inspection) -> Iterator[Finding]:
     have = inspection.facts.shared_memory
-    need = requirements().shared_memory_per_gpu * inspection.plan.cluster.gpus_per_node
+    need = common_needs().shared_memory.bytes_per_gpu * inspection.plan.cluster.gpus_per_node
     if have is not None and have < need:
         yield _codes.finding(
             "shared-memory-small",
@@ -58,17 +58,16 @@ def _check_shared_memory(inspection: Inspection) -> Iterator[Finding]:
 
 
 def _check_limits(inspection: Inspection) -> Iterator[Finding]:
-    for row in requirements().limits:
+    for row in (*common_needs().limits, *needs_of(inspection.plan.engine).limits):
         if _is_meant(row, inspection) and row.name in inspection.facts.limits:
             have = inspection.facts.limits[row.name]
-            if have is not None and (row.least is None or have < row.least):
-                wanted = "unlimited" if row.least is None else str(row.least)
-                ulimit = -1 if row.least is None else row.least
+            if have is not None and (row.least == "unlimited" or have < row.least):
+                ulimit = -1 if row.least == "unlimited" else row.least
                 yield _codes.finding(
                     "limit-too-small",
                     row.name,
                     f"The hard limit {row.name} is {have}.",
-                    expected=wanted,
+                    expected=str(row.least),
                     actual=str(have),
                     fix=f"Start docker with --ulimit {row.name}={ulimit}, or set the limit in "
                     "/etc/security/limits.conf.",
@@ -76,9 +75,7 @@ def _check_limits(inspection: Inspection) -> Iterator[Finding]:
 
 
 def _is_meant(row: LimitRow, inspection: Inspection) -> bool:
-    if row.with_ib:
-        return bool(inspection.facts.ib_devices) and inspection.has_other_nodes
-    return inspection.plan.engine in row.engines
+    return not row.with_ib or (bool(inspection.facts.ib_devices) and inspection.has_other_nodes)
 
 
 def _check_ib(inspection: Inspection) -> Iterator[Finding]:
@@ -125,13 +122,15 @@ def _named_ib_devices(inspection: Inspection) -> list[tuple[str, str]]:
 
 
 def _check_amx(inspection: Inspection) -> Iterator[Finding]:
-    missing = [flag for flag in requirements().amx_flags if flag not in inspection.facts.cpu_flags]
+    missing = [
+        flag for flag in common_needs().amx.cpu_flags if flag not in inspection.facts.cpu_flags
+    ]
     if missing and any(_needs_amx(argv) for argv in inspection.arguments):
         yield _codes.finding(
             "amx-missing",
             inspection.node.name,
             "The processor has no AMX, which the plan's CPU kernels execute.",
-            expected=", ".join(requirements().amx_flags),
+            expected=", ".join(common_needs().amx.cpu_flags),
             actual=f"without {', '.join(missing)}",
             fix="Leave out --amx; the kernels for AVX-512 or AVX2 run on this node.",
         )

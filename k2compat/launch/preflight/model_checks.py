@@ -35,7 +35,7 @@ def check_model(folder: Path, weights: Path, engine: str) -> Iterator[Finding]:
         found: tuple[Finding, ...] = ()
     else:
         found = validation.report.findings
-    # Of GGUFs, and without weights, nobody has asked for the files beside them yet.
+    # validate does not look at companion files for GGUFs, nor without weights.
     beside = tuple(check_companions(open_folder_source(folder)))
     yield from (
         finding

@@ -4,7 +4,7 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 
 from k2compat.findings import Codes, Finding
-from k2compat.launch.flags.command_words import values_of
+from k2compat.launch.flags import values_of
 from k2compat.launch.preflight.facts import OWN_ADDRESS_VARIABLES
 from k2compat.launch.preflight.inspection import Inspection
 

@@ -15,12 +15,9 @@ from k2compat.launch.preflight.checks import check_node, check_offline, node_of,
 from k2compat.launch.preflight.inspection import Inspection, question_of
 from k2compat.launch.preflight.model_checks import check_model
 from k2compat.launch.preflight.read_node import read_node
+from k2compat.launch.preflight.requirements import needs_of
 from k2compat.launch.preflight.resolving import resolve_plan
-from k2compat.launch.request.arguments import Word
-from k2compat.launch.request.model import LaunchModel
-
-# Its weights may lie in a folder of their own.
-_WITH_GGUFS = "ktransformers"
+from k2compat.launch.request import Argument, LaunchModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +35,7 @@ class Preflight:
     inspection: Inspection | None = None
 
 
-def preflight(
+def preflight_plan(
     plan: Plan,
     model: LaunchModel,
     *,
@@ -66,7 +63,7 @@ def preflight(
     source = open_folder_source(model.folder) if model.folder else None
     inspection = Inspection(resolved, node, read_node(question_of(resolved, node), source))
     found = [*without_open(check_offline(resolved, model.config)), *check_node(inspection)]
-    weights = _weights(model.folder, gguf_path if plan.engine == _WITH_GGUFS else None)
+    weights = _weights(model.folder, gguf_path if needs_of(plan.engine).weights_apart else None)
     if model.folder is not None and weights is not None:
         found += check_model(model.folder, weights, plan.engine)
     return Preflight(resolved, tuple(dict.fromkeys(found)), inspection)
@@ -76,4 +73,4 @@ def _weights(folder: Path | None, gguf_path: str | None) -> Path | None:
     """The folder with the weights; None where it is not known yet."""
     if gguf_path is None:
         return folder
-    return None if Word.parse(gguf_path).placeholders else Path(gguf_path)
+    return None if Argument.parse(gguf_path).placeholders else Path(gguf_path)

@@ -9,13 +9,12 @@ from itertools import count
 from typing import Any
 
 from k2compat.launch.plan import Command, Plan
-from k2compat.launch.planning.formats import GIVEN_TO_PODS, LEADER, set_name
-from k2compat.launch.planning.node_context import START_RANK
+from k2compat.launch.planning import GIVEN_TO_PODS, LEADER, START_RANK, set_name
 from k2compat.launch.render.script import Script
 from k2compat.launch.render.shell import node_script
 from k2compat.launch.render.shell_words import open_names
 from k2compat.launch.render.yaml_text import as_yaml
-from k2compat.launch.request.cluster import Node
+from k2compat.launch.request import Node
 
 _SHARED_MEMORY = "64Gi"
 

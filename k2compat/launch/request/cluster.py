@@ -24,12 +24,12 @@ from typing import Any, Final
 
 from k2compat.errors import RefusedError
 from k2compat.files import explained_reading, read_input
-from k2compat.launch.request.arguments import Word
+from k2compat.launch.request.arguments import Argument
 
 GPUS_PER_NODE: Final = 8
 GPUS_MAX: Final = 1_024
 NODES_MAX: Final = 4_096
-"""Nobody has more; a mistyped range might."""
+"""More is a mistyped range."""
 
 GROUPS: Final = ("", "prefill", "decode")
 
@@ -57,11 +57,11 @@ class Node:
     """
 
     name: str
-    rank: Word
-    address: Word
+    rank: Argument
+    address: Argument
     group: str = ""
-    interface: Word | None = None
-    ib_device: Word | None = None
+    interface: Argument | None = None
+    ib_device: Argument | None = None
 
     @property
     def is_first(self) -> bool:
@@ -85,14 +85,14 @@ class Cluster:
     gpus_per_node: int = GPUS_PER_NODE
     gpu: str | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
-    firsts: Mapping[str, Word] = field(default_factory=dict)
+    firsts: Mapping[str, Argument] = field(default_factory=dict)
 
     @property
     def groups(self) -> tuple[str, ...]:
         """The groups that have nodes, in their order."""
         return tuple(dict.fromkeys(node.group for node in self.nodes))
 
-    def first(self, name: str) -> Word:
+    def first(self, name: str) -> Argument:
         """The address of a group's first node, to which the others connect."""
         return self.firsts.get(name) or self.group(name)[0].address
 
@@ -108,7 +108,8 @@ class Cluster:
 def nodes_at(addresses: Sequence[str], group: str = "") -> tuple[Node, ...]:
     """Nodes by their addresses, in the order of their ranks.
 
-    A number alone means so many nodes whose addresses are not known: $NODE0, $NODE1, …
+    A number alone means so many nodes whose addresses are not known: $NODE0, $NODE1, … Slurm and
+    Kubernetes choose the nodes themselves, so their formats take nothing else.
 
     Raises:
         RefusedError: host-malformed or host-twice.
@@ -122,7 +123,8 @@ def nodes_at(addresses: Sequence[str], group: str = "") -> tuple[Node, ...]:
     _demand_distinct(words)
     prefix = group or "node"
     return tuple(
-        Node(f"{prefix}{rank}", Word.literal(rank), word, group) for rank, word in enumerate(words)
+        Node(f"{prefix}{rank}", Argument.literal(rank), word, group)
+        for rank, word in enumerate(words)
     )
 
 
@@ -137,17 +139,17 @@ def _too_many(count: str) -> RefusedError:
     return _refused("host-malformed", f"{count} is no number of nodes from 1 to {NODES_MAX:,}.")
 
 
-def host(text: str) -> Word:
+def host(text: str) -> Argument:
     """A host: an IP address, a host name, or a placeholder.
 
     Raises:
         RefusedError: host-malformed.
     """
-    word = Word.parse(text)
+    word = Argument.parse(text)
     if len(word.parts) == 1 and word.placeholders:
         return word
     if _is_address(text) or _is_name(text):
-        return Word.literal(text)
+        return Argument.literal(text)
     if not text:
         words = "A host is empty: a variable may be unset, or a comma too many."
         raise _refused("host-malformed", words)
@@ -167,19 +169,19 @@ def _host_hint(text: str) -> str:
     return _HOSTS_HINT
 
 
-def host_port(address: Word, port: Word | int) -> Word:
+def host_port(address: Argument, port: Argument | int) -> Argument:
     """host:port, an IPv6 address in brackets."""
     bracketed = "[{host}]:{port}" if ":" in str(address) else "{host}:{port}"
-    return Word.fill(bracketed, {"host": address, "port": _word(port)})
+    return Argument.fill(bracketed, {"host": address, "port": _word(port)})
 
 
-def device(text: str, what: str) -> Word:
+def device(text: str, what: str) -> Argument:
     """The name of a network device, or several with commas, or a placeholder.
 
     Raises:
         RefusedError: device-malformed.
     """
-    word = Word.parse(text)
+    word = Argument.parse(text)
     if (len(word.parts) == 1 and word.placeholders) or _DEVICE.fullmatch(text):
         return word
     raise _refused("device-malformed", f"{text!r} is no name of an {what}.")
@@ -246,7 +248,7 @@ def _node(path: Path, entry: Mapping[str, Any], group: str, rank: int) -> Node:
     interface, ib_device = _text(path, entry, "interface"), _devices(path, entry)
     return Node(
         name,
-        Word.literal(rank),
+        Argument.literal(rank),
         host(address),
         group,
         device(interface, "interface") if interface else None,
@@ -303,7 +305,7 @@ def _is_name(text: str) -> bool:
     return bool(_HOSTNAME.fullmatch(text)) and not text.rpartition(".")[2].isdecimal()
 
 
-def _demand_distinct(addresses: Sequence[Word]) -> None:
+def _demand_distinct(addresses: Sequence[Argument]) -> None:
     seen: set[str] = set()
     for address in addresses:
         if str(address) in seen:
@@ -311,8 +313,8 @@ def _demand_distinct(addresses: Sequence[Word]) -> None:
         seen.add(str(address))
 
 
-def _word(value: Word | int) -> Word:
-    return value if isinstance(value, Word) else Word.literal(value)
+def _word(value: Argument | int) -> Argument:
+    return value if isinstance(value, Argument) else Argument.literal(value)
 
 
 def _malformed(path: Path, what: str) -> RefusedError:

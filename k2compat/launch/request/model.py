@@ -23,8 +23,7 @@ from k2compat.family import (
 from k2compat.files import explained_reading, read_regular, real_path
 from k2compat.findings import Codes, Finding
 from k2compat.hub import parse_hub_url
-from k2compat.launch.request.arguments import Word
-from k2compat.launch.request.user_values import user_value
+from k2compat.launch.request.arguments import Argument, user_value
 
 _MODELS = Path(__file__).with_name("models.toml")
 
@@ -50,7 +49,7 @@ class LaunchModel:
         findings: What should be known about it.
     """
 
-    name: Word
+    name: Argument
     config: Mapping[str, Any]
     folder: Path | None = None
     findings: tuple[Finding, ...] = ()
@@ -89,6 +88,9 @@ class LaunchModel:
 
 def read_model(text: str) -> LaunchModel:
     """The model that an argument names: a folder with a config, or a name.
+
+    A name that does not exist here is taken for the model that it names (`models.toml`): assuming
+    Instruct for Kimi-K2-Thinking would count twice its weights. Any other name is Kimi-K2-Instruct.
 
     Raises:
         RefusedError: model-other-architecture, model-without-config, not-a-folder,
@@ -132,7 +134,7 @@ def _not_kimi(model: LaunchModel) -> Iterator[Finding]:
         )
 
 
-def _assumed(named: Word) -> LaunchModel:
+def _assumed(named: Argument) -> LaunchModel:
     plain = _NOT_IN_NAMES.sub("", str(named).lower())
     other = _OTHER_NAMES.search(plain)
     if other:

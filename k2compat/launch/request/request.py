@@ -2,15 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
-from k2compat.launch.request.arguments import Word
+from k2compat.launch.request.arguments import Argument
 from k2compat.launch.request.cluster import Cluster
 from k2compat.launch.request.model import LaunchModel
-
-SUPERVISED: Final = "supervised"
-"""The fact that somebody watches the processes: each stays in the foreground, and a script comes
-without files beside it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +13,7 @@ class Request:
     """Everything that decides a plan.
 
     Attributes:
-        engine: One of `profile.ENGINES`.
+        engine: One of `engines.engine_names()`.
         model: The model.
         cluster: The nodes; None where none were named.
         engine_version: As the user gave it; None means the newest table, or the guide's own
@@ -37,7 +32,7 @@ class Request:
     engine_version: str | None = None
     profile: str = "default"
     strategy: str | None = None
-    values: Mapping[str, Word] = field(default_factory=dict)
+    values: Mapping[str, Argument] = field(default_factory=dict)
     facts: frozenset[str] = frozenset()
     filled: frozenset[str] = frozenset()
     settings: tuple[str, ...] = ()

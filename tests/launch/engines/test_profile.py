@@ -1,21 +1,20 @@
 """The profiles are data; whoever writes them is told every mistake."""
 
-import tomllib
 from pathlib import Path
 
+import msgspec
 import pytest
 from packaging.version import Version
 
 from k2compat.findings import catalogue
-from k2compat.launch.engines import profile as profiles
-from k2compat.launch.engines.profile import ENGINES, read_profile
+from k2compat.launch import engines
+from k2compat.launch.engines.profile import read_profile
 from k2compat.launch.engines.profile_entries import Row, Situation
+from k2compat.launch.flags import ENGINES
 from k2compat.launch.render import FORMATS
 
-WRITTEN = [engine for engine in ENGINES if (profiles._FOLDER / engine / "profile.toml").exists()]
 
-
-@pytest.mark.parametrize("engine", WRITTEN)
+@pytest.mark.parametrize("engine", ENGINES)
 def test_every_profile_can_be_read_and_refers_to_what_is_there(engine: str) -> None:
     profile = read_profile(engine)
     assert profile.engine == engine
@@ -41,20 +40,41 @@ def test_every_profile_can_be_read_and_refers_to_what_is_there(engine: str) -> N
         assert entry.source, f"{entry} names no source"
 
 
-def test_a_mistake_in_a_profile_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(profiles, "_FOLDER", tmp_path)
-    text = "engine='x'\nversions={}\nclusters={}\nstrategies={}\n"
+PROFILE = """
+engine = "x"
+[versions]
+[clusters]
+[strategies]
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("comands = []", "unknown field `comands`"),
+        ("commands = 3", r"Expected `array`, got `int` - at `\$.commands`"),
+        ("commands = []\n[[rows.a]]\nflags = 'b'", r"unknown field `flags` - at `\$.rows"),
+        ("commands = []\n[sources]\nrouter = 'x'", "router, which is no group"),
+        ("commands = []\n[[rows.a]]\nflag = '-a'\nwhen = ['multi_nodes']", "no fact 'multi_nodes'"),
+        (
+            "commands = []\n[[limits]]\nformat='sh'\nreason=''\nhint=''\nsource=''\nwhen=['!x']",
+            "'!x'",
+        ),
+        ("commands = []\n[[rows.a]]\nflag = '-a'\nwhen = ['given:prt']", "no fact 'given:prt'"),
+    ],
+)
+def test_a_mistake_in_a_profile_is_refused_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str, words: str
+) -> None:
+    monkeypatch.setattr(engines, "__path__", [str(tmp_path)])
     folder = tmp_path / "x"
     folder.mkdir()
-    (folder / "profile.toml").write_text(text + "comands=[]\ncommands=[]\n", encoding="utf-8")
-    with pytest.raises(ValueError, match="comands"):
-        read_profile("x")
+    first, *rest = more.split("\n", 1)
+    text = "\n".join([first, PROFILE, *rest])
+    (folder / "profile.toml").write_text(text, encoding="utf-8")
     read_profile.cache_clear()
-    (folder / "profile.toml").write_text(text + "commands=[]\n[sources]\nrouter='x'\n")
-    with pytest.raises(ValueError, match="router"):
+    with pytest.raises(ValueError, match=words):
         read_profile("x")
-    with pytest.raises(ValueError, match="flags"):
-        Row.read(tomllib.loads("flag='--a'\nflags='b'"))
 
 
 @pytest.mark.parametrize(
@@ -77,4 +97,4 @@ def test_an_entry_applies_where_all_it_asks_for_holds(
 ) -> None:
     situation = Situation("default", "tp", Version("0.13.0rc1.post1"), frozenset({"multi_node"}))
     later = Situation("default", "tp", Version("0.13.0"), situation.facts)
-    assert Row.read({"flag": "--a", **entry}).applies(later) is applies
+    assert msgspec.convert({"flag": "--a", **entry}, Row).applies(later) is applies

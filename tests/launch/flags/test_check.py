@@ -5,7 +5,9 @@ import shlex
 import pytest
 
 from k2compat.findings import Finding, Severity
-from k2compat.launch.flags import check_arguments
+from k2compat.launch.flags import check_arguments, newest_version
+
+NEWEST = newest_version("vllm")
 
 SGLANG = ("sglang", "sglang.launch_server")
 
@@ -43,7 +45,7 @@ def codes(engine: str, version: str, entry: str, line: str) -> list[tuple[str, s
     ],
 )
 def test_each_fault_has_its_code(line: str, code: str, where: str) -> None:
-    assert codes("vllm", "0.33.0", "serve", line) == [(code, where)]
+    assert codes("vllm", NEWEST, "serve", line) == [(code, where)]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +63,7 @@ def test_each_fault_has_its_code(line: str, code: str, where: str) -> None:
     ],
 )
 def test_what_is_right_gives_nothing(line: str) -> None:
-    assert codes("vllm", "0.33.0", "serve", line) == []
+    assert codes("vllm", NEWEST, "serve", line) == []
 
 
 def test_every_fault_is_named_at_once_in_the_order_of_the_line() -> None:
@@ -79,9 +81,9 @@ def test_a_required_argument_is_missed() -> None:
 
 
 def test_the_nearest_name_is_proposed() -> None:
-    (finding,) = check("vllm", "0.33.0", "serve", "m --tool-call-parsers kimi_k2")
+    (finding,) = check("vllm", NEWEST, "serve", "m --tool-call-parsers kimi_k2")
     assert finding.fix == "Did you mean --tool-call-parser?"
-    (finding,) = check("vllm", "0.33.0", "serve", "m --xyzzy")
+    (finding,) = check("vllm", NEWEST, "serve", "m --xyzzy")
     assert finding.fix is None
 
 
@@ -131,13 +133,13 @@ def test_attention_data_parallelism_has_a_size_of_its_own() -> None:
 
 def test_a_change_of_no_known_version_counts_where_the_newer_table_answers() -> None:
     assert codes("vllm", "0.21", "serve", "m -O3") == []
-    assert codes("vllm", "0.33.0", "serve", "m -O3") == [("flag-meaning-changed", "-O")]
+    assert codes("vllm", NEWEST, "serve", "m -O3") == [("flag-meaning-changed", "-O")]
     assert codes("vllm", "0.21", "serve", "m --no-enable-prefix-caching") == []
 
 
 def test_a_name_that_says_no_is_not_its_opposite() -> None:
-    assert codes("vllm", "0.33.0", "serve", "m --enable-log-requests") == []
-    found = codes("vllm", "0.33.0", "serve", "m --disable-log-requests")
+    assert codes("vllm", NEWEST, "serve", "m --enable-log-requests") == []
+    found = codes("vllm", NEWEST, "serve", "m --disable-log-requests")
     assert found == [("flag-deprecated", "--disable-log-requests")]
 
 
@@ -152,7 +154,7 @@ def test_what_is_handed_on_is_checked_by_the_next_program() -> None:
 
 def test_deep_json_is_a_finding_and_no_crash() -> None:
     deep = "[" * 100_000
-    (finding,) = check_arguments("vllm", "0.33.0", "serve", ["m", "--reasoning-effort-map", deep])
+    (finding,) = check_arguments("vllm", NEWEST, "serve", ["m", "--reasoning-effort-map", deep])
     assert finding.code == "flag-value"
     assert finding.severity is Severity.ERROR
 
@@ -160,4 +162,4 @@ def test_deep_json_is_a_finding_and_no_crash() -> None:
 def test_click_looks_at_the_last_value_only() -> None:
     line = "m --port x --port 8000"
     assert codes("trtllm", "1.0.0rc2", "serve", line) == [("flag-repeated", "--port")]
-    assert ("flag-value", "--port") in codes("vllm", "0.33.0", "serve", line)
+    assert ("flag-value", "--port") in codes("vllm", NEWEST, "serve", line)

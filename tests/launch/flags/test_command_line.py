@@ -7,10 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from k2compat.findings import Severity
-from k2compat.launch.flags import flag_table
+from k2compat.launch.flags import flag_table, newest_version
 from k2compat.launch.flags.check import check_reading
 from k2compat.launch.flags.command_line import has_placeholder, read_arguments
 from tests.support.parsers import accepts, argparse_parser
+
+NEWEST = newest_version("vllm")
 
 # Tables for which no history speaks, so that the parser alone decides.
 PEERS = [
@@ -82,7 +84,7 @@ def test_values_go_to_their_flags(line: str, flag: str, values: tuple[str, ...])
 
 
 def test_vllms_short_forms() -> None:
-    table = flag_table("vllm", "0.33.0", "serve")
+    table = flag_table("vllm", NEWEST, "serve")
     reading = read_arguments(table, ["-tp=8", "-n2", "-O3", "-dp", "2", "-z9"])
     assert [(use.flag and use.flag.name, use.values) for use in reading.uses] == [
         ("--tensor-parallel-size", ("8",)),

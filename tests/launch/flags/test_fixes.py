@@ -11,8 +11,9 @@ from k2compat.cli.main import COMMANDS, program
 from k2compat.errors import RefusedError
 from k2compat.findings import catalogue
 from k2compat.launch.engines.profile import read_profile
+from k2compat.launch.flags import ENGINES
 from k2compat.launch.flags.history import changes_of
-from k2compat.launch.flags.table import ENGINES, entry_points, flag_table, table_versions
+from k2compat.launch.flags.loading import entry_points, flag_table, table_versions
 from tests.launch.support import codes, plan
 
 # Options of programs that are neither ours nor an engine's.
@@ -59,14 +60,16 @@ def engines_flags() -> frozenset[str]:
     )
 
 
-@pytest.mark.parametrize(("place", "text"), [pytest.param(*each, id=each[0]) for each in texts()])
-def test_every_option_that_is_named_exists(place: str, text: str) -> None:
+def test_every_option_and_command_that_is_named_exists() -> None:
     known = our_options() | OTHERS
-    for name in _FLAG.findall(text):
-        plain = name.partition(".")[0].replace("_", "-")
-        assert name in known or plain in engines_flags(), place
-    for command in _OURS.findall(text):
-        assert command in COMMANDS, place
+    wrong: list[str] = []
+    for place, text in texts():
+        for name in _FLAG.findall(text):
+            plain = name.partition(".")[0].replace("_", "-")
+            if name not in known and plain not in engines_flags():
+                wrong.append(f"{place}: {name}")
+        wrong += [f"{place}: {name}" for name in _OURS.findall(text) if name not in COMMANDS]
+    assert wrong == []
 
 
 @pytest.mark.parametrize("engine", ENGINES)

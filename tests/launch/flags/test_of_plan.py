@@ -1,5 +1,7 @@
 """The flags of a plan: the user's own merged in, all of them held against the engine's table."""
 
+from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import pytest
@@ -7,14 +9,17 @@ import pytest
 from k2compat.errors import RefusedError
 from k2compat.findings import Severity
 from k2compat.launch.engines.profile import read_profile
-from tests.launch.engines.test_profile import WRITTEN
+from k2compat.launch.flags import ENGINES, newest_version
+from k2compat.launch.plan import Plan
 from tests.launch.support import argv, codes, plan
+
+NEWEST = newest_version("vllm")
 
 TWO = ("10.0.0.1", "10.0.0.2")
 
 # Both tables and each boundary at which something else is rendered.
 VERSIONS = {
-    "vllm": ("0.10.0", "0.11.2", "0.12.0", "0.13.0", "0.18.0", "0.28.0", "0.33.0"),
+    "vllm": ("0.10.0", "0.11.2", "0.12.0", "0.13.0", "0.18.0", "0.28.0", NEWEST),
     "sglang": (
         *("0.4.9.post2", "0.4.10.post2", "0.5.1", "0.5.2", "0.5.3", "0.5.4", "0.5.5", "0.5.8"),
         *("0.5.14", "0.5.20", "0.5.22", "0.5.23"),
@@ -35,30 +40,28 @@ def clusters(strategy: str) -> list[dict[str, Any]]:
     return [{"nodes": TWO[:1]}, {"nodes": TWO}]
 
 
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize(
-    ("engine", "strategy", "version"),
-    [
-        (engine, strategy, version)
-        for engine in WRITTEN
-        for strategy in read_profile(engine).clusters["default"]
-        for version in VERSIONS[engine]
-    ],
-)
-def test_every_default_rendering_is_what_its_parser_takes(
-    engine: str, strategy: str, version: str, model: str
-) -> None:
-    for cluster in clusters(strategy):
-        if engine == "ktransformers" and len(cluster["nodes"]) > 1:
-            continue  # one node only; refused elsewhere
-        found = plan(engine, model, strategy=strategy, engine_version=version, **cluster)
-        wrong = [
-            finding
+def every_rendering() -> Iterator[tuple[str, Plan]]:
+    """Every default plan of every engine, with what it is."""
+    for engine in ENGINES:
+        for strategy in read_profile(engine).clusters["default"]:
+            for version, model, cluster in product(VERSIONS[engine], MODELS, clusters(strategy)):
+                if engine == "ktransformers" and len(cluster["nodes"]) > 1:
+                    continue  # one node only; refused elsewhere
+                where = f"{engine} {version} {strategy} {model} {cluster}"
+                options = {"strategy": strategy, "engine_version": version, **cluster}
+                yield where, plan(engine, model, **options)
+
+
+def test_every_default_rendering_is_what_its_parser_takes() -> None:
+    wrong: list[str] = []
+    for where, found in every_rendering():
+        wrong += [
+            f"{where}: {finding.message}"
             for finding in found.findings
             if finding.code.startswith("flag-") and finding.severity is not Severity.INFO
         ]
-        assert wrong == []
-        assert [c for c in found.commands if c.entry]
+        wrong += [] if any(command.entry for command in found.commands) else [where]
+    assert wrong == []
 
 
 def test_a_setting_takes_the_place_of_the_plans_own() -> None:
@@ -135,6 +138,6 @@ def test_a_world_is_too_large_where_it_exceeds_the_gpus_of_its_node(
         gpus_per_node=gpus_per_node,
         profile=profile,
         strategy="tp",
-        engine_version="0.33.0",
+        engine_version=NEWEST,
     )
     assert ("flag-refused" in codes(found)) is told

@@ -6,9 +6,11 @@ from hypothesis import strategies as st
 
 from k2compat.errors import RefusedError
 from k2compat.findings import Severity
-from k2compat.launch.flags import check_arguments, flag_table, passed_through
+from k2compat.launch.flags import check_arguments, flag_table, newest_version, passed_through
 
-VLLM = ("vllm", "0.33.0", "serve")
+NEWEST = newest_version("vllm")
+
+VLLM = ("vllm", NEWEST, "serve")
 SGLANG = ("sglang", "0.5.23", "sglang.launch_server")
 
 
@@ -97,5 +99,5 @@ def test_what_is_passed_on_is_taken_by_the_parser(given_settings: list[str]) -> 
 
 
 def test_what_the_rest_of_the_command_decides_is_not_judged_here() -> None:
-    rendered = passed_through("vllm", "0.33.0", "serve", ["tensor-parallel-size=16"])
+    rendered = passed_through("vllm", NEWEST, "serve", ["tensor-parallel-size=16"])
     assert rendered == (("--tensor-parallel-size", "16"),)

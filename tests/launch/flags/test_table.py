@@ -1,14 +1,27 @@
 """Finding a flag, and the table that answers for a version."""
 
 import argparse
+import json
+import shutil
+from pathlib import Path
 
 import pytest
 from packaging.version import Version
 
 from k2compat.errors import RefusedError
-from k2compat.launch import flags
-from k2compat.launch.flags import ENGINES, Abbreviated, Ambiguous, Exact, Unknown, flag_table
+from k2compat.launch import engines, flags
+from k2compat.launch.flags import (
+    ENGINES,
+    Abbreviated,
+    Ambiguous,
+    Exact,
+    Unknown,
+    flag_table,
+    newest_version,
+)
 from tests.support.parsers import argparse_parser
+
+NEWEST = newest_version("vllm")
 
 SGLANG = "sglang.launch_server"
 EVERY_TABLE = [
@@ -19,42 +32,54 @@ EVERY_TABLE = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("engine", "oldest", "newest"),
-    [
-        ("vllm", "0.10.0", "0.33.0"),
-        ("sglang", "0.4.9.post2", "0.5.23"),
-        ("ktransformers", "0.3.2", "0.7.2"),
-        ("trtllm", "1.0.0rc2", "2026-newest"),
-    ],
-)
-def test_versions_are_ordered(engine: str, oldest: str, newest: str) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_versions_are_ordered(engine: str) -> None:
     versions = flags.table_versions(engine)
-    assert (versions[0], versions[-1]) == (oldest, newest)
-    assert flags.newest_version(engine) == newest
+    assert flags.newest_version(engine) == versions[-1]
     values = [flags.version_of(engine, version) for version in versions]
     assert values == sorted(values)
 
 
+MADE_UP = Path(__file__).parents[1] / "engines" / "made_up" / "quickserve"
+
+
+@pytest.fixture
+def made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An engine with tables for 0.4.9.post2, 0.10.0, 1.2.0rc0 (under a name) and 2.0."""
+    folder = tmp_path / "engines" / "nearserve"
+    shutil.copytree(MADE_UP, folder)
+    document = json.loads((folder / "flags.json").read_text())
+    (table,) = document["tables"]
+    versions = {"2.0": None, "0.10.0": None, "0.4.9.post2": None, "2025-autumn": "1.2.0rc0"}
+    document["tables"] = [
+        {**table, "version": version, **({"stands_for": as_number} if as_number else {})}
+        for version, as_number in versions.items()
+    ]
+    (folder / "flags.json").write_text(json.dumps(document))
+    monkeypatch.setattr(engines, "__path__", [str(folder.parent)])
+    return folder.name
+
+
 @pytest.mark.parametrize(
-    ("engine", "version", "checked_by"),
+    ("version", "checked_by"),
     [
-        ("vllm", "0.9", "0.10.0"),
-        ("vllm", "0.10.0rc1", "0.10.0"),
-        ("vllm", "0.21.3", "0.10.0"),
-        ("vllm", "0.22", "0.33.0"),
-        ("vllm", "1.0", "0.33.0"),
-        ("sglang", "0.4.10", "0.4.9.post2"),
-        ("sglang", "0.5", "0.5.23"),
-        ("trtllm", "1.0.0rc1", "1.0.0rc2"),
-        ("trtllm", "1.1", "2025-autumn"),
-        ("trtllm", "1.3.0rc2", "2026-newest"),
-        ("trtllm", "2025-autumn", "2025-autumn"),
+        ("0.1", "0.4.9.post2"),
+        ("0.4.10", "0.4.9.post2"),
+        ("0.6", "0.4.9.post2"),
+        ("0.7", "0.10.0"),
+        ("0.10.0rc1", "0.10.0"),
+        ("0.10.0", "0.10.0"),
+        ("0.99", "0.10.0"),
+        ("1.0", "2025-autumn"),
+        ("1.2.0rc5", "2025-autumn"),
+        ("2025-autumn", "2025-autumn"),
+        ("1.9", "2025-autumn"),
+        ("2.0", "2.0"),
+        ("3", "2.0"),
     ],
 )
-def test_the_nearer_table_answers(engine: str, version: str, checked_by: str) -> None:
-    entry = {"sglang": SGLANG}.get(engine, "serve")
-    assert flag_table(engine, version, entry).checked_by == checked_by
+def test_the_nearer_table_answers(made_up: str, version: str, checked_by: str) -> None:
+    assert flag_table(made_up, version, "run").checked_by == checked_by
 
 
 def test_two_pre_releases_of_one_version_are_told_apart() -> None:
@@ -65,10 +90,10 @@ def test_two_pre_releases_of_one_version_are_told_apart() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "hint"),
     [
-        (("vlm", "0.33.0", "serve"), "engine-unknown", "vllm"),
-        (("llama.cpp", "0.33.0", "serve"), "engine-unknown", "Choose"),
-        (("vllm", "newest", "serve"), "engine-version-invalid", "0.33.0"),
-        (("vllm", "0.33.0", "bench"), "entry-unknown", "serve"),
+        (("vlm", NEWEST, "serve"), "engine-unknown", "vllm"),
+        (("llama.cpp", NEWEST, "serve"), "engine-unknown", "Choose"),
+        (("vllm", "newest", "serve"), "engine-version-invalid", NEWEST),
+        (("vllm", NEWEST, "bench"), "entry-unknown", "serve"),
     ],
 )
 def test_what_is_not_there_is_refused(
@@ -108,7 +133,7 @@ def test_an_ambiguous_beginning_names_every_candidate() -> None:
 
 
 def test_an_unknown_name_gets_the_nearest() -> None:
-    table = flag_table("vllm", "0.33.0", "serve")
+    table = flag_table("vllm", NEWEST, "serve")
     assert table.resolve("--max-num-sequences") == Unknown("--max-num-seqs")
     assert table.resolve("--xyzzy") == Unknown("")
     handed_on = flag_table("ktransformers", "0.7.2", "kt run")
@@ -116,7 +141,7 @@ def test_an_unknown_name_gets_the_nearest() -> None:
 
 
 def test_vllm_takes_underscores_and_members_of_json_values() -> None:
-    table = flag_table("vllm", "0.33.0", "serve")
+    table = flag_table("vllm", NEWEST, "serve")
     assert table.resolve("--max_num_seqs") == Exact(table.find("--max-num-seqs"))  # type: ignore[arg-type]
     config = table.find("--compilation-config")
     assert config is not None
@@ -177,15 +202,15 @@ def test_the_kt_flags_of_sglang_are_ktransformers_own() -> None:
     assert table.find("--max-total-tokens") is not None
 
 
-def test_a_boolean_pair_knows_which_name_says_no() -> None:
-    table = flag_table("vllm", "0.33.0", "serve")
+def test_a_boolean_pair_knows_its_negative_names() -> None:
+    table = flag_table("vllm", NEWEST, "serve")
     caching = table.find("--disable-prefix-caching")
     assert caching is not None
-    assert caching.off == ("--disable-prefix-caching",)
+    assert caching.negative_names == ("--disable-prefix-caching",)
     assert caching.name == "--enable-prefix-caching"
     reduce = table.find("--disable-custom-all-reduce")
     assert reduce is not None
-    assert reduce.off == ("--enable-custom-all-reduce",)
+    assert reduce.negative_names == ("--enable-custom-all-reduce",)
 
 
 def test_a_parser_can_be_built_from_every_table() -> None:

@@ -1,5 +1,6 @@
 """What can be divided: blocks, heads, experts, ranks, and the numbers of the guide."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -61,6 +62,27 @@ def test_int4_has_groups_of_32_in_the_routed_experts_alone() -> None:
     assert codes(Layout(32), 4, sizes=INT4) == []
     assert codes(Layout(64), 8, sizes=INT4) == []
     assert codes(Layout(1, data_parallel=128), 16, sizes=INT4) == ["block-not-divisible"]
+
+
+def fixes(layout: Layout, nodes: int, sizes: ModelSizes = FP8) -> list[str | None]:
+    return [
+        each.fix for each in check_divisibility(sizes, layout, nodes, 8) if "block" in each.code
+    ]
+
+
+def test_the_advice_is_a_division_that_the_plan_has_not() -> None:
+    """ "Use tensor parallelism up to 16" was printed for any width, at TP8 too."""
+    assert fixes(Layout(32), 4)[0] == (
+        "Use tensor parallelism 16; use the other GPUs for pipeline or data parallelism."
+    )
+    (fix,) = fixes(Layout(1, data_parallel=32), 4)
+    assert fix == "Use expert parallelism 2, so that 16 ranks share an expert."
+    narrow = replace(FP8, widths={"moe_intermediate_size": 512, "intermediate_size": 18432})
+    (fix,) = fixes(Layout(8), 1, narrow)
+    assert fix is not None
+    assert fix.startswith("Use tensor parallelism 4;")
+    odd = replace(FP8, widths={"moe_intermediate_size": 100, "intermediate_size": 18432})
+    assert fixes(Layout(8), 1, odd) == [None]
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from k2compat.errors import RefusedError
 from k2compat.findings import Finding, Severity
 from k2compat.launch.flags import check_arguments, flag_table, newest_version
-from k2compat.launch.modernize.rewrite import Modernized, modernize
+from k2compat.launch.modernize.rewrite import Modernized, modernize_text
 from k2compat.launch.modernize.shell_text import statements
 from tests.support import guide
+
+NEWEST = newest_version("vllm")
 
 
 def changes(modernized: Modernized) -> list[tuple[str, str]]:
@@ -29,7 +31,7 @@ def codes(modernized: Modernized) -> list[str]:
 
 @pytest.mark.parametrize("name", guide.ENGINE_COMMANDS)
 def test_every_command_of_the_guide_is_taken_by_the_newest_parser(name: str) -> None:
-    modernized = modernize(guide.ENGINE_COMMANDS[name])
+    modernized = modernize_text(guide.ENGINE_COMMANDS[name])
     assert modernized.commands
     for command in modernized.commands:
         (statement,) = statements(command.after)
@@ -47,21 +49,21 @@ def test_every_command_of_the_guide_is_taken_by_the_newest_parser(name: str) -> 
     "text", [*guide.ENGINE_COMMANDS.values(), guide.TRTLLM_SETTINGS, guide.WHOLE]
 )
 def test_its_own_output_stays_as_it_is(text: str) -> None:
-    first = modernize(text)
-    second = modernize(first.text)
+    first = modernize_text(text)
+    second = modernize_text(first.text)
     assert second.text == first.text
     assert changes(second) == []
 
 
 @pytest.mark.parametrize("name", guide.OTHER_COMMANDS)
 def test_other_commands_of_the_guide_are_not_touched(name: str) -> None:
-    modernized = modernize(guide.OTHER_COMMANDS[name])
+    modernized = modernize_text(guide.OTHER_COMMANDS[name])
     assert modernized.text == guide.OTHER_COMMANDS[name]
     assert codes(modernized) == ["no-engine-command"]
 
 
 def test_tensor_parallelism_over_two_nodes_names_ray() -> None:
-    modernized = modernize(guide.VLLM_TP)
+    modernized = modernize_text(guide.VLLM_TP)
     old = "--tensor-parallel-size 16"
     assert changes(modernized) == [(old, f"{old} --distributed-executor-backend ray")]
     assert modernized.text == guide.VLLM_TP.replace(
@@ -74,7 +76,7 @@ def test_tensor_parallelism_over_two_nodes_names_ray() -> None:
 
 
 def test_data_parallelism_is_as_it_was() -> None:
-    modernized = modernize(guide.VLLM_DP)
+    modernized = modernize_text(guide.VLLM_DP)
     assert modernized.text == guide.VLLM_DP
     assert changes(modernized) == []
 
@@ -91,27 +93,27 @@ def test_only_the_words_that_change_are_written_anew() -> None:
             "sglang_router.launch_router --pd-disaggregation --host 0.0.0.0 --port 8000",
         )
     )
-    modernized = modernize(guide.SGLANG_PD)
+    modernized = modernize_text(guide.SGLANG_PD)
     assert modernized.text == expected
     assert codes(modernized) == ["stray-dollar"]
 
 
 def test_the_old_ktransformers_server_becomes_sglang() -> None:
-    (command,) = modernize(guide.KTRANSFORMERS).commands
+    (command,) = modernize_text(guide.KTRANSFORMERS).commands
     assert shlex.split(command.after) == shlex.split(
         "python -m sglang.launch_server --trust-remote-code --model-path /path/to/K2 "
         "--kt-method LLAMAFILE --kt-weight-path /path/to/K2 --max-total-tokens 30000"
     )
-    (command,) = modernize(guide.KTRANSFORMERS_AMX).commands
+    (command,) = modernize_text(guide.KTRANSFORMERS_AMX).commands
     assert "--kt-method AMXINT4" in command.after
     assert "LLAMAFILE" not in command.after
 
 
 def test_the_settings_file_in_a_here_document() -> None:
-    modernized = modernize(guide.TRTLLM_SETTINGS)
+    modernized = modernize_text(guide.TRTLLM_SETTINGS)
     assert modernized.text == guide.TRTLLM_SETTINGS.replace("padding_enabled", "enable_padding")
     assert codes(modernized) == ["settings-key-mended"]
-    old = modernize(guide.TRTLLM_SETTINGS, {"trtllm": "1.0.0rc2"})
+    old = modernize_text(guide.TRTLLM_SETTINGS, {"trtllm": "1.0.0rc2"})
     assert old.text == guide.TRTLLM_SETTINGS
 
 
@@ -182,7 +184,7 @@ def test_the_settings_file_in_a_here_document() -> None:
     ],
 )
 def test_translations(text: str, expected: str) -> None:
-    assert modernize(text).text == expected
+    assert modernize_text(text).text == expected
 
 
 @pytest.mark.parametrize(
@@ -205,61 +207,62 @@ def test_translations(text: str, expected: str) -> None:
     ],
 )
 def test_what_cannot_be_translated_is_said(text: str, code: str) -> None:
-    assert code in codes(modernize(text))
+    assert code in codes(modernize_text(text))
 
 
 def test_what_only_the_shell_knows_is_no_fault() -> None:
-    assert codes(modernize("vllm serve m $EXTRA")) == []
-    assert codes(modernize("vllm serve m --port `id -u`")) == ["substitution-carried"]
-    assert codes(modernize("vllm serve m extra")) == ["argument-unexpected"]
+    assert codes(modernize_text("vllm serve m $EXTRA")) == []
+    assert codes(modernize_text("vllm serve m --port `id -u`")) == ["substitution-carried"]
+    assert codes(modernize_text("vllm serve m extra")) == ["argument-unexpected"]
 
 
 def test_a_word_whose_quotes_forbid_a_change_stays() -> None:
     text = "vllm serve m '--guided-decoding-backend=$X'\"$Y\""
-    modernized = modernize(text)
+    modernized = modernize_text(text)
     assert codes(modernized) == ["flag-untranslated"]
     text = "vllm serve m '--max-num-se=$X'\"$Y\""
-    assert modernize(text).text == text
+    assert modernize_text(text).text == text
     text = "vllm serve m --rope-scaling $X'$'"
-    assert codes(modernize(text)) == ["flag-untranslated"]
+    assert codes(modernize_text(text)) == ["flag-untranslated"]
 
 
 def test_a_deprecated_flag_whose_quotes_forbid_a_change_stays() -> None:
     text = "python -m sglang.launch_server --model m '--dp-size=$X'\"$Y\" --disable-cuda-graph"
-    assert "'--dp-size=$X'\"$Y\"" in modernize(text).text
+    assert "'--dp-size=$X'\"$Y\"" in modernize_text(text).text
     text = "python -m sglang.launch_server --model m '--dp-size=$X'\"$Y\" --enable-dp-attention"
-    assert "'--dp-size=$X'\"$Y\"" in modernize(text).text
+    assert "'--dp-size=$X'\"$Y\"" in modernize_text(text).text
 
 
 def test_what_the_new_program_needs_is_added_once() -> None:
     text = "python ktransformers/server/main.py --model_path m --trust-remote-code"
     assert (
-        modernize(text).text == "python -m sglang.launch_server --model-path m --trust-remote-code"
+        modernize_text(text).text
+        == "python -m sglang.launch_server --model-path m --trust-remote-code"
     )
 
 
 def test_a_settings_file_that_is_none_stays() -> None:
     for body in ("[", "a", "cuda_graph_config: 1", "padding_enabled: true"):
         text = f"cat >x.yml <<EOF\n{body}\nEOF\n"
-        assert modernize(text).text == text
+        assert modernize_text(text).text == text
 
 
 def test_for_another_version() -> None:
     text = "python -m sglang.launch_server --model-path m --enable-deepep-moe --cuda-graph-bs 8"
-    assert modernize(text, {"": "0.4.9.post2"}).text == text
-    at = modernize(text, {"sglang": "0.5.5"}).text
+    assert modernize_text(text, {"": "0.4.9.post2"}).text == text
+    at = modernize_text(text, {"sglang": "0.5.5"}).text
     assert at == text.replace("--enable-deepep-moe", "--moe-a2a-backend deepep")
 
 
 def test_one_version_for_several_engines_is_refused() -> None:
     text = "vllm serve m\npython -m sglang.launch_server --model m"
     with pytest.raises(RefusedError) as refused:
-        modernize(text, {"": "0.33.0"})
+        modernize_text(text, {"": NEWEST})
     assert refused.value.code == "engine-version-ambiguous"
     for versions in ({"": "x"}, {"vlm": "1"}):
         with pytest.raises(RefusedError):
-            modernize("vllm serve m", versions)
-    assert modernize("ls", {"": "1"}).commands == ()
+            modernize_text("vllm serve m", versions)
+    assert modernize_text("ls", {"": "1"}).commands == ()
 
 
 _VALUES = st.sampled_from(["1", "'a b'", '"$X"', "$Y", "<Z>", "$(date)", "-1", "x=y", "'$q'"])
@@ -289,10 +292,14 @@ def test_any_old_command_becomes_one_that_stays(data: st.DataObject) -> None:
     line = program
     for flag in flags:
         name = data.draw(st.sampled_from(flag.names))
-        count = flag.least if flag.most is None or flag.most == flag.least else flag.most
+        count = (
+            flag.min_values
+            if flag.max_values is None or flag.max_values == flag.min_values
+            else flag.max_values
+        )
         line += f" {name}" + "".join(f" {data.draw(_VALUES)}" for _ in range(count))
-    first = modernize(line)
-    second = modernize(first.text)
+    first = modernize_text(line)
+    second = modernize_text(first.text)
     assert second.text == first.text
     assert changes(second) == []
     # What is left are values and, for click, nothing: no name is unknown.

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from k2compat.errors import RefusedError
-from k2compat.launch.modernize.shell_text import Word, statements
+from k2compat.launch.modernize.shell_text import ShellWord, statements
 
 
 def values(text: str) -> list[list[str]]:
@@ -133,13 +133,13 @@ def test_a_value_inside_another_text(source: str, expected: str | None) -> None:
 
 
 def test_a_plain_word_is_quoted() -> None:
-    assert Word.plain("a $b").source == "'a $b'"
+    assert ShellWord.plain("a $b").source == "'a $b'"
 
 
 @settings(max_examples=60)
 @given(st.lists(st.text(st.sampled_from("ab '\"\\$\n\t{}"), max_size=6), min_size=1, max_size=4))
 def test_bash_sees_the_same_words(texts: list[str]) -> None:
-    line = " ".join(Word.plain(text).source for text in texts)
+    line = " ".join(ShellWord.plain(text).source for text in texts)
     (statement,) = statements(f"printf {line}")
     assert [word.value for word in statement.words[1:]] == texts
     said = subprocess.run(["bash", "-c", f"printf '%s\\0' {line}"], capture_output=True, check=True)

@@ -6,15 +6,18 @@ from dataclasses import replace
 import pytest
 
 from k2compat.errors import RefusedError
+from k2compat.launch.flags import newest_version
 from k2compat.launch.memory.fit import Fit
 from k2compat.launch.memory.layout import Layout
 from k2compat.launch.memory.sizes import ModelSizes, model_sizes
 from k2compat.launch.plan import Command, Plan
 from k2compat.launch.planning.checks import check_plan, fits_of, refusal_of
-from k2compat.launch.request.arguments import Word
+from k2compat.launch.request.arguments import Argument
 from k2compat.launch.request.cluster import Cluster, nodes_at
 from tests.launch.support import plan
 from tests.support.configs import config_values
+
+NEWEST = newest_version("vllm")
 
 INSTRUCT = config_values("moonshotai/Kimi-K2-Instruct")
 TWO = ("10.0.0.1", "10.0.0.2")
@@ -38,15 +41,26 @@ def made_by_hand(
         id="serve",
         role="serve",
         node=nodes[0],
-        argv=tuple(map(Word.parse, argv.split())),
-        environment={name: Word.parse(value) for name, value in (environment or {}).items()},
+        argv=tuple(map(Argument.parse, argv.split())),
+        environment={name: Argument.parse(value) for name, value in (environment or {}).items()},
         stays=True,
     )
     layouts = {"": layout or Layout(16)}
     return Plan(engine, "1.0", "default", "tp", Cluster(nodes, gpu=gpu), layouts, (command,))
 
 
+# Each engine's own flags, so that the tests name the flag alone.
+ENGINE_OF = {
+    "--context-length": "sglang",
+    "--mem-fraction-static": "sglang",
+    "--max_seq_len": "trtllm",
+    "--kv_cache": "trtllm",
+}
+
+
 def fit_of(argv: str, **options: object) -> Fit:
+    by_flag = (engine for flag, engine in ENGINE_OF.items() if flag in argv)
+    options = {"engine": next(by_flag, "vllm"), **options}
     sizes = model_sizes(INSTRUCT)
     assert isinstance(sizes, ModelSizes)
     return fits_of(made_by_hand(argv, **options), sizes)[""]  # type: ignore[arg-type]
@@ -161,7 +175,7 @@ class TestFlagsCount:
 
     @pytest.mark.parametrize(
         ("engine", "version", "share"),
-        [("vllm", "0.10.0", 0.9), ("vllm", "0.33.0", 0.92), ("sglang", "0.5.23", 0.9)],
+        [("vllm", "0.10.0", 0.9), ("vllm", NEWEST, 0.92), ("sglang", "0.5.23", 0.9)],
     )
     def test_without_a_flag_the_share_is_the_parsers_default(
         self, engine: str, version: str, share: float

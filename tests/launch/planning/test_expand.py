@@ -13,10 +13,10 @@ from k2compat.launch.engines.profile import Profile
 from k2compat.launch.engines.profile_entries import CommandTemplate, FileTemplate, Situation
 from k2compat.launch.memory.layout import Layout
 from k2compat.launch.plan import Command, Plan
-from k2compat.launch.planning.expand import Place, compose
-from k2compat.launch.render import render
+from k2compat.launch.planning.expand import NodeContext, compose
+from k2compat.launch.render import render_plan
 from k2compat.launch.render.document import as_document
-from k2compat.launch.request.arguments import Word
+from k2compat.launch.request.arguments import Argument
 from k2compat.launch.request.cluster import Cluster, nodes_at
 
 (NODE,) = nodes_at(["10.0.0.1"])
@@ -37,15 +37,15 @@ def composed(*peers: str, port: str = "2233", **template: Any) -> tuple[Command,
         prerequisites=(),
         forbidden=(),
     )
-    values = {"port": Word.parse(port), "name": Word.parse("<NAME>")}
-    lists = {"peers": [Word.parse(peer) for peer in peers]}
-    return compose(profile, [Place(NODE, SITUATION, values, lists)])
+    values = {"port": Argument.parse(port), "name": Argument.parse("<NAME>")}
+    lists = {"peers": [Argument.parse(peer) for peer in peers]}
+    return compose(profile, [NodeContext(NODE, SITUATION, values, lists)])
 
 
 def script(*commands: Command) -> str:
     """The script of the node that runs these commands."""
     plan = Plan("trtllm", "1.0", "default", "tp", Cluster((NODE,)), {"": Layout(1)}, commands)
-    return render(plan, "sh")["node0.sh"].text
+    return render_plan(plan, "sh")["node0.sh"].text
 
 
 def test_entries_of_one_path_make_one_file_in_their_order() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from k2compat.errors import RefusedError
 from k2compat.launch.flags import ENGINES, entry_points
+from k2compat.launch.preflight.ask_engine import ask
 from k2compat.launch.preflight.engine_parser import InstalledVerdict, check_installed
 
 SGLANG = ("sglang", "sglang.launch_server", "0.5.23")
@@ -139,3 +140,8 @@ def test_every_entry_point_of_today_can_be_asked(site: Path) -> None:
         if codes(check_installed(engine, entry, "99", [])) != ["engine-not-installed"]
     }
     assert unknown == {"sglang.srt.disaggregation.launch_lb", "disaggregated"}
+
+
+def test_the_question_can_be_asked_in_this_process_too() -> None:
+    question = {"distributions": ["no-such-distribution", "pytest"], "module": "no_such_engine"}
+    assert ask(question) == {"version": pytest.__version__, "state": "absent", "words": ""}

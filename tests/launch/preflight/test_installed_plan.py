@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from k2compat.findings import Finding
-from k2compat.launch.preflight.installed_plan import check_plan_installed
+from k2compat.launch.preflight.engine_parser import check_plan_installed
 from tests.launch.preflight.test_engine_parser import install
 from tests.launch.support import plan
 

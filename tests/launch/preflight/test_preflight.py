@@ -6,7 +6,7 @@ import pytest
 
 from k2compat.errors import RefusedError
 from k2compat.launch.plan import Plan
-from k2compat.launch.preflight.preflight import preflight
+from k2compat.launch.preflight.preflight import preflight_plan
 from k2compat.launch.request.model import read_model
 from tests.launch.preflight.support import ADDRESSES, codes, plan_of
 from tests.launch.support import plan
@@ -26,7 +26,7 @@ def ktransformers() -> Plan:
 
 
 def test_offline_nothing_is_read_and_each_finding_stands_once() -> None:
-    found = preflight(plan("vllm", nodes=ADDRESSES, gpu="h200"), NAME)
+    found = preflight_plan(plan("vllm", nodes=ADDRESSES, gpu="h200"), NAME)
     assert found.inspection is None
     assert codes(found.findings) == list(dict.fromkeys(codes(found.findings)))
     assert "placeholder-open" in codes(found.findings)
@@ -34,7 +34,7 @@ def test_offline_nothing_is_read_and_each_finding_stands_once() -> None:
 
 def test_on_a_node_variables_are_in_place() -> None:
     made = plan("vllm", nodes=("$HEAD", "10.0.0.2"))
-    found = preflight(made, NAME, node_rank="0", environment={"HEAD": "127.0.0.1"})
+    found = preflight_plan(made, NAME, node_rank="0", environment={"HEAD": "127.0.0.1"})
     assert found.inspection is not None
     assert str(found.inspection.node.address) == "127.0.0.1"
     assert "placeholder-open" not in codes(found.findings)
@@ -44,18 +44,18 @@ def test_on_a_node_variables_are_in_place() -> None:
 def test_a_folder_is_judged_a_name_is_not(model: Path) -> None:
     (model / "tiktoken.model").unlink()
     made = plan("vllm", str(model), nodes=HERE)
-    found = preflight(made, read_model(str(model)), node_rank="0")
+    found = preflight_plan(made, read_model(str(model)), node_rank="0")
     assert "companion-missing" in codes(found.findings)
     assert found.inspection is not None
     assert found.inspection.facts.model is not None
-    assert "companion-missing" not in codes(preflight(made, NAME, node_rank="0").findings)
+    assert "companion-missing" not in codes(preflight_plan(made, NAME, node_rank="0").findings)
 
 
 class TestGgufs:
     """KTransformers takes its weights from a folder of their own."""
 
     def missing(self, model: Path, gguf_path: str | None) -> bool:
-        found = preflight(
+        found = preflight_plan(
             ktransformers(), read_model(str(model)), node_rank="0", gguf_path=gguf_path
         )
         return "weights-missing" in codes(found.findings)
@@ -70,10 +70,10 @@ class TestGgufs:
     def test_other_engines_have_none(self, model: Path, tmp_path: Path) -> None:
         made = plan("vllm", str(model), nodes=HERE)
         absent = str(tmp_path / "absent")
-        found = preflight(made, read_model(str(model)), node_rank="0", gguf_path=absent)
+        found = preflight_plan(made, read_model(str(model)), node_rank="0", gguf_path=absent)
         assert "weights-missing" not in codes(found.findings)
 
 
 def test_an_unknown_node_is_refused() -> None:
     with pytest.raises(RefusedError):
-        preflight(plan_of(), NAME, node_rank="9")
+        preflight_plan(plan_of(), NAME, node_rank="9")

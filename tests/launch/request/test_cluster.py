@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from k2compat.errors import RefusedError
-from k2compat.launch.request.arguments import Word
+from k2compat.launch.request.arguments import Argument
 from k2compat.launch.request.cluster import host_port, nodes_at, read_cluster, with_devices
 
 
@@ -88,8 +88,8 @@ def test_too_many_nodes_are_refused() -> None:
 
 
 def test_an_ipv6_address_stands_in_brackets_before_a_port() -> None:
-    assert str(host_port(Word.literal("fd00::1"), 80)) == "[fd00::1]:80"
-    assert str(host_port(Word.parse("$A"), Word.literal(80))) == "$A:80"
+    assert str(host_port(Argument.literal("fd00::1"), 80)) == "[fd00::1]:80"
+    assert str(host_port(Argument.parse("$A"), Argument.literal(80))) == "$A:80"
 
 
 def test_devices_of_a_node_go_before_those_of_all() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from k2compat.errors import RefusedError
-from k2compat.launch.request.arguments import Word
+from k2compat.launch.request.arguments import Argument
 from k2compat.launch.request.model import LaunchModel, read_model
 from tests.support.configs import config_values
 
@@ -70,7 +70,12 @@ def test_a_hostile_config_is_a_model_without_known_facts(
     model_type: Any, quantisation: Any, nested: Any
 ) -> None:
     config = {"model_type": model_type, "quantization_config": quantisation, "text_config": nested}
-    assert LaunchModel(Word.literal("/k2"), config).facts <= {"bf16", "fp8", "int4", "reasoning"}
+    assert LaunchModel(Argument.literal("/k2"), config).facts <= {
+        "bf16",
+        "fp8",
+        "int4",
+        "reasoning",
+    }
 
 
 def test_a_quantisation_that_is_not_known_is_no_precision(tmp_path: Path) -> None:

@@ -4,20 +4,18 @@ from collections.abc import Mapping
 from typing import Final
 
 from k2compat.errors import RefusedError
-from k2compat.launch.engines.engine import Engine
+from k2compat.launch.engines.derivation import Derivation
 from k2compat.launch.engines.profile_entries import Situation
-from k2compat.launch.request.arguments import FILES, Placeholder, Word
-from k2compat.launch.request.cluster import Cluster
-from k2compat.launch.request.request import SUPERVISED
+from k2compat.launch.request import FILES, SUPERVISED, Argument, Cluster, Placeholder
 
 _SLURM: Final = "format=slurm"  # starts no container unless an image was given
 
-_FILES = Word((Placeholder(FILES, f"${{{FILES}}}"),))
-_WORKSPACE = Word.literal("/workspace")
-_MODEL_FOLDER = Word((Placeholder("YOUR_MODEL_DIR", "<YOUR_MODEL_DIR>"),))
+_FILES = Argument((Placeholder(FILES, f"${{{FILES}}}"),))
+_WORKSPACE = Argument.literal("/workspace")
+_MODEL_FOLDER = Argument((Placeholder("YOUR_MODEL_DIR", "<YOUR_MODEL_DIR>"),))
 
 
-class TensorRTLLM(Engine):
+class TensorRTLLM(Derivation):
     """Adds what the container is given, and where things are then.
 
     "hosts" for mpirun; "model_folder" to mount, and "served", where it is then; "files_folder",
@@ -25,8 +23,8 @@ class TensorRTLLM(Engine):
     """
 
     def values(
-        self, situation: Situation, cluster: Cluster, values: Mapping[str, Word]
-    ) -> Mapping[str, Word]:
+        self, situation: Situation, cluster: Cluster, values: Mapping[str, Argument]
+    ) -> Mapping[str, Argument]:
         """Values that all nodes share."""
         bare = _SLURM in situation.facts and "given:image" not in situation.facts
         folder = _model_folder(values["model"], mounted=not bare)
@@ -35,18 +33,18 @@ class TensorRTLLM(Engine):
             "model_folder": folder,
             "served": folder if bare else values["container_model"],
             "files_folder": _FILES if SUPERVISED in situation.facts else _WORKSPACE,
-            "here": Word((Placeholder("PWD", "${PWD}"),)),
-            "home": Word((Placeholder("HOME", "~"),)),
+            "here": Argument((Placeholder("PWD", "${PWD}"),)),
+            "home": Argument((Placeholder("HOME", "~"),)),
         }
 
 
-def _hosts(cluster: Cluster) -> Word:
+def _hosts(cluster: Cluster) -> Argument:
     """HOST:SLOTS, as mpirun's -H takes them; an IPv6 address in brackets."""
-    gpus = Word.literal(cluster.gpus_per_node)
-    return Word.join(
+    gpus = Argument.literal(cluster.gpus_per_node)
+    return Argument.join(
         ",",
         (
-            Word.fill(
+            Argument.fill(
                 "[{host}]:{gpus}" if ":" in str(node.address) else "{host}:{gpus}",
                 {"host": node.address, "gpus": gpus},
             )
@@ -55,7 +53,7 @@ def _hosts(cluster: Cluster) -> Word:
     )
 
 
-def _model_folder(model: Word, *, mounted: bool) -> Word:
+def _model_folder(model: Argument, *, mounted: bool) -> Argument:
     """The folder of the model; of a model that is only a name, the guide's placeholder.
 
     Raises:
@@ -75,4 +73,4 @@ def _model_folder(model: Word, *, mounted: bool) -> Word:
     return model
 
 
-ENGINE = TensorRTLLM()
+DERIVATION = TensorRTLLM()

@@ -1,10 +1,11 @@
 """vLLM: who starts the processes of the other nodes."""
 
 from collections.abc import Set as AbstractSet
+from typing import ClassVar
 
 from packaging.version import Version
 
-from k2compat.launch.engines.engine import Engine
+from k2compat.launch.engines.derivation import Derivation
 from k2compat.launch.engines.profile_entries import Situation
 
 FIRST_WITH_NNODES = Version("0.11.2")
@@ -16,8 +17,13 @@ FIRST_REFUSING = Version("0.13")
 _ONE_MODEL_OVER_NODES = {"tp", "tp-pp"}
 
 
-class Vllm(Engine):
+class Vllm(Derivation):
     """Adds "ray" or "nnodes", where one copy of the model spans several nodes."""
+
+    adds: ClassVar = {
+        "nnodes": "vLLM itself starts the processes of the other nodes",
+        "ray": "Ray starts the processes of the other nodes",
+    }
 
     def facts(self, situation: Situation) -> AbstractSet[str]:
         """Who starts the other nodes' processes; the guide leaves that open."""
@@ -33,4 +39,4 @@ class Vllm(Engine):
         return {"nnodes"}
 
 
-ENGINE = Vllm()
+DERIVATION = Vllm()

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k2compat.errors import RefusedError
-from k2compat.launch.request.user_values import port, user_value
+from k2compat.launch.request.arguments import port, user_value
 
 
 @given(st.text())

@@ -3,10 +3,10 @@
 import pytest
 
 from k2compat.launch.planning.formats import for_format
+from k2compat.launch.planning.options import unused_options
 from k2compat.launch.planning.planner import plan_launch
-from k2compat.launch.planning.unused_options import unused_options
-from k2compat.launch.request.arguments import Word
-from k2compat.launch.request.cluster import Cluster, nodes_at
+from k2compat.launch.request.arguments import Argument
+from k2compat.launch.request.cluster import Cluster, nodes_at, with_devices
 from k2compat.launch.request.model import read_model
 from k2compat.launch.request.request import Request
 
@@ -29,8 +29,8 @@ def unused(engine: str, *, nodes: int = 2, output_format: str = "text", **rest: 
     request = Request(
         engine=engine,
         model=read_model("/models/K2"),
-        cluster=Cluster(nodes_at([str(nodes)])),
-        values={name: Word.literal(value) for name, value in VALUES.items()},
+        cluster=Cluster(tuple(with_devices(nodes_at([str(nodes)]), "eth0", "mlx5_0"))),
+        values={name: Argument.literal(value) for name, value in VALUES.items()},
         facts=frozenset({"amx", "executor=mp"}),
         **rest,  # type: ignore[arg-type]
     )
