@@ -175,7 +175,7 @@ class NativeCalls:
         elif native.name is None:
             native.early.append(arguments)
         else:
-            self._read(native, _parser_of(native).feed(arguments))
+            self._read(native, self._parser_of(native).feed(arguments))
 
     def _close(self, native: _NativeCall, *, is_cut: bool) -> None:
         self._open.remove(native)
@@ -184,7 +184,7 @@ class NativeCalls:
         native.is_closed = True
         if native.name is None:
             return
-        parser = _parser_of(native)
+        parser = self._parser_of(native)
         events = [] if is_cut else parser.feed_token(_CALL_END, "")
         self._read(native, events + parser.finish())
         self.is_cut = is_cut and not native.calls[-1].complete
@@ -197,6 +197,16 @@ class NativeCalls:
         else:
             text = " ".join(filter(None, (native.given_id, "".join(native.early))))
             self._report(codes.SERVER_CALL_UNREADABLE, text)
+
+    def _parser_of(self, native: _NativeCall) -> StreamParser:
+        """The parser of a call's arguments, which has read what is written before them."""
+        if native.parser is None:
+            parser = native.parser = StreamParser(marker_ids=_MARKER_IDS)
+            parser.feed_token(_SECTION_BEGIN, "")
+            parser.feed_token(_CALL_BEGIN, "")
+            parser.feed(_ANY_ID)
+            self._read(native, parser.feed_token(_ARGUMENT_BEGIN, ""))
+        return native.parser
 
     def _read(self, native: _NativeCall, events: Iterable[Event]) -> None:
         for event in events:
@@ -221,17 +231,6 @@ def _begins_another(found: _NativeCall, index: int | None, name: str, given_id: 
     if given_id and found.given_id and given_id != found.given_id:
         return bool(name)
     return index is None and bool(name) and not (given_id and given_id == found.given_id)
-
-
-def _parser_of(native: _NativeCall) -> StreamParser:
-    """The parser of a call's arguments, which has read what stands before them."""
-    if native.parser is None:
-        parser = native.parser = StreamParser(marker_ids=_MARKER_IDS)
-        parser.feed_token(_SECTION_BEGIN, "")
-        parser.feed_token(_CALL_BEGIN, "")
-        parser.feed(_ANY_ID)
-        parser.feed_token(_ARGUMENT_BEGIN, "")
-    return native.parser
 
 
 def _is_whole(native: _NativeCall) -> bool:
