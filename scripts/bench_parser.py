@@ -13,11 +13,12 @@ import re
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from k2compat.toolcalls import ArgumentsDelta, StreamParser
+from k2compat.toolcalls import ArgumentsDelta, StreamParser, prepare_tools
 
 HEAD = (
     "<|tool_calls_section_begin|><|tool_call_begin|>functions.write_file:0"
@@ -227,6 +228,51 @@ def many_calls() -> Figure:
     return Figure("1,000 calls whole / the guide's expressions", 6.0, measured)
 
 
+def tiny_calls() -> Figure:
+    """A thousand calls with the shortest arguments, in one piece."""
+    text = (
+        "<|tool_calls_section_begin|>"
+        + "".join(
+            f"<|tool_call_begin|>functions.get_weather:{index}<|tool_call_argument_begin|>"
+            '{"n": 1}<|tool_call_end|>'
+            for index in range(1000)
+        )
+        + "<|tool_calls_section_end|>"
+    )
+    measured = ratio(lambda: whole(text), lambda: guide(text), 30)
+    return Figure("1,000 tiny calls whole / the guide's expressions", 8.0, measured)
+
+
+def prepared_parsers() -> list[Figure]:
+    """Making a parser with a prepared set of 50 tools: time and memory."""
+    tools = prepare_tools(
+        [
+            {
+                "type": "function",
+                "function": {
+                    "name": f"tool_{index}",
+                    "parameters": {"properties": {key: {} for key in "abcdef"}, "required": ["a"]},
+                },
+            }
+            for index in range(50)
+        ]
+    )
+
+    def make() -> None:
+        for _ in range(1000):
+            StreamParser(tools)
+
+    taken = min(seconds(make) for _ in range(9)) / 1000
+    tracemalloc.start()
+    kept = [StreamParser(tools) for _ in range(500)]
+    size = tracemalloc.get_traced_memory()[0] / len(kept)
+    tracemalloc.stop()
+    return [
+        Figure("a parser with 50 prepared tools, microseconds", 10.0, taken * 1e6),
+        Figure("a parser with 50 prepared tools, KB", 4.0, size / 1000),
+    ]
+
+
 def content_of_openings() -> list[Figure]:
     """Content full of `<`: ten times the text may take ten times as long, and some."""
     figures = []
@@ -286,6 +332,8 @@ def main() -> int:
         late_chunk(),
         whole_call(),
         many_calls(),
+        tiny_calls(),
+        *prepared_parsers(),
         *content_of_openings(),
         *peak_memory(),
     ]

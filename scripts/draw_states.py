@@ -21,10 +21,13 @@ def words(name: str) -> str:
 
 
 def verdict(step: Step) -> str:
-    """What a step says about the markers that were held, if it does."""
-    if Action.CONFIRM in step.actions:
+    """What a step decides about what was held, if it does."""
+    if {Action.CONFIRM, Action.CONFIRM_TURN} & set(step.actions):
         return "confirmed by "
-    return "taken for text by " if Action.RELEASE in step.actions else ""
+    if Action.TAKE_BACK in step.actions:
+        return "taken back at "
+    released = {Action.RELEASE, Action.RELEASE_TURN} & set(step.actions)
+    return "taken for text at " if released else ""
 
 
 def diagram() -> str:
@@ -39,8 +42,13 @@ def diagram() -> str:
         "```mermaid",
         "stateDiagram-v2",
         f"    [*] --> {State.OUTSIDE.name}",
-        f"    {State.BETWEEN.name} --> {State.OUTSIDE.name}: text, if the section has no begin",
-        f"    {State.ARGUMENTS.name} --> {State.IN_STRING.name}: a marker inside an open string",
+        f"    {State.BETWEEN.name} --> {State.ID_BETWEEN.name}: an argument marker behind an id",
+        f"    {State.HEADER.name} --> {State.ID_HEADER.name}: a marker, and the header is an id",
+        f"    {State.HEADER.name} --> {State.SHORT_HEADER.name}: a marker, and it may become one",
+        *(
+            f"    {state.name} --> {State.IN_STRING.name}: a marker inside an open string"
+            for state in (State.ARGUMENTS, State.OBJECT_HEADER)
+        ),
     ]
     lines += [
         f"    {state.name} --> {then.name}: {found}{', '.join(symbols)}"

@@ -90,7 +90,7 @@ def check(data: bytes) -> None:
         chunks = [text[at : at + size] for at in range(0, len(text), size)]
         assert reading(chunks, **options) == (events, message), "law 1"
     assert all(is_object(c.arguments) == c.complete for c in message.tool_calls), "complete"
-    if any(call.raw_id.startswith("call_") for call in message.tool_calls):
+    if any(call.raw_id.startswith(("call_", "toolu_")) for call in message.tool_calls):
         return
     marker = marker_set(reasoning=mode != "off").pattern
     found = "".join(

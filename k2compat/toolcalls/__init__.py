@@ -27,17 +27,20 @@ from .events import (
 from .iterate import aiter_events, iter_events
 from .markers import marker_ids
 from .message import FinishReason, Message, ToolCall
-from .parser import ReasoningMode, StreamParser, Tools, parse
+from .parser import Form, ReasoningMode, StreamParser, parse
 from .reasoning_mode import reasoning_mode
 from .split import SplitReader, read_answer
+from .tools import DeclaredTools, Tools, prepare_tools
 
 __all__ = [
     "ArgumentsDelta",
     "CallEnd",
     "CallStart",
     "Content",
+    "DeclaredTools",
     "Event",
     "FinishReason",
+    "Form",
     "Message",
     "Problem",
     "Reasoning",
@@ -50,6 +53,7 @@ __all__ = [
     "iter_events",
     "marker_ids",
     "parse",
+    "prepare_tools",
     "read_answer",
     "reasoning_mode",
 ]

@@ -21,7 +21,7 @@ class ArgumentText:
 
     Attributes:
         pieces: the latest pieces of the text. Once it has begun, a piece may be
-            appended here instead of calling `add`, if `pass_on` is called next,
+            appended here instead of calling `add`, if `take_ready_text` is called next,
             or if nothing waits and the piece does not end in white space.
         waiting: the place in `pieces` from which on they wait, or None.
     """
@@ -29,9 +29,9 @@ class ArgumentText:
     __slots__ = (
         "_blocks",
         "_counted",
-        "_looked_into",
         "_prefix",
         "_quotes_are_odd",
+        "_scanned",
         "_string_was_open",
         "pieces",
         "waiting",
@@ -40,7 +40,7 @@ class ArgumentText:
     def __init__(self) -> None:
         self.pieces: list[str] = []
         self.waiting: int | None = None
-        self._looked_into = 0
+        self._scanned = 0
         self._string_was_open = False
         self._counted = 0
         self._quotes_are_odd = False
@@ -55,20 +55,20 @@ class ArgumentText:
     @property
     def in_string(self) -> bool:
         """Whether the text so far ends inside a JSON string."""
-        self._look()
+        self._scan_new_pieces()
         # White space that waits is not inside a string, or it would not wait.
         return self.waiting is None and self._prefix.in_string
 
     @property
     def possible(self) -> bool:
         """Whether the text can still become one JSON object."""
-        self._look()
+        self._scan_new_pieces()
         return self._prefix.possible
 
     @property
     def whole(self) -> bool:
         """Whether the text is one whole JSON object."""
-        self._look()
+        self._scan_new_pieces()
         return self._prefix.whole
 
     @property
@@ -96,9 +96,9 @@ class ArgumentText:
         if not text:
             return ""
         self.pieces.append(text)
-        return self.pass_on()
+        return self.take_ready_text()
 
-    def pass_on(self) -> str:
+    def take_ready_text(self) -> str:
         """Take the piece last appended to `pieces`.
 
         Returns:
@@ -109,7 +109,7 @@ class ArgumentText:
         if text[-1] > " ":
             self.waiting = None
             return text if waiting is None else "".join(pieces[waiting:])
-        if waiting is None and self._string_was_open and self._string_goes_on():
+        if waiting is None and self._string_was_open and self._still_inside_string():
             return text
         body = text.rstrip(WHITE_SPACE)
         passed = ""
@@ -123,17 +123,17 @@ class ArgumentText:
         elif waiting is not None:
             return ""
         self.waiting = len(pieces) - 1
-        return passed + self._take_inside() if self._quotes_are_open() else passed
+        return passed + self._release_spaces_inside_string() if self._quotes_are_open() else passed
 
-    def _string_goes_on(self) -> bool:
+    def _still_inside_string(self) -> bool:
         """Whether the pieces not looked into stay in the string open before them: cheap."""
-        new = "".join(self.pieces[self._looked_into :])
+        new = "".join(self.pieces[self._scanned :])
         if "\\" not in new and new.isprintable():
             self._string_was_open = '"' not in new
         else:
             self._string_was_open = self._prefix.stays_in_string(new)
         if self._string_was_open:
-            self._looked_into = len(self.pieces)
+            self._scanned = len(self.pieces)
         return self._string_was_open
 
     def _quotes_are_open(self) -> bool:
@@ -146,15 +146,15 @@ class ArgumentText:
         new = "".join(self.pieces[self._counted :])
         self._counted = len(self.pieces)
         if "\\" in new:
-            self._look()
+            self._scan_new_pieces()
             self._quotes_are_odd = self._prefix.quote_is_open
         elif new.count('"') % 2:
             self._quotes_are_odd = not self._quotes_are_odd
         return self._quotes_are_odd
 
-    def _take_inside(self) -> str:
+    def _release_spaces_inside_string(self) -> str:
         """Take from the white space that waits what is in an open string: spaces alone."""
-        self._look()
+        self._scan_new_pieces()
         if not self._prefix.in_string:
             return ""
         self.waiting = None
@@ -166,19 +166,33 @@ class ArgumentText:
             self.waiting = len(self.pieces) - 1
         return edge
 
-    def _look(self) -> None:
+    def _scan_new_pieces(self) -> None:
         """Look into the pieces not looked into yet, but for those that wait."""
-        if new := self.pieces[self._looked_into : self.waiting]:
+        if new := self.pieces[self._scanned : self.waiting]:
             self._prefix.read("".join(new))
-            self._looked_into += len(new)
+            self._scanned += len(new)
             self._string_was_open = self._prefix.in_string
 
     def _join_pieces(self) -> None:
-        self._look()
+        self._scan_new_pieces()
         self._quotes_are_odd = self._prefix.quote_is_open
         if settled := self.pieces[: self.waiting]:
             self._blocks.append("".join(settled))
             del self.pieces[: self.waiting]
             self.waiting = None if self.waiting is None else 0
-            self._looked_into = 0
+            self._scanned = 0
             self._counted = 0
+
+
+class WholeText(ArgumentText):
+    """Arguments that came whole: one JSON object, of which nothing is kept but its text."""
+
+    __slots__ = ("_whole_text",)
+
+    def __init__(self, text: str) -> None:
+        self._whole_text = text
+
+    @property
+    def text(self) -> str:
+        """The arguments as written."""
+        return self._whole_text

@@ -6,7 +6,7 @@ event of another.
 """
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class ArgumentsDelta:
 
 @dataclass(frozen=True, slots=True)
 class CallEnd:
-    """A tool call is over; nothing more will be said about this index.
+    """A tool call is over; no later event has this index.
 
     Attributes:
         index: the call's number, as in its `CallStart`.
@@ -88,6 +88,21 @@ class Problem:
     code: str
     at: int
     text: str
+
+
+# An event made of these three equals one made by its class. A frozen dataclass takes twice
+# as long to make itself, which would be half the cost of most chunks.
+_new: Final = object.__new__
+_set_index: Final = vars(ArgumentsDelta)["index"].__set__
+_set_text: Final = vars(ArgumentsDelta)["text"].__set__
+
+
+def arguments_delta(index: int, text: str) -> ArgumentsDelta:
+    """Make an `ArgumentsDelta` in half the time that its class takes."""
+    event = _new(ArgumentsDelta)
+    _set_index(event, index)
+    _set_text(event, text)
+    return event
 
 
 Event: TypeAlias = Content | Reasoning | CallStart | ArgumentsDelta | CallEnd | Problem

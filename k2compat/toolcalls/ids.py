@@ -1,9 +1,9 @@
-"""Reads what the model wrote as a call's id, and repairs it where it can be.
+"""Reads what the model wrote as a call's id, repairs it, and keeps ids unique.
 
 The model's own form is `functions.NAME:IDX`. It forgets parts of it, and it
-imitates other forms that clients left in the history. An id therefore tells
-one of three things: the tool; only that there is a call (then the declared
-tools and the arguments may tell the tool); or nothing, then it is no id.
+imitates other forms that clients left in the history. So a text is an id that
+names a tool, an id that names none (the declared tools and the arguments may
+then decide), or no id.
 """
 
 import json
@@ -29,17 +29,26 @@ _AROUND_DECLARED: Final = (
     ("functions", re.compile(r"(?P<number>[0-9]+)")),
     ("", re.compile(r"(?P<number>)")),
 )
-_NAMELESS: Final = re.compile(r"(?:call)?(?P<number>[0-9]+)|(?P<foreign>call_)[0-9A-Fa-f]+")
+_COUNTER: Final = re.compile(r"(?P<number>[0-9]+)|call[0-9]+")
+# The ids that other makers' models and servers give to calls.
+_FOREIGN: Final = re.compile(
+    r"call_[A-Za-z0-9_]+"
+    r"|(?:toolu_|tooluse_|chatcmpl-tool-)[A-Za-z0-9_-]+"
+    r"|[0-9A-Fa-f]{32}"
+    r"|[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}"
+)
+# A number of so many digits is never compared: it counts nothing.
+_DIGITS_COMPARED: Final = 15
 
 
 class CallId(NamedTuple):
-    """What an id says.
+    """The parts of an id.
 
     Attributes:
-        name: the tool, or None if the id does not name one.
-        number: the IDX the model gave, or None.
+        name: the tool, or None if the id names none.
+        number: the IDX that the model gave, or None.
         canonical: whether the id already has the model's own form.
-        foreign: whether it is a client's form (`call_…`). The model then
+        foreign: whether it has another maker's form (`call_…`). The model then
             tends to put the tool's name among the arguments.
     """
 
@@ -64,7 +73,7 @@ def read_id(text: str, tools: DeclaredTools) -> CallId | None:
         tools: the declared tools.
 
     Returns:
-        What it says, or None if it is no id.
+        Its parts, or None if it is no id.
     """
     match = _CANONICAL.fullmatch(text)
     canonical = match is not None
@@ -88,28 +97,94 @@ def _read_declared(text: str, tools: DeclaredTools) -> CallId | None:
 
 
 def _read_nameless(text: str) -> CallId | None:
-    match = _NAMELESS.fullmatch(text)
-    return match and CallId(None, match["number"], foreign=match["foreign"] is not None)
+    if match := _COUNTER.fullmatch(text):
+        return CallId(None, match["number"])
+    return CallId(None, None, foreign=True) if _FOREIGN.fullmatch(text) else None
 
 
-def find_tool(call_id: CallId, arguments: str, tools: DeclaredTools) -> NamedCall | None:
+def is_plain_name(text: str) -> bool:
+    """Whether a repaired id may have this NAME although no tool has it."""
+    return _PLAIN_NAME.fullmatch(text) is not None
+
+
+def is_canonical(text: str) -> bool:
+    """Whether the text has the model's own form of an id, with no `{` in it."""
+    return "{" not in text and _CANONICAL.fullmatch(text) is not None
+
+
+class IssuedIds:
+    """The ids of one message's calls: no two are equal.
+
+    Models restart at 0 in each turn. Clients answer 400 to an id that the
+    conversation already holds, or mix up the results.
+    """
+
+    __slots__ = ("_first_index", "_largest", "_used")
+
+    def __init__(self, first_index: int) -> None:
+        """Begin a message.
+
+        Args:
+            first_index: how many calls the conversation already holds.
+        """
+        self._first_index = first_index
+        self._largest = -1
+        self._used: set[str] = set()
+
+    def issue(self, parsed: CallId, raw_id: str, name: str, index: int) -> tuple[str, bool]:
+        """Give the next call its id.
+
+        Args:
+            parsed: the parts of the id that the model wrote.
+            raw_id: that id as written.
+            name: the call's tool.
+            index: the call's number in this message.
+
+        Returns:
+            The id, and whether the number that the model gave was replaced.
+        """
+        number = self._first_index + index
+        compared = True
+        call_id = f"functions.{name}:{number}"
+        if parsed.number is not None:
+            compared = len(parsed.number) <= _DIGITS_COMPARED
+            number = int(parsed.number) if compared else number
+            call_id = raw_id if parsed.canonical else f"functions.{name}:{parsed.number}"
+        repeated = call_id in self._used or (compared and number < self._first_index)
+        if repeated:
+            compared = True
+            number = max(self._first_index + index, self._largest + 1)
+            while (call_id := f"functions.{name}:{number}") in self._used:
+                number += 1
+        if compared:
+            self._largest = max(self._largest, number)
+        self._used.add(call_id)
+        return call_id, repeated and parsed.number is not None
+
+
+def find_tool(
+    call_id: CallId, arguments: str, tools: DeclaredTools, *, whole: bool = True
+) -> NamedCall | None:
     """Find the tool of a call whose id names none.
 
     Args:
-        call_id: what the id says.
-        arguments: the call's arguments, one whole JSON object.
+        call_id: the parts of the id.
+        arguments: the call's arguments.
         tools: the declared tools.
+        whole: whether the arguments are one whole JSON object.
 
     Returns:
-        The tool and the arguments, or None if they do not tell the tool.
+        The tool and the arguments, or None if the tool remains unknown.
     """
-    found = list(members(arguments))
-    if call_id.foreign:
+    found = list(members(arguments)) if whole else []
+    if call_id.foreign and found:
         named = [member for member in found if member.key == "name"]
         name = json.loads(named[-1].value) if named and named[-1].value[0] == '"' else None
         if name in tools.parameters:
             if "name" in tools.parameters[name].properties:
                 return NamedCall(name, arguments)
             return NamedCall(name, joined(member for member in found if member.key != "name"))
-    fitting = tools.only_fitting(member.key for member in found)
+    if (only := tools.only()) is not None:
+        return NamedCall(only, arguments)
+    fitting = tools.only_fitting(member.key for member in found) if whole else None
     return NamedCall(fitting, arguments) if fitting is not None else None

@@ -4,17 +4,22 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Ma
 from typing import TypedDict, Unpack
 
 from .events import Event
-from .parser import ReasoningMode, StreamParser, Tools
+from .parser import Form, ReasoningMode, StreamParser
+from .tools import DeclaredTools, Tools
 
 
 class Options(TypedDict, total=False):
     """The options of `StreamParser`."""
 
-    tools: Tools | None
+    tools: Tools | DeclaredTools | None
     reasoning: ReasoningMode
     first_index: int
     keep_text_after_calls: bool
     marker_ids: Mapping[int, str] | None
+    form: Form
+    name: str | None
+    max_calls: int | None
+    recover_stripped: bool
 
 
 def iter_events(

@@ -184,7 +184,7 @@ _decode: Final = json.JSONDecoder(
 ).raw_decode
 
 
-def _is_whole_object(text: str) -> bool:
+def reads_as_object(text: str) -> bool:
     """Whether `json` reads the text as one object; False also where it gives up."""
     if not (text.startswith("{") and text.endswith("}") and len(text) <= _DECODE_AT_MOST):
         return False
@@ -221,6 +221,11 @@ class ObjectPrefix:
         return self.possible and self._expect in _STRINGS
 
     @property
+    def depth(self) -> int:
+        """How many objects and arrays are open."""
+        return len(self._open)
+
+    @property
     def whole(self) -> bool:
         """Whether what was read is one whole JSON object."""
         return self.possible and self._expect is Expect.NOTHING
@@ -236,7 +241,7 @@ class ObjectPrefix:
         if self._carried:
             text = self._carried + text
             self._carried = ""
-        if self._expect is Expect.OBJECT and _is_whole_object(text):
+        if self._expect is Expect.OBJECT and reads_as_object(text):
             self._expect = Expect.NOTHING
             return
         at = 0
@@ -291,3 +296,10 @@ class ObjectPrefix:
     def _fail(self) -> int:
         self.possible = False
         return 0
+
+
+def is_object(text: str) -> bool:
+    """Whether the text is one whole JSON object."""
+    prefix = ObjectPrefix()
+    prefix.read(text)
+    return prefix.whole

@@ -3,48 +3,52 @@
 The theory
 ----------
 
-The text is cut into markers and what lies between them. What lies between
-markers never changes the state (with one exception, named below); a marker
-and the end of the text do, and `TABLE` says how: for a state and a symbol,
-what to do and where to go. A marker not listed for a state is treated as the
-state's `otherwise` says. So every state has an answer to everything, which is
-why nothing a model writes can raise.
+The text is cut into markers and what lies between them. A marker, the end of
+the text, and a few things that text shows are symbols. `TABLE` gives for a
+state and a symbol the next state and the actions on the way. A symbol that a
+state does not list is treated as the state's `otherwise` says. So every state
+has an answer to everything, which is why nothing a model writes can raise.
 
 The states follow the format:
 
 - OUTSIDE any section; text is content (after a section with calls: a problem).
 - BETWEEN calls, inside a section.
-- HEADER: behind `<|tool_call_begin|>`, where the id stands. It is read whole.
+- HEADER: behind `<|tool_call_begin|>`, where the id is. It is read whole.
+- OBJECT_HEADER: the header begins with `{`, and is read as one JSON object.
 - ARGUMENTS: behind the argument marker.
-- TURN_OVER: behind an end of turn. Whatever comes is reported, not read.
+- TURN_OVER: behind an end of turn. AFTER_TURN: text follows it, and is reported.
 - FINISHED: behind the end of the text.
 
-Inside an open JSON string of the arguments a marker is text, because models
-write about this very format. Whether a string is open is asked only when a
-marker arrives: if so, the row of IN_STRING counts in place of ARGUMENTS. Two
-markers leave a doubt there, since a model may also have forgotten the closing
-quote. They are held until what follows decides:
+Some rows count in place of a state's own row. Which one counts is asked only
+when a marker arrives:
 
-- CALL_END_HELD: `<|tool_call_end|>` was read. A call begin or an end of turn
-  or of text shows that it was real.
-- SECTION_END_HELD: a section end came behind it. The end of turn or of text
-  or another section shows that both were real.
-- TURN_END_HELD: an end of turn was read. Only the end of text confirms it.
+- ID_HEADER for HEADER, if the header is an id. SHORT_HEADER, if it may be the
+  beginning of one.
+- ID_BETWEEN for BETWEEN, if an argument marker follows an id there.
+- IN_STRING for ARGUMENTS and OBJECT_HEADER inside an open JSON string. A marker
+  is text there, because models write about this very format.
 
-Anything else shows that the first held marker was text. White space waits with
-what is held. Once the doubt is over, all that was held is read again, beginning
-in ARGUMENTS: CONFIRM reads its markers as markers, RELEASE takes the first for
-text and looks the others up, since white space may have broken the string in
-between. Then the symbol that decided is looked up where that has led. A marker
-known by its token id leaves no doubt and is looked up in ARGUMENTS at once.
+A doubt holds what arrives until a later symbol decides. BEFORE is no state but
+the name of the state in which the doubt arose.
 
-The exception: a section that never had a begin marker ends at the first text
-behind a call. There text leads from BETWEEN to OUTSIDE.
+- A call begin opens a doubt: the model may only write about the marker. The
+  doubt lasts through HEADER and OBJECT_HEADER, and through ARGUMENTS if the
+  header is no id. TAKE_BACK reads all that followed the call begin again, as
+  if the call begin were not there. An id and its argument marker end the doubt.
+- TURN_ENDING holds an end of turn. Only the end of the text or a role marker
+  behind it confirms it. HEADER_ENDING is the same behind a header.
+- In an open string the model may have forgotten the closing quote.
+  CALL_END_HELD holds `<|tool_call_end|>`, SECTION_END_HELD a section end behind
+  it, TURN_END_HELD ends of turn behind these or alone. CONFIRM reads all that
+  was held as markers. RELEASE takes the first marker for text and looks the
+  others up, since white space may have broken the string in between.
+
+A marker known by its token id leaves no doubt: no string hides it, and an end
+of turn is TURN_DONE at once. READ_AGAIN looks the symbol up in the next state.
 
 Reasoning is not in the table, for it is independent of it: closed, open, or
-interrupted by a section. OPEN_REASONING and CLOSE_REASONING switch it, calls
-interrupt it, and the end of the section resumes it. While it is open, text
-OUTSIDE and BETWEEN is reasoning.
+interrupted by a section. A thinking marker that changes nothing is looked up
+as THINK_STRAY. While reasoning is open, text OUTSIDE is reasoning.
 """
 
 from collections.abc import Mapping
@@ -59,25 +63,38 @@ class State(IntEnum):
 
     OUTSIDE = auto()
     BETWEEN = auto()
+    ID_BETWEEN = auto()
     HEADER = auto()
+    ID_HEADER = auto()
+    SHORT_HEADER = auto()
+    OBJECT_HEADER = auto()
     ARGUMENTS = auto()
     IN_STRING = auto()
     CALL_END_HELD = auto()
     SECTION_END_HELD = auto()
     TURN_END_HELD = auto()
+    TURN_ENDING = auto()
+    HEADER_ENDING = auto()
     TURN_OVER = auto()
+    AFTER_TURN = auto()
     FINISHED = auto()
+    BEFORE = auto()
 
 
 class Action(IntEnum):
     """What is done on the way."""
 
     BEGIN_SECTION = auto()
-    BEGIN_UNMARKED_SECTION = auto()
     END_SECTION = auto()
     BEGIN_HEADER = auto()
+    TAKE_BACK = auto()
     DROP_HEADER = auto()
     CUT_HEADER = auto()
+    END_HEADER = auto()
+    BEGIN_OBJECT = auto()
+    CALL_OF_OBJECT = auto()
+    MISS_CALL_BEGIN = auto()
+    MISS_ARGUMENT_MARKER = auto()
     BEGIN_ARGUMENTS = auto()
     REPEAT_ARGUMENT_MARKER = auto()
     MISS_CALL_END = auto()
@@ -88,8 +105,14 @@ class Action(IntEnum):
     HOLD = auto()
     CONFIRM = auto()
     RELEASE = auto()
+    HOLD_TURN = auto()
+    CONFIRM_TURN = auto()
+    RELEASE_TURN = auto()
     OPEN_REASONING = auto()
     CLOSE_REASONING = auto()
+    REPORT_THINK_MARKER = auto()
+    END_MESSAGE = auto()
+    READ_AGAIN = auto()
 
 
 class Step(NamedTuple):
@@ -106,29 +129,50 @@ class Row(NamedTuple):
     otherwise: Step
 
 
+_TAKEN_BACK: Final = Step(State.BEFORE, (Action.TAKE_BACK,))
+_HEADER_CUT: Final = Step(State.BETWEEN, (Action.CUT_HEADER, Action.READ_AGAIN))
+_SECTION_OVER: Final = Step(State.OUTSIDE, (Action.END_SECTION, Action.READ_AGAIN))
+_CALL_END_MISSING: Final = Step(
+    State.BETWEEN, (Action.MISS_CALL_END, Action.END_CALL, Action.READ_AGAIN)
+)
+_CONFIRMED: Final = Step(State.BEFORE, (Action.CONFIRM,))
+_RELEASED: Final = Step(State.BEFORE, (Action.RELEASE,))
+_TURN_CONFIRMED: Final = Step(State.BEFORE, (Action.CONFIRM_TURN, Action.READ_AGAIN))
+
 TABLE: Final[Mapping[State, Row]] = {
     State.OUTSIDE: Row(
         {
             Symbol.SECTION_BEGIN: Step(State.BETWEEN, (Action.BEGIN_SECTION,)),
-            Symbol.CALL_BEGIN: Step(
-                State.HEADER, (Action.BEGIN_UNMARKED_SECTION, Action.BEGIN_HEADER)
-            ),
-            Symbol.END_OF_TURN: Step(State.TURN_OVER),
+            Symbol.CALL_BEGIN: Step(State.HEADER, (Action.BEGIN_HEADER,)),
+            Symbol.END_OF_TURN: Step(State.TURN_ENDING, (Action.HOLD_TURN,)),
+            Symbol.TURN_DONE: Step(State.TURN_OVER),
             Symbol.THINK_BEGIN: Step(State.OUTSIDE, (Action.OPEN_REASONING,)),
             Symbol.THINK_END: Step(State.OUTSIDE, (Action.CLOSE_REASONING,)),
-            Symbol.END_OF_TEXT: Step(State.FINISHED),
+            Symbol.THINK_STRAY: Step(State.OUTSIDE, (Action.REPORT_THINK_MARKER,)),
+            Symbol.END_OF_TEXT: Step(State.FINISHED, (Action.END_MESSAGE,)),
         },
         otherwise=Step(State.OUTSIDE),
     ),
     State.BETWEEN: Row(
         {
-            Symbol.SECTION_BEGIN: Step(State.BETWEEN, (Action.END_SECTION, Action.BEGIN_SECTION)),
+            Symbol.SECTION_BEGIN: _SECTION_OVER,
             Symbol.SECTION_END: Step(State.OUTSIDE, (Action.END_SECTION,)),
             Symbol.CALL_BEGIN: Step(State.HEADER, (Action.BEGIN_HEADER,)),
-            Symbol.END_OF_TURN: Step(State.TURN_OVER),
-            Symbol.THINK_BEGIN: Step(State.BETWEEN, (Action.OPEN_REASONING,)),
-            Symbol.THINK_END: Step(State.BETWEEN, (Action.CLOSE_REASONING,)),
-            Symbol.END_OF_TEXT: Step(State.FINISHED),
+            Symbol.END_OF_TURN: Step(State.TURN_ENDING, (Action.HOLD_TURN,)),
+            Symbol.TURN_DONE: _SECTION_OVER,
+            Symbol.THINK_BEGIN: _SECTION_OVER,
+            Symbol.THINK_END: _SECTION_OVER,
+            Symbol.THINK_STRAY: Step(State.BETWEEN, (Action.REPORT_THINK_MARKER,)),
+            Symbol.TEXT: _SECTION_OVER,
+            Symbol.END_OF_TEXT: _SECTION_OVER,
+        },
+        otherwise=Step(State.BETWEEN),
+    ),
+    State.ID_BETWEEN: Row(
+        {
+            Symbol.ARGUMENT_BEGIN: Step(
+                State.ARGUMENTS, (Action.MISS_CALL_BEGIN, Action.BEGIN_ARGUMENTS)
+            ),
         },
         otherwise=Step(State.BETWEEN),
     ),
@@ -136,40 +180,57 @@ TABLE: Final[Mapping[State, Row]] = {
         {
             Symbol.ARGUMENT_BEGIN: Step(State.ARGUMENTS, (Action.BEGIN_ARGUMENTS,)),
             Symbol.ARGUMENT_END: Step(State.HEADER),
-            Symbol.CALL_END: Step(State.BETWEEN, (Action.DROP_HEADER,)),
-            Symbol.CALL_BEGIN: Step(State.HEADER, (Action.DROP_HEADER, Action.BEGIN_HEADER)),
-            Symbol.SECTION_BEGIN: Step(
-                State.BETWEEN, (Action.DROP_HEADER, Action.END_SECTION, Action.BEGIN_SECTION)
+            Symbol.OBJECT_BEGIN: Step(State.OBJECT_HEADER, (Action.BEGIN_OBJECT,)),
+            Symbol.ARGUMENT_OBJECT: Step(
+                State.ARGUMENTS, (Action.MISS_ARGUMENT_MARKER, Action.BEGIN_ARGUMENTS)
             ),
-            Symbol.SECTION_END: Step(State.OUTSIDE, (Action.DROP_HEADER, Action.END_SECTION)),
-            Symbol.END_OF_TURN: Step(State.TURN_OVER, (Action.DROP_HEADER,)),
-            Symbol.END_OF_TEXT: Step(State.FINISHED, (Action.CUT_HEADER,)),
         },
-        otherwise=Step(State.HEADER, (Action.KEEP_AS_TEXT,)),
+        otherwise=_TAKEN_BACK,
+    ),
+    State.ID_HEADER: Row(
+        {
+            Symbol.ARGUMENT_BEGIN: Step(State.ARGUMENTS, (Action.BEGIN_ARGUMENTS,)),
+            Symbol.ARGUMENT_END: Step(State.HEADER),
+            Symbol.CALL_END: Step(State.BETWEEN, (Action.END_HEADER,)),
+            Symbol.END_OF_TURN: Step(State.HEADER_ENDING),
+            Symbol.TURN_DONE: _HEADER_CUT,
+            Symbol.END_OF_TEXT: _HEADER_CUT,
+        },
+        otherwise=Step(State.BETWEEN, (Action.DROP_HEADER, Action.READ_AGAIN)),
+    ),
+    State.SHORT_HEADER: Row(
+        {
+            Symbol.ARGUMENT_BEGIN: Step(State.ARGUMENTS, (Action.BEGIN_ARGUMENTS,)),
+            Symbol.ARGUMENT_END: Step(State.HEADER),
+            Symbol.END_OF_TURN: Step(State.HEADER_ENDING),
+            Symbol.TURN_DONE: _HEADER_CUT,
+            Symbol.END_OF_TEXT: _HEADER_CUT,
+        },
+        otherwise=_TAKEN_BACK,
+    ),
+    State.OBJECT_HEADER: Row(
+        {
+            Symbol.ARGUMENT_END: Step(State.OBJECT_HEADER),
+            Symbol.CALL_OBJECT: Step(State.BETWEEN, (Action.CALL_OF_OBJECT,)),
+            Symbol.END_OF_TEXT: _HEADER_CUT,
+        },
+        otherwise=_TAKEN_BACK,
     ),
     State.ARGUMENTS: Row(
         {
             Symbol.ARGUMENT_BEGIN: Step(State.ARGUMENTS, (Action.REPEAT_ARGUMENT_MARKER,)),
             Symbol.ARGUMENT_END: Step(State.ARGUMENTS),
             Symbol.CALL_END: Step(State.BETWEEN, (Action.FILL_BLANK, Action.END_CALL)),
-            Symbol.CALL_BEGIN: Step(
-                State.HEADER, (Action.MISS_CALL_END, Action.END_CALL, Action.BEGIN_HEADER)
-            ),
-            Symbol.SECTION_BEGIN: Step(
-                State.BETWEEN,
-                (
-                    Action.MISS_CALL_END,
-                    Action.END_CALL,
-                    Action.END_SECTION,
-                    Action.BEGIN_SECTION,
-                ),
-            ),
+            Symbol.CALL_BEGIN: _CALL_END_MISSING,
+            Symbol.SECTION_BEGIN: _CALL_END_MISSING,
             Symbol.SECTION_END: Step(
-                State.OUTSIDE,
-                (Action.MISS_CALL_END, Action.FILL_BLANK, Action.END_CALL, Action.END_SECTION),
+                State.BETWEEN,
+                (Action.MISS_CALL_END, Action.FILL_BLANK, Action.END_CALL, Action.READ_AGAIN),
             ),
-            Symbol.END_OF_TURN: Step(State.TURN_OVER, (Action.MISS_CALL_END, Action.END_CALL)),
-            Symbol.END_OF_TEXT: Step(State.FINISHED, (Action.CUT_CALL,)),
+            Symbol.END_OF_TURN: _CALL_END_MISSING,
+            Symbol.TURN_DONE: _CALL_END_MISSING,
+            Symbol.NO_OBJECT: _TAKEN_BACK,
+            Symbol.END_OF_TEXT: Step(State.BETWEEN, (Action.CUT_CALL, Action.READ_AGAIN)),
         },
         otherwise=Step(State.ARGUMENTS, (Action.KEEP_AS_TEXT,)),
     ),
@@ -177,39 +238,69 @@ TABLE: Final[Mapping[State, Row]] = {
         {
             Symbol.CALL_END: Step(State.CALL_END_HELD, (Action.HOLD,)),
             Symbol.END_OF_TURN: Step(State.TURN_END_HELD, (Action.HOLD,)),
-            Symbol.END_OF_TEXT: Step(State.FINISHED, (Action.CUT_CALL,)),
         },
-        otherwise=Step(State.ARGUMENTS, (Action.KEEP_AS_TEXT,)),
+        otherwise=Step(State.BEFORE, (Action.KEEP_AS_TEXT,)),
     ),
     State.CALL_END_HELD: Row(
         {
-            Symbol.CALL_BEGIN: Step(State.ARGUMENTS, (Action.CONFIRM,)),
+            Symbol.CALL_BEGIN: _CONFIRMED,
             Symbol.SECTION_END: Step(State.SECTION_END_HELD, (Action.HOLD,)),
-            Symbol.END_OF_TURN: Step(State.ARGUMENTS, (Action.CONFIRM,)),
-            Symbol.END_OF_TEXT: Step(State.ARGUMENTS, (Action.CONFIRM,)),
+            Symbol.END_OF_TURN: Step(State.TURN_END_HELD, (Action.HOLD,)),
+            Symbol.TURN_DONE: _CONFIRMED,
+            Symbol.END_OF_TEXT: _CONFIRMED,
         },
-        otherwise=Step(State.ARGUMENTS, (Action.RELEASE,)),
+        otherwise=_RELEASED,
     ),
     State.SECTION_END_HELD: Row(
         {
-            Symbol.SECTION_BEGIN: Step(State.ARGUMENTS, (Action.CONFIRM,)),
-            Symbol.END_OF_TURN: Step(State.ARGUMENTS, (Action.CONFIRM,)),
-            Symbol.END_OF_TEXT: Step(State.ARGUMENTS, (Action.CONFIRM,)),
+            Symbol.SECTION_BEGIN: _CONFIRMED,
+            Symbol.END_OF_TURN: Step(State.TURN_END_HELD, (Action.HOLD,)),
+            Symbol.TURN_DONE: _CONFIRMED,
+            Symbol.END_OF_TEXT: _CONFIRMED,
         },
-        otherwise=Step(State.ARGUMENTS, (Action.RELEASE,)),
+        otherwise=_RELEASED,
     ),
     State.TURN_END_HELD: Row(
         {
-            Symbol.END_OF_TEXT: Step(State.ARGUMENTS, (Action.CONFIRM,)),
+            Symbol.END_OF_TURN: Step(State.TURN_END_HELD, (Action.HOLD,)),
+            Symbol.TURN_DONE: _CONFIRMED,
+            Symbol.END_OF_TEXT: _CONFIRMED,
         },
-        otherwise=Step(State.ARGUMENTS, (Action.RELEASE,)),
+        otherwise=_RELEASED,
+    ),
+    State.TURN_ENDING: Row(
+        {
+            Symbol.END_OF_TURN: Step(State.TURN_ENDING, (Action.HOLD_TURN,)),
+            Symbol.TURN_DONE: _TURN_CONFIRMED,
+            Symbol.ROLE_MARKER: _TURN_CONFIRMED,
+            Symbol.END_OF_TEXT: _TURN_CONFIRMED,
+        },
+        otherwise=Step(State.BEFORE, (Action.RELEASE_TURN, Action.READ_AGAIN)),
+    ),
+    State.HEADER_ENDING: Row(
+        {
+            Symbol.END_OF_TURN: Step(State.HEADER_ENDING),
+            Symbol.TURN_DONE: _HEADER_CUT,
+            Symbol.ROLE_MARKER: Step(
+                State.BETWEEN, (Action.CUT_HEADER, Action.CONFIRM_TURN, Action.READ_AGAIN)
+            ),
+            Symbol.END_OF_TEXT: Step(
+                State.BETWEEN, (Action.CUT_HEADER, Action.CONFIRM_TURN, Action.READ_AGAIN)
+            ),
+        },
+        otherwise=_TAKEN_BACK,
     ),
     State.TURN_OVER: Row(
         {
             Symbol.END_OF_TURN: Step(State.TURN_OVER),
-            Symbol.END_OF_TEXT: Step(State.FINISHED),
+            Symbol.TURN_DONE: Step(State.TURN_OVER),
+            Symbol.END_OF_TEXT: Step(State.FINISHED, (Action.END_MESSAGE,)),
         },
-        otherwise=Step(State.TURN_OVER, (Action.KEEP_AS_TEXT,)),
+        otherwise=Step(State.AFTER_TURN, (Action.KEEP_AS_TEXT,)),
+    ),
+    State.AFTER_TURN: Row(
+        {Symbol.END_OF_TEXT: Step(State.FINISHED, (Action.END_MESSAGE,))},
+        otherwise=Step(State.AFTER_TURN, (Action.KEEP_AS_TEXT,)),
     ),
     State.FINISHED: Row({}, otherwise=Step(State.FINISHED)),
 }

@@ -1,7 +1,7 @@
 """The markers of the format: how they are written, and finding them in text."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import IntEnum, auto
 from functools import cache
 from typing import Final
@@ -10,7 +10,7 @@ WHITE_SPACE: Final = " \t\r\n"
 
 
 class Symbol(IntEnum):
-    """What the parser reacts to: the markers, and the end of the text."""
+    """What moves the state machine: markers, the end of the text, and what text shows."""
 
     SECTION_BEGIN = auto()
     SECTION_END = auto()
@@ -22,6 +22,17 @@ class Symbol(IntEnum):
     THINK_BEGIN = auto()
     THINK_END = auto()
     END_OF_TEXT = auto()
+    # Markers in a certain situation.
+    TURN_DONE = auto()  # an end of turn beyond doubt
+    THINK_STRAY = auto()  # a thinking marker that opens or closes nothing
+    # What text shows.
+    TEXT = auto()  # it is more than white space
+    ROLE_MARKER = auto()
+    NO_ID = auto()  # the header holds what no id can hold
+    OBJECT_BEGIN = auto()  # the header begins with `{`
+    ARGUMENT_OBJECT = auto()  # `{` follows an id
+    CALL_OBJECT = auto()  # the header's object is whole, and a call
+    NO_OBJECT = auto()  # no JSON object, or none of a call, can come of it
 
 
 # Every way in which models and providers have been seen to write a marker.
@@ -45,6 +56,10 @@ REASONING_MARKERS: Final = {
     "</think>": Symbol.THINK_END,
 }
 MARKERS: Final = TOOL_MARKERS | REASONING_MARKERS
+# The next turn begins with one of these. They count only behind an end of turn.
+ROLE_MARKERS: Final = ("<|im_user|>", "<|im_assistant|>", "<|im_system|>")
+# The markup of Kimi-K3, which is another format. It is only reported.
+OTHER_MARKERS: Final = ("<|open|>", "<|sep|>", "<|close|>")
 _FIRST_CHARACTERS: Final = ("<", "[")
 
 
@@ -67,11 +82,11 @@ class MarkerSet:
             marker[:length] for marker in symbols for length in range(1, len(marker))
         )
 
-    def may_be_in(self, text: str) -> bool:
+    def may_contain_or_end_in_marker(self, text: str) -> bool:
         """Whether one of them, or the beginning of one, may be in the text: cheap, mostly False."""
-        return text.endswith(_FIRST_CHARACTERS) or self.may_stand_in(text)
+        return text.endswith(_FIRST_CHARACTERS) or self.may_contain_marker(text)
 
-    def may_stand_in(self, text: str) -> bool:
+    def may_contain_marker(self, text: str) -> bool:
         """Whether two characters that begin one of them are in the text: cheap, mostly False."""
         return (
             "<|" in text
@@ -79,13 +94,13 @@ class MarkerSet:
             or (self._with_reasoning and ("<t" in text or "</" in text))
         )
 
-    def matches(self, text: str) -> Iterator[re.Match[str]]:
-        """Find the markers in the text, from left to right.
+    def finder(self, text: str) -> Callable[[str, int], re.Match[str] | None]:
+        """What finds the next marker in the text, from a place on.
 
         An expression whose matches all begin with one character is searched for
         several times faster, and `[EOS]` and `[EOT]` are rare.
         """
-        return (self.pattern if "[EO" in text else self._with_angle).finditer(text)
+        return (self.pattern if "[EO" in text else self._with_angle).search
 
     def open_end(self, text: str) -> int:
         """Find where the text ends in something that may still become a marker.
@@ -112,6 +127,13 @@ def marker_set(*, reasoning: bool) -> MarkerSet:
         reasoning: whether `<think>` and `</think>` are markers.
     """
     return MarkerSet(MARKERS if reasoning else TOOL_MARKERS)
+
+
+# A whole call in the model's own form, with no marker in its arguments but perhaps in brackets.
+WHOLE_CALL: Final = re.compile(
+    r"<\|tool_call_begin\|>(functions\.([A-Za-z0-9_.-]+):([0-9]{1,15}))"
+    r"<\|tool_call_argument_begin\|>(\{[^<]*\})<\|tool_call_end\|>"
+)
 
 
 def marker_ids(tokenizer_config: Mapping[str, object]) -> dict[int, str]:

@@ -38,8 +38,9 @@ class Message:
         reasoning: the reasoning without trailing white space, or None.
         tool_calls: the calls in the order the model made them.
         problems: what deviated from the format, in the order it was found.
-        finish_reason: ``"tool_calls"`` if there are calls and all are
-            complete, ``"length"`` if the last one is not, else ``"stop"``.
+        finish_reason: ``"length"`` if the end of the text cut a call, else
+            ``"tool_calls"`` if there are calls, else ``"stop"``. A call that
+            the model ended itself with broken arguments is not cut.
             ``"content_filter"`` comes from `SplitReader` alone, where the
             server gave it.
     """

@@ -1,30 +1,45 @@
 """The streaming parser, and reading a whole text with it."""
 
-from collections.abc import Mapping, Sequence
-from typing import Final, Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Final, Literal, NoReturn, TypeAlias
 
-from .argument_text import PIECES_AT_MOST
-from .events import ArgumentsDelta, Event
+from .argument_text import PIECES_AT_MOST, ArgumentText
+from .events import Event, arguments_delta
+from .forced import ForcedTurn
 from .machine import State
 from .markers import Symbol, marker_set
 from .message import Message
-from .tools import DeclaredTools
+from .tools import DeclaredTools, Tools, prepare_tools
 from .turn import Thinking, Turn
 
-Tools: TypeAlias = Sequence[Mapping[str, object]]
 ReasoningMode: TypeAlias = Literal["off", "tagged", "prefilled"]
+Form: TypeAlias = Literal["markers", "calls", "arguments"]
 
+_FORMS: Final = ("markers", "calls", "arguments")
 _THINKING: Final = {
     "off": Thinking.CLOSED,
     "tagged": Thinking.CLOSED,
     "prefilled": Thinking.OPEN,
 }
 
-# An event made of these three equals one made by its class. A frozen dataclass takes twice
-# as long to make itself, which would be half the cost of most chunks.
-_new: Final = object.__new__
-_set_index: Final = vars(ArgumentsDelta)["index"].__set__
-_set_text: Final = vars(ArgumentsDelta)["text"].__set__
+
+class OpenArguments:
+    """The arguments that the fast path of `StreamParser.feed` adds to.
+
+    Attributes:
+        pieces: the list that takes their pieces.
+        text: their text, of which `pieces` is a part.
+        index: the call's number.
+        counted: how many of the pieces the parser's position counts.
+    """
+
+    __slots__ = ("counted", "index", "pieces", "text")
+
+    def __init__(self, pieces: list[str], text: ArgumentText, index: int) -> None:
+        self.pieces = pieces
+        self.text = text
+        self.index = index
+        self.counted = len(pieces)
 
 
 class StreamParser:
@@ -36,56 +51,97 @@ class StreamParser:
     reported as a `Problem`. One parser reads one message.
     """
 
+    __slots__ = (
+        "_marker_ids",
+        "_markers",
+        "_open",
+        "_open_end",
+        "_position",
+        "_record",
+        "_turn",
+    )
+
     def __init__(
         self,
-        tools: Tools | None = None,
+        tools: Tools | DeclaredTools | None = None,
         reasoning: ReasoningMode = "off",
         first_index: int = 0,
         keep_text_after_calls: bool = False,
         marker_ids: Mapping[int, str] | None = None,
+        form: Form = "markers",
+        name: str | None = None,
+        max_calls: int | None = None,
+        recover_stripped: bool = False,
     ) -> None:
         """Begin a message.
 
         Args:
-            tools: the request's tools, as OpenAI tool dicts. They help to
-                repair ids and let calls of undeclared tools be reported. None
-                means they are not known.
-            reasoning: `"off"`: `<think>` is text. `"tagged"`: what stands
-                between `<think>` and `</think>` is reasoning. `"prefilled"`:
-                the prompt ended with `<think>`, so the text begins inside it.
+            tools: the request's tools, as OpenAI tool dicts, or what
+                `prepare_tools` made of them. They help to repair ids and let
+                calls of undeclared tools be reported. None means they are not
+                known.
+            reasoning: `"off"`: `<think>` is text. `"tagged"`: text between
+                `<think>` and `</think>` is reasoning. `"prefilled"`: the prompt
+                ended with `<think>`, so the text begins inside it.
             first_index: how many calls the conversation already holds. It
-                numbers the ids to which the model gave no number.
+                numbers the ids to which the model gave no number, and those
+                whose number is below it.
             keep_text_after_calls: whether text after a section of calls is
                 content. Otherwise it is a `Problem`.
             marker_ids: the marker for each token id that stands for one, as
                 `k2compat.toolcalls.marker_ids` returns them; `feed_token`
                 needs them. Ids of other strings are ignored.
+            form: what a forced tool choice makes the engine write.
+                `"markers"`: the model's own format. `"calls"`: a JSON array of
+                calls (tool_choice "required"). `"arguments"`: the arguments of
+                the tool `name` alone (tool_choice with a function). Output that
+                begins otherwise is read as `"markers"`, with a `Problem`.
+            name: the tool that `form="arguments"` calls.
+            max_calls: how many calls are passed on: 0 for tool_choice "none",
+                1 for parallel_tool_calls false. Further ones are problems.
+                None means no limit.
+            recover_stripped: whether calls at the end of the content whose
+                markers the engine dropped are made calls. Content is then held
+                from `functions.` on, as long as it may be such an end.
 
         Raises:
-            ValueError: `reasoning` is none of the three.
+            ValueError: `tools` is no list of dicts; `reasoning` or `form` is
+                none of the three; `name` and `form="arguments"` do not come
+                together; `max_calls` is negative.
         """
         if reasoning not in _THINKING:
             raise ValueError(f"reasoning must be one of {', '.join(_THINKING)}, not {reasoning!r}")
+        if form not in _FORMS:
+            raise ValueError(f"form must be one of {', '.join(_FORMS)}, not {form!r}")
+        if (form == "arguments") != (name is not None):
+            raise ValueError('form="arguments" and name, the tool that is called, go together')
+        if max_calls is not None and max_calls < 0:
+            raise ValueError(f"max_calls must be 0 or more, or None, not {max_calls}")
         self._markers = marker_set(reasoning=reasoning != "off")
         self._marker_ids = marker_ids
-        self._turn = Turn(
-            DeclaredTools(tools), _THINKING[reasoning], first_index, keep_text_after_calls
+        turn = Turn(
+            prepare_tools(tools),
+            _THINKING[reasoning],
+            first_index,
+            keep_text_after_calls,
+            max_calls,
+            recover_stripped,
         )
+        self._record = turn.record
+        self._turn = turn if form == "markers" else ForcedTurn(turn, name)
         self._position = 0
         self._open_end = ""
-        # While arguments arrive and no marker is in doubt: the list that takes
-        # them, how many of its pieces are counted in the position, whose they
-        # are, and the call's index.
-        self._flow: list[str] | None = None
-        self._counted = 0
-        self._arguments = self._turn.call.arguments
-        self._index = 0
+        self._open: OpenArguments | None = None
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        """Refuse to be copied or pickled: a copy would share what it reads into."""
+        raise TypeError("a StreamParser reads one message and cannot be copied: make a new one")
 
     @property
     def message(self) -> Message:
         """What was read so far. Building it takes time linear in the text."""
-        self._leave_flow()
-        return self._turn.record.message()
+        self._leave_fast_path()
+        return self._record.message()
 
     @property
     def reasoning_is_open(self) -> bool:
@@ -106,28 +162,28 @@ class StreamParser:
             What is now certain, in order. Neighbours of one kind may be joined.
 
         Raises:
+            TypeError: `text` is no str.
             RuntimeError: the message was finished. Any other exception is a bug.
         """
-        # The short way of most chunks: arguments, no marker in sight. All white
-        # space is at most " ".
-        flow = self._flow
-        if flow is not None and len(flow) < PIECES_AT_MOST:
+        # Fast path: inside arguments, and no marker can be in this chunk or begin in it.
+        # No character of white space is greater than " ".
+        arguments = self._open
+        if arguments is not None and type(text) is str:
+            pieces = arguments.pieces
             plain = text
-            if self._open_end or (("<" in text or "[" in text) and self._markers.may_be_in(text)):
+            if self._open_end or (
+                ("<" in text or "[" in text) and self._markers.may_contain_or_end_in_marker(text)
+            ):
                 plain = self._without_open_end(text)
-            if plain:
-                flow.append(plain)
-                arguments = self._arguments
-                if plain[-1] <= " " or arguments.waiting is not None:
-                    plain = arguments.pass_on()
+            if plain and len(pieces) < PIECES_AT_MOST:
+                pieces.append(plain)
+                if plain[-1] <= " " or arguments.text.waiting is not None:
+                    plain = arguments.text.take_ready_text()
                     if not plain:
                         return []
-                event = _new(ArgumentsDelta)
-                _set_index(event, self._index)
-                _set_text(event, plain)
-                return [event]
-        self._leave_flow()
-        self._refuse_if_finished()
+                return [arguments_delta(arguments.index, plain)]
+        self._leave_fast_path()
+        self._refuse(text)
         self._read(text)
         return self._take_events()
 
@@ -144,12 +200,13 @@ class StreamParser:
 
         Raises:
             ValueError: the parser was made without `marker_ids`.
+            TypeError: `text` is no str.
             RuntimeError: the message was finished. Any other exception is a bug.
         """
         if self._marker_ids is None:
             raise ValueError("feed_token needs StreamParser(marker_ids=…)")
-        self._leave_flow()
-        self._refuse_if_finished()
+        self._leave_fast_path()
+        self._refuse(text)
         self._settle_open_end()
         symbol = self._markers.symbols.get(self._marker_ids.get(token_id, ""))
         if symbol is not None:
@@ -164,8 +221,8 @@ class StreamParser:
         Returns:
             What is now certain, in order. A second call returns nothing.
         """
-        self._leave_flow()
-        self._settle_open_end()
+        self._leave_fast_path()
+        self._settle_open_end(cut=True)
         if self._turn.state is not State.FINISHED:
             self._symbol(Symbol.END_OF_TEXT, "")
         return self._take_events()
@@ -174,22 +231,28 @@ class StreamParser:
         """What may pass of the text, its open end held back; nothing if a marker may be in it."""
         text = self._open_end + text
         end = len(text)
-        if self._markers.may_be_in(text):
+        if self._markers.may_contain_or_end_in_marker(text):
             end = self._markers.open_end(text)
-            if self._markers.may_stand_in(text[:end]):
+            if self._markers.may_contain_marker(text[:end]):
                 return ""
         if end:
             self._open_end = text[end:]
         return text[:end]
 
-    def _leave_flow(self) -> None:
-        """Catch up with what the short way of `feed` left undone."""
-        if self._flow is not None:
+    def _leave_fast_path(self) -> None:
+        """Count the pieces that the fast path of `feed` added."""
+        arguments = self._open
+        if arguments is not None:
             # Joining thousands of short pieces is quicker than adding up their lengths.
-            self._position += len("".join(self._flow[self._counted :]))
-            self._flow = None
+            self._position += len("".join(arguments.pieces[arguments.counted :]))
+            self._open = None
 
-    def _refuse_if_finished(self) -> None:
+    def _refuse(self, text: str) -> None:
+        if not isinstance(text, str):
+            raise TypeError(
+                f"a chunk must be a str, not {type(text).__name__}: "
+                "decode bytes with an incremental decoder, and leave out chunks without text"
+            )
         if self._turn.state is State.FINISHED:
             raise RuntimeError("this message was finished; a new one needs a new StreamParser")
 
@@ -197,27 +260,34 @@ class StreamParser:
         text = self._open_end + text
         turn, symbols, begin = self._turn, self._markers.symbols, self._position
         at, end = 0, len(text)
-        if self._markers.may_be_in(text):
-            for match in self._markers.matches(text):
+        if self._markers.may_contain_or_end_in_marker(text):
+            find = self._markers.finder(text)
+            while match := find(text, at):
                 start, stop = match.span()
                 if at < start:
                     turn.text(text[at:start], begin + at)
                 marker = match[0]
-                turn.symbol(symbols[marker], marker, begin + start, certain=False)
+                symbol = symbols[marker]
                 at = stop
+                if symbol is Symbol.CALL_BEGIN and turn.state is State.BETWEEN:
+                    at = turn.whole_calls(text, start, begin)
+                    if at > start:
+                        continue
+                    at = stop
+                turn.symbol(symbol, marker, begin + start, certain=False)
             end = self._markers.open_end(text)
         self._open_end = text[end:]
         if at < end:
             turn.text(text[at:end], begin + at)
         self._position = begin + end
 
-    def _settle_open_end(self) -> None:
+    def _settle_open_end(self, *, cut: bool = False) -> None:
         text, self._open_end = self._open_end, ""
         if text:
-            self._text(text)
+            self._text(text, cut=cut)
 
-    def _text(self, text: str) -> None:
-        self._turn.text(text, self._position)
+    def _text(self, text: str, *, cut: bool = False) -> None:
+        self._turn.text(text, self._position, cut=cut)
         self._position += len(text)
 
     def _symbol(self, symbol: Symbol, text: str, *, certain: bool = False) -> None:
@@ -225,20 +295,22 @@ class StreamParser:
         self._position += len(text)
 
     def _take_events(self) -> list[Event]:
-        self._flow = flow = self._turn.flow
-        if flow is not None:
-            self._counted = len(flow)
-            self._arguments = self._turn.call.arguments
-        self._index = len(self._turn.record.calls) - 1
-        return self._turn.record.take_events()
+        call = self._turn.open_call
+        if call is not None and call.index is not None:
+            self._open = OpenArguments(call.arguments.pieces, call.arguments, call.index)
+        return self._record.take_events()
 
 
 def parse(
     text: str,
-    tools: Tools | None = None,
+    tools: Tools | DeclaredTools | None = None,
     reasoning: ReasoningMode = "off",
     first_index: int = 0,
     keep_text_after_calls: bool = False,
+    form: Form = "markers",
+    name: str | None = None,
+    max_calls: int | None = None,
+    recover_stripped: bool = False,
 ) -> Message:
     """Read a whole output.
 
@@ -248,14 +320,28 @@ def parse(
         reasoning: `"off"`, `"tagged"` or `"prefilled"`.
         first_index: how many calls the conversation already holds.
         keep_text_after_calls: whether text after the calls is content.
+        form: `"markers"`, `"calls"` or `"arguments"`.
+        name: the tool that `form="arguments"` calls.
+        max_calls: how many calls are passed on.
+        recover_stripped: whether calls without markers are made calls.
 
     Returns:
         The message.
 
     Raises:
-        ValueError: `reasoning` is none of the three. Any other exception is a bug.
+        TypeError: `text` is no str.
+        ValueError: as `StreamParser` raises it. Any other exception is a bug.
     """
-    parser = StreamParser(tools, reasoning, first_index, keep_text_after_calls)
+    parser = StreamParser(
+        tools,
+        reasoning,
+        first_index,
+        keep_text_after_calls,
+        form=form,
+        name=name,
+        max_calls=max_calls,
+        recover_stripped=recover_stripped,
+    )
     parser.feed(text)
     parser.finish()
     return parser.message

@@ -19,10 +19,11 @@ from functools import cache
 from typing import Any, Final, NamedTuple
 
 from .history import ChatMessage, native_history
-from .json_prefix import ObjectPrefix
+from .json_prefix import is_object
 from .markers import MARKERS, TOOL_MARKERS, WHITE_SPACE, marker_set
 from .message import Message, ToolCall
-from .parser import ReasoningMode, Tools, parse
+from .parser import ReasoningMode, parse
+from .tools import Tools
 
 _TURN_MARKERS: Final = {"user": "<|im_user|>", "assistant": "<|im_assistant|>"}
 _OTHER_TURN: Final = "<|im_system|>"
@@ -61,8 +62,8 @@ def render_calls(calls: Iterable[ToolCall]) -> str:
 
     Raises:
         UnrepresentableError: an id is not `functions.NAME:IDX` with the call's
-            name, or arguments that are no whole JSON object hold a marker. Any
-            other exception is a bug.
+            name, two calls have the same id, or arguments that are no whole JSON
+            object hold a marker. Any other exception is a bug.
     """
     plain = [_Call(call.id, call.name, call.arguments) for call in calls]
     text = _section(plain)
@@ -188,10 +189,7 @@ def _free(text: str, what: str, markers: re.Pattern[str]) -> str:
 
 
 def _call_of(call: Mapping[str, Any]) -> _Call:
-    name, arguments = call["function"]["name"], call["function"].get("arguments", "")
-    if not isinstance(arguments, str):
-        arguments = json.dumps(arguments, ensure_ascii=False)
-    return _Call(call["id"], name, arguments)
+    return _Call(call["id"], call["function"]["name"], call["function"]["arguments"])
 
 
 def _section(calls: Iterable[_Call]) -> str:
@@ -210,7 +208,7 @@ def _section_without_markers(calls: Sequence[_Call]) -> str:
     if wrong is not None:
         raise UnrepresentableError(
             f"the call {wrong.id!r} of {wrong.name!r} would be read as something else: "
-            f"an id must be functions.NAME:IDX"
+            f"an id must be functions.NAME:IDX, and used once"
         )
     return text
 
@@ -220,9 +218,7 @@ def _escaped(call: _Call) -> str:
     if not markers.search(call.arguments):
         return call.arguments
     # In one whole JSON object a marker can only stand in a string.
-    prefix = ObjectPrefix()
-    prefix.read(call.arguments.strip(WHITE_SPACE))
-    if not prefix.whole:
+    if not is_object(call.arguments):
         raise UnrepresentableError(
             f"the arguments of the call {call.id!r} hold a marker, and are no whole JSON object"
         )

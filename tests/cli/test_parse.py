@@ -64,6 +64,21 @@ def test_problems_are_told_with_their_place(capfd: pytest.CaptureFixture[str]) -
     assert run(["parse", "output.txt", "--strict", "--events"]) == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "way_out"),
+    [
+        ('functions.weather:0{"city": "Rome"}', "skip_special_tokens=False"),
+        ("<|open|>call<|sep|>weather<|close|>", "parser of Kimi-K3"),
+    ],
+)
+def test_strict_refuses_output_of_another_setup_and_names_the_way_out(
+    capfd: pytest.CaptureFixture[str], text: str, way_out: str
+) -> None:
+    Path("output.txt").write_text(text)
+    assert run(["parse", "output.txt", "--strict"]) == 1
+    assert way_out in " ".join(capfd.readouterr().err.split())
+
+
 def test_strict_lets_what_keeps_to_the_format_pass() -> None:
     assert run(["parse", "output.txt", "--strict"]) == 0
 

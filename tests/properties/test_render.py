@@ -27,8 +27,9 @@ def declared(calls: tuple[ToolCall, ...]) -> list[dict[str, Any]]:
 @st.composite
 def tool_calls(draw: st.DrawFn) -> tuple[ToolCall, ...]:
     calls = []
-    for name in draw(st.lists(tool_names(), max_size=3)):
-        call_id = f"functions.{name}:{draw(st.integers(0, 99))}"
+    parts = st.tuples(tool_names(), st.integers(0, 99))
+    for name, number in draw(st.lists(parts, max_size=3, unique=True)):
+        call_id = f"functions.{name}:{number}"
         arguments = json.dumps(draw(json_objects()), ensure_ascii=draw(st.booleans()))
         calls.append(ToolCall(call_id, name, arguments, complete=True, raw_id=call_id))
     return tuple(calls)

@@ -1,6 +1,8 @@
 """The laws of docs/format.md, as properties over everything a model might write."""
 
 import json
+import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -52,6 +54,11 @@ IDS = [
     "3",
     "call12",
     "call_0a9f",
+    "toolu_01-x",
+    "functions.now:0",
+    "functions.get_weather:7 ",
+    "functions.a{b:1",
+    "functions",
     "uuid-1",
     "functions<read",
 ]
@@ -65,6 +72,9 @@ ARGUMENTS = [
     '"text"',
     "{",
     '{"open": "',
+    '{"name": "search", "arguments": {"query": "}"}}',
+    '{"name": "now", "parameters": "{}"}',
+    '{"name": "x", "arguments": ["<|tool_call_end|>',
     '"}',
     "{}",
 ]
@@ -87,6 +97,10 @@ NOISE = [
     "<",
 ]
 LOOK_ALIKES = [
+    'functions.now:0{"a": "}"}',
+    "functions.",
+    "<|open|><|sep|>",
+    "<|close|>",
     "<|tool|>",
     "<|",
     "<|tool_call_",
@@ -96,6 +110,8 @@ LOOK_ALIKES = [
     "</thin",
     "|>",
     "<|im_start|>",
+    "<|im_user|>",
+    "<|im_us",
 ]
 
 PIECES = st.one_of(
@@ -114,6 +130,8 @@ OPTIONS = st.fixed_dictionaries(
         "tools": st.sampled_from([None, TOOLS, TOOLS[:1]]),
         "keep_text_after_calls": st.booleans(),
         "first_index": st.integers(0, 2),
+        "recover_stripped": st.booleans(),
+        "max_calls": st.sampled_from([None, None, 0, 1]),
     }
 )
 
@@ -171,11 +189,46 @@ def test_law_1_cutting_arguments_makes_no_difference(text: str, data: st.DataObj
     assert read(data.draw(chunked(text))) == whole
 
 
+ARRAYS = st.lists(
+    st.sampled_from(
+        [
+            '{"name": "now"}',
+            '{"name": "search", "arguments": {"query": "}", "name": [1]}}',
+            '{"parameters": {"city": "<|tool_call_end|>"}, "name": "get_weather"}',
+            '{"name": "now", "arguments": "{}", "id": "c1"}',
+            '{"nom": 1}',
+            '{"name": "search", "arguments": {"query": oops',
+            "12x",
+        ]
+    ),
+    max_size=4,
+).map(lambda calls: "[" + ", ".join(calls) + "]")
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(ARRAYS | PIECES | st.sampled_from(ARGUMENTS), max_size=5).map("".join),
+    OPTIONS,
+    st.sampled_from([{"form": "calls"}, {"form": "arguments", "name": "search"}]),
+    st.data(),
+)
+def test_law_1_cutting_forced_output_makes_no_difference(
+    text: str, options: dict[str, Any], form: dict[str, Any], data: st.DataObject
+) -> None:
+    whole = read([text], **options, **form)
+    assert read(cut(text, 1), **options, **form) == whole
+    assert read(data.draw(chunked(text)), **options, **form) == whole
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(PIECES, max_size=20), OPTIONS)
 def test_law_1_token_ids_and_text_agree(pieces: list[str], options: dict[str, Any]) -> None:
-    """They do unless a marker stands in an open string, so quotes are left out."""
-    text = "".join(pieces).replace('"', "'")
+    """They do unless a marker may be text: in an open string, or an end of turn.
+
+    Text that is the beginning of a marker is no such text among tokens.
+    """
+    text = TURN_ENDS.sub("", "".join(pieces).replace('"', "'"))
+    assume(not marker_set(reasoning=True).open_end(text) < len(text))
     tokens = at_markers(text, reasoning=options["reasoning"] != "off")
     assert read_tokens(tokens, **options) == read([text], **options)
 
@@ -183,6 +236,7 @@ def test_law_1_token_ids_and_text_agree(pieces: list[str], options: dict[str, An
 @settings(max_examples=200, deadline=None)
 @given(st.lists(PIECES, max_size=20), OPTIONS)
 def test_law_1_text_of_tokens_is_never_a_marker(pieces: list[str], options: dict[str, Any]) -> None:
+    options["recover_stripped"] = False
     parser = StreamParser(marker_ids={}, **options)
     events = merged(event for piece in pieces for event in parser.feed_token(5, piece))
     text = "".join(pieces)
@@ -190,6 +244,7 @@ def test_law_1_text_of_tokens_is_never_a_marker(pieces: list[str], options: dict
     assert events == ([kind(text)] if text else [])
 
 
+TURN_ENDS = re.compile(r"<\|im_end\|>|\[EO[ST]\]")
 # Problems whose text is a marker, or is reported elsewhere too.
 REPEATING = {
     codes.ARGUMENTS_NOT_OBJECT,
@@ -199,6 +254,14 @@ REPEATING = {
     codes.ARGUMENT_MARKER_REPEATED,
     codes.SECTION_BEGIN_MISSING,
     codes.THINK_MARKER_STRAY,
+    codes.CALL_ARGUMENTS_MISSING,
+    codes.CALL_BEGIN_MISSING,
+    codes.CALL_BEGIN_QUOTED,
+    codes.CALL_HEADER_OBJECT,
+    codes.CALL_ID_REPEATED,
+    codes.ARGUMENT_MARKER_MISSING,
+    codes.MARKERS_STRIPPED,
+    codes.OTHER_FORMAT,
 }
 
 
@@ -210,6 +273,8 @@ def reported(reading: Reading) -> Iterator[str]:
                 yield text
             case CallStart(index):
                 yield reading.message.tool_calls[index].raw_id
+            case Problem(codes.CALL_HEADER_OBJECT, _, text):
+                yield text
             case Problem(code, _, text) if code not in REPEATING:
                 yield text
             case _:
@@ -219,14 +284,19 @@ def reported(reading: Reading) -> Iterator[str]:
 @settings(max_examples=400, deadline=None)
 @given(TEXTS, OPTIONS)
 def test_law_2_nothing_is_lost(text: str, options: dict[str, Any]) -> None:
-    """What is no marker and no white space is reported, in its order."""
+    """What is no marker and no white space is reported, each as often as it was written.
+
+    The order is not that of the text: text inside a section is reported late.
+    """
     reading = read([text], **options)
-    # A client's id may have its tool's name taken out of the arguments.
-    assume(not any(call.raw_id.startswith("call_") for call in reading.message.tool_calls))
+    # Another maker's id may have its tool's name taken out of the arguments.
+    foreign = ("call_", "toolu_")
+    assume(not any(call.raw_id.startswith(foreign) for call in reading.message.tool_calls))
     marker = marker_set(reasoning=options["reasoning"] != "off").pattern
-    found = iter("".join(marker.sub("", part) for part in reported(reading)))
-    for character in marker.sub("", text):
-        assert character in WHITE_SPACE or character in found
+    found = Counter("".join(marker.sub("", part) for part in reported(reading)))
+    written = Counter(marker.sub("", text))
+    missing = {character for character in written - found if character not in WHITE_SPACE}
+    assert not missing
 
 
 @settings(max_examples=250, deadline=None)
@@ -250,7 +320,7 @@ def test_law_3_markers_stay_out(text: str, options: dict[str, Any]) -> None:
     parser = StreamParser(**options)
     for event in parser.feed(text) + parser.finish():
         if isinstance(event, Content | Reasoning):
-            assert not marker.search(event.text)
+            assert not marker.search(TURN_ENDS.sub("", event.text))
     for tool_call in parser.message.tool_calls:
         places = [match.start() for match in marker.finditer(tool_call.arguments)]
         assert all(string_is_open(tool_call.arguments[:place]) for place in places) or reasoning
@@ -281,6 +351,14 @@ def test_law_5_content_comes_at_once(text: str, reasoning: ReasoningMode) -> Non
     parser = StreamParser(reasoning=reasoning)
     kind = Content if reasoning == "off" else Reasoning
     assert [parser.feed(character) for character in text] == [[kind(c)] for c in text]
+
+
+@settings(max_examples=250, deadline=None)
+@given(TEXTS, OPTIONS)
+def test_ids_are_unique_and_not_below_the_first_index(text: str, options: dict[str, Any]) -> None:
+    ids = [tool_call.id for tool_call in parse(text, **options).tool_calls]
+    assert len(set(ids)) == len(ids)
+    assert all(int(call_id.rpartition(":")[2]) >= options["first_index"] for call_id in ids)
 
 
 @settings(max_examples=250, deadline=None)

@@ -24,6 +24,7 @@ def test_the_slow_reading_agrees(text: str, options: dict[str, Any]) -> None:
     slow, reading = SlowReading(text, **options), read([text], **options)
     assert said(reading) == merged(slow.events)
     assert in_order(reading.message.problems) == in_order(slow.problems)
+    assert reading.message.finish_reason == slow.finish_reason
 
 
 @settings(max_examples=400, deadline=None)
@@ -32,6 +33,7 @@ def test_the_slow_reading_agrees_on_arguments(text: str) -> None:
     slow, reading = SlowReading(text), read([text])
     assert said(reading) == merged(slow.events)
     assert in_order(reading.message.problems) == in_order(slow.problems)
+    assert reading.message.finish_reason == slow.finish_reason
 
 
 @settings(max_examples=200, deadline=None)
@@ -41,3 +43,4 @@ def test_the_slow_reading_agrees_on_token_ids(text: str, options: dict[str, Any]
     reading = read_tokens(at_markers(text, reasoning=options["reasoning"] != "off"), **options)
     assert said(reading) == merged(slow.events)
     assert in_order(reading.message.problems) == in_order(slow.problems)
+    assert reading.message.finish_reason == slow.finish_reason

@@ -1,10 +1,12 @@
 """Reading ids, and finding the tool of a call whose id names none."""
 
+from typing import Any
+
 import pytest
 
-from k2compat.toolcalls.ids import CallId, find_tool, read_id
+from k2compat.toolcalls.ids import CallId, IssuedIds, find_tool, read_id
 from k2compat.toolcalls.json_members import members
-from k2compat.toolcalls.tools import DeclaredTools
+from k2compat.toolcalls.tools import DeclaredTools, prepare_tools
 from tests.toolcalls.transcripts import declare
 
 TOOLS = DeclaredTools(
@@ -61,9 +63,16 @@ COUNTER = CallId(None, "1")
         ("get2", None),
         ("8", CallId("8", None)),
         ("12", CallId(None, "12")),
-        ("call12", CallId(None, "12")),
+        ("call12", CallId(None, None)),
         ("call_12aF", NAMED),
-        ("call_xyz", None),
+        ("call_xyz", NAMED),
+        ("call_x-y", None),
+        ("toolu_01AbC", NAMED),
+        ("tooluse_a-b_c", NAMED),
+        ("chatcmpl-tool-0f3e", NAMED),
+        ("3f2b8c1e9a704a578a0c2d5e7b1c9f00", NAMED),
+        ("3f2b8c1e-9a70-4a57-8a0c-2d5e7b1c9f00", NAMED),
+        ("3f2b8c1e-9a704a578a0c-2d5e7b1c9f00", None),
         ("call_", None),
         ("call", None),
         ("", None),
@@ -98,6 +107,31 @@ def test_find_tool(says: CallId, arguments: str, expected: tuple[str, str] | Non
     assert find_tool(says, arguments, TOOLS) == expected
 
 
+def test_the_only_tool_gets_a_call_whatever_its_arguments() -> None:
+    only = DeclaredTools(declare([{"name": "get", "properties": ["a"]}]))
+    assert find_tool(NAMED, '{"a', only, whole=False) == ("get", '{"a')
+    assert find_tool(NAMED, '{"a', TOOLS, whole=False) is None
+
+
+def test_ids_are_unique() -> None:
+    ids = IssuedIds(2)
+    canonical = CallId("f", "0", canonical=True)
+    assert ids.issue(canonical, "functions.f:0", "f", 0) == ("functions.f:2", True)
+    assert ids.issue(CallId("f", "2"), "f:2", "f", 1) == ("functions.f:3", True)
+    assert ids.issue(CallId("f", "9"), "f:9", "f", 2) == ("functions.f:9", False)
+    assert ids.issue(CallId("f", None), "f", "f", 7) == ("functions.f:10", False)
+    large = CallId("f", "1" * 16, canonical=True)
+    assert ids.issue(large, "functions.f:" + "1" * 16, "f", 8)[1] is False
+
+
+def test_a_new_number_passes_numbers_that_are_not_compared() -> None:
+    ids = IssuedIds(0)
+    for number in ("9" * 15, "1" + "0" * 15):
+        ids.issue(CallId("f", number, canonical=True), f"functions.f:{number}", "f", 0)
+    repeated = ids.issue(CallId("f", "9" * 15, canonical=True), "functions.f:" + "9" * 15, "f", 2)
+    assert repeated == (f"functions.f:{10**15 + 1}", True)
+
+
 def test_members_are_passed_on_as_written() -> None:
     text = '{ "a" : 1.50 ,\n"b":{"c":[1,2]}, "a":"\ud800"}'
     assert [tuple(member) for member in members(text)] == [
@@ -106,6 +140,26 @@ def test_members_are_passed_on_as_written() -> None:
         ("a", '"\ud800"', '"a":"\ud800"'),
     ]
     assert list(members("{ }")) == []
+
+
+@pytest.mark.parametrize(
+    ("tools", "message"),
+    [
+        ({"name": "f"}, "not a dict"),
+        ("f", "not a str"),
+        (3, "not a int"),
+        ([{}, "f"], r"tools\[1\] is a str"),
+    ],
+)
+def test_tools_of_a_wrong_shape_are_one_error(tools: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        prepare_tools(tools)
+
+
+def test_a_prepared_set_is_shared() -> None:
+    tools = prepare_tools(declare([{"name": "f"}]))
+    assert prepare_tools(tools) is tools
+    assert prepare_tools(None) is prepare_tools(None)
 
 
 def test_declarations_of_any_shape_are_read() -> None:

@@ -43,7 +43,7 @@ def test_the_names_are_these() -> None:
     events = {"Event", "Content", "Reasoning", "CallStart", "ArgumentsDelta", "CallEnd"}
     ways_in = {"parse", "StreamParser", "iter_events", "aiter_events", "marker_ids"}
     split = {"SplitReader", "read_answer", "reasoning_mode"}
-    options = {"ReasoningMode", "Tools"}
+    options = {"DeclaredTools", "Form", "ReasoningMode", "Tools", "prepare_tools"}
     names = k2compat.toolcalls.__all__
     assert names == sorted(results | events | ways_in | split | options)
     assert all(hasattr(k2compat.toolcalls, name) for name in names)
@@ -54,13 +54,17 @@ def test_the_names_are_these() -> None:
     [
         (
             parse,
-            "text, tools=None, reasoning='off', first_index=0, keep_text_after_calls=False",
+            (
+                "text, tools=None, reasoning='off', first_index=0, keep_text_after_calls=False, "
+                "form='markers', name=None, max_calls=None, recover_stripped=False"
+            ),
         ),
         (
             StreamParser,
             (
                 "tools=None, reasoning='off', first_index=0, keep_text_after_calls=False, "
-                "marker_ids=None"
+                "marker_ids=None, form='markers', name=None, max_calls=None, "
+                "recover_stripped=False"
             ),
         ),
         (StreamParser.feed, "self, text"),
@@ -70,7 +74,8 @@ def test_the_names_are_these() -> None:
             SplitReader,
             (
                 "tools=None, reasoning='off', first_index=0, keep_text_after_calls=False, "
-                "marker_ids=None"
+                "marker_ids=None, form='markers', name=None, max_calls=None, "
+                "recover_stripped=False"
             ),
         ),
         (SplitReader.feed, "self, content=None, reasoning=None, tool_calls=(), token_ids=None"),

@@ -43,17 +43,17 @@ def test_another_models_config_is_refused(config: dict[str, object]) -> None:
 def test_every_beginning_of_a_marker_is_held(marker: str) -> None:
     markers = marker_set(reasoning=True)
     for length in range(1, len(marker)):
-        assert marker_set(reasoning=True).may_be_in("x" + marker[:length])
+        assert marker_set(reasoning=True).may_contain_or_end_in_marker("x" + marker[:length])
         assert markers.open_end("x" + marker[:length]) == 1
         assert markers.open_end("x" + marker[:length] + "\0") == length + 2
-    assert marker_set(reasoning=True).may_be_in(marker)
+    assert marker_set(reasoning=True).may_contain_or_end_in_marker(marker)
     assert markers.open_end(marker) == len(marker)
     assert markers.pattern.fullmatch(marker)
 
 
 @pytest.mark.parametrize("text", ["", "a", "< a", "[1]", "a <b", "]", "E"])
 def test_most_text_holds_no_marker(text: str) -> None:
-    assert not marker_set(reasoning=True).may_be_in(text)
+    assert not marker_set(reasoning=True).may_contain_or_end_in_marker(text)
     assert marker_set(reasoning=True).open_end(text) == len(text)
 
 

@@ -1,6 +1,10 @@
 """The parser's own manners: misuse, what is known in between, token ids, long text."""
 
+import copy
 import json
+import pickle
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -15,9 +19,18 @@ from k2compat.toolcalls import (
     StreamParser,
     ToolCall,
     parse,
+    prepare_tools,
 )
 from k2compat.toolcalls.argument_text import PIECES_AT_MOST
-from tests.toolcalls.transcripts import MARKER_IDS, TOKEN_IDS, call, cut, read, section
+from tests.toolcalls.transcripts import (
+    MARKER_IDS,
+    TOKEN_IDS,
+    call,
+    cut,
+    merged,
+    read,
+    section,
+)
 
 BEGIN = "<|tool_calls_section_begin|><|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>"
 
@@ -25,6 +38,46 @@ BEGIN = "<|tool_calls_section_begin|><|tool_call_begin|>functions.f:0<|tool_call
 def test_reasoning_mode_must_exist() -> None:
     with pytest.raises(ValueError, match="off, tagged, prefilled, not 'on'"):
         parse("", reasoning="on")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"form": "json"}, "markers, calls, arguments, not 'json'"),
+        ({"form": "arguments"}, "go together"),
+        ({"name": "f"}, "go together"),
+        ({"max_calls": -1}, "0 or more, or None, not -1"),
+        ({"tools": ["f"]}, r"tools\[0\] is a str"),
+    ],
+)
+def test_options_must_fit(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse("", **options)
+
+
+@pytest.mark.parametrize("chunk", [b"a", None, 3])
+def test_a_chunk_must_be_text(chunk: Any) -> None:
+    parser = StreamParser(marker_ids={})
+    parser.feed(BEGIN + "{")
+    for feed in (parser.feed, lambda text: parser.feed_token(1, text)):
+        with pytest.raises(TypeError, match=r"a chunk must be a str, not .*: decode bytes"):
+            feed(chunk)
+    parser.feed("}")
+    parser.finish()
+    assert parser.message.tool_calls[0].complete
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_parser_cannot_be_copied(copied: Callable[[object], object]) -> None:
+    with pytest.raises(TypeError, match="cannot be copied"):
+        copied(StreamParser())
+
+
+def test_parsers_share_prepared_tools() -> None:
+    tools = [{"type": "function", "function": {"name": "now"}}]
+    prepared = prepare_tools(tools)
+    text = "<|tool_call_begin|>now<|tool_call_end|>"
+    assert parse(text, tools=prepared) == parse(text, tools=tools)
 
 
 def test_a_finished_message_takes_no_more() -> None:
@@ -195,3 +248,42 @@ def test_a_delayed_call_with_white_space() -> None:
     tools = [{"type": "function", "function": {"name": name}} for name in ("a", "b")]
     message = parse(section(call("call_1", ' \n{ "name": "b" }\n')), tools=tools)
     assert message.tool_calls == (ToolCall("functions.b:0", "b", "{}", True, "call_1"),)
+
+
+def test_a_call_begin_that_is_only_written_about_waits_for_two_words() -> None:
+    parser = StreamParser(reasoning="prefilled")
+    parser.feed("I might emit <|tool_call_begin|>")
+    assert parser.feed(" here, ") == []
+    assert merged(parser.feed("but")) == [
+        Problem("call-begin-quoted", 13, "<|tool_call_begin|>"),
+        Reasoning(" here, but"),
+    ]
+
+
+def test_the_bracket_of_a_marker_may_be_cut_among_tokens() -> None:
+    parser = StreamParser(marker_ids=MARKER_IDS)
+    parser.feed_token(TOKEN_IDS["<|tool_call_begin|>"], "<|tool_call_begin|>")
+    assert parser.feed_token(5, "a<") == []
+    events = parser.feed_token(5, "|b")
+    assert merged(events)[1:] == [Content("a<|b")]
+
+
+def test_marker_tokens_behind_the_turn_may_decode_to_nothing() -> None:
+    parser = StreamParser(marker_ids=MARKER_IDS)
+    for marker in ("<|im_end|>", "<|tool_call_begin|>"):
+        assert parser.feed_token(TOKEN_IDS[marker], "") == []
+    assert parser.finish() == []
+
+
+def test_a_short_way_changes_nothing() -> None:
+    """A call that is whole in one chunk is read at once, and one that is not, step by step."""
+    texts = [
+        section(call("functions.f:0", "{}"), call("functions.f:0", '{"a": 1}')),
+        section(call("functions.f:0", "{}"), call("functions.5:1", "{}")),
+        section("hm", call("functions.f:0", "{}"), "hm", call("functions.f:1", '{"a": "[EOS]"}')),
+        section(call("functions.f:0", "{}"), call("functions.f:1", "{]}"), "x"),
+        call("functions.f:0", "{}") + " \n" + call("functions.f:1", "{}"),
+    ]
+    for text in texts:
+        for max_calls in (None, 1):
+            assert read([text], max_calls=max_calls) == read(cut(text, 1), max_calls=max_calls)

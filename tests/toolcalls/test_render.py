@@ -72,7 +72,8 @@ class TestCalls:
         assert render_calls([call(arguments)]) == section(("functions.f:0", arguments))
 
     def test_a_marker_in_a_string_is_escaped_where_it_is_not(self) -> None:
-        arguments = json.dumps({"a": section(("functions.g:0", "")) + "[EOS]"})
+        inner = section(("functions.g:0", ""), ("functions.g:1", ""))
+        arguments = json.dumps({"a": inner + "[EOS]"})
         written = render_calls([call(arguments), call("{}", "functions.f:1")])
         (first, second) = parse(written).tool_calls
         assert json.loads(first.arguments) == json.loads(arguments)

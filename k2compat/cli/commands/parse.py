@@ -32,6 +32,9 @@ _TYPES = {
     "Reasoning": "reasoning",
 }
 
+# The engine or the model is another than expected: no later text can be right.
+_OTHER_SETUP = ("markers-stripped", "other-format")
+
 _codes = Codes("toolcalls")
 
 
@@ -95,10 +98,14 @@ def _outcome(message: Message, *, events: bool, strict: bool) -> Outcome:
 
 
 def _finding(problem: Problem) -> Finding:
+    explained = explanation(problem.code)
+    message = explained.summary
+    if problem.code in _OTHER_SETUP:
+        message = f"{message} {explained.cure}"
     return _codes.finding(
         problem.code,
         f"character {problem.at}",
-        explanation(problem.code).summary,
+        message,
         actual=problem.text or None,
     )
 

@@ -21,8 +21,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ..ids import read_id
-from ..json_prefix import ObjectPrefix
-from ..markers import WHITE_SPACE
+from ..json_prefix import is_object
 from ..tools import DeclaredTools
 from .plain import plain_arguments, plain_message
 from .safe_ids import safe_id
@@ -188,7 +187,7 @@ class _Numbering:
             raise HistoryError(position, f"the arguments of {name!r} are no JSON value")
         self._names[name] = None
         native_id = self._next_id(name, _client_id(call.get("id")))
-        if not _is_object(arguments):
+        if not is_object(arguments):
             self.broken_arguments.append(native_id)
         return {**call, "id": native_id, "function": {**function, "arguments": arguments}}
 
@@ -256,9 +255,3 @@ def _client_id(value: object) -> str | None:
 def _can_be_named(name: str) -> bool:
     parsed = read_id(f"functions.{name}:0", DeclaredTools([{"function": {"name": name}}]))
     return parsed is not None and parsed.canonical and parsed.name == name
-
-
-def _is_object(arguments: str) -> bool:
-    prefix = ObjectPrefix()
-    prefix.read(arguments.strip(WHITE_SPACE))
-    return prefix.whole

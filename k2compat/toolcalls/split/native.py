@@ -15,13 +15,13 @@ from typing import Final
 
 from .. import codes
 from ..events import ArgumentsDelta, CallEnd, CallStart, Event, Problem
-from ..ids import read_id
-from ..json_prefix import ObjectPrefix
+from ..ids import CallId, read_id
+from ..json_prefix import is_object
 from ..markers import MARKERS, WHITE_SPACE
 from ..parser import StreamParser
 from ..tools import DeclaredTools
 from .fields import arguments_of, index_of, shown
-from .order import Call, CallOrder, Source, make_id
+from .order import Call, CallOrder, Source, canonical
 
 # Each open call has a parser. No server interleaves more calls than a few.
 _OPEN_AT_MOST: Final = 64
@@ -37,6 +37,8 @@ _MARKER_IDS: Final = {
 _ANY_ID: Final = "functions.x:0"
 
 _MARKER: Final = re.compile("|".join(map(re.escape, MARKERS)))
+
+_SAFE_ID: Final = re.compile(r"(?P<name>.+)_(?P<number>[0-9]+)")
 
 Report = Callable[[str, str], None]
 
@@ -74,21 +76,17 @@ class NativeCalls:
         is_cut: whether the end of the output cut the last of them.
     """
 
-    def __init__(
-        self, tools: DeclaredTools, first_index: int, order: CallOrder, report: Report
-    ) -> None:
+    def __init__(self, tools: DeclaredTools, order: CallOrder, report: Report) -> None:
         """Begin a message.
 
         Args:
             tools: the declared tools.
-            first_index: how many calls the conversation already holds.
             order: takes the calls.
             report: takes the code and the text of a problem.
         """
         self.count = 0
         self.is_cut = False
         self._tools = tools
-        self._first_index = first_index
         self._order = order
         self._report = report
         self._by_index: dict[int, _NativeCall] = {}
@@ -102,8 +100,6 @@ class NativeCalls:
             items: the list, as the server sent it.
             at: the length of the rebuilt text so far.
         """
-        if items is None:
-            return
         if not isinstance(items, Iterable) or isinstance(items, str | bytes | Mapping):
             self._report(codes.SERVER_FIELD_UNREADABLE, shown(items))
             return
@@ -158,7 +154,7 @@ class NativeCalls:
         call = Call(
             Source.NATIVE,
             native.name,
-            self._native_id(native.given_id, native.name),
+            _parsed_id(native.given_id, native.name),
             native.given_id,
             native.at,
         )
@@ -172,15 +168,6 @@ class NativeCalls:
         native.calls.append(call)
         self._order.begin(call)
 
-    def _native_id(self, given_id: str, name: str) -> str | None:
-        """The given id in the model's own form, or None if it has no number to go on with."""
-        match = re.fullmatch(
-            rf"(?:(?:functions[._]?)?{re.escape(name)}[:_.])?(?P<number>[0-9]{{1,15}})", given_id
-        )
-        if match is None or int(match["number"]) < self._first_index:
-            return None
-        return make_id(name, match["number"])
-
     def _add(self, native: _NativeCall, arguments: str) -> None:
         if native.is_closed:
             if arguments.strip(WHITE_SPACE):
@@ -188,7 +175,7 @@ class NativeCalls:
         elif native.name is None:
             native.early.append(arguments)
         else:
-            self._read(native, _parser_of(native).feed(arguments))
+            self._read(native, self._parser_of(native).feed(arguments))
 
     def _close(self, native: _NativeCall, *, is_cut: bool) -> None:
         self._open.remove(native)
@@ -197,7 +184,7 @@ class NativeCalls:
         native.is_closed = True
         if native.name is None:
             return
-        parser = _parser_of(native)
+        parser = self._parser_of(native)
         events = [] if is_cut else parser.feed_token(_CALL_END, "")
         self._read(native, events + parser.finish())
         self.is_cut = is_cut and not native.calls[-1].complete
@@ -211,18 +198,28 @@ class NativeCalls:
             text = " ".join(filter(None, (native.given_id, "".join(native.early))))
             self._report(codes.SERVER_CALL_UNREADABLE, text)
 
+    def _parser_of(self, native: _NativeCall) -> StreamParser:
+        """The parser of a call's arguments, which has read what is written before them."""
+        if native.parser is None:
+            parser = native.parser = StreamParser(marker_ids=_MARKER_IDS)
+            parser.feed_token(_SECTION_BEGIN, "")
+            parser.feed_token(_CALL_BEGIN, "")
+            parser.feed(_ANY_ID)
+            self._read(native, parser.feed_token(_ARGUMENT_BEGIN, ""))
+        return native.parser
+
     def _read(self, native: _NativeCall, events: Iterable[Event]) -> None:
         for event in events:
             match event:
+                case Problem(code, _, text):
+                    self._report(code, text)
                 case CallStart(index, call_id, name) if index:
-                    call = Call(Source.NATIVE, name, call_id, call_id, native.at)
+                    call = Call(Source.NATIVE, name, canonical(call_id, name), call_id, native.at)
                     self._begin_call(native, call)
                 case ArgumentsDelta(index, text):
                     self._order.add(native.calls[index], text)
                 case CallEnd(index, complete):
                     self._order.end(native.calls[index], complete=complete)
-                case Problem(code, _, text):
-                    self._report(code, text)
 
 
 def _begins_another(found: _NativeCall, index: int | None, name: str, given_id: str) -> bool:
@@ -236,24 +233,20 @@ def _begins_another(found: _NativeCall, index: int | None, name: str, given_id: 
     return index is None and bool(name) and not (given_id and given_id == found.given_id)
 
 
-def _parser_of(native: _NativeCall) -> StreamParser:
-    """The parser of a call's arguments, which has read what stands before them."""
-    if native.parser is None:
-        parser = native.parser = StreamParser(marker_ids=_MARKER_IDS)
-        parser.feed_token(_SECTION_BEGIN, "")
-        parser.feed_token(_CALL_BEGIN, "")
-        parser.feed(_ANY_ID)
-        parser.feed_token(_ARGUMENT_BEGIN, "")
-    return native.parser
-
-
 def _is_whole(native: _NativeCall) -> bool:
     """Whether an open call's arguments are one whole JSON object, so that nothing can follow."""
     if native.is_closed or not native.calls:
         return False
-    prefix = ObjectPrefix()
-    prefix.read(native.calls[-1].arguments.getvalue().strip(WHITE_SPACE))
-    return prefix.whole
+    return is_object(native.calls[-1].arguments.getvalue())
+
+
+def _parsed_id(given_id: str, name: str) -> CallId:
+    """The parts of a server's id: its number counts where it can be one of this tool's."""
+    parsed = read_id(given_id, DeclaredTools([{"function": {"name": name}}]))
+    if parsed is not None and parsed.name in (None, name):
+        return CallId(name, parsed.number, parsed.canonical)
+    safe = _SAFE_ID.fullmatch(given_id)  # `wire_ids="safe"` writes it
+    return CallId(name, safe["number"] if safe and safe["name"] == name else None)
 
 
 def _tool_name(name: str, tools: DeclaredTools) -> str:

@@ -20,18 +20,15 @@ from typing import Final
 
 from .. import codes
 from ..events import ArgumentsDelta, CallEnd, CallStart, Event, Problem
+from ..ids import CallId, IssuedIds
 from .fields import value_key
-
-# A longer number is never compared: reading it takes time that grows with its square.
-_DIGITS_COMPARED: Final = 15
-
 
 _UNFIT_FOR_ID: Final = re.compile(r"[\x00-\x20\x7f-\x9f]+|<(?=\|)")
 
 
-def make_id(name: str, number: object) -> str:
-    """An id in the model's own form; what no id can hold is left out of the name."""
-    return f"functions.{_UNFIT_FOR_ID.sub('_', name)}:{number}"
+def canonical(call_id: str, name: str) -> CallId:
+    """The parts of an id that has the model's own form."""
+    return CallId(name, call_id.rpartition(":")[2], canonical=True)
 
 
 class Source(IntEnum):
@@ -48,9 +45,8 @@ class Call:
     Attributes:
         source: where it was found.
         name: its tool.
-        given_id: the id that was given, in the model's own form; None where the
-            conversation's next number is to be used.
-        raw_id: the id as the model or the server wrote it.
+        parsed_id: the parts of the id that it came with.
+        raw_id: that id as written.
         at: the place of its beginning in the rebuilt text.
         arguments: its arguments so far.
         complete: whether they are one whole JSON object.
@@ -59,13 +55,14 @@ class Call:
         has_partner: whether it was found to be the same call as another.
         number: how many calls began before.
         number_in_source: how many of them are of the same source.
+        is_surplus: whether the message has as many calls as it may without it.
         index: its index in the message, once it was announced.
         id: its id in the message, likewise.
     """
 
     source: Source
     name: str
-    given_id: str | None
+    parsed_id: CallId
     raw_id: str
     at: int
     arguments: io.StringIO = field(default_factory=io.StringIO)
@@ -73,6 +70,7 @@ class Call:
     is_ended: bool = False
     may_repeat: bool = False
     has_partner: bool = False
+    is_surplus: bool = False
     number: int = 0
     number_in_source: int = 0
     index: int | None = None
@@ -101,16 +99,18 @@ class CallOrder:
         calls: the calls that were announced, by index.
     """
 
-    def __init__(self, first_index: int, events: list[Event]) -> None:
+    def __init__(self, first_index: int, max_calls: int | None, events: list[Event]) -> None:
         """Begin a message.
 
         Args:
             first_index: how many calls the conversation already holds.
+            max_calls: how many calls are passed on; None means no limit.
             events: the list that takes the events.
         """
         self.calls: list[Call] = []
         self._events = events
-        self._ids = _Ids(first_index)
+        self._ids = IssuedIds(first_index)
+        self._max_calls = max_calls
         self._begun = 0
         self._begun_by_source = dict.fromkeys(Source, 0)
         self._open: list[Call] = []
@@ -147,6 +147,8 @@ class CallOrder:
         self._ended.setdefault(call.kind, []).append(call)
         if call.index is not None:
             self._events.append(CallEnd(call.index, complete))
+        elif call.is_surplus:
+            self._report_arguments(call)
         self._announce_decided()
 
     def _announce_decided(self) -> None:
@@ -184,45 +186,30 @@ class CallOrder:
         self._without_partner[call.kind] = self._without_partner.get(call.kind, 0) + difference
 
     def _announce(self, call: Call) -> None:
-        index = call.index = len(self.calls)
+        index = len(self.calls)
+        if self._max_calls is not None and index >= self._max_calls:
+            self._drop(call)
+            return
+        call.index = index
         self.calls.append(call)
-        call.id = self._ids.take(call.given_id, call.name, index)
-        if call.id != call.raw_id:
+        name = _UNFIT_FOR_ID.sub("_", call.name)
+        call.id, repeated = self._ids.issue(call.parsed_id, call.raw_id, name, index)
+        if not call.parsed_id.canonical:
             self._events.append(Problem(codes.CALL_ID_REPAIRED, call.at, call.raw_id))
+        if repeated:
+            self._events.append(Problem(codes.CALL_ID_REPEATED, call.at, call.raw_id))
         self._events.append(CallStart(index, call.id, call.name))
         if arguments := call.arguments.getvalue():
             self._events.append(ArgumentsDelta(index, arguments))
         if call.is_ended:
             self._events.append(CallEnd(index, call.complete))
 
+    def _drop(self, call: Call) -> None:
+        call.is_surplus = True
+        self._events.append(Problem(codes.CALL_SURPLUS, call.at, call.raw_id or call.name))
+        if call.is_ended:
+            self._report_arguments(call)
 
-class _Ids:
-    """The ids of one message: each is used once."""
-
-    def __init__(self, first_index: int) -> None:
-        self._first_index = first_index
-        self._largest = -1
-        self._used: set[str] = set()
-
-    def take(self, given: str | None, name: str, index: int) -> str:
-        """The id of a call.
-
-        Args:
-            given: the id in the model's own form, or None.
-            name: the call's tool.
-            index: the call's index in the message.
-
-        Returns:
-            The given id if it was not used before, else one with a new number.
-        """
-        call_id = given
-        if call_id is None or call_id in self._used:
-            number = self._first_index + index
-            call_id = make_id(name, number)
-            if given is not None or call_id in self._used:
-                call_id = make_id(name, max(number, self._largest + 1))
-        self._used.add(call_id)
-        digits = call_id.rpartition(":")[2]
-        if len(digits) <= _DIGITS_COMPARED:
-            self._largest = max(self._largest, int(digits))
-        return call_id
+    def _report_arguments(self, call: Call) -> None:
+        if arguments := call.arguments.getvalue():
+            self._events.append(Problem(codes.CALL_ARGUMENTS_DROPPED, call.at, arguments))

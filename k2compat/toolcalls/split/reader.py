@@ -8,11 +8,11 @@ from .. import codes
 from ..events import ArgumentsDelta, CallEnd, CallStart, Event, Problem
 from ..markers import WHITE_SPACE
 from ..message import FinishReason, Message, ToolCall
-from ..parser import ReasoningMode, StreamParser, Tools
-from ..tools import DeclaredTools
+from ..parser import Form, ReasoningMode, StreamParser
+from ..tools import DeclaredTools, Tools, prepare_tools
 from .fields import shown, text_of
 from .native import NativeCalls
-from .order import Call, CallOrder, Source
+from .order import Call, CallOrder, Source, canonical
 
 _THINK_BEGIN: Final = "<think>"
 _THINK_END: Final = "</think>"
@@ -45,35 +45,52 @@ class SplitReader:
 
     def __init__(
         self,
-        tools: Tools | None = None,
+        tools: Tools | DeclaredTools | None = None,
         reasoning: ReasoningMode = "off",
         first_index: int = 0,
         keep_text_after_calls: bool = False,
         marker_ids: Mapping[int, str] | None = None,
+        form: Form = "markers",
+        name: str | None = None,
+        max_calls: int | None = None,
+        recover_stripped: bool = False,
     ) -> None:
         """Begin a message.
 
         Args:
-            tools: the request's tools, as OpenAI tool dicts.
+            tools: as for `StreamParser`.
             reasoning: how the text is read where the server does not split it:
                 as for `StreamParser`. Where reasoning comes in a field of its
                 own, it is read as reasoning whatever this is.
             first_index: how many calls the conversation already holds.
             keep_text_after_calls: as for `StreamParser`.
             marker_ids: as for `StreamParser`; `feed(token_ids=…)` needs them.
+            form: as for `StreamParser`, of the text.
+            name: likewise.
+            max_calls: how many calls are passed on, native ones and others together.
+            recover_stripped: as for `StreamParser`.
 
         Raises:
             ValueError: as `StreamParser`.
         """
+        declared = prepare_tools(tools)
         self._parser = StreamParser(
-            tools, reasoning, first_index, keep_text_after_calls, marker_ids
+            declared,
+            reasoning,
+            first_index,
+            keep_text_after_calls,
+            marker_ids,
+            form,
+            name,
+            max_calls,
+            recover_stripped,
         )
         self._marker_ids = marker_ids or {}
         self._length = 0
         self._events: list[Event] = []
         self._problems: list[Problem] = []
-        self._order = CallOrder(first_index, self._events)
-        self._native = NativeCalls(DeclaredTools(tools), first_index, self._order, self._report)
+        self._order = CallOrder(first_index, max_calls, self._events)
+        self._native = NativeCalls(declared, self._order, self._report)
         self._text_calls: list[Call] = []
         self._field: _Field | None = None
         self._is_finished = False
@@ -239,7 +256,7 @@ class SplitReader:
         for event in events:
             match event:
                 case CallStart(_, call_id, name):
-                    call = Call(Source.TEXT, name, call_id, call_id, self._length)
+                    call = Call(Source.TEXT, name, canonical(call_id, name), call_id, self._length)
                     self._text_calls.append(call)
                     self._order.begin(call)
                 case ArgumentsDelta(index, text):
@@ -276,7 +293,7 @@ class SplitReader:
 
 def read_answer(
     message: Mapping[str, object],
-    tools: Tools | None = None,
+    tools: Tools | DeclaredTools | None = None,
     reasoning: ReasoningMode = "off",
     first_index: int = 0,
     *,

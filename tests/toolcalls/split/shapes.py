@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from k2compat.toolcalls import Message, ReasoningMode, SplitReader
+from k2compat.toolcalls import Message, ReasoningMode, SplitReader, parse
 from k2compat.toolcalls.markers import MARKERS, WHITE_SPACE
 from tests.toolcalls.transcripts import Reading, cut, merged
 
@@ -17,12 +17,13 @@ class Answer(NamedTuple):
     finish_reason: str | None
 
 
-def shapes(text: str, reasoning: ReasoningMode, message: Message) -> dict[str, Answer]:
+def shapes(text: str, options: dict[str, Any], message: Message) -> dict[str, Answer]:
     """The shapes that servers may make of a text; `message` is what the text says."""
+    reasoning = options.get("reasoning", "off")
     raw = Answer(text, None, [], "stop")
     made = {"raw": raw}
     calls = [native(call) for call in message.tool_calls]
-    if native_says_the_same(message):
+    if native_says_the_same(message) and is_text_alone(message, options):
         # An empty field shows that the server reads the reasoning: there is none.
         reasoned = message.reasoning or ("" if reasoning == "prefilled" else None)
         made["native"] = Answer(message.content, reasoned, calls, message.finish_reason)
@@ -59,6 +60,13 @@ def native_says_the_same(message: Message) -> bool:
         call.arguments.strip(WHITE_SPACE) and not call.arguments.endswith(endings)
         for call in message.tool_calls
     )
+
+
+def is_text_alone(message: Message, options: dict[str, Any]) -> bool:
+    """Whether both texts mean the same alone: an end of turn, for one, is text before a call."""
+    content = parse(message.content or "", **{**options, "reasoning": "off"})
+    reasoning = parse(message.reasoning or "", reasoning="prefilled")
+    return (content.content, reasoning.reasoning) == (message.content, message.reasoning)
 
 
 def native(call: Any) -> dict[str, Any]:

@@ -50,9 +50,7 @@ def codes(reader: SplitReader) -> list[str]:
 )
 def test_every_transcript_in_every_shape(case: Transcript) -> None:
     message = parse(case.text, **case.options)
-    if message.tool_calls and message.finish_reason == "stop":
-        return
-    for answer in shapes(case.text, case.options.get("reasoning", "off"), message).values():
+    for answer in shapes(case.text, case.options, message).values():
         for size in (1, 7, 1000):
             reading = read(deltas(answer, size), answer.finish_reason, **case.options)
             assert what_is_said(reading.message) == what_is_said(message)
@@ -146,7 +144,7 @@ class TestRepeatedCalls:
         first, second = reader.message.tool_calls
         assert (first.id, second.id) == ("functions.weather:0", "functions.weather:1")
         assert second.raw_id == "functions.weather:0"
-        assert codes(reader) == ["call-id-repaired"]
+        assert codes(reader) == ["call-id-repeated"]
 
     def test_broken_arguments_are_the_same_where_their_text_is(self) -> None:
         broken = '{"city": "Paris'
@@ -155,6 +153,39 @@ class TestRepeatedCalls:
         reader.feed(content=f"{call('functions.weather:0', broken)} ")
         reader.finish("tool_calls")
         assert [each.complete for each in reader.message.tool_calls] == [False]
+
+
+class TestLimits:
+    @pytest.mark.parametrize("leaked", ["", section(WEATHER)])
+    def test_calls_beyond_the_limit_are_problems(self, leaked: str) -> None:
+        reader = SplitReader(max_calls=1)
+        reader.feed(tool_calls=[NATIVE])
+        reader.feed(content=leaked, tool_calls=[native_call("now", "{}", "functions.now:1")])
+        reader.finish("tool_calls")
+        assert [call.name for call in reader.message.tool_calls] == ["weather"]
+        assert codes(reader) == ["call-surplus", "call-arguments-dropped"]
+
+    def test_a_call_that_waited_may_be_beyond_it(self) -> None:
+        reader = SplitReader(max_calls=1)
+        reader.feed(tool_calls=[NATIVE])
+        reader.feed(content=section(call("functions.weather:1", {})))
+        reader.finish("tool_calls")
+        assert codes(reader) == ["call-surplus", "call-arguments-dropped"]
+
+    def test_none_at_all(self) -> None:
+        reader = SplitReader(max_calls=0)
+        reader.feed(tool_calls=[{"index": 0, "id": "a", "function": {"name": "f"}}])
+        reader.finish("length")
+        assert reader.message.tool_calls == ()
+        assert codes(reader) == ["call-surplus"]
+
+    def test_forced_json_is_read_where_it_comes_as_content(self) -> None:
+        reader = SplitReader(form="calls", reasoning="tagged")
+        reader.feed(reasoning="Hm.")
+        reader.feed(content='[{"name": "f", "arguments": {"a": 1}}]')
+        reader.finish("stop")
+        assert [call.arguments for call in reader.message.tool_calls] == ['{"a": 1}']
+        assert reader.message.reasoning == "Hm."
 
 
 class TestOrder:

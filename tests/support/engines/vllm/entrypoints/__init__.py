@@ -1,0 +1,1 @@
+"""A double of the engine, for the plug-ins."""
