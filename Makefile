@@ -5,12 +5,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint types doors tests docs lock clean
+.PHONY: demo test test-all test-engines lint types doors tests lock clean
 
 demo: .venv/runtime
 	$(BIN)/k2compat demo
 
 test: lint types doors tests
+
+# The whole matrices of which `make test` tries a sample.
+test-all: export K2COMPAT_TESTS = all
+test-all: test
 
 .venv/bin/pip:
 	$(PYTHON) -m venv .venv
@@ -38,10 +42,19 @@ doors: .venv/development
 
 tests: .venv/development
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest --numprocesses auto
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --omit='k2compat/cli/*' --fail-under=100
 	$(BIN)/coverage report --include='k2compat/cli/*' --fail-under=95
+
+# Outside of `make test`: it installs gigabytes, into .venv-engines alone (docs/test-engines.md).
+# ENGINES="transformers router" leaves the others out.
+# A server that starts may take minutes, hence the longer limit for one test.
+ENGINES ?= transformers router vllm
+
+test-engines: .venv/development
+	$(BIN)/python tests_engines/install.py $(ENGINES)
+	$(BIN)/pytest --timeout 900 tests_engines
 
 # Resolved for every platform and Python at once; --no-emit keeps the
 # resolver's own settings (indexes, local folders) out of the files.
@@ -53,4 +66,4 @@ lock:
 	$(UV_COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
 
 clean:
-	rm -rf .venv build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-engines build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache

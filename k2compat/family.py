@@ -16,6 +16,12 @@ SWITCHABLE: Final = (KIMI_K2, DEEPSEEK_V3)
 # Model types that wrap a text model: the type, and the member that describes it.
 WRAPPERS: Final[Mapping[str, str]] = {"kimi_k25": "text_config"}
 
+# What `sed s/kimi_k2/deepseek_v3/`, which guides for weight converters recommend, makes of a
+# wrapper's type: the accident, and the type that it replaced.
+SED_ACCIDENTS: Final[Mapping[str, str]] = {
+    wrapper.replace(KIMI_K2, DEEPSEEK_V3): wrapper for wrapper in WRAPPERS
+}
+
 # Kimi models of another architecture, with the reason no switch can help them.
 OTHER_ARCHITECTURES: Final[Mapping[str, str]] = {
     "kimi_k3": "Kimi-K3 mixes linear attention layers with MLA",

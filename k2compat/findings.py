@@ -21,9 +21,17 @@ from pathlib import Path
 from typing import Any
 
 from k2compat.errors import RefusedError
+from k2compat.shell_line import Word, shell_line, shell_lines
 
 _PACKAGE = Path(__file__).parent
 _CODES = "codes.toml"
+
+
+Fix = str | tuple[Word, ...] | list[tuple[Word, ...]]
+"""What to do: advice in words, one command as its words, or a list of such commands.
+
+Commands are words, never text: only then can each be quoted, whatever a path contains.
+"""
 
 
 class Severity(StrEnum):
@@ -46,7 +54,7 @@ class Finding:
         count: How many single things this finding stands for.
         expected: What should be there, where that can be said.
         actual: What is there instead.
-        fix: What to do, in a form that can be pasted where there is one.
+        fix: What to do: advice, or a line for a shell, quoted.
         items: The single things, where it stands for many; only JSON documents show them.
     """
 
@@ -119,10 +127,10 @@ class Codes:
         count: int = 1,
         expected: str | None = None,
         actual: str | None = None,
-        fix: str | None = None,
+        fix: Fix | None = None,
         items: tuple[str, ...] = (),
     ) -> Finding:
-        """A finding whose severity is the catalogue's.
+        """A finding whose severity is the catalogue's; a fix that is commands is quoted.
 
         Raises:
             KeyError: The room's `codes.toml` has no such code (a bug).
@@ -135,9 +143,17 @@ class Codes:
             count=count,
             expected=expected,
             actual=actual,
-            fix=fix,
+            fix=_fix_text(fix),
             items=items,
         )
+
+
+def _fix_text(fix: Fix | None) -> str | None:
+    if isinstance(fix, tuple):
+        return shell_line(*fix)
+    if isinstance(fix, list):
+        return shell_lines(fix)
+    return fix
 
 
 def catalogue() -> Mapping[str, Explanation]:

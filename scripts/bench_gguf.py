@@ -21,7 +21,7 @@ import numpy as np
 from gguf import GGMLQuantizationType, GGUFWriter
 
 import k2compat
-from k2compat.checkpoint.gguf_rules import (
+from k2compat.checkpoint.gguf_files.rules import (
     Layout,
     config_sizes,
     deepseek2,
@@ -56,9 +56,9 @@ print(json.dumps([min(seconds), peak, len(header.tensors)]))
 """
 
 _COMPARE = """
-from k2compat.checkpoint.gguf import read_gguf
-from k2compat.checkpoint.gguf_comparison import compare_gguf
-from k2compat.checkpoint.gguf_verdicts import gguf_verdicts
+from k2compat.checkpoint.gguf_files.header import read_gguf
+from k2compat.checkpoint.gguf_files.comparison import compare_gguf
+from k2compat.checkpoint.engines.gguf_verdicts import gguf_verdicts
 def whole(path):
     header = read_gguf(path)
     headers = {str(path): header}
@@ -128,7 +128,7 @@ def measure(path: Path, load: str, read: str, rounds: int) -> tuple[float, float
 
 def compare(path: Path) -> int:
     """Measure both readers and print the figures; the exit code."""
-    load = "from k2compat.checkpoint.gguf import read_gguf"
+    load = "from k2compat.checkpoint.gguf_files.header import read_gguf"
     ours, our_peak = measure(path, load, "read_gguf(path)", ROUNDS)
     whole, whole_peak = measure(path, _COMPARE, "whole(path)", ROUNDS)
     theirs, their_peak = measure(path, "from gguf import GGUFReader", "GGUFReader(path)", 1)

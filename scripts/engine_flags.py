@@ -1,6 +1,6 @@
 """Reads an engine's flags: from its own parser, or from the source that declares them.
 
-For `refresh_engine_flags.py`; the answer is in the form of `k2compat/launch/flag_tables`.
+For `refresh_engine_flags.py`; the answer is in the form of `k2compat/launch/engines/*/flags.json`.
 """
 
 import ast
@@ -28,58 +28,8 @@ TYPES = {
 
 SWITCHES = {"store_true", "store_false", "store_const", "count", "help", "version"}
 
-# Runs where the engine can be imported: its parser is caught before it parses.
-DUMP = """
-import argparse, json, os, sys
-sys.path[:] = [folder for folder in sys.path if folder]
-answer = os.fdopen(os.dup(1), "w")
-os.dup2(2, 1)
-question = json.load(sys.stdin)
-
-class Caught(BaseException):
-    pass
-
-def name_of(kind):
-    return getattr(kind, "name", None) or getattr(kind, "__name__", None)
-
-def caught_argparse(self, *_, **__):
-    raise Caught([{
-        "names": list(a.option_strings), "positional": a.dest, "nargs": a.nargs,
-        "takes_value": a.nargs != 0, "type": name_of(a.type), "action": type(a).__name__,
-        "choices": None if a.choices is None else [str(c) for c in a.choices],
-        "required": a.required, "deprecated": bool(getattr(a, "deprecated", False)),
-        "default": a.default if isinstance(a.default, (int, float, str)) else None,
-        "dest": a.dest,
-    } for a in self._actions])
-
-def caught_click(self, *_, **__):
-    raise Caught([{
-        "names": list(p.opts) + list(p.secondary_opts) if p.param_type_name == "option" else [],
-        "off": list(p.secondary_opts), "positional": p.name, "nargs": p.nargs,
-        "takes_value": not getattr(p, "is_flag", False), "type": name_of(p.type),
-        "action": "multiple" if p.multiple else "click", "required": p.required,
-        "choices": list(p.type.choices) if hasattr(p.type, "choices") else None,
-        "deprecated": bool(getattr(p, "deprecated", False)),
-        "default": p.default if isinstance(p.default, (int, float, str)) else None,
-        "dest": p.name,
-    } for p in self.params])
-
-space = {"__name__": "parser"}
-exec(question["parse"], space)
-argparse.ArgumentParser.parse_args = caught_argparse
-argparse.ArgumentParser.parse_known_args = caught_argparse
-try:
-    import click
-    click.Command.make_context = caught_click
-except ImportError:
-    pass
-try:
-    space["parse"]([])
-except Caught as found:
-    json.dump(found.args[0], answer)
-answer.close()
-os._exit(0)
-"""
+# Runs where the engine can be imported.
+DUMP = Path(__file__).with_name("dump_parser.py")
 
 
 @dataclass
@@ -145,11 +95,19 @@ def _is_shown(default: Any) -> bool:
     return isinstance(default, int | float)
 
 
-def from_parser(folder: Path, python: str, parse: str) -> Extract | None:
-    """The flags of the real parser; None where it cannot be imported."""
+def from_parser(folder: Path, python: str, ask_parser: Path, entry: str) -> Extract | None:
+    """The flags of the real parser; None where it cannot be imported.
+
+    Args:
+        folder: The unpacked wheel.
+        python: An interpreter with the wheel's dependencies.
+        ask_parser: The engine's `ask_parser.py`.
+        entry: The entry point.
+    """
+    question = {"folder": str(folder), "file": str(ask_parser), "entry": entry}
     done = subprocess.run(
-        [python, "-c", f"import sys; sys.path.insert(0, {str(folder)!r})\n{DUMP}"],
-        input=json.dumps({"parse": parse}).encode(),
+        [python, str(DUMP)],
+        input=json.dumps(question).encode(),
         capture_output=True,
         check=False,
         timeout=600,
@@ -235,10 +193,10 @@ def _read_field(node: ast.AnnAssign, extract: Extract) -> None:
     if not (isinstance(node.target, ast.Name) and isinstance(annotation.slice, ast.Tuple)):
         return
     kind = re.sub(r"^Optional\[(.*)\]$", r"\1", ast.unparse(annotation.slice.elts[0]))
-    told = annotation.slice.elts[1:]
-    calls = [part for part in told if isinstance(part, ast.Call)]
+    options_of = annotation.slice.elts[1:]
+    calls = [part for part in options_of if isinstance(part, ast.Call)]
     options = {key.arg: key.value for call in calls for key in call.keywords if key.arg}
-    words = [part for part in told if _text(part) is not None]
+    words = [part for part in options_of if _text(part) is not None]
     if words:
         options["help"] = words[0]
     if _literal(options.get("no_cli")) is True:

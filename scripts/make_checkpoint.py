@@ -15,8 +15,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from k2compat.checkpoint.expected import expected_tensors
-from k2compat.checkpoint.weight_index import INDEX_FILE
+from k2compat.checkpoint.model.tensors import expected_tensors
+from k2compat.checkpoint.safetensors_files.index import INDEX_FILE
 from k2compat.samples import VARIANTS, checkpoint_files
 from k2compat.samples.checkpoint import index_bytes, shards_by_layer
 from k2compat.samples.safetensors_file import header_bytes

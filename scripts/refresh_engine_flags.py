@@ -6,12 +6,19 @@ python scripts/refresh_engine_flags.py ktransformers "kt run" --wheel kt_kernel-
     --python PYTHON   an interpreter with the wheel's dependencies, so that the real parser can run
     --version V       the engine's version the table is for; the wheel's own otherwise
     --source-only     do not try the real parser
+    --accept-loss     write although flags were lost, after you have looked at each
 
 The flags come from the engine's own parser where it can be imported, otherwise from its source:
-argparse and click calls, and SGLang's annotated fields. What a source does not tell (arguments
-made from dictionaries) is taken over from the table that is there, and counted.
+argparse and click calls, and SGLang's annotated fields. What a source does not declare (arguments
+made from dictionaries) is taken over from the table that is there, and counted. Where an engine has
+no table yet, an empty one is made.
 
-Exit status: 0 the table is as the wheel has it; 1 it differs (with --write it was written).
+A reading that lost flags is not written: where the launch profile uses a lost flag, or where more
+than 2 % of the table's flags are lost that the history does not name as gone. The source reader
+misses flags that are made from dataclass fields, about 100 of vLLM's.
+
+Exit status: 0 the table is as the wheel has it; 1 it differs (with --write it was written); 2 flags
+were lost, and nothing was written.
 """
 
 import argparse
@@ -33,6 +40,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, not as a mo
 from scripts.engine_flags import Extract, Record, from_parser, from_source
 
 LAUNCH = Path(__file__).parents[1] / "k2compat" / "launch"
+
+LOSS_MAX = 0.02
+"""The share of a table's flags that a release may lose without a line in the history."""
 
 
 def by_name(flags: list[Record]) -> dict[str, Record]:
@@ -146,6 +156,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--version")
     parser.add_argument("--source-only", action="store_true")
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("--accept-loss", action="store_true")
     parser.add_argument("--launch", type=Path, default=LAUNCH, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
@@ -156,42 +167,103 @@ def main(arguments: list[str] | None = None) -> int:
 def refresh(options: argparse.Namespace, wheel: Path, folder: Path) -> int:
     """Compare a wheel with the table it belongs to."""
     name, version = unpack(wheel, folder)
-    how = tomllib.loads((options.launch / "installed.toml").read_text("utf-8"))
-    question = how[options.engine][options.entry]
-    extract = None
-    if not options.source_only:
-        extract = from_parser(folder, options.python, question["parse"])
-    if extract is None:
-        extract = from_source(folder, question["sources"])
-    path = options.launch / "flag_tables" / f"{options.engine}.json"
-    document: Record = json.loads(path.read_text("utf-8"))
+    home = options.launch / "engines" / options.engine
+    extract = read_flags(options, home, folder)
+    path = home / "flags.json"
+    document = read_document(path, options.engine)
     wanted = options.version or version
     table = next((t for t in document["tables"] if t["version"] == wanted), None)
-    compared = table or document["tables"][-1]
+    compared = table or (document["tables"] or [{"version": "(no table)", "entries": {}}])[-1]
     old_entry = compared["entries"].get(options.entry, {"flags": []})
     flags = complete(extract, old_entry["flags"])
     print(f"{name} {version}: {len(flags)} flags of {options.entry}, read from {extract.how}")
     if unread := [name for name, keys in extract.uncertain.items() if keys]:
-        print(f"{len(unread)} of them are not told whole by the source; the rest is the table's")
-    profile = options.launch / "profiles" / f"{options.engine}.toml"
+        print(f"{len(unread)} of them are declared in part; the rest is the table's")
     lines = list(differences(old_entry["flags"], flags))
     print(f"compared with {options.engine} {compared['version']}: {len(lines)} differences")
-    for line in [
-        *lines,
-        *(f"profile row {row}" for row in touched_rows(lines, profile)),
+    for line in lines + [
+        f"profile row {row}" for row in touched_rows(lines, home / "profile.toml")
     ]:
         print(f"  {line}")
-    if options.write and (lines or table is None):
-        kept = {k: v for k, v in old_entry.items() if k != "flags"}
-        entry = {"parser": "argparse", **kept, "positionals": extract.positionals, "flags": flags}
-        if table is None:
-            told = f"released wheel {name} {version}, {extract.how}"
-            table = {"version": wanted, "source": told, "entries": {}}
-            document["tables"].append(table)
-        table["entries"][options.entry] = entry
-        path.write_text(written(document), encoding="utf-8")
-        print(f"written: {path.name}")
+    if not options.write or not (lines or table is None):
+        return 1 if lines else 0
+    refusal = why_not_written(old_entry["flags"], flags, home, options.entry)
+    if refusal and not options.accept_loss:
+        print(f"not written: {refusal}", file=sys.stderr)
+        return 2
+    if table is None:
+        source = f"released wheel {name} {version}, {extract.how}"
+        table = {"version": wanted, "source": source, "entries": {}}
+        document["tables"].append(table)
+    kept = {k: v for k, v in old_entry.items() if k != "flags"}
+    table["entries"][options.entry] = {
+        "parser": "argparse",
+        **kept,
+        "positionals": extract.positionals,
+        "flags": flags,
+    }
+    path.write_text(written(document), encoding="utf-8")
+    print(f"written: {path.name}")
     return 1 if lines else 0
+
+
+def read_flags(options: argparse.Namespace, home: Path, folder: Path) -> Extract:
+    """The flags of an entry point: from its parser, or else from the source."""
+    programs = tomllib.loads((home / "entry_points.toml").read_text("utf-8"))
+    parser = next(each for each in programs["parser"] if each["entry"] == options.entry)
+    extract = None
+    if not options.source_only:
+        extract = from_parser(folder, options.python, home / "ask_parser.py", options.entry)
+    return extract or from_source(folder, parser["sources"])
+
+
+def read_document(path: Path, engine: str) -> Record:
+    """The tables of an engine; without any where it has none yet."""
+    if not path.exists():
+        return {"engine": engine, "tables": []}
+    document: Record = json.loads(path.read_text("utf-8"))
+    return document
+
+
+def why_not_written(old: list[Record], new: list[Record], home: Path, entry: str) -> str:
+    """Why a reading is not to be trusted; "" where it is.
+
+    Args:
+        old: The flags of the table that it is compared with.
+        new: The flags that were read.
+        home: The engine's folder.
+        entry: The entry point.
+    """
+    gone = named_as_gone(home / "history.toml", entry)
+    names = by_name(new)
+    lost = [flag for flag in old if not any(name in names for name in flag["names"])]
+    unexplained = [flag["names"][0] for flag in lost if gone.isdisjoint(flag["names"])]
+    used = [
+        row
+        for flag in lost
+        for row in touched_rows(
+            [f"removed {name}" for name in flag["names"]], home / "profile.toml"
+        )
+        if gone.isdisjoint(flag["names"])
+    ]
+    if used:
+        return f"the launch profile uses flags that are lost ({'; '.join(used)})."
+    if len(unexplained) > LOSS_MAX * len(old):
+        shown = ", ".join(unexplained[:5]) + (" …" if len(unexplained) > 5 else "")
+        return (
+            f"{len(unexplained)} of {len(old)} flags are lost, and the history names none of them "
+            f"as gone ({shown})."
+        )
+    return ""
+
+
+def named_as_gone(history: Path, entry: str) -> set[str]:
+    """The flags of an entry point that the history names as gone, at any version."""
+    changes = tomllib.loads(history.read_text("utf-8"))["change"] if history.exists() else []
+    kinds = {"renamed", "replaced", "removed"}
+    return {
+        change["flag"] for change in changes if change["entry"] == entry and change["kind"] in kinds
+    }
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "k2compat"
 # What an installation needs beside the code.
 DATA = {
     str(path.relative_to(ROOT))
-    for pattern in ("py.typed", "**/*.toml", "**/*.json")
+    for pattern in ("py.typed", "**/*.toml", "**/*.json", "**/*.jinja")
     for path in PACKAGE.glob(pattern)
 }
 

@@ -90,9 +90,9 @@ def test_a_report_is_sorted_by_severity_and_otherwise_as_found() -> None:
 
 
 def test_a_finding_takes_its_severity_from_the_catalogue() -> None:
-    made = Codes("config").finding("patch-tool-call-ids", Path("/a"), "Words.", fix="do")
+    made = Codes("config").finding("patch-tokenizer-remote-code", Path("/a"), "Words.", fix="do")
     assert made.as_dict() == {
-        "code": "patch-tool-call-ids",
+        "code": "patch-tokenizer-remote-code",
         "severity": "warning",
         "where": "/a",
         "message": "Words.",

@@ -8,9 +8,9 @@ The names are loaded when they are first asked for.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from k2compat.checkpoint.expected import ExpectedTensor, expected_tensors
-    from k2compat.checkpoint.opened import Checkpoint, open_checkpoint
-    from k2compat.checkpoint.report import Validation
+    from k2compat.checkpoint.checkpoint import Checkpoint, open_checkpoint
+    from k2compat.checkpoint.model.tensors import ExpectedTensor, expected_tensors
+    from k2compat.checkpoint.reporting.report import Validation
     from k2compat.checkpoint.validation import validate
 
 __all__ = [
@@ -23,11 +23,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Checkpoint": "opened",
-    "ExpectedTensor": "expected",
-    "Validation": "report",
-    "expected_tensors": "expected",
-    "open_checkpoint": "opened",
+    "Checkpoint": "checkpoint",
+    "ExpectedTensor": "model.tensors",
+    "Validation": "reporting.report",
+    "expected_tensors": "model.tensors",
+    "open_checkpoint": "checkpoint",
     "validate": "validation",
 }
 

@@ -16,22 +16,23 @@ from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
-from k2compat.checkpoint.folder_source import WEIGHT_SUFFIXES, FolderSource
-from k2compat.checkpoint.gguf import FIRST_BYTES as GGUF_FIRST_BYTES
-from k2compat.checkpoint.model_folder import read_model_folder
-from k2compat.checkpoint.opening import FileRefusedError, demand_content, refused
-from k2compat.checkpoint.safetensors_header import header_end
-from k2compat.checkpoint.shards import natural
-from k2compat.checkpoint.sources import ReadableFile, Source
+from k2compat.checkpoint.gguf_files.header import FIRST_BYTES as GGUF_FIRST_BYTES
+from k2compat.checkpoint.safetensors_files.header import header_end
+from k2compat.checkpoint.safetensors_files.shards import natural
+from k2compat.checkpoint.sources.folder import WEIGHT_SUFFIXES, FolderSource
+from k2compat.checkpoint.sources.listing import read_model_folder
+from k2compat.checkpoint.sources.regular_file import FileRefusedError, demand_content, refused
+from k2compat.checkpoint.sources.source import ReadableFile, Source
 from k2compat.findings import Finding
 from k2compat.hub import (
+    MODELSCOPE,
     HubFileError,
     HubRepo,
     RemoteRepo,
     Workers,
     cached_checkpoint,
     is_offline,
-    list_remote,
+    list_repo,
     offline_missing,
     snapshot_findings,
 )
@@ -90,7 +91,9 @@ def open_hub_source(repo: HubRepo) -> HubSource:
         HubError: hub-repo-not-found, hub-revision-not-found, hub-gated, hub-unreachable,
             hub-failed; in offline mode hub-offline-missing.
     """
-    return _whole_snapshot(repo) if is_offline() else RemoteSource(list_remote(repo))
+    if repo.scheme != MODELSCOPE and is_offline():
+        return _whole_snapshot(repo)
+    return RemoteSource(list_repo(repo))
 
 
 class _Closing:
@@ -117,16 +120,20 @@ class RemoteSource(_Closing):
     """A repo's files, read in place.
 
     Attributes:
-        name: hf://ORG/REPO[@REVISION], as the user named it.
+        name: hf://ORG/REPO[@REVISION], or the same with ms://, as the user named it.
         files: Bytes of every file, by path within the repo.
         findings: What should be known about the source itself: nothing.
+        linked_folders: None: a repo has no links to folders.
+        is_remote: True.
     """
 
     findings: tuple[Finding, ...] = ()
+    linked_folders: tuple[str, ...] = ()
+    is_remote = True
 
     def __init__(self, remote: RemoteRepo) -> None:
         """Take a listed repo."""
-        self.name = f"hf://{remote.repo}"
+        self.name = remote.name
         self.files: Mapping[str, int | None] = remote.sizes
         self._remote = remote
         self._weights = _weights(remote.sizes)

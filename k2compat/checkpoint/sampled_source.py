@@ -9,11 +9,16 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Final
 
-from k2compat.checkpoint.gguf import read_gguf_from
-from k2compat.checkpoint.hub_source import RemoteSource
-from k2compat.checkpoint.safetensors_header import read_safetensors_from
-from k2compat.checkpoint.sampling import LOCAL, REMOTE, Sample, SampledTensor, sample_tensors
-from k2compat.checkpoint.sources import ReadableFile, Source
+from k2compat.checkpoint.gguf_files.header import read_gguf_from
+from k2compat.checkpoint.safetensors_files.header import read_safetensors_from
+from k2compat.checkpoint.sampling.samples import (
+    LOCAL,
+    REMOTE,
+    Sample,
+    SampledTensor,
+    sample_tensors,
+)
+from k2compat.checkpoint.sources.source import ReadableFile, Source
 from k2compat.findings import Finding
 
 SAME_SHOWN_MAX: Final = 4
@@ -26,6 +31,8 @@ class SampledSource:
     Attributes:
         name: The other source's.
         files: The other source's.
+        linked_folders: The other source's.
+        is_remote: The other source's.
         sample: Of all files so far.
     """
 
@@ -33,9 +40,11 @@ class SampledSource:
         """Take a source; of a repo on the Hub less is sampled, for each place is a request."""
         self.name = source.name
         self.files: Mapping[str, int | None] = source.files
+        self.linked_folders = source.linked_folders
+        self.is_remote = source.is_remote
         self.sample = Sample()
         self._source = source
-        self._budget = REMOTE if isinstance(source, RemoteSource) else LOCAL
+        self._budget = REMOTE if source.is_remote else LOCAL
         self._sampled: set[str] = set()
 
     @property

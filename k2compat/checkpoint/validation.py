@@ -5,18 +5,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from k2compat.checkpoint.companions import check_beside, check_companions
-from k2compat.checkpoint.config_file import ReadConfig, parse_config, read_config, with_modelopt
-from k2compat.checkpoint.engine_verdicts import engine_verdicts
-from k2compat.checkpoint.folder_source import WEIGHT_SUFFIXES
-from k2compat.checkpoint.gguf_checks import validate_gguf
-from k2compat.checkpoint.grouping import together
-from k2compat.checkpoint.opened import open_source
-from k2compat.checkpoint.opening import FileRefusedError, open_file
-from k2compat.checkpoint.report import Progress, Validation
-from k2compat.checkpoint.safetensors_checks import validate_safetensors
-from k2compat.checkpoint.sources import Source
-from k2compat.checkpoint.weight_index import INDEX_FILE
+from k2compat.checkpoint.checkpoint import open_source
+from k2compat.checkpoint.companions.companions import check_beside, check_companions
+from k2compat.checkpoint.companions.config_file import (
+    ReadConfig,
+    parse_config,
+    read_config,
+    with_modelopt,
+)
+from k2compat.checkpoint.engines.verdicts import engine_verdicts
+from k2compat.checkpoint.gguf_files.validate import validate_gguf
+from k2compat.checkpoint.reporting.report import Progress, Validation
+from k2compat.checkpoint.safetensors_files.index import INDEX_FILE
+from k2compat.checkpoint.safetensors_files.summary import together
+from k2compat.checkpoint.safetensors_files.validate import validate_safetensors
+from k2compat.checkpoint.sources.folder import WEIGHT_SUFFIXES
+from k2compat.checkpoint.sources.regular_file import FileRefusedError, open_file
+from k2compat.checkpoint.sources.source import Source
 from k2compat.config.text import MAXIMUM_BYTES
 from k2compat.errors import RefusedError
 from k2compat.family import CONFIG_FILE
@@ -117,8 +122,8 @@ def _formats(source: Source) -> dict[str, int]:
             if name.endswith(suffix) and (suffix == ".gguf" or "/" not in name):
                 form = suffix.removeprefix(".")
                 sizes[form] = sizes.get(form, 0) + (size or 0)
-    if INDEX_FILE in source.files:
-        sizes.setdefault(SAFETENSORS, 0)
+    if not sizes and INDEX_FILE in source.files:
+        sizes[SAFETENSORS] = 0  # an index without weights: the report names the shards it lacks
     return sizes
 
 
@@ -147,7 +152,7 @@ def _other_config(path: Path) -> ReadConfig:
             f"{path} {refusal.finding.message}.",
             hint="Name a config.json, or a folder that holds one.",
         ) from refusal
-    return parse_config(data, str(path))
+    return parse_config(data, str(path), path)
 
 
 def _companions(source: Source, format_name: str) -> Iterator[Finding]:

@@ -6,27 +6,31 @@ from typing import Any
 
 import click
 
+from k2compat.cli.completions import complete_gpu, complete_setting
 from k2compat.cli.paths import PATH
 from k2compat.cli.values import TEXT, TOKENS, Engine, Number
-from k2compat.launch.cluster import (
+from k2compat.launch import (
     GPUS_MAX,
     GPUS_PER_NODE,
+    PROFILES,
+    STRATEGIES,
+    Argument,
     Cluster,
+    Request,
+    engine_names,
     nodes_at,
+    port,
     read_cluster,
+    read_model,
+    user_value,
     with_devices,
 )
-from k2compat.launch.model import read_model
-from k2compat.launch.profile import ENGINES, PROFILES, STRATEGIES
-from k2compat.launch.request import Request
-from k2compat.launch.user_values import port, user_value
-from k2compat.launch.words import Word
 
 # Options whose value goes into the profile's templates under the same name.
 _PORTS = ("port", "rpc_port", "master_port", "ssh_port")
 _VALUES = ("served_model_name", "image", "context", "gguf_path")
 
-# What people call an engine, beside its name here.
+# Other names of the engines, as people type them.
 _ENGINES_ALSO = {
     "tensorrt-llm": "trtllm",
     "tensorrt": "trtllm",
@@ -42,14 +46,14 @@ SECTIONS = {
     "The plan": (
         *("strategy", "engine_version", "profile", "executor", "amx", "gguf_path", "settings"),
     ),
-    "What clients and nodes meet": (
+    "Network and naming": (
         *("port", "rpc_port", "master_port", "ssh_port", "served_model_name", "context", "image"),
     ),
 }
 """Title → parameters, for the help."""
 
 _DECORATORS = (
-    click.argument("engine", metavar="ENGINE", type=Engine(ENGINES, _ENGINES_ALSO)),
+    click.argument("engine", metavar="ENGINE", type=Engine(engine_names(), _ENGINES_ALSO)),
     click.argument("model"),
     click.option(
         "--nodes",
@@ -73,6 +77,7 @@ _DECORATORS = (
         "--gpu",
         metavar="NAME|GiB",
         type=TEXT,
+        shell_complete=complete_gpu,
         help="h200, h20, … or GiB per GPU; checks the fit.",
     ),
     click.option("--cluster", metavar="FILE", type=PATH, help="The same and more, as TOML."),
@@ -117,6 +122,7 @@ _DECORATORS = (
         "settings",
         metavar="FLAG[=VALUE]",
         multiple=True,
+        shell_complete=complete_setting,
         help="A flag of the engine to pass through; may be repeated.",
     ),
     click.option(
@@ -172,7 +178,7 @@ def read_request(options: Mapping[str, Any]) -> Request:
     """The request that the options make.
 
     Raises:
-        RefusedError: A value that cannot be meant; its hint says how to mend it.
+        RefusedError: A value that cannot be meant; its hint names the way out.
         click.UsageError: Options that do not go together.
     """
     executor = options["executor"]
@@ -191,7 +197,7 @@ def read_request(options: Mapping[str, Any]) -> Request:
     )
 
 
-def _values(options: Mapping[str, Any]) -> Mapping[str, Word]:
+def _values(options: Mapping[str, Any]) -> Mapping[str, Argument]:
     values = {name: port(options[name], _option(name)) for name in _PORTS if options[name]}
     values |= {
         name: user_value(str(options[name]), _option(name)) for name in _VALUES if options[name]

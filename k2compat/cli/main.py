@@ -8,27 +8,35 @@ import signal
 import sys
 from collections.abc import Sequence
 from types import FrameType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from k2compat import __version__
-from k2compat.cli.output import FINE, Outcome, Output, OutputLostError
+from k2compat.cli.common_options import has_option, with_common_options
+from k2compat.cli.output import OK, Outcome, Output, OutputLostError
 from k2compat.errors import K2CompatError, RefusedError
 
-# A command's module is imported when the command is called.
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 COMMANDS = {
-    "patch-config": "patch_config",
-    "stage-gguf": "stage_gguf",
-    "validate": "validate",
-    "launch": "launch",
-    "preflight": "preflight",
-    "parse": "parse",
-    "modernize": "modernize",
-    "explain": "explain",
-    "demo": "demo",
-    "completion": "completion",
+    "patch-config": "Switch model_type between kimi_k2 and deepseek_v3.",
+    "stage-gguf": "Bring a model's files beside its GGUFs, for KTransformers.",
+    "validate": "Check a checkpoint against its config.",
+    "launch": "Print the commands that serve a model, for each node.",
+    "preflight": "Find what would stop a launch, before it.",
+    "parse": "Read the tool calls in a model's raw output.",
+    "modernize": "Write an old command line as the engine takes it today.",
+    "explain": "Explain a code.",
+    "demo": "Do the main jobs on a small checkpoint made on the spot.",
+    "completion": "Print a shell's completion script.",
 }
+"""Name → short help, in the order of the work.
+
+The help and the completion of names read this table: importing all commands for their short
+helps takes five times as long as importing click.
+"""
 
 _COMPLETION = "_K2COMPAT_COMPLETE"
 
@@ -37,26 +45,43 @@ _AFTER_INTERRUPTION = {
     "stage-gguf": "Run the same command again: it continues where it stopped.",
     "patch-config": "Every file is the old one or the new one. Run the same command again.",
     "launch": "Every file is the old one or the new one. Run the same command again.",
+    "demo": "The folder that --keep names may hold a part of the models: remove it.",
 }
 _NOTHING_CHANGED = "Nothing was changed."
 
 
 class Commands(click.Group):
-    """The commands, each in a module of its own that holds it as `command`."""
+    """The commands of the table, each in a module of cli/commands that holds it as `command`.
+
+    A module is imported when its command is called.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names in the order of the work, not of the alphabet."""
+        """The names in the order of the table."""
         return list(COMMANDS)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write names and short helps without importing a command."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
+        """Complete names without importing a command."""
+        from click.shell_completion import CompletionItem
+
+        names = [
+            CompletionItem(name, help=text)
+            for name, text in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command's module."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"k2compat.cli.{COMMANDS[cmd_name]}")
-        command: click.Command = module.command
-        if all(parameter.name != "json" for parameter in command.params):
-            command.params.append(_json_option())
-        return command
+        module = importlib.import_module(f"k2compat.cli.commands.{cmd_name.replace('-', '_')}")
+        return with_common_options(module.command)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -70,13 +95,6 @@ class Commands(click.Group):
             hint = f"Did you mean k2compat {near[0]}?" if near else "k2compat --help lists all."
             raise RefusedError("wrong-usage", f"There is no command {name!r}.", hint=hint)
         return super().resolve_command(ctx, args)
-
-
-def _json_option() -> click.Option:
-    # The sink must know before click has parsed anything, so it looks for itself (wants_json).
-    return click.Option(
-        ["--json"], is_flag=True, expose_value=False, help="Print one JSON document."
-    )
 
 
 @click.command(
@@ -100,14 +118,17 @@ class Ended(BaseException):
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit status. Every failure ends here in its form."""
-    output = Output(as_json=wants_json(arguments))
+    output = Output(as_json=has_option(arguments, "--json"), quiet=has_option(arguments, "--quiet"))
     name = _command_name(arguments)
     try:
         return _run(output, name, arguments)
     except BrokenPipeError:  # stdout's reader is gone, as with `| head`
         return 128 + signal.SIGPIPE
     except OutputLostError as error:
-        return output.lose(error)
+        return output.report_lost_output(error)
+    except (KeyboardInterrupt, Ended) as end:  # a second one, before the first was answered
+        output.drop_answer()
+        return 128 + _signal_of(end)
 
 
 def _run(output: Output, name: str, arguments: Sequence[str]) -> int:
@@ -115,7 +136,7 @@ def _run(output: Output, name: str, arguments: Sequence[str]) -> int:
     try:
         with contextlib.redirect_stdout(printed):
             result = _invoke(output, arguments)
-        return output.finish(name, result) if isinstance(result, Outcome) else FINE
+        return output.finish(name, result) if isinstance(result, Outcome) else OK
     except click.exceptions.Exit as end:  # --help and --version, which click prints itself
         printed.seek(0)
         output.print_text(printed.read())
@@ -123,15 +144,20 @@ def _run(output: Output, name: str, arguments: Sequence[str]) -> int:
     except (BrokenPipeError, OutputLostError):
         raise
     except (KeyboardInterrupt, Ended) as end:
+        output.drop_answer()
         _show_traceback()
-        number = end.number if isinstance(end, Ended) else signal.SIGINT
+        number = _signal_of(end)
         words = f"Interrupted by {signal.Signals(number).name}."
         hint = _AFTER_INTERRUPTION.get(name, _NOTHING_CHANGED)
-        output.fail(name, K2CompatError("interrupted", words, hint=hint))
+        output.print_error(name, K2CompatError("interrupted", words, hint=hint))
         return 128 + number
     except Exception as error:  # noqa: BLE001 - the one place where every failure gets its form
         _show_traceback()
-        return output.fail(name, _as_own(error, name))
+        return output.print_error(name, _as_own(error, name, arguments))
+
+
+def _signal_of(end: BaseException) -> int:
+    return end.number if isinstance(end, Ended) else signal.SIGINT
 
 
 def _invoke(output: Output, arguments: Sequence[str]) -> Any:
@@ -144,18 +170,12 @@ def _invoke(output: Output, arguments: Sequence[str]) -> Any:
         return program.invoke(context)
 
 
-def wants_json(arguments: Sequence[str]) -> bool:
-    """Whether --json stands among the options."""
-    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    return "--json" in options
-
-
 def _command_name(arguments: Sequence[str]) -> str:
     first = next((argument for argument in arguments if not argument.startswith("-")), None)
     return first if first in COMMANDS else "k2compat"
 
 
-def _as_own(error: Exception, name: str) -> K2CompatError:
+def _as_own(error: Exception, name: str, arguments: Sequence[str]) -> K2CompatError:
     if isinstance(error, K2CompatError):
         return error
     if isinstance(error, click.ClickException):
@@ -163,10 +183,25 @@ def _as_own(error: Exception, name: str) -> K2CompatError:
         hint = f"{program_name} --help"
         message = " ".join(error.format_message().split())  # click lists choices on lines
         return K2CompatError("wrong-usage", message, hint=hint)
+    if isinstance(error, MemoryError):
+        return _out_of_memory(error, arguments)
     return K2CompatError(
         "internal-error",
         f"k2compat itself failed: {type(error).__name__}: {error}.",
         hint="This is a bug. Report it with the traceback that K2COMPAT_DEBUG=1 shows.",
+    )
+
+
+def _out_of_memory(error: MemoryError, arguments: Sequence[str]) -> K2CompatError:
+    """The error names the file that was read, or else the whole command line."""
+    from k2compat.shell_line import shell_line
+
+    read = getattr(error, "__notes__", ())  # errors.reading notes files, the innermost first
+    where = f"while it read {read[0]}" if read else f"in `{shell_line('k2compat', *arguments)}`"
+    return K2CompatError(
+        "out-of-memory",
+        f"k2compat ran out of memory {where}.",
+        hint="Raise the limit (ulimit -v, or the job's or container's), or free memory.",
     )
 
 
@@ -186,4 +221,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
             signal.signal(number, _end)
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    status = run(sys.argv[1:] if arguments is None else arguments)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)  # all is printed: a traceback would follow it
+    sys.exit(status)

@@ -1,30 +1,30 @@
-"""The one place that prints. stdout is the answer, stderr the words.
+"""The one place that prints. The answer goes to stdout; findings and status go to stderr.
 
 Every command returns an Outcome; with --json the sink prints it as one document, without it
-as text. A failure goes the same way, so that a caller always gets a document to parse.
+as text. A failure goes the same way, so that a caller always gets a document to parse. Nothing
+follows a document on stdout, whole or cut off: an error that comes later goes to stderr.
 """
 
 import contextlib
 import json
 import os
-import re
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TextIO
 
+from k2compat.cli.finding_text import finding_texts
 from k2compat.errors import K2CompatError
-from k2compat.findings import Finding, Report, Severity
+from k2compat.findings import Finding, Report
 
-FINE = 0
+OK = 0
 FOUND_ERRORS = 1
 REFUSED = 2
 
-_PIECES = 10_000
-"""Of a JSON document, written at once: some hundred kilobytes."""
+# Of a JSON document, in one write: some hundred kilobytes.
+_JSON_CHUNKS_PER_WRITE = 10_000
 
-_PLACES = 3  # of findings that say the same
 _COLORS = {"error": "31", "warning": "33", "info": "36", "hint": "32"}
 
 
@@ -33,7 +33,7 @@ class Outcome:
     """What a command did or found.
 
     Attributes:
-        document: The members of the JSON document beside schema and findings.
+        document: The members of the JSON document, without schema and findings.
         answer: The same for a person, for stdout; may be empty.
         verbatim: The answer is a file's own text (a diff): anywhere but on a terminal it keeps
             its bytes.
@@ -46,34 +46,47 @@ class Outcome:
     document: Mapping[str, Any]
     answer: str
     report: Report = field(default_factory=Report)
-    exit_code: int = FINE
+    exit_code: int = OK
     verbatim: bool = False
     bare: bool = False
 
 
 class OutputLostError(Exception):
-    """stdout did not take the answer: a full disk behind a redirection."""
+    """stdout did not take the answer, as on a full disk."""
 
 
 class Output:
-    """Where a command's words and answer go."""
+    """Where a command's status, findings and answer go."""
 
-    def __init__(self, *, as_json: bool) -> None:
-        """Choose between one JSON document and text."""
+    def __init__(self, *, as_json: bool, quiet: bool = False) -> None:
+        """Choose between one JSON document and text.
+
+        Args:
+            as_json: Print one JSON document.
+            quiet: Print findings, errors and the answer only: no status, no progress.
+        """
         self.as_json = as_json
+        self.quiet = quiet
         self._stdout: TextIO | None = sys.stdout  # later, what others print is caught
+        self._has_document = False  # on stdout, or the begin of one
 
-    def say(self, words: str) -> None:
-        """Say something on stderr at once. Words that nobody can hear stop no work."""
-        with contextlib.suppress(OSError):
-            _write(sys.stderr, printable(words) + "\n")
+    @property
+    def shows_progress(self) -> bool:
+        """Whether a progress bar has a reader."""
+        is_terminal = sys.stderr is not None and sys.stderr.isatty()
+        return is_terminal and not self.as_json and not self.quiet
+
+    def status(self, words: str) -> None:
+        """Print a line on stderr at once, unless --quiet is given; a failure stops no work."""
+        if not self.quiet:
+            self._print_line(printable(words))
 
     def waiting(self) -> None:
-        """Say that another process holds the folder."""
-        self.say("Another k2compat is writing in that folder; waiting for it.")
+        """Print that another process holds the folder."""
+        self.status("Another k2compat is writing in that folder; waiting for it.")
 
-    def show(self, text: str) -> None:
-        """Show a part of a text answer at once; with --json nothing is shown."""
+    def print_part(self, text: str) -> None:
+        """Print a part of a text answer at once; with --json nothing is printed."""
         if not self.as_json:
             self.print_text(text)
 
@@ -84,6 +97,7 @@ class Output:
 
     def print_json_line(self, document: Mapping[str, Any]) -> None:
         """Print a document on a line of its own, at once."""
+        self._has_document = True
         self._answer(json.dumps(document, ensure_ascii=False) + "\n", "utf-8")
 
     def finish(self, command: str, outcome: Outcome) -> int:
@@ -97,29 +111,42 @@ class Output:
             return outcome.exit_code
         elif outcome.answer:
             self._print_answer(outcome)
-        self.tell(outcome.report)
+        self.print_findings(outcome.report)
         return outcome.exit_code
 
-    def tell(self, report: Report) -> None:
-        """Say a report's findings at once, for a process that will not come to its end."""
-        for finding in _folded(report):
-            self._say_finding(finding)
+    def print_findings(self, report: Report) -> None:
+        """Print a report's findings on stderr at once, for a process that may not end itself."""
+        for text in finding_texts(report):
+            self._print_labelled(text.severity, text.headline)
+            for label, words in text.details:
+                line = printable(f"  {label}: {words}")  # a fix is pasted: its lines stay whole
+                self._print_line(line if label == "fix" else _wrapped(line, indent="    "))
 
-    def fail(self, command: str, error: K2CompatError) -> int:
-        """Print an error; returns the exit status."""
-        if self.as_json:
+    def print_error(self, command: str, error: K2CompatError) -> int:
+        """Print an error; returns the exit status.
+
+        With --json it is a document, unless stdout holds one or the begin of one.
+        """
+        if self.as_json and not self._has_document:
             words = {"code": error.code, "message": error.message, "hint": error.hint}
             with contextlib.suppress(OutputLostError):  # then the words below are all there is
                 self._print_document(command, {"error": words}, [])
                 return REFUSED
-        self._say_labelled("error", f"{error.message} [{error.code}]")
-        self._say_labelled("hint", error.hint)
+        self._print_labelled("error", f"{error.message} [{error.code}]")
+        self._print_labelled("hint", error.hint)
         return REFUSED
 
-    def lose(self, error: OutputLostError) -> int:
-        """Say that the answer is lost; returns the exit status. What was done stays done."""
-        self._say_labelled("error", f"The answer could not be written: {error} [output-failed]")
+    def report_lost_output(self, error: OutputLostError) -> int:
+        """Print that the answer is lost; returns the exit status. What was done stays done."""
+        self._print_labelled("error", f"The answer could not be written: {error} [output-failed]")
+        hint = "Free space where stdout goes, or send it elsewhere, and run the command again."
+        self._print_labelled("hint", hint)
         return FOUND_ERRORS
+
+    def drop_answer(self) -> None:
+        """Drop what stdout has not taken yet, so that the end waits for no slow reader."""
+        if self._has_document:
+            self._drop_stdout()
 
     def _print_answer(self, outcome: Outcome) -> None:
         text = outcome.answer.removesuffix("\n") + "\n"
@@ -156,53 +183,21 @@ class Output:
         self._print_json(document)
 
     def _print_json(self, document: Mapping[str, Any]) -> None:
-        # In pieces: the names of all tensors of a model, as one text, take as much as its index.
-        pieces = json.JSONEncoder(ensure_ascii=False, indent=2).iterencode(document)
-        while part := "".join(islice(pieces, _PIECES)):
+        # In parts: the names of all tensors of a model, as one text, take as much as its index.
+        self._has_document = True
+        chunks = json.JSONEncoder(ensure_ascii=False, indent=2).iterencode(document)
+        while part := "".join(islice(chunks, _JSON_CHUNKS_PER_WRITE)):
             self._answer(part, "utf-8")
         self._answer("\n", "utf-8")
 
-    def _say_finding(self, finding: Finding) -> None:
-        self._say_labelled(finding.severity, f"{finding.message} [{finding.code}]")
-        for label, words in _details(finding):
-            line = f"  {label}: {words}"
-            self.say(line if label == "fix" else _wrapped(line, indent="    "))
-
-    def _say_labelled(self, label: str, words: str) -> None:
+    def _print_labelled(self, label: str, words: str) -> None:
         shown = f"\033[1;{_COLORS[label]}m{label}\033[0m" if _has_colors(sys.stderr) else label
         text = _wrapped(printable(words), taken=len(label) + 2)
+        self._print_line(f"{shown}: {text}")
+
+    def _print_line(self, line: str) -> None:
         with contextlib.suppress(OSError):
-            _write(sys.stderr, f"{shown}: {text}\n")
-
-
-def _folded(report: Report) -> Iterator[Finding]:
-    """Findings that say the same of several places are one, with the first places."""
-    same: dict[tuple[str | None, ...], list[Finding]] = {}
-    for finding in report:
-        said = (finding.code, finding.message, finding.expected, finding.actual, finding.fix)
-        same.setdefault(said, []).append(finding)
-    for finding, *others in same.values():
-        places = [each.where for each in (finding, *others)]
-        more = f" and {len(places) - _PLACES} more" if len(places) > _PLACES else ""
-        yield replace(finding, where=", ".join(places[:_PLACES]) + more)
-
-
-def _details(finding: Finding) -> Iterator[tuple[str, str]]:
-    """What stands below a message: only what neither it nor the fix says already."""
-    said = f"{finding.message}\n{finding.fix or ''}"
-    worse = finding.severity is not Severity.INFO
-    below = {
-        "where": finding.where,
-        "expected": finding.expected if worse else None,
-        "found": finding.actual if worse else None,
-    }
-    yield from ((label, words) for label, words in below.items() if words and not _in(words, said))
-    if finding.fix:
-        yield "fix", finding.fix
-
-
-def _in(words: str, text: str) -> bool:
-    return re.search(rf"(?<![\w-]){re.escape(words)}(?![\w-])", text) is not None
+            _write(sys.stderr, line + "\n")
 
 
 def _wrapped(words: str, taken: int = 0, indent: str = "  ") -> str:
@@ -216,7 +211,7 @@ def _wrapped(words: str, taken: int = 0, indent: str = "  ") -> str:
     filled = textwrap.fill(
         words,
         width,
-        initial_indent=" " * taken,  # where the label stands
+        initial_indent=" " * taken,  # the label
         subsequent_indent=indent,
         break_long_words=False,
         break_on_hyphens=False,

@@ -10,7 +10,7 @@ class _NamedPath(click.Path):
     """A path that names something.
 
     An empty one is what a shell makes of an unset variable. Python reads it as the current
-    folder, which nobody meant to change.
+    folder, which the user does not mean to change.
     """
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:

@@ -1,6 +1,5 @@
 """A progress bar on stderr: only on a terminal, and only when the work takes long."""
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ def progress_bar(what: str, output: Output) -> Iterator[Callable[[int], None]]:
 
     Args:
         what: The name of the work.
-        output: The sink; with --json, and where stderr is no terminal, nothing is shown.
+        output: The sink; with --json or --quiet, and where stderr is no terminal, nothing is shown.
 
     Yields:
         A function to be called with the bytes that were done since the last call.
@@ -57,8 +56,7 @@ def counting_bar(what: str, things: str, output: Output) -> Iterator[Callable[[i
 def _bar(
     what: str, columns: "Callable[[], list[ProgressColumn | str]]", output: Output
 ) -> Iterator["_Bar"]:
-    shown = not output.as_json and sys.stderr is not None and sys.stderr.isatty()
-    bar = _Bar(what, columns if shown else None)
+    bar = _Bar(what, columns if output.shows_progress else None)
     try:
         yield bar
     finally:

@@ -7,7 +7,7 @@ import click
 
 
 class SectionedCommand(click.Command):
-    """Options stand under the titles of `sections`; those in none come last, as Options."""
+    """The help lists options under the titles of `sections`, and all others last, as Options."""
 
     def __init__(
         self, *arguments: Any, sections: Mapping[str, Sequence[str]] | None = None, **more: Any

@@ -8,8 +8,27 @@ Planning is pure: bytes in, a plan out. `target` finds the file a person means, 
 and `overlay` carry a plan out through the files room.
 """
 
+from k2compat.config.apply import notes_on_place, owner_findings, patch_in_place
 from k2compat.config.diff import unified_diff
+from k2compat.config.locate import locate
+from k2compat.config.overlay import Overlay
 from k2compat.config.patch import Patch, cost_of, plan_patch
-from k2compat.config.text import ConfigText, read_text
+from k2compat.config.target import Target, find_target
+from k2compat.config.text import MAXIMUM_BYTES, ConfigText, read_text
 
-__all__ = ["ConfigText", "Patch", "cost_of", "plan_patch", "read_text", "unified_diff"]
+__all__ = [
+    "MAXIMUM_BYTES",
+    "ConfigText",
+    "Overlay",
+    "Patch",
+    "Target",
+    "cost_of",
+    "find_target",
+    "locate",
+    "notes_on_place",
+    "owner_findings",
+    "patch_in_place",
+    "plan_patch",
+    "read_text",
+    "unified_diff",
+]

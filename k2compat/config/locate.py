@@ -1,4 +1,4 @@
-"""Where in a JSON text a member's value stands."""
+"""Locate a member's value in a JSON text."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 # A string is matched run by run, not character by character: that is ten times as fast.
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
 
-Path = tuple[str, ...]
+KeyPath = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Member:
     end: int
 
 
-def locate(text: str, path: Path) -> list[Member]:
+def locate(text: str, path: KeyPath) -> list[Member]:
     """All members at `path`: none, one, or several where a key is repeated.
 
     Keys are compared decoded, so an escaped spelling of a key is found too. A repeated key
@@ -47,9 +47,9 @@ def locate(text: str, path: Path) -> list[Member]:
 
 
 def _members(text: str) -> Iterator[tuple[tuple[str | None, ...], Member]]:
-    """Every member of every object, with its path; None stands for an array on the way."""
+    """Every member of every object, with its path; None is an array on the way."""
     path: list[str | None] = []  # the key (None: an array) of every container open now
-    key: str | None = None  # the last string seen where a key may stand
+    key: str | None = None  # the last string seen where a key can be
     expects_value = False  # a colon came, its value did not
     for match in _TOKEN.finditer(text):
         token = match.group()

@@ -21,8 +21,10 @@ class Overlay:
         """Plan the overlay of `target`'s folder at `folder`.
 
         Raises:
-            RefusedError: overlay-in-model, overlay-in-hub-cache, or not-readable.
+            RefusedError: overlay-in-model, overlay-in-hub-cache, config-in-hub-cache for a blob,
+                or not-readable.
         """
+        target.refuse_blob()
         self.folder = folder
         self._model = target.folder
         place = Path(os.path.realpath(folder))  # unlike resolve(), it survives a loop of links
@@ -30,7 +32,7 @@ class Overlay:
             raise RefusedError(
                 "overlay-in-model",
                 f"{folder} and the model's folder {self._model} lie in one another.",
-                hint="Name a new folder beside the model.",
+                hint="Name a new folder outside the model.",
             )
         if cache_entry_of(place) is not None:
             raise RefusedError(
@@ -43,7 +45,7 @@ class Overlay:
 
     @property
     def config(self) -> Path:
-        """Where the patched config stands."""
+        """The patched config's path."""
         return self.folder / CONFIG_FILE
 
     def exists(self, new: bytes) -> bool:

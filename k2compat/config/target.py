@@ -1,6 +1,7 @@
 """The config file that a person means, and whether it may be written in place."""
 
 import os
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,17 @@ from k2compat.errors import RefusedError
 from k2compat.family import CONFIG_FILE
 from k2compat.files import explained_reading, read_regular, real_path
 from k2compat.hub import cache_entry_of
+from k2compat.shell_line import shell_line
+
+# ORG/REPO or an address of it; a Path has one slash where the address has two.
+_REPO = re.compile(
+    r"(?:(?P<scheme>hf|ms):/)?(?P<repo>[\w-][\w.-]*/(?P<name>[\w-][\w.-]*))(?:@(?P<revision>\S+))?"
+)
+_DOWNLOADS = {
+    "hf": ("hf", "download", "{repo}", "--local-dir", "{name}"),
+    "ms": ("modelscope", "download", "--model", "{repo}", "--local_dir", "{name}"),
+}
+_OVERRIDE = "vLLM and SGLang need no patched file: k2compat explain patch-not-needed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +34,7 @@ class Target:
         is_link: Whether the file itself is a symbolic link.
         cache_entry: The Hub cache's entry it lies in or links into, if it does.
         names: How many names (hard links) the file has.
+        owner: The ids of its user and group.
     """
 
     path: Path
@@ -29,6 +42,7 @@ class Target:
     is_link: bool
     cache_entry: Path | None
     names: int
+    owner: tuple[int, int]
 
     def read(self) -> bytes:
         """The config's bytes, at most one more than a config may have.
@@ -45,6 +59,7 @@ class Target:
         Raises:
             RefusedError: config-in-hub-cache or config-is-link.
         """
+        self.refuse_blob()
         overlay = (
             "Add --overlay DIR: it makes a folder with the patched config and links to the rest."
         )
@@ -62,13 +77,30 @@ class Target:
                 hint=f"Name that file if it is the one you mean. Or: {overlay}",
             )
 
+    def refuse_blob(self) -> None:
+        """Refuse a blob of the Hub cache: its folder holds blobs, named by hash, and no model.
+
+        Raises:
+            RefusedError: config-in-hub-cache.
+        """
+        if self.cache_entry is not None and self.folder == self.cache_entry / "blobs":
+            raise RefusedError(
+                "config-in-hub-cache",
+                f"{self.path} is a blob of the Hub cache, which every program on this machine "
+                "shares.",
+                hint=f"Name the model's folder in {self.cache_entry / 'snapshots'}, and add "
+                "--overlay DIR.",
+            )
+
 
 def find_target(model: Path) -> Target:
     """The config of a model's folder, or the file itself.
 
     Raises:
-        RefusedError: not-found, not-readable, or config-missing where a folder has none.
+        RefusedError: config-on-hub for an address or a repo's name, not-found, not-readable, or
+            config-missing where a folder has none.
     """
+    _refuse_repo(model)
     with explained_reading(model):
         is_folder = stat.S_ISDIR(model.stat().st_mode)
     path = model / CONFIG_FILE if is_folder else model
@@ -88,6 +120,30 @@ def find_target(model: Path) -> Target:
         is_link=stat.S_ISLNK(own.st_mode),
         cache_entry=cache_entry_of(folder / path.name) or cache_entry_of(real),
         names=own.st_nlink,
+        owner=(own.st_uid, own.st_gid),
+    )
+
+
+def _refuse_repo(model: Path) -> None:
+    """Refuse an address on the Hub, and what may be a repo's name where no such path exists."""
+    found = _REPO.fullmatch(str(model))
+    if found is None or os.path.lexists(model):
+        return
+    words = [word.format(**found.groupdict()) for word in _DOWNLOADS[found["scheme"] or "hf"]]
+    if found["revision"]:
+        words += ["--revision", found["revision"]]
+    download = f"{shell_line(*words)} and name the folder {found['name']}. {_OVERRIDE}"
+    if found["scheme"]:
+        raise RefusedError(
+            "config-on-hub",
+            f"{found['scheme']}://{found['repo']} is a repo; patch-config changes files on this "
+            "machine.",
+            hint=f"Download it: {download}",
+        )
+    raise RefusedError(
+        "not-found",
+        f"{model} does not exist.",
+        hint=f"Check the path. If it is a repo on the Hub: {download}",
     )
 
 

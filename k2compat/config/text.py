@@ -4,12 +4,16 @@ import codecs
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from k2compat.errors import RefusedError
+from k2compat.errors import RefusedError, reading
+from k2compat.findings import Codes, Finding
 
 # Real configs have 2 to 40 KB; NVFP4 ignore lists make the largest.
 MAXIMUM_BYTES = 16 * 1024 * 1024
+
+_codes = Codes("config")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,23 @@ class ConfigText:
         """The document's bytes with text[start:end] replaced; all others as they were."""
         text = self.text[:start] + replacement + self.text[end:]
         return self.byte_order_mark + text.encode()
+
+    def byte_order_mark_findings(self, where: str, file: Path | None) -> tuple[Finding, ...]:
+        """A finding where the document begins with a byte order mark.
+
+        Args:
+            where: The file's name, for the finding.
+            file: The file that the fix edits; None where it lies on the Hub.
+        """
+        if not self.byte_order_mark:
+            return ()
+        finding = _codes.finding(
+            "config-byte-order-mark",
+            where,
+            "The file begins with a byte order mark, which Transformers refuses.",
+            fix=None if file is None else ("sed", "-i", r"1s/^\xEF\xBB\xBF//", file),
+        )
+        return (finding,)
 
 
 def read_text(data: bytes, where: str) -> ConfigText:
@@ -53,7 +74,8 @@ def read_text(data: bytes, where: str) -> ConfigText:
         )
     mark = codecs.BOM_UTF8 if data.startswith(codecs.BOM_UTF8) else b""
     text = _decode(data[len(mark) :], where, offset=len(mark))
-    members = _parse(text, where)
+    with reading(where):
+        members = _parse(text, where)
     if not isinstance(members, dict):
         raise RefusedError(
             "config-not-object",
@@ -81,7 +103,7 @@ def _parse(text: str, where: str) -> Any:
         raise RefusedError(
             "config-not-json",
             f"{where} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.",
-            hint="Mend that place, or fetch the file again.",
+            hint="Correct that place, or fetch the file again.",
         ) from error
     except (RecursionError, ValueError) as error:
         # ValueError: an integer with more digits than Python converts.

@@ -8,16 +8,20 @@ Two promises hold at every instant, power loss included:
 Both come from one order of steps: write under a hidden name beside the target, make that
 durable, give it the target's name in one system call, make the folder durable. A run that
 was killed leaves hidden names only; the next one under the same lock removes them.
+
+Each step down to a file is by descriptor and follows no link (steps.py): a folder that is
+swapped for a link while a command runs is never written through.
 """
 
 from k2compat.files.bundle import NewFile, write_bundle
+from k2compat.files.folder import Folder, make_folder, open_folder
 from k2compat.files.lock import exclusive, is_hidden_name
 from k2compat.files.replace import replace_content
 from k2compat.files.system import (
     CHUNK_BYTES,
     explained_reading,
     explained_writing,
-    make_folder,
+    free_bytes,
     open_regular,
     read_input,
     read_regular,
@@ -26,19 +30,29 @@ from k2compat.files.system import (
     sync_file_system,
     sync_folder,
 )
-from k2compat.files.workspace import UnsupportedLinkError, Workspace, build_folder, publish
+from k2compat.files.workspace import (
+    Prepared,
+    UnsupportedLinkError,
+    Workspace,
+    build_folder,
+    publish,
+)
 
 __all__ = [
     "CHUNK_BYTES",
+    "Folder",
     "NewFile",
+    "Prepared",
     "UnsupportedLinkError",
     "Workspace",
     "build_folder",
     "exclusive",
     "explained_reading",
     "explained_writing",
+    "free_bytes",
     "is_hidden_name",
     "make_folder",
+    "open_folder",
     "open_regular",
     "publish",
     "read_input",

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from k2compat.errors import RefusedError
+from k2compat.files.folder import Folder, make_folder
 from k2compat.files.lock import exclusive
 from k2compat.files.system import (
     explained_reading,
     explained_writing,
-    make_folder,
-    read_regular,
+    read_regular_in,
     sync_file_system,
     sync_folder,
 )
@@ -47,29 +47,29 @@ def write_bundle(
         RefusedError: output-differs; nothing was written. Or what is there cannot be read.
         WriteError: The system refused.
     """
-    make_folder(folder)
-    with exclusive(folder, waiting):
-        new = [name for name, file in files.items() if not _holds(folder / name, file, replace)]
-        with Workspace(folder) as workspace:
+    with exclusive(make_folder(folder), waiting) as place:
+        new = [name for name, file in files.items() if not _holds(place, name, file, replace)]
+        with Workspace(place) as workspace:
             prepared = {
                 name: workspace.write(files[name].content, executable=files[name].executable)
                 for name in new
             }
             with explained_writing(folder):
-                sync_file_system(folder)
+                sync_file_system(place.descriptor)
                 for name, hidden in prepared.items():
-                    make_folder((folder / name).parent)
-                    publish(hidden, folder / name, replace=replace)
-                sync_folder(folder)
+                    publish(hidden, place, name, replace=replace)
+                sync_folder(place.descriptor)
     return tuple(new)
 
 
-def _holds(path: Path, file: NewFile, replace: bool) -> bool:
+def _holds(folder: Folder, relative: str, file: NewFile, replace: bool) -> bool:
     """Whether the file is there already."""
+    path = folder.path / relative
     if not os.path.lexists(path):
         return False
-    with explained_reading(path):
-        same = read_regular(path, len(file.content) + 1) == file.content
+    parent, _, name = relative.rpartition("/")
+    with folder.below(parent) as place, explained_reading(path):
+        same = read_regular_in(place.descriptor, name, len(file.content) + 1) == file.content
     if not same and not replace:
         raise RefusedError(
             "output-differs",

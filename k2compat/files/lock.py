@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from k2compat.errors import RefusedError
-from k2compat.files.system import explained_writing, open_folder
+from k2compat.files.folder import Folder, open_folder
+from k2compat.files.system import explained_writing
 
 LOCK_SECONDS = 600
 _POLL_SECONDS = 0.1
@@ -35,37 +36,39 @@ def is_hidden_name(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def exclusive(folder: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-    """Keep other k2compat processes out of `folder`, and clear what a killed one left.
+def exclusive(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[Folder]:
+    """Keep other k2compat processes out of a folder, and clear what a killed one left.
 
     The lock is on the folder itself, so it leaves no file and dies with the process. File
     systems that cannot lock a folder (some NFS) go without: then nothing is cleared, and the
     atomic steps alone protect the files.
 
     Args:
-        folder: An existing folder.
+        path: The folder's path with all links resolved.
         waiting: Called once if another process holds the lock.
 
+    Yields:
+        The folder, open: what is written below it goes through its descriptor.
+
     Raises:
-        RefusedError: folder-in-use, after LOCK_SECONDS.
+        RefusedError: folder-in-use, after LOCK_SECONDS; changed-meanwhile, where a link has
+            taken the place of a folder of the path.
         WriteError: The folder cannot be opened, locked or listed.
     """
-    with explained_writing(folder):
-        descriptor = open_folder(folder)
-    try:
-        with explained_writing(folder):
-            if _lock(descriptor, folder, waiting):
-                _remove_hidden(folder)
-        yield
-    finally:
-        os.close(descriptor)
+    with open_folder(path) as folder:
+        with explained_writing(path, "cannot be locked"):
+            locked = _lock(folder, waiting)
+        if locked:
+            with explained_writing(path, "cannot be listed"):
+                _remove_hidden(folder.descriptor)
+        yield folder
 
 
-def _lock(descriptor: int, folder: Path, waiting: Callable[[], None] | None) -> bool:
+def _lock(folder: Folder, waiting: Callable[[], None] | None) -> bool:
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(folder.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if waiting is not None:
                 waiting()
@@ -79,25 +82,30 @@ def _lock(descriptor: int, folder: Path, waiting: Callable[[], None] | None) -> 
         if time.monotonic() > deadline:
             raise RefusedError(
                 "folder-in-use",
-                f"Another k2compat has been writing in {folder} for {LOCK_SECONDS} seconds.",
+                f"Another k2compat has been writing in {folder.path} for {LOCK_SECONDS} seconds.",
                 hint="Wait for it, or end it; then run the same command again.",
             )
         time.sleep(_POLL_SECONDS)
 
 
-def _remove_hidden(folder: Path) -> None:
+def _remove_hidden(folder: int) -> None:
     with os.scandir(folder) as entries:
         leftovers = [entry for entry in entries if is_hidden_name(entry.name)]
     for entry in leftovers:
         if entry.is_dir(follow_symlinks=False):
-            remove_hidden_folder(Path(entry.path))
+            remove_hidden_folder(folder, entry.name)
         else:
-            with contextlib.suppress(OSError):
-                os.unlink(entry.path)
+            remove_hidden_file(folder, entry.name)
 
 
-def remove_hidden_folder(folder: Path) -> None:
+def remove_hidden_file(folder: int, name: str) -> None:
+    """Remove a file that was prepared and is not wanted."""
+    with contextlib.suppress(OSError):
+        os.unlink(name, dir_fd=folder)
+
+
+def remove_hidden_folder(folder: int, name: str) -> None:
     """Remove what was prepared and is not wanted; links in it are not followed."""
     import shutil  # with it come three compressors, which a plain patch never needs
 
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(name, ignore_errors=True, dir_fd=folder)

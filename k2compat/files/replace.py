@@ -3,26 +3,30 @@
 import contextlib
 import os
 import stat
-from pathlib import Path
 
 from k2compat.errors import RefusedError
-from k2compat.files.lock import hidden_name
+from k2compat.files.folder import Folder
+from k2compat.files.lock import hidden_name, remove_hidden_file
 from k2compat.files.system import (
     UNSUPPORTED,
     create,
     explained_writing,
-    read_regular,
+    open_regular_in,
+    read_regular_in,
     sync_folder,
     write_all,
 )
-from k2compat.files.workspace import publish
+from k2compat.files.workspace import Prepared, publish
 
 
-def replace_content(path: Path, new: bytes, *, was: bytes, backup: Path | None = None) -> None:
+def replace_content(
+    folder: Folder, name: str, new: bytes, *, was: bytes, backup: str | None = None
+) -> None:
     """Replace a regular file's bytes in one step, keeping its mode, owner and attributes.
 
     Args:
-        path: The file; no symlink.
+        folder: The folder that holds the file, as `exclusive` yields it.
+        name: The file's name; no symlink.
         new: Its new bytes.
         was: The bytes the new ones were made from; checked again before the last step.
         backup: Keep the old bytes under this name, which must be free or hold them already.
@@ -31,59 +35,70 @@ def replace_content(path: Path, new: bytes, *, was: bytes, backup: Path | None =
         RefusedError: changed-meanwhile or backup-exists; the file is untouched.
         WriteError: The system refused; the file holds its old bytes or its new ones.
     """
+    path = folder.path / name
     if backup is not None:
-        _keep_backup(path, backup, was)
-    hidden = path.parent / hidden_name(path.name)
+        _keep_backup(folder, name, backup, was)
+    hidden = hidden_name(name)
+    inside = folder.descriptor
+    with explained_writing(path, "cannot be replaced"):
+        try:
+            _write_like(inside, name, hidden, new)
+            _demand_unchanged(folder, name, was)
+            os.replace(hidden, name, src_dir_fd=inside, dst_dir_fd=inside)
+        except BaseException:
+            remove_hidden_file(inside, hidden)
+            raise
+        sync_folder(inside)
+
+
+def _demand_unchanged(folder: Folder, name: str, was: bytes) -> None:
+    if read_regular_in(folder.descriptor, name) != was:
+        raise RefusedError(
+            "changed-meanwhile",
+            f"{folder.path / name} was changed by somebody else while this command ran.",
+            hint="Run the same command again.",
+        )
+
+
+def _keep_backup(folder: Folder, name: str, backup: str, content: bytes) -> None:
+    hidden = hidden_name("backup")
+    path = folder.path / backup
     with explained_writing(path):
         try:
-            _write_like(path, hidden, new)
-            _check_unchanged(path, was)
-            os.replace(hidden, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(hidden)
-            raise
-        sync_folder(path.parent)
-
-
-def _keep_backup(path: Path, backup: Path, content: bytes) -> None:
-    hidden = path.parent / hidden_name("backup")
-    with explained_writing(backup):
-        try:
-            _write_like(path, hidden, content)
-            publish(hidden, backup)
+            _write_like(folder.descriptor, name, hidden, content)
+            publish(Prepared(folder, hidden), folder, backup)
         except FileExistsError:
-            if not _holds(backup, content):
+            if not _holds(folder.descriptor, backup, content):
                 raise RefusedError(
                     "backup-exists",
-                    f"{backup} holds other bytes already; a backup never overwrites one.",
-                    hint=f"Move {backup} away, or leave --backup out.",
+                    f"{path} holds other bytes already; a backup never overwrites one.",
+                    hint=f"Move {path} away, or leave --backup out.",
                 ) from None
         finally:
-            with contextlib.suppress(OSError):
-                os.unlink(hidden)
-        sync_folder(backup.parent)
+            remove_hidden_file(folder.descriptor, hidden)
+        sync_folder(folder.descriptor)
 
 
-def _holds(path: Path, content: bytes) -> bool:
+def _holds(folder: int, name: str, content: bytes) -> bool:
     try:
-        return read_regular(path) == content
+        return read_regular_in(folder, name) == content
     except OSError:  # a folder, a link, a file of another user
         return False
 
 
-def _write_like(model: Path, target: Path, content: bytes) -> None:
+def _write_like(folder: int, model: str, target: str, content: bytes) -> None:
     """Write a durable new file with the mode, owner and extended attributes of `model`."""
-    wanted = os.lstat(model)
-    descriptor = create(target, mode=0o600)
-    try:
-        write_all(descriptor, content)
-        _give_to(descriptor, wanted.st_uid, wanted.st_gid)
-        os.fchmod(descriptor, stat.S_IMODE(wanted.st_mode))
-        _copy_attributes(model, descriptor)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with open_regular_in(folder, model) as like:
+        wanted = os.fstat(like)
+        descriptor = create(folder, target, mode=0o600)
+        try:
+            write_all(descriptor, content)
+            _give_to(descriptor, wanted.st_uid, wanted.st_gid)
+            os.fchmod(descriptor, stat.S_IMODE(wanted.st_mode))
+            _copy_attributes(like, descriptor)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _give_to(descriptor: int, user: int, group: int) -> None:
@@ -101,19 +116,10 @@ def _give_to(descriptor: int, user: int, group: int) -> None:
             return
 
 
-def _copy_attributes(model: Path, descriptor: int) -> None:
+def _copy_attributes(like: int, descriptor: int) -> None:
     if not hasattr(os, "listxattr"):  # pragma: no cover - not on macOS
         return
     with contextlib.suppress(OSError):
-        for name in os.listxattr(model, follow_symlinks=False):
+        for name in os.listxattr(like):
             with contextlib.suppress(OSError):  # a label that cannot be kept is no reason to fail
-                os.setxattr(descriptor, name, os.getxattr(model, name, follow_symlinks=False))
-
-
-def _check_unchanged(path: Path, was: bytes) -> None:
-    if read_regular(path) != was:
-        raise RefusedError(
-            "changed-meanwhile",
-            f"{path} was changed by somebody else while this command ran.",
-            hint="Run the same command again.",
-        )
+                os.setxattr(descriptor, name, os.getxattr(like, name))

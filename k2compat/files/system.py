@@ -8,7 +8,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from k2compat.errors import RefusedError, WriteError
+from k2compat.errors import RefusedError, WriteError, reading
+from k2compat.files.steps import parent_of
 
 CHUNK_BYTES = 1024 * 1024
 
@@ -31,7 +32,10 @@ _OPENED = re.compile(r"/(?:dev|proc/self)/fd/(\d{1,4})|/dev/stdin")
 
 _SPACE = ("no-space", "Free some space and run the same command again: it continues.")
 _FORBIDDEN = ("not-writable", "Run as a user who may write there, or choose another folder.")
-_FAILED = ("write-failed", "Mend the cause and run the same command again: it continues.")
+_FAILED = ("write-failed", "Remove the cause and run the same command again: it continues.")
+# The form of the Hub's names; hub/address.py has the exact rules.
+_REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+
 _EXPLANATIONS = {
     errno.ENOSPC: _SPACE,
     errno.EDQUOT: _SPACE,
@@ -44,30 +48,46 @@ _EXPLANATIONS = {
 
 
 @contextlib.contextmanager
-def explained_writing(path: Path) -> Iterator[None]:
-    """Turn the system's refusals to write into WriteErrors that name the way out."""
+def explained_writing(path: Path, failed: str = "cannot be written") -> Iterator[None]:
+    """Turn the system's refusals to write into WriteErrors that name the way out.
+
+    Args:
+        path: What is written.
+        failed: The operation that the system refuses, in words.
+    """
     try:
         yield
     except OSError as error:
         code, hint = _EXPLANATIONS.get(error.errno or 0, _FAILED)
-        raise WriteError(code, _sentence(error, path), hint=hint) from error
+        raise WriteError(code, _sentence(error, path, failed), hint=hint) from error
 
 
 @contextlib.contextmanager
-def explained_reading(path: Path) -> Iterator[None]:
-    """Turn the system's refusals to read into RefusedErrors that name the way out."""
+def explained_reading(
+    path: Path, failed: str = "cannot be read", *, is_model: bool = False
+) -> Iterator[None]:
+    """Turn the system's refusals to read into RefusedErrors that name the way out.
+
+    Args:
+        path: What is read.
+        failed: The operation that the system refuses, in words.
+        is_model: Whether the user named a model: ORG/REPO can be meant for the Hub.
+    """
     try:
-        yield
+        with reading(path):
+            yield
     except FileNotFoundError as error:
         hint = "Check the path; is the disk mounted on this machine?"
+        if is_model and _REPO_ID.fullmatch(str(path)):
+            hint = f"For the repo on the Hub, write hf://{path}; for a folder, check the path."
         raise RefusedError("not-found", f"{path} does not exist.", hint=hint) from error
     except OSError as error:
         hint = "Check that it is a plain file or folder which this user may read."
-        raise RefusedError("not-readable", _sentence(error, path), hint=hint) from error
+        raise RefusedError("not-readable", _sentence(error, path, failed), hint=hint) from error
 
 
-def _sentence(error: OSError, path: Path) -> str:
-    return f"{path}: {error.strerror or error}."
+def _sentence(error: OSError, path: Path, failed: str) -> str:
+    return f"{path} {failed}: {error.strerror or error}."
 
 
 def real_path(path: Path) -> Path:
@@ -80,13 +100,13 @@ def real_path(path: Path) -> Path:
     return Path(os.path.realpath(path, strict=True))
 
 
-def real_folder(path: Path, *, hint: str) -> Path:
-    """A folder with all links followed.
+def real_folder(path: Path, *, hint: str, is_model: bool = False) -> Path:
+    """A folder with all links followed; for `is_model` see `explained_reading`.
 
     Raises:
         RefusedError: not-found, not-readable or, with this hint, not-a-folder.
     """
-    with explained_reading(path):
+    with explained_reading(path, is_model=is_model):
         folder = real_path(path)
         if not folder.is_dir():
             raise RefusedError("not-a-folder", f"{path} is not a folder.", hint=hint)
@@ -97,16 +117,28 @@ def real_folder(path: Path, *, hint: str) -> Path:
 def open_regular(path: Path) -> Iterator[int]:
     """Open a regular file for reading, and nothing else: no FIFO hangs, no link is followed.
 
+    Args:
+        path: The file's path with all links resolved.
+
     Yields:
         A file descriptor.
 
     Raises:
-        OSError: The system refused; ELOOP for a symlink, EINVAL for what is no regular file.
+        OSError: The system refused; ELOOP for a symlink, ENOTDIR for one on the way, EINVAL for
+            what is no regular file.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with parent_of(path) as (folder, name), open_regular_in(folder, name) as descriptor:
+        yield descriptor
+
+
+@contextlib.contextmanager
+def open_regular_in(folder: int, name: str) -> Iterator[int]:
+    """Open a regular file of an open folder; otherwise as `open_regular`."""
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(name, flags, dir_fd=folder)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "is not a regular file", str(path))
+            raise OSError(errno.EINVAL, "is not a regular file", name)
         yield descriptor
     finally:
         os.close(descriptor)
@@ -118,7 +150,18 @@ def read_regular(path: Path, limit: int = -1) -> bytes:
     Raises:
         OSError: As open_regular.
     """
-    with open_regular(path) as descriptor, os.fdopen(descriptor, "rb", closefd=False) as reader:
+    with open_regular(path) as descriptor:
+        return _read(descriptor, limit)
+
+
+def read_regular_in(folder: int, name: str, limit: int = -1) -> bytes:
+    """The same of a file of an open folder."""
+    with open_regular_in(folder, name) as descriptor:
+        return _read(descriptor, limit)
+
+
+def _read(descriptor: int, limit: int) -> bytes:
+    with os.fdopen(descriptor, "rb", closefd=False) as reader:
         return reader.read(limit)
 
 
@@ -138,15 +181,10 @@ def read_input(path: Path) -> bytes:
         return reader.read()
 
 
-def open_folder(folder: Path) -> int:
-    """A descriptor of a folder, for locks and syncs."""
-    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-
-
-def create(path: Path, mode: int) -> int:
-    """A descriptor of a new, empty file; `mode` is subject to the umask."""
+def create(folder: int, name: str, mode: int) -> int:
+    """A descriptor of a new, empty file of an open folder; `mode` is subject to the umask."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    return os.open(path, flags, mode)
+    return os.open(name, flags, mode, dir_fd=folder)
 
 
 def write_all(descriptor: int, content: bytes) -> None:
@@ -156,34 +194,17 @@ def write_all(descriptor: int, content: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def make_folder(path: Path) -> None:
-    """Make a folder and its missing parents.
-
-    Raises:
-        WriteError: The system refused.
-    """
-    with explained_writing(path):
-        try:
-            os.makedirs(path, exist_ok=True)
-        except (FileExistsError, NotADirectoryError) as error:
-            hint = "Name a folder, or a path where one can be made."
-            raise WriteError("not-a-folder", f"{path} is no folder.", hint=hint) from error
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = open_folder(folder)
+def sync_folder(descriptor: int) -> None:
+    """Make the names in an open folder durable."""
     try:
         os.fsync(descriptor)
     except OSError as error:
         if error.errno != errno.EINVAL:  # some network file systems sync no folders
             raise
-    finally:
-        os.close(descriptor)
 
 
-def sync_file_system(folder: Path) -> None:
-    """Make all files written so far on the folder's file system durable, in one call.
+def sync_file_system(descriptor: int) -> None:
+    """Make all files written so far on an open folder's file system durable, in one call.
 
     With hundreds of files one such call costs a fraction of as many fsync calls. Unlike
     sync(2), syncfs(2) reports what went wrong (from Linux 5.8).
@@ -194,10 +215,12 @@ def sync_file_system(folder: Path) -> None:
     if syncfs is None:  # pragma: no cover - not on macOS
         os.sync()
         return
-    descriptor = open_folder(folder)
-    try:
-        if syncfs(descriptor) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), str(folder))
-    finally:
-        os.close(descriptor)
+    if syncfs(descriptor) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def free_bytes(descriptor: int) -> int:
+    """How many bytes this user can still write on an open folder's file system."""
+    status = os.fstatvfs(descriptor)
+    return status.f_bavail * status.f_frsize

@@ -4,18 +4,19 @@ import contextlib
 import errno
 import fcntl
 import os
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from typing import Self
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple, Self
 
+from k2compat.files.folder import Folder, make_folder
 from k2compat.files.lock import exclusive, hidden_name, remove_hidden_folder
+from k2compat.files.steps import parent_of
 from k2compat.files.system import (
     CHUNK_BYTES,
     UNSUPPORTED,
     create,
     explained_reading,
     explained_writing,
-    make_folder,
     open_regular,
     sync_file_system,
     sync_folder,
@@ -33,23 +34,40 @@ class UnsupportedLinkError(Exception):
     """The file system cannot make this kind of link here."""
 
 
+class Prepared(NamedTuple):
+    """A file that waits for its name.
+
+    Attributes:
+        folder: The hidden folder that holds it.
+        name: Its name there.
+    """
+
+    folder: Folder
+    name: str
+
+
 class Workspace:
     """A hidden folder in which new files are prepared, to appear together.
 
     Use as a context manager; whatever was not published is removed at the end.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Prepare a hidden folder inside `folder`, which must exist.
+    def __init__(self, folder: Folder) -> None:
+        """Prepare a hidden folder inside `folder`, which stays open as long.
 
         Raises:
             WriteError: The folder cannot be written to.
         """
         self._folder = folder
-        self._path = folder / hidden_name()
+        self._name = hidden_name()
         self._count = 0
-        with explained_writing(folder):
-            os.mkdir(self._path)
+        with explained_writing(folder.path):
+            os.mkdir(self._name, dir_fd=folder.descriptor)
+        try:
+            self._inside = folder.below(self._name)
+        except BaseException:
+            remove_hidden_folder(folder.descriptor, self._name)
+            raise
 
     def __enter__(self) -> Self:
         """Return the workspace itself."""
@@ -57,89 +75,111 @@ class Workspace:
 
     def __exit__(self, *_: object) -> None:
         """Remove what was not published."""
-        remove_hidden_folder(self._path)
+        self._inside.close()
+        remove_hidden_folder(self._folder.descriptor, self._name)
 
-    def write(self, content: bytes, *, executable: bool = False) -> Path:
+    def write(self, content: bytes | Iterable[bytes], *, executable: bool = False) -> Prepared:
         """Prepare a file with these bytes; a program may be run by whom the umask allows.
 
-        Raises:
-            WriteError: The system refused.
-        """
-        hidden = self._next()
-        with explained_writing(self._folder):
-            descriptor = create(hidden, mode=0o777 if executable else 0o666)
-            try:
-                write_all(descriptor, content)
-            finally:
-                os.close(descriptor)
-        return hidden
+        Args:
+            content: The bytes, or their pieces one after the other.
+            executable: Whether it is a program.
 
-    def copy(self, source: Path) -> Path:
+        Raises:
+            WriteError: The system refused. What the pieces raise passes through.
+        """
+        pieces = (content,) if isinstance(content, bytes) else content
+        prepared = self._next()
+        with self._created(prepared, mode=0o777 if executable else 0o666) as descriptor:
+            for piece in pieces:
+                with explained_writing(self._folder.path):
+                    write_all(descriptor, piece)
+        return prepared
+
+    def copy(self, source: Path) -> Prepared:
         """Prepare a copy of a regular file, holding one chunk in memory at a time.
+
+        Args:
+            source: Its path with all links resolved.
 
         Raises:
             RefusedError: `source` cannot be read.
             WriteError: The system refused.
         """
-        hidden = self._next()
+        prepared = self._next()
         with explained_reading(source), open_regular(source) as reader:
-            self._copy(reader, source, hidden)
-        return hidden
+            self._copy(reader, source, prepared)
+        return prepared
 
-    def _copy(self, reader: int, source: Path, hidden: Path) -> None:
-        with explained_writing(self._folder):
-            descriptor = create(hidden, mode=0o666)
-            try:
-                if not _copy_within_system(reader, descriptor):
-                    for chunk in _chunks(reader, source):
+    def _copy(self, reader: int, source: Path, prepared: Prepared) -> None:
+        with self._created(prepared) as descriptor:
+            with explained_writing(self._folder.path):
+                copied = _copy_within_system(reader, descriptor)
+            if not copied:
+                for chunk in _chunks(reader, source):
+                    with explained_writing(self._folder.path):
                         write_all(descriptor, chunk)
-            finally:
-                os.close(descriptor)
 
-    def clone(self, source: Path) -> Path:
+    def clone(self, source: Path) -> Prepared:
         """Prepare a file that shares its blocks with `source` until one of them is written.
 
         Raises:
             UnsupportedLinkError: The file system has no clones, or `source` lies on another.
         """
-        hidden = self._next()
+        prepared = self._next()
         with explained_reading(source), open_regular(source) as reader:
-            self._clone(reader, hidden)
-        return hidden
+            self._clone(reader, prepared)
+        return prepared
 
-    def _clone(self, reader: int, hidden: Path) -> None:
-        with explained_writing(self._folder):
-            descriptor = create(hidden, mode=0o666)
+    def _clone(self, reader: int, prepared: Prepared) -> None:
+        with self._created(prepared) as descriptor, explained_writing(self._folder.path):
             try:
                 with _or_unsupported():
                     fcntl.ioctl(descriptor, _FICLONE, reader)
             except UnsupportedLinkError:
-                os.unlink(hidden)
+                os.unlink(prepared.name, dir_fd=prepared.folder.descriptor)
                 raise
-            finally:
-                os.close(descriptor)
 
-    def hardlink(self, source: Path) -> Path:
+    def hardlink(self, source: Path) -> Prepared:
         """Prepare a second name of the file itself.
 
         Raises:
             UnsupportedLinkError: `source` lies on another file system, or has no hard links.
         """
-        hidden = self._next()
-        with explained_writing(self._folder), _or_unsupported():
-            os.link(source, hidden, follow_symlinks=False)
-        return hidden
+        prepared = self._next()
+        with explained_reading(source), parent_of(source) as (parent, name):
+            self._link(parent, name, prepared)
+        return prepared
 
-    def symlink(self, destination: Path) -> Path:
+    def _link(self, parent: int, name: str, prepared: Prepared) -> None:
+        with explained_writing(self._folder.path), _or_unsupported():
+            os.link(
+                name,
+                prepared.name,
+                src_dir_fd=parent,
+                dst_dir_fd=prepared.folder.descriptor,
+                follow_symlinks=False,
+            )
+
+    def symlink(self, destination: Path) -> Prepared:
         """Prepare a symbolic link to an absolute path."""
-        hidden = self._next()
-        with explained_writing(self._folder), _or_unsupported():
-            os.symlink(destination, hidden)
-        return hidden
+        prepared = self._next()
+        with explained_writing(self._folder.path), _or_unsupported():
+            os.symlink(destination, prepared.name, dir_fd=prepared.folder.descriptor)
+        return prepared
 
-    def _next(self) -> Path:
+    def _next(self) -> Prepared:
         self._count += 1
-        return self._path / str(self._count)
+        return Prepared(self._inside, str(self._count))
+
+    @contextlib.contextmanager
+    def _created(self, prepared: Prepared, mode: int = 0o666) -> Iterator[int]:
+        with explained_writing(self._folder.path):
+            descriptor = create(prepared.folder.descriptor, prepared.name, mode)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
 
 
 def _chunks(reader: int, source: Path) -> Iterator[bytes]:
@@ -177,34 +217,54 @@ def _or_unsupported() -> Iterator[None]:
         raise
 
 
-def publish(hidden: Path, target: Path, *, replace: bool = False) -> None:
+def publish(prepared: Prepared, folder: Folder, relative: str, *, replace: bool = False) -> None:
     """Give a prepared file its name.
 
     Args:
-        hidden: The prepared file, on the target's file system.
-        target: Its name.
+        prepared: The file, on the same file system.
+        folder: The folder that it appears in or below.
+        relative: Its path there, with "/"; missing folders are made.
         replace: Whether a file of that name is replaced.
 
     Raises:
         FileExistsError: The name is taken and `replace` is False.
+        RefusedError: changed-meanwhile; a link or a file stands in the place of a folder.
         OSError: The system refused.
     """
-    if replace:
-        os.replace(hidden, target)
-        return
+    parent, _, name = relative.rpartition("/")
+    with folder.below(parent, make=True) as place:
+        if replace:
+            _rename(prepared, place, name)
+        else:
+            _link_or_rename(prepared, place, name)
+
+
+def _link_or_rename(prepared: Prepared, place: Folder, name: str) -> None:
     try:
         # Unlike a rename, a link never replaces what somebody put there meanwhile.
-        os.link(hidden, target, follow_symlinks=False)
+        os.link(
+            prepared.name,
+            name,
+            src_dir_fd=prepared.folder.descriptor,
+            dst_dir_fd=place.descriptor,
+            follow_symlinks=False,
+        )
     except FileExistsError:
         raise
     except OSError as error:
         if error.errno not in UNSUPPORTED:
             raise
-        if os.path.lexists(target):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from error
-        os.rename(hidden, target)
+        if place.has(name):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name) from error
+        _rename(prepared, place, name)
     else:
-        os.unlink(hidden)
+        os.unlink(prepared.name, dir_fd=prepared.folder.descriptor)
+
+
+def _rename(prepared: Prepared, place: Folder, name: str) -> None:
+    os.replace(
+        prepared.name, name, src_dir_fd=prepared.folder.descriptor, dst_dir_fd=place.descriptor
+    )
 
 
 def build_folder(
@@ -231,31 +291,36 @@ def build_folder(
     Raises:
         WriteError: The system refused; `target` is as it was.
     """
-    make_folder(target.parent)
-    with exclusive(target.parent, waiting), explained_writing(target):
+    with (
+        exclusive(make_folder(target.parent), waiting) as parent,
+        explained_writing(target, "cannot be made"),
+    ):
         if unless():
             return False
-        hidden = target.parent / hidden_name(target.name)
+        hidden = hidden_name(target.name)
+        inside = parent.descriptor
         try:
-            os.mkdir(hidden)
-            for relative, content in contents.items():
-                _place(hidden / relative, content)
-            sync_file_system(hidden)
-            os.rename(hidden, target)
+            os.mkdir(hidden, dir_fd=inside)
+            with parent.below(hidden) as folder:
+                for relative, content in contents.items():
+                    _place(folder, relative, content)
+                sync_file_system(folder.descriptor)
+            os.rename(hidden, target.name, src_dir_fd=inside, dst_dir_fd=inside)
         except BaseException:
-            remove_hidden_folder(hidden)
+            remove_hidden_folder(inside, hidden)
             raise
-        sync_folder(target.parent)
+        sync_folder(inside)
     return True
 
 
-def _place(path: Path, content: bytes | Path) -> None:
-    os.makedirs(path.parent, exist_ok=True)
-    if isinstance(content, Path):
-        os.symlink(content, path)
-        return
-    descriptor = create(path, mode=0o666)
-    try:
-        write_all(descriptor, content)
-    finally:
-        os.close(descriptor)
+def _place(folder: Folder, relative: str, content: bytes | Path) -> None:
+    path = PurePosixPath(relative)
+    with folder.below(path.parent, make=True) as parent:
+        if isinstance(content, Path):
+            os.symlink(content, path.name, dir_fd=parent.descriptor)
+            return
+        descriptor = create(parent.descriptor, path.name, mode=0o666)
+        try:
+            write_all(descriptor, content)
+        finally:
+            os.close(descriptor)

@@ -5,29 +5,34 @@ it reads HF_HUB_CACHE (or HF_HOME), HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE by 
 every request goes through its session.
 """
 
-from k2compat.hub.address import HubRepo, parse_hub_url
+from k2compat.hub.address import MODELSCOPE, HubRepo, parse_hub_url, parse_repo_url
 from k2compat.hub.cache import (
     cache_entry_of,
     cached_checkpoint,
-    fetch_companions,
     is_offline,
     snapshot_findings,
 )
+from k2compat.hub.companions import find_companions, list_repo
 from k2compat.hub.failures import HubFileError, offline_missing
 from k2compat.hub.ranges import RemoteRepo, list_remote
+from k2compat.hub.remote_file import RemoteFile
 from k2compat.hub.workers import Workers
 
 __all__ = [
+    "MODELSCOPE",
     "HubFileError",
     "HubRepo",
+    "RemoteFile",
     "RemoteRepo",
     "Workers",
     "cache_entry_of",
     "cached_checkpoint",
-    "fetch_companions",
+    "find_companions",
     "is_offline",
     "list_remote",
+    "list_repo",
     "offline_missing",
     "parse_hub_url",
+    "parse_repo_url",
     "snapshot_findings",
 ]

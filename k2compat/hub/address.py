@@ -1,11 +1,13 @@
-"""hf://ORG/REPO[@REVISION]: a model repo's address."""
+"""hf://ORG/REPO[@REVISION], and ms:// on ModelScope: a model repo's address."""
 
 import re
 from dataclasses import dataclass
+from typing import Final
 
 from k2compat.errors import RefusedError
 
-_SCHEME = "hf://"
+HUGGING_FACE: Final = "hf"
+MODELSCOPE: Final = "ms"
 # The Hub's rules for names and Git's for refs. Both become paths in the cache, so ".." and
 # parts that begin with a dot must not get through.
 _REPO_ID = re.compile(r"\b[\w.-]{1,96}\b/\b[\w.-]{1,96}\b", re.ASCII)
@@ -18,10 +20,22 @@ _REPO_TYPES = ("models", "datasets", "spaces", "kernels", "buckets")
 
 @dataclass(frozen=True, slots=True)
 class HubRepo:
-    """A model repo at a branch, tag or commit; None is its main branch."""
+    """A model repo at a branch, tag or commit; None is its main branch.
+
+    Attributes:
+        repo_id: ORG/REPO.
+        revision: The branch, tag or commit.
+        scheme: HUGGING_FACE or MODELSCOPE.
+    """
 
     repo_id: str
     revision: str | None = None
+    scheme: str = HUGGING_FACE
+
+    @property
+    def address(self) -> str:
+        """hf://ORG/REPO[@REVISION], or the same with ms://."""
+        return f"{self.scheme}://{self}"
 
     def __str__(self) -> str:
         """ORG/REPO or ORG/REPO@REVISION."""
@@ -37,16 +51,33 @@ def parse_hub_url(text: str) -> HubRepo | None:
     Raises:
         RefusedError: hub-url-malformed.
     """
-    if not text.startswith(_SCHEME):
+    return _parse(text, HUGGING_FACE)
+
+
+def parse_repo_url(text: str) -> HubRepo | None:
+    """Read hf://ORG/REPO[@REVISION] or ms://ORG/REPO[@REVISION].
+
+    Returns:
+        The repo, or None for what begins with neither.
+
+    Raises:
+        RefusedError: hub-url-malformed.
+    """
+    return _parse(text, HUGGING_FACE) or _parse(text, MODELSCOPE)
+
+
+def _parse(text: str, scheme: str) -> HubRepo | None:
+    prefix = f"{scheme}://"
+    if not text.startswith(prefix):
         return None
-    repo_id, at, revision = text.removeprefix(_SCHEME).removesuffix("/").partition("@")
+    repo_id, at, revision = text.removeprefix(prefix).removesuffix("/").partition("@")
     if not _is_repo_id(repo_id) or (at and not _is_revision(revision)):
         raise RefusedError(
             "hub-url-malformed",
-            f"{text} is not of the form hf://ORG/REPO or hf://ORG/REPO@REVISION.",
-            hint="For example hf://moonshotai/Kimi-K2-Instruct",
+            f"{text} is not of the form {prefix}ORG/REPO or {prefix}ORG/REPO@REVISION.",
+            hint=f"For example {prefix}moonshotai/Kimi-K2-Instruct",
         )
-    return HubRepo(repo_id, revision or None)
+    return HubRepo(repo_id, revision or None, scheme)
 
 
 def _is_repo_id(text: str) -> bool:

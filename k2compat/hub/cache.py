@@ -1,4 +1,4 @@
-"""The Hub's cache on this machine: bring files into it, and know its layout.
+"""The Hub's cache on this machine, which is only read.
 
 HUB_CACHE/models--ORG--NAME/blobs/HASH                       the bytes
 HUB_CACHE/models--ORG--NAME/snapshots/REVISION/config.json   a link to ../../blobs/HASH
@@ -9,11 +9,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
-from k2compat.errors import HubError
 from k2compat.findings import Codes, Finding
 from k2compat.hub.address import HubRepo
+from k2compat.hub.digests import Digest
 from k2compat.hub.failures import download_command, explained, offline_missing
 
 _codes = Codes("hub")
@@ -38,24 +37,39 @@ def cache_entry_of(path: Path) -> Path | None:
     return None
 
 
-def fetch_companions(repo: HubRepo, ignore_patterns: Sequence[str]) -> Path:
-    """Bring a repo's files into the Hub's cache, except those that the patterns match.
-
-    What is in the cache is not fetched again. In offline mode, or where the Hub does not
-    answer, the cache does, with the revision as it was when it was last fetched.
+def cached_companions(repo: HubRepo, ignore_patterns: Sequence[str]) -> Path:
+    """The snapshot of a repo in the Hub's cache, which may lack what the patterns match.
 
     Args:
-        repo: The repo.
-        ignore_patterns: Shell patterns of files that are never downloaded.
+        repo: The repo, with the revision as it was when it was last fetched.
+        ignore_patterns: Shell patterns of files that may be absent.
 
     Returns:
-        The snapshot's folder in the cache; it has a config.json.
+        The snapshot's folder; it has a config.json.
 
     Raises:
-        HubError: hub-repo-not-found, hub-revision-not-found, hub-gated, hub-offline-missing,
-            hub-unreachable or hub-failed.
+        HubError: hub-offline-missing or hub-failed.
     """
-    return _with_config(repo, _snapshot(repo, ignore_patterns))
+    from huggingface_hub import constants
+
+    snapshot = _snapshot(repo, ignore_patterns)
+    # Where the cache has no listing, the library calls a folder with a single file a snapshot.
+    if not (snapshot / constants.CONFIG_NAME).is_file():
+        raise offline_missing(repo)
+    return snapshot
+
+
+def cached_blob(repo: HubRepo, digest: Digest) -> Path | None:
+    """The file of the Hub's cache that bears a hash as its name, if it is there.
+
+    Whether its bytes are those of its name is not looked at.
+    """
+    from huggingface_hub import constants
+
+    owner, _, name = repo.repo_id.partition("/")
+    entry = Path(constants.HF_HUB_CACHE) / f"models--{owner}--{name}"
+    path = entry / "blobs" / digest.value
+    return path if path.is_file() else None
 
 
 def is_offline() -> bool:
@@ -78,7 +92,7 @@ def cached_checkpoint(repo: HubRepo) -> Path:
 
 
 def snapshot_findings(repo: HubRepo, snapshot: Path) -> tuple[Finding, ...]:
-    """What should be known about a folder that `fetch_companions` returned.
+    """What should be known about a folder that `cached_companions` returned.
 
     Without the Hub, the library compares a snapshot with the repo's listing, if that is in the
     cache; otherwise it returns whatever is there, be it a single file.
@@ -97,60 +111,42 @@ def snapshot_findings(repo: HubRepo, snapshot: Path) -> tuple[Finding, ...]:
 
 def _snapshot(repo: HubRepo, ignore_patterns: Sequence[str]) -> Path:
     from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
-    with quiet() as bar:
+    with quiet():
         try:
             folder = snapshot_download(
                 repo.repo_id,
                 revision=repo.revision,
                 ignore_patterns=list(ignore_patterns),
-                tqdm_class=bar,
+                local_files_only=True,
             )
+        except LocalEntryNotFoundError as error:
+            raise offline_missing(repo, weights=not ignore_patterns) from error
         except Exception as error:
-            # Its own, the network library's, the system's, ValueErrors: they have no common base.
-            raise explained(repo, error, weights=not ignore_patterns) from error
+            # Its own, the system's, ValueErrors: they have no common base.
+            raise explained(repo, error) from error
     return Path(folder)
 
 
 @contextmanager
-def quiet() -> Iterator[type[Any] | None]:
-    """Keep the library's bars and warnings to terminals; yields the class for its bars."""
+def quiet() -> Iterator[None]:
+    """Keep the library's warnings to terminals."""
     import warnings
     from logging import ERROR
 
     from huggingface_hub.utils import logging
-    from huggingface_hub.utils.tqdm import tqdm
 
     if sys.stderr is not None and sys.stderr.isatty():
-        yield None
+        yield
         return
-
-    class NoBar(tqdm):
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            super().__init__(*arguments, **{**options, "disable": True})  # type: ignore[no-untyped-call]
-
     before = logging.get_verbosity()
     logging.set_verbosity(ERROR)
     try:
         with warnings.catch_warnings(action="ignore"):
-            yield NoBar
+            yield
     finally:
         logging.set_verbosity(before)
-
-
-def _with_config(repo: HubRepo, snapshot: Path) -> Path:
-    # Where the cache has no listing, the library calls a folder with a single file a snapshot.
-    from huggingface_hub.constants import CONFIG_NAME, HF_HUB_OFFLINE
-
-    if (snapshot / CONFIG_NAME).is_file():
-        return snapshot
-    if HF_HUB_OFFLINE:
-        raise offline_missing(repo)
-    raise HubError(
-        "hub-failed",
-        f"The snapshot of {repo} in the Hub's cache has no {CONFIG_NAME}.",
-        hint="Name the repo of the model itself, not one of its GGUFs or adapters.",
-    )
 
 
 def _is_listed(repo: HubRepo, snapshot: Path) -> bool:

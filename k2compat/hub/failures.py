@@ -4,7 +4,6 @@ huggingface-hub's errors, its network library's and the system's have no common 
 network library has changed twice within the range of releases that k2compat accepts.
 """
 
-import shlex
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 from k2compat.errors import HubError
 from k2compat.findings import Codes, Finding
 from k2compat.hub.address import HubRepo
+from k2compat.shell_line import shell_line
 
 _codes = Codes("hub")
 
@@ -21,8 +21,6 @@ _FIRST_SERVER_ERROR = 500
 _TRY_LATER = (408, 429)
 # Errors of network libraries that will be the same the next time.
 _LASTING = ("TooManyRedirects", "UnsupportedProtocol", "InvalidURL", "InvalidSchema")
-
-_AGAIN = "Run the same command again: files that are whole in the cache are kept."
 
 
 class _Answer(NamedTuple):
@@ -79,36 +77,30 @@ class HubFileError(HubError):
         return _codes.finding(self.code, where, self.message, actual=self.actual, fix=self.hint)
 
 
-def explained(
-    repo: HubRepo, error: Exception, *, cached: bool = True, weights: bool = False
-) -> HubError:
+def explained(repo: HubRepo, error: Exception) -> HubError:
     """Say what an error of the library, of its network library or of the system means.
 
     Args:
         repo: What was asked for.
         error: What came instead.
-        cached: Whether the cache could have answered in place of the Hub.
-        weights: Whether the weights were asked for, too.
     """
     from huggingface_hub import errors
 
     causes = tuple(_causes(error))
     for answer in _ANSWERS:
         if any(isinstance(cause, getattr(errors, answer.error)) for cause in causes):
-            return _filled(answer, repo, weights=weights)
+            return _filled(answer, repo)
     for cause in causes:
-        # In the first releases of the range, what is missing in the cache is an HTTP error
-        # too, without a response.
         response = getattr(cause, "response", None)
         if isinstance(cause, errors.HfHubHTTPError) and response is not None:
-            return _refused(repo, response.status_code, cause, cached=cached)
+            return _refused(repo, response.status_code, cause)
     for cause in causes:
-        if _is_network_error(cause) and not isinstance(cause, errors.LocalEntryNotFoundError):
-            return _unreachable(f"cannot be reached: {_network_reason(cause)}", cached=cached)
+        if _is_network_error(cause):
+            return _unreachable(f"cannot be reached: {_network_reason(cause)}")
     return HubError(
         "hub-failed",
         f"Fetching {repo} failed: {_reason(error)}.",
-        hint=_AGAIN if cached else "Run the same command again.",
+        hint="Run the same command again.",
     )
 
 
@@ -155,9 +147,9 @@ def _is_passing_status(status: int) -> bool:
     return status >= _FIRST_SERVER_ERROR or status in _TRY_LATER
 
 
-def _refused(repo: HubRepo, status: int, error: BaseException, *, cached: bool) -> HubError:
+def _refused(repo: HubRepo, status: int, error: BaseException) -> HubError:
     if _is_passing_status(status):
-        return _unreachable(f"does not answer requests now (status {status})", cached=cached)
+        return _unreachable(f"does not answer requests now (status {status})")
     words = getattr(error, "server_message", None)
     reason = f": {_first_line(words)}" if words else ""
     return HubError(
@@ -167,13 +159,12 @@ def _refused(repo: HubRepo, status: int, error: BaseException, *, cached: bool) 
     )
 
 
-def _unreachable(what: str, *, cached: bool) -> HubError:
-    nor_the_cache = ", and its cache does not hold all the files" if cached else ""
-    way_out = _AGAIN if cached else "With HF_HUB_OFFLINE=1 the Hub's cache answers."
+def _unreachable(what: str) -> HubError:
     return HubError(
         "hub-unreachable",
-        f"The Hub at {endpoint()} {what}{nor_the_cache}.",
-        hint=f"Check the network, the proxy and HF_ENDPOINT. {way_out}",
+        f"The Hub at {endpoint()} {what}.",
+        hint="Check the network, the proxy and HF_ENDPOINT. With HF_HUB_OFFLINE=1 the Hub's cache "
+        "answers.",
     )
 
 
@@ -194,9 +185,9 @@ def endpoint() -> str:
 
 def download_command(repo: HubRepo, *, weights: bool = False) -> str:
     """What to paste to bring a repo into the cache, with its weights or without."""
-    revision = f" --revision {shlex.quote(repo.revision)}" if repo.revision else ""
-    exclude = "" if weights else " --exclude '*.safetensors'"
-    return f"hf download {repo.repo_id}{revision}{exclude}"
+    revision = ("--revision", repo.revision) if repo.revision else ()
+    exclude = () if weights else ("--exclude", "*.safetensors")
+    return shell_line("hf", "download", repo.repo_id, *revision, *exclude)
 
 
 def _network_reason(error: BaseException) -> str:

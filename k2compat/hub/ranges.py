@@ -7,14 +7,17 @@ server sends: one that ignores the Range header would send 17 GB for a header of
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
 from k2compat.errors import HubError
 from k2compat.hub.address import HubRepo
-from k2compat.hub.cache import quiet
+from k2compat.hub.cache import cached_blob, quiet
+from k2compat.hub.digests import GIT_BLOB, SHA256, Digest, digest
 from k2compat.hub.failures import HubFileError, endpoint, explained, is_passing
+from k2compat.hub.remote_file import WITHOUT_MIRROR, RemoteFile
 
 WAITS: Final = (0.5, 1.0, 2.0, 4.0)
 """Seconds before the second, third, … try of a request."""
@@ -31,7 +34,10 @@ READING_SECONDS_MAX = 300.0
 _PIECE_BYTES = 1 << 16
 _OK, _PARTIAL, _NOT_FOUND, _UNSATISFIABLE = 200, 206, 404, 416
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)")
-_ELSEWHERE = "Set HF_ENDPOINT to the Hub itself, or download the repo and validate the folder."
+_ELSEWHERE = (
+    "Set HF_ENDPOINT (or MODELSCOPE_ENDPOINT) to the Hub itself, or download the repo and validate "
+    "the folder."
+)
 
 _Result = TypeVar("_Result")
 
@@ -45,15 +51,52 @@ class RemoteRepo:
         repo: As the user named it.
         commit: What its revision stood for when it was listed.
         sizes: Bytes of every file, by path within the repo.
+        digests: The hash of every file's content, where the listing has one.
     """
 
-    def __init__(self, repo: HubRepo, commit: str, sizes: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        repo: HubRepo,
+        commit: str,
+        sizes: Mapping[str, int],
+        digests: Mapping[str, Digest] | None = None,
+    ) -> None:
         """Take a listing; `list_remote` makes one."""
         self.repo = repo
         self.commit = commit
         self.sizes = sizes
+        self.digests = digests or {}
         self._tags: dict[str, str] = {}
         self._closed = threading.Event()
+
+    @property
+    def name(self) -> str:
+        """The address, as a user types it."""
+        return self.repo.address
+
+    @property
+    def server(self) -> str:
+        """Who answers, for messages."""
+        return f"The Hub at {endpoint()}"
+
+    def file(self, path: str) -> RemoteFile:
+        """One of the files, to be fetched and checked as a whole.
+
+        Raises:
+            HubError: hub-hash-missing.
+        """
+        if path not in self.digests:
+            raise HubError(
+                "hub-hash-missing",
+                f"The listing of {self.name} has no hash of {path}: whether the right bytes "
+                "arrive cannot be checked.",
+                hint="Set the endpoint to the Hub itself, without a mirror or proxy.",
+            )
+        return RemoteFile(self, path, self.digests[path])
+
+    def cached(self, digest: Digest) -> Path | None:
+        """A file on this machine that should hold the content; its bytes are not checked here."""
+        return cached_blob(self.repo, digest)
 
     def close(self) -> None:
         """Give up: no request is tried again, and waiting for that ends."""
@@ -74,10 +117,28 @@ class RemoteRepo:
         length = min(length, self.sizes[path] - start)
         if length <= 0:
             return b""
-        wanted = _Wanted(path, start, length, self.sizes[path])
-        return _retried(self.repo, lambda: self._ask(wanted), self._closed.wait)
+        wanted = Wanted(path, start, length, self.sizes[path], self.server)
+        content = retried(
+            lambda: self._ask(wanted), self._closed.wait, self._is_passing, self._explained
+        )
+        self._check_whole(wanted, content)
+        return content
 
-    def _ask(self, wanted: "_Wanted") -> bytes:
+    def _check_whole(self, wanted: "Wanted", content: bytes) -> None:
+        """Hold a file that was read in one piece against its hash: config, tokenizer, code."""
+        digest = self.digests.get(wanted.path)
+        if digest is not None and wanted.length == wanted.size:
+            actual = digest.of((content,), wanted.size)
+            if actual != digest.value:
+                raise HubFileError(
+                    "hub-content-differs",
+                    f"The listing of {self.name} has {digest.kind} {digest.value} for "
+                    f"{wanted.path}; what was received has another.",
+                    hint=WITHOUT_MIRROR,
+                    actual=actual,
+                )
+
+    def _ask(self, wanted: "Wanted") -> bytes:
         from huggingface_hub import hf_hub_url
         from huggingface_hub.utils import (  # type: ignore[attr-defined]
             build_hf_headers,
@@ -94,27 +155,47 @@ class RemoteRepo:
             if _is_gone(response):
                 raise _changed(wanted, f"status {response.status_code}")
             hf_raise_for_status(response)
-            self._check_tag(wanted, response)
-            skip = _skip(wanted, response.status_code, response.headers)
-            return _body(wanted, skip, pieces)
+            return self._received(wanted, response, pieces)
 
-    def _check_tag(self, wanted: "_Wanted", response: Any) -> None:
+    def _received(self, wanted: "Wanted", response: Any, pieces: Iterator[bytes]) -> bytes:
+        self._check_tag(wanted, response)
+        skip = _skip(wanted, response.status_code, response.headers)
+        return _body(wanted, skip, pieces)
+
+    def _is_passing(self, error: Exception) -> bool:
+        return is_passing(error)
+
+    def _explained(self, error: Exception) -> HubError:
+        return explained(self.repo, error)
+
+    def _check_tag(self, wanted: "Wanted", response: Any) -> None:
         tag = _tag(response)
         if tag and self._tags.setdefault(wanted.path, tag) != tag:
             raise _changed(wanted, f"ETag {tag}, before {self._tags[wanted.path]}")
 
 
-class _Wanted(NamedTuple):
+class Wanted(NamedTuple):
+    """Bytes of a file that a request asks for.
+
+    Attributes:
+        path: The file's path within the repo.
+        start: The first byte.
+        length: How many.
+        size: Bytes of the whole file, as listed.
+        server: Who is asked, for messages.
+    """
+
     path: str
     start: int
     length: int
     size: int
+    server: str
 
 
 class _BrokenOffError(ConnectionError):
     """An answer ended before its bytes did."""
 
-    def __init__(self, wanted: _Wanted, received: int) -> None:
+    def __init__(self, wanted: Wanted, received: int) -> None:
         super().__init__()
         self.wanted = wanted
         self.received = received
@@ -128,16 +209,48 @@ def list_remote(repo: HubRepo) -> RemoteRepo:
             hub-failed.
     """
     with quiet():
-        info = _retried(repo, lambda: _info(repo), time.sleep)
+        info = retried(
+            lambda: _info(repo), time.sleep, is_passing, lambda error: explained(repo, error)
+        )
     sizes = {file.rfilename: file.size for file in info.siblings or ()}
     known = {path: size for path, size in sizes.items() if isinstance(size, int)}
+    demand_safe_paths(repo.address, known)
     if not info.sha or len(known) < len(sizes):
         raise HubError(
             "hub-failed",
             f"The Hub at {endpoint()} does not say which files {repo} has, and how large.",
             hint=_ELSEWHERE,
         )
-    return RemoteRepo(repo, info.sha, dict(sorted(known.items())))
+    digests = {file.rfilename: _listed_digest(file) for file in info.siblings or ()}
+    return RemoteRepo(
+        repo,
+        info.sha,
+        dict(sorted(known.items())),
+        {path: known_digest for path, known_digest in digests.items() if known_digest},
+    )
+
+
+def _listed_digest(file: Any) -> Digest | None:
+    # Of a file in LFS the blob is its pointer.
+    if file.lfs is not None:
+        return digest(SHA256, file.lfs.sha256)
+    return digest(GIT_BLOB, file.blob_id)
+
+
+def demand_safe_paths(name: str, paths: Iterable[str]) -> None:
+    """Refuse a listing with a path that leads out of a folder: files are staged under theirs.
+
+    Raises:
+        HubError: hub-listing-unsafe.
+    """
+    for path in paths:
+        parts = path.split("/")
+        if not path.isprintable() or "\\" in path or {"", ".", ".."} & set(parts):
+            raise HubError(
+                "hub-listing-unsafe",
+                f"The listing of {name} names a file {path!a}, which is no path within a folder.",
+                hint=WITHOUT_MIRROR,
+            )
 
 
 def _info(repo: HubRepo) -> Any:
@@ -151,10 +264,20 @@ def _info(repo: HubRepo) -> Any:
     )
 
 
-def _retried(
-    repo: HubRepo, ask: Callable[[], _Result], pause: Callable[[float], object]
+def retried(
+    ask: Callable[[], _Result],
+    pause: Callable[[float], object],
+    is_passing: Callable[[Exception], bool],
+    explained: Callable[[Exception], HubError],
 ) -> _Result:
-    """Ask until there is an answer; `pause` waits, and returns true to give up."""
+    """Ask until there is an answer.
+
+    Args:
+        ask: Asks once.
+        pause: Waits some seconds, and returns true to give up.
+        is_passing: Whether the same request may well be answered a moment after this error.
+        explained: The error in our words.
+    """
     for wait in (*WAITS, None):
         try:
             return ask()
@@ -163,15 +286,15 @@ def _retried(
         except Exception as error:
             # The network library is one of three, and its errors have no base in common.
             if wait is None or not is_passing(error) or pause(max(wait, _retry_after(error))):
-                raise _final(repo, error) from error
+                raise _final(error, explained) from error
     raise AssertionError
 
 
-def _final(repo: HubRepo, error: Exception) -> HubError:
+def _final(error: Exception, explained: Callable[[Exception], HubError]) -> HubError:
     if isinstance(error, _BrokenOffError):
         received = f"{error.received:,} bytes"
         return _refused(error.wanted, f"with only {received}, each time", received)
-    return explained(repo, error, cached=False)
+    return explained(error)
 
 
 def _retry_after(error: Exception) -> float:
@@ -215,7 +338,7 @@ def _tag(response: Any) -> str:
     return str(tag).removeprefix("W/").strip('"')
 
 
-def _skip(wanted: _Wanted, status: int, headers: Mapping[str, str]) -> int:
+def _skip(wanted: Wanted, status: int, headers: Mapping[str, str]) -> int:
     """How many bytes of the body stand before the wanted ones, if it has them at all."""
     encoding = headers.get("Content-Encoding", "identity")
     if encoding != "identity":
@@ -233,7 +356,7 @@ def _skip(wanted: _Wanted, status: int, headers: Mapping[str, str]) -> int:
     return wanted.start
 
 
-def _check_range(wanted: _Wanted, text: str) -> None:
+def _check_range(wanted: Wanted, text: str) -> None:
     match = _CONTENT_RANGE.fullmatch(text)
     if match is None:
         raise _refused(wanted, "without saying which bytes it sends", repr(text))
@@ -244,7 +367,7 @@ def _check_range(wanted: _Wanted, text: str) -> None:
         raise _refused(wanted, "with other bytes", text)
 
 
-def _body(wanted: _Wanted, skip: int, pieces: Iterator[bytes]) -> bytes:
+def _body(wanted: Wanted, skip: int, pieces: Iterator[bytes]) -> bytes:
     deadline = time.monotonic() + READING_SECONDS_MAX
     body = bytearray()
     end = skip + wanted.length
@@ -262,16 +385,16 @@ def _body(wanted: _Wanted, skip: int, pieces: Iterator[bytes]) -> bytes:
     return bytes(body[skip:end])
 
 
-def _changed(wanted: _Wanted, actual: str) -> HubFileError:
+def _changed(wanted: Wanted, actual: str) -> HubFileError:
     return HubFileError(
         "hub-file-changed",
-        f"The Hub at {endpoint()} listed a file of {wanted.size:,} bytes and gives another.",
-        hint="Run the same command again; if it stays, set HF_ENDPOINT to the Hub itself.",
+        f"{wanted.server} listed a file of {wanted.size:,} bytes and gives another.",
+        hint=f"Run the same command again. {WITHOUT_MIRROR}",
         actual=actual,
     )
 
 
-def _refused(wanted: _Wanted, how: str, actual: str) -> HubFileError:
+def _refused(wanted: Wanted, how: str, actual: str) -> HubFileError:
     return HubFileError(
         "hub-range-refused",
         f"A request for {wanted.length:,} bytes at byte {wanted.start:,} was answered {how}.",

@@ -1,1 +1,152 @@
-"""A model, a cluster and an engine become the commands of one plan."""
+"""Launching a model: what was asked for becomes a plan; the plan is shown, checked, or run.
+
+    from k2compat.launch import Request, plan_launch, read_model, render_plan
+
+    plan = plan_launch(Request(engine="vllm", model=read_model("moonshotai/Kimi-K2-Instruct")))
+    render_plan(plan, "sh")
+
+Other rooms import launch through these names alone; `k2compat.launch.flags` is public, too. The
+names are loaded when they are first asked for.
+"""
+
+from typing import TYPE_CHECKING
+
+from k2compat.launch.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from k2compat.launch.engines import PROFILES, STRATEGIES, engine_names
+    from k2compat.launch.memory import explain_fit, gpu_names, model_sizes
+    from k2compat.launch.modernize import ModernCommand, Modernized, modernize_text
+    from k2compat.launch.plan import Command, Plan
+    from k2compat.launch.planning import (
+        check_plan,
+        fits_of,
+        for_format,
+        plan_launch,
+        refusal_of,
+        unused_options,
+    )
+    from k2compat.launch.preflight import (
+        Inspection,
+        NodeFacts,
+        NodeReport,
+        Preflight,
+        check_plan_installed,
+        compare_reports,
+        node_of,
+        preflight_plan,
+        resolve_plan,
+    )
+    from k2compat.launch.render import FORMATS, Script, as_document, render_plan
+    from k2compat.launch.request import (
+        GPUS_MAX,
+        GPUS_PER_NODE,
+        Argument,
+        Cluster,
+        LaunchModel,
+        Node,
+        Request,
+        nodes_at,
+        port,
+        read_cluster,
+        read_model,
+        user_value,
+        with_devices,
+    )
+    from k2compat.launch.run import become_node
+
+__all__ = [
+    "FORMATS",
+    "GPUS_MAX",
+    "GPUS_PER_NODE",
+    "PROFILES",
+    "STRATEGIES",
+    "Argument",
+    "Cluster",
+    "Command",
+    "Inspection",
+    "LaunchModel",
+    "ModernCommand",
+    "Modernized",
+    "Node",
+    "NodeFacts",
+    "NodeReport",
+    "Plan",
+    "Preflight",
+    "Request",
+    "Script",
+    "as_document",
+    "become_node",
+    "check_plan",
+    "check_plan_installed",
+    "compare_reports",
+    "engine_names",
+    "explain_fit",
+    "fits_of",
+    "for_format",
+    "gpu_names",
+    "model_sizes",
+    "modernize_text",
+    "node_of",
+    "nodes_at",
+    "plan_launch",
+    "port",
+    "preflight_plan",
+    "read_cluster",
+    "read_model",
+    "refusal_of",
+    "render_plan",
+    "resolve_plan",
+    "unused_options",
+    "user_value",
+    "with_devices",
+]
+
+_HOMES = {
+    "Argument": "request",
+    "Cluster": "request",
+    "Command": "plan",
+    "FORMATS": "render",
+    "GPUS_MAX": "request",
+    "GPUS_PER_NODE": "request",
+    "Inspection": "preflight",
+    "LaunchModel": "request",
+    "ModernCommand": "modernize",
+    "Modernized": "modernize",
+    "Node": "request",
+    "NodeFacts": "preflight",
+    "NodeReport": "preflight",
+    "PROFILES": "engines",
+    "Plan": "plan",
+    "Preflight": "preflight",
+    "Request": "request",
+    "STRATEGIES": "engines",
+    "Script": "render",
+    "as_document": "render",
+    "become_node": "run",
+    "check_plan": "planning",
+    "check_plan_installed": "preflight",
+    "compare_reports": "preflight",
+    "engine_names": "engines",
+    "explain_fit": "memory",
+    "fits_of": "planning",
+    "gpu_names": "memory",
+    "for_format": "planning",
+    "model_sizes": "memory",
+    "modernize_text": "modernize",
+    "node_of": "preflight",
+    "nodes_at": "request",
+    "plan_launch": "planning",
+    "port": "request",
+    "preflight_plan": "preflight",
+    "read_cluster": "request",
+    "read_model": "request",
+    "refusal_of": "planning",
+    "render_plan": "render",
+    "resolve_plan": "preflight",
+    "unused_options": "planning",
+    "user_value": "request",
+    "with_devices": "request",
+}
+
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from k2compat.findings import Finding
-from k2compat.launch.cluster import Cluster, Node
-from k2compat.launch.layout import Layout
-from k2compat.launch.words import Placeholder, Word
+from k2compat.launch.memory import Layout
+from k2compat.launch.request import Argument, Cluster, Node, Placeholder
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +23,7 @@ class Port:
     """
 
     name: str
-    number: Word
+    number: Argument
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +44,23 @@ class Command:
         creates: A file that it makes; where that is there, it need not run. None: it always runs.
         entry: The flag table's entry point that reads `argv`; None for programs without one.
         settable: Whether the user's own flags (`--set`) go to it.
-        stays: Whether it runs until somebody stops it; others do their work and end.
+        stays: Whether it runs until it is stopped; others do their work and end.
         spread: Whether a scheduler starts it on all nodes at once, one process a GPU.
         splits: Whether its program splits the arguments behind `head` again at white space.
         reasons: Flag or variable → why it is there.
+        file_options: The options of the user that have a part in its files.
     """
 
     id: str
     role: str
     node: Node
-    argv: tuple[Word, ...]
+    argv: tuple[Argument, ...]
     head: int = 1
-    environment: Mapping[str, Word] = field(default_factory=dict)
+    environment: Mapping[str, Argument] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     ports: tuple[Port, ...] = ()
     after: tuple[str, ...] = ()
-    inside: Word | None = None
+    inside: Argument | None = None
     creates: str | None = None
     entry: str | None = None
     settable: bool = False
@@ -68,9 +68,16 @@ class Command:
     spread: bool = False
     splits: bool = False
     reasons: Mapping[str, str] = field(default_factory=dict)
+    file_options: frozenset[str] = frozenset()
 
     @property
-    def words(self) -> Iterator[Word]:
+    def options(self) -> frozenset[str]:
+        """The options of the user that have a part in it, by their names."""
+        words = (*self.argv, *self.environment.values(), *((self.inside,) if self.inside else ()))
+        return self.file_options.union(*(word.options for word in words))
+
+    @property
+    def words(self) -> Iterator[Argument]:
         """Everything in it that may hold a placeholder."""
         yield from self.argv
         yield from self.environment.values()
@@ -88,8 +95,8 @@ class Mount:
         target: Its path in the container.
     """
 
-    source: Word
-    target: Word
+    source: Argument
+    target: Argument
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +117,7 @@ class Plan:
     """How an engine is launched.
 
     Attributes:
-        engine: "vllm", "sglang", "ktransformers" or "trtllm".
+        engine: One of `engines.engine_names()`.
         engine_version: The version that the commands are for.
         profile: "default" or "guide".
         strategy: "tp", "dp-ep", "tp-pp" or "pd".
@@ -123,6 +130,8 @@ class Plan:
         model: The model, as the engine is given it.
         prerequisites: What must be there before.
         findings: What is wrong or worth knowing.
+        options: The options of the user that decided something, by their names: values that
+            commands hold, and conditions ("amx", "executor") without which others would be made.
     """
 
     engine: str
@@ -132,12 +141,13 @@ class Plan:
     cluster: Cluster
     layouts: Mapping[str, Layout]
     commands: tuple[Command, ...]
-    model: Word = Word(())  # noqa: RUF009 - frozen
-    image: Word | None = None
+    model: Argument = Argument(())  # noqa: RUF009 - frozen
+    image: Argument | None = None
     image_given: bool = False
     mounts: tuple[Mount, ...] = ()
     prerequisites: tuple[Prerequisite, ...] = ()
     findings: tuple[Finding, ...] = ()
+    options: frozenset[str] = frozenset()
 
     @property
     def nodes(self) -> tuple[Node, ...]:

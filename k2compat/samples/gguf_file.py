@@ -3,11 +3,11 @@
 What is in it comes from the rules that `validate` holds GGUFs against; the weights are random.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from k2compat.checkpoint.gguf_rules import (
+from k2compat.checkpoint.gguf_files.rules import (
     ExpectedGgufTensor,
     Layout,
     config_sizes,
@@ -28,7 +28,13 @@ _BYTES = (*map(chr, _PRINTABLE), *map(chr, range(0x100, 0x200 - len(_PRINTABLE))
 _NORMAL, _CONTROL = 1, 3
 
 
-def write_gguf(path: Path, *, joint_mla: bool = True, name: str = "Kimi-K2 (tiny)") -> None:
+def write_gguf(
+    path: Path,
+    *,
+    joint_mla: bool = True,
+    name: str = "Kimi-K2 (tiny)",
+    tensors_per_file: int = 0,
+) -> None:
     """Write a GGUF with the gguf package.
 
     Args:
@@ -36,20 +42,42 @@ def write_gguf(path: Path, *, joint_mla: bool = True, name: str = "Kimi-K2 (tiny
         joint_mla: Whether attention has attn_kv_b (older files, what KTransformers reads) or
             the split attn_k_b and attn_v_b (what llama.cpp converts to since 2025).
         name: The model's name in the metadata.
+        tensors_per_file: Split the model into a set of files with at most so many tensors each,
+            named NAME-00001-of-0000N.gguf for a path NAME.gguf; 0 makes one file.
     """
     import gguf
     import numpy as np
 
     config = tiny_config()
-    sizes = _sizes(config)
     random = np.random.default_rng(_SEED)
-    writer = gguf.GGUFWriter(path, deepseek2().architecture)
+    writer = gguf.GGUFWriter(path, deepseek2().architecture, split_max_tensors=tensors_per_file)
     writer.add_name(name)
-    _add_sizes(writer, sizes, joint_mla=joint_mla)
-    _add_values(writer, config)
+    add_architecture(writer, config, joint_mla=joint_mla)
     _add_vocabulary(writer, config["vocab_size"])
-    for tensor in expected_gguf_tensors(sizes, Layout(split_mla=not joint_mla)):
+    for tensor in tensors_of(config, joint_mla=joint_mla):
         writer.add_tensor(tensor.name, _weights(tensor, random))
+    write_all(writer)
+
+
+def add_architecture(writer: Any, config: Mapping[str, Any], *, joint_mla: bool) -> None:
+    """Add the metadata that describes the architecture.
+
+    Args:
+        writer: A `gguf.GGUFWriter`.
+        config: The members of the original config.
+        joint_mla: As for `write_gguf`.
+    """
+    _add_sizes(writer, _sizes(config), joint_mla=joint_mla)
+    _add_values(writer, config)
+
+
+def tensors_of(config: Mapping[str, Any], *, joint_mla: bool) -> Iterator[ExpectedGgufTensor]:
+    """The tensors of the file, in its order."""
+    return expected_gguf_tensors(_sizes(config), Layout(split_mla=not joint_mla))
+
+
+def write_all(writer: Any) -> None:
+    """Write what a `gguf.GGUFWriter` holds, and close it."""
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -9,8 +9,8 @@ import struct
 from collections.abc import Iterable
 from typing import Any
 
-from k2compat.checkpoint.expected import ExpectedTensor
-from k2compat.checkpoint.safetensors_types import DTYPE_BITS
+from k2compat.checkpoint.model.dtypes import DTYPE_BITS
+from k2compat.checkpoint.model.tensors import ExpectedTensor
 
 _ALIGNMENT = 8
 

@@ -4,12 +4,14 @@ from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
-from k2compat.errors import RefusedError
+from k2compat.errors import RefusedError, WriteError
 from k2compat.files import (
+    Folder,
+    Prepared,
     UnsupportedLinkError,
     Workspace,
     explained_writing,
-    make_folder,
+    free_bytes,
     publish,
     sync_file_system,
 )
@@ -30,7 +32,7 @@ class LinkMode(StrEnum):
 
 
 def apply_plan(
-    plan: Plan, mode: LinkMode, *, progress: Callable[[int], None] | None = None
+    plan: Plan, folder: Folder, mode: LinkMode, *, progress: Callable[[int], None] | None = None
 ) -> tuple[Finding, ...]:
     """Write what the plan calls new or replaced; durable on return.
 
@@ -39,7 +41,8 @@ def apply_plan(
     absent or whole.
 
     Args:
-        plan: The plan; its target exists and is held by this process.
+        plan: The plan.
+        folder: Its target, open and held by this process.
         mode: How the bytes get there. What the file system cannot do becomes a copy.
         progress: Called with the number of bytes each prepared file has.
 
@@ -48,33 +51,33 @@ def apply_plan(
 
     Raises:
         RefusedError: changed-meanwhile, or a source that cannot be read.
-        WriteError: The system refused.
+        HubError: The Hub gives another content than it listed, or none.
+        WriteError: no-space, before the first byte is copied; or the system refused.
     """
     to_write = plan.having(Action.NEW, Action.REPLACED)
     if not to_write:
         return ()
-    with Workspace(plan.target) as workspace:
-        maker = _Maker(workspace, mode)
+    with Workspace(folder) as workspace:
+        maker = _Maker(workspace, mode, _Room(folder, to_write))
         prepared = []
         for file in to_write:
             prepared.append((maker.make(file), file))
             if progress is not None:
                 progress(file.size)
-        with explained_writing(plan.target):
-            sync_file_system(plan.target)
-        for parent in {(plan.target / file.relative).parent for _, file in prepared}:
-            make_folder(parent)
+        with explained_writing(folder.path, "cannot be brought to the disk"):
+            sync_file_system(folder.descriptor)
         for hidden, file in prepared:
-            _publish(hidden, plan.target / file.relative, file)
-    with explained_writing(plan.target):
-        sync_file_system(plan.target)
-    return maker.findings(plan.target)
+            _publish(hidden, folder, file)
+    with explained_writing(folder.path, "cannot be brought to the disk"):
+        sync_file_system(folder.descriptor)
+    return maker.findings(folder.path)
 
 
-def _publish(hidden: Path, place: Path, file: PlannedFile) -> None:
+def _publish(hidden: Prepared, folder: Folder, file: PlannedFile) -> None:
+    place = folder.path / file.relative
     with explained_writing(place):
         try:
-            publish(hidden, place, replace=file.action is Action.REPLACED)
+            publish(hidden, folder, file.relative, replace=file.action is Action.REPLACED)
         except FileExistsError as error:
             raise RefusedError(
                 "changed-meanwhile",
@@ -83,18 +86,45 @@ def _publish(hidden: Path, place: Path, file: PlannedFile) -> None:
             ) from error
 
 
+class _Room:
+    """Whether the bytes of all files fit on the disk; looked up once, before the first copy."""
+
+    def __init__(self, folder: Folder, files: list[PlannedFile]) -> None:
+        self._folder = folder
+        self._needed = sum(file.size for file in files if not file.is_link)
+        self._known = False
+
+    def demand(self) -> None:
+        if self._known:
+            return
+        self._known = True
+        with explained_writing(self._folder.path, "has no free space that could be read"):
+            free = free_bytes(self._folder.descriptor)
+        if self._needed > free:
+            raise WriteError(
+                "no-space",
+                f"{self._folder.path} needs {self._needed:,} bytes for the files, and its file "
+                f"system has {free:,} free; nothing was written.",
+                hint="Free some space, or choose another folder with --into DIR.",
+            )
+
+
 class _Maker:
     """Prepares files in the way asked for, or in the way the file system can."""
 
-    def __init__(self, workspace: Workspace, mode: LinkMode) -> None:
+    def __init__(self, workspace: Workspace, mode: LinkMode, room: _Room) -> None:
         self._workspace = workspace
+        self._room = room
         self._asked = mode
         self._mode = LinkMode.CLONE if mode is LinkMode.AUTO else mode
         self._fell_back = False
 
-    def make(self, file: PlannedFile) -> Path:
+    def make(self, file: PlannedFile) -> Prepared:
         if file.content is not None:
             return self._workspace.write(file.content)
+        if file.remote is not None:
+            self._room.demand()
+            return self._workspace.write(file.remote.pieces())
         if file.is_link:
             return self._workspace.symlink(file.origin)
         try:
@@ -102,16 +132,20 @@ class _Maker:
         except UnsupportedLinkError:
             # One refusal speaks for all: the model lies on one file system.
             self._mode, self._fell_back = LinkMode.COPY, True
-            return self._workspace.copy(file.origin)
+            return self._copy(file.origin)
 
-    def _link(self, origin: Path) -> Path:
+    def _link(self, origin: Path) -> Prepared:
         make = {
             LinkMode.CLONE: self._workspace.clone,
             LinkMode.HARDLINK: self._workspace.hardlink,
             LinkMode.SYMLINK: self._workspace.symlink,
-            LinkMode.COPY: self._workspace.copy,
+            LinkMode.COPY: self._copy,
         }[self._mode]
         return make(origin)
+
+    def _copy(self, origin: Path) -> Prepared:
+        self._room.demand()
+        return self._workspace.copy(origin)
 
     def findings(self, target: Path) -> tuple[Finding, ...]:
         if not self._fell_back:

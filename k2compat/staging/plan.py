@@ -9,6 +9,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from k2compat.files import CHUNK_BYTES, explained_reading, open_regular, read_regular, real_path
+from k2compat.hub import RemoteFile
 from k2compat.staging.source import Source, SourceFile
 from k2compat.staging.target import StagingTarget
 
@@ -33,6 +34,7 @@ class PlannedFile:
         size: In bytes, as it will stand in the target.
         origin: The file whose bytes it gets; for a link to a GGUF, where it points.
         content: Bytes to write in place of the origin's (a patched config).
+        remote: The file on the Hub whose bytes it gets.
         is_link: Whether it is a link to a GGUF.
         obstacle: Why not even --force can put it there.
     """
@@ -42,6 +44,7 @@ class PlannedFile:
     size: int
     origin: Path
     content: bytes | None = None
+    remote: RemoteFile | None = None
     is_link: bool = False
     obstacle: str | None = None
 
@@ -86,42 +89,47 @@ def plan_staging(
     Raises:
         RefusedError: not-readable.
     """
-    with explained_reading(target.folder):
-        links = [_plan_link(target.folder, name, path) for name, path in target.links]
-        files = [
-            _plan_file(target.folder, file, (contents or {}).get(file.relative), force=force)
-            for file in source.files
-        ]
+    links = [_plan_link(target.folder, name, path) for name, path in target.links]
+    files = [
+        _plan_file(target.folder, file, (contents or {}).get(file.relative), force=force)
+        for file in source.files
+    ]
     return Plan(target.folder, (*links, *files))
 
 
 def _plan_file(
     target: Path, file: SourceFile, content: bytes | None, *, force: bool
 ) -> PlannedFile:
-    obstacle = _obstacle(target, file.relative)
     size = file.size if content is None else len(content)
-    if obstacle:
-        action = Action.CONFLICT
-    elif not os.path.lexists(target / file.relative):
-        action = Action.NEW
-    elif _has_bytes(target / file.relative, file, content):
-        action = Action.SAME
-    else:
-        action = Action.REPLACED if force else Action.CONFLICT
-    return PlannedFile(file.relative, action, size, file.path, content, obstacle=obstacle)
+    place = target / file.relative
+    with explained_reading(place):
+        obstacle = _obstacle(target, file.relative)
+        if obstacle:
+            action = Action.CONFLICT
+        elif not os.path.lexists(place):
+            action = Action.NEW
+        elif _has_bytes(place, file, content):
+            action = Action.SAME
+        else:
+            action = Action.REPLACED if force else Action.CONFLICT
+    return PlannedFile(
+        file.relative, action, size, file.path, content, file.remote, obstacle=obstacle
+    )
 
 
 def _plan_link(target: Path, name: str, destination: Path) -> PlannedFile:
     place = target / name
-    size = destination.stat().st_size
+    with explained_reading(destination):
+        size = destination.stat().st_size
     obstacle = None
-    if not os.path.lexists(place):
-        action = Action.NEW
-    elif place.exists() and place.samefile(destination):
-        action = Action.SAME
-    else:
-        # A GGUF in the target is never replaced: it may be the only copy.
-        action, obstacle = Action.CONFLICT, "another file of that name is there"
+    with explained_reading(place):
+        if not os.path.lexists(place):
+            action = Action.NEW
+        elif place.exists() and place.samefile(destination):
+            action = Action.SAME
+        else:
+            # A GGUF in the target is never replaced: it may be the only copy.
+            action, obstacle = Action.CONFLICT, "another file of that name is there"
     return PlannedFile(name, action, size, destination, is_link=True, obstacle=obstacle)
 
 
@@ -152,7 +160,11 @@ def _has_bytes(place: Path, file: SourceFile, content: bytes | None) -> bool:
         return False
     if content is not None:
         return status.st_size == len(content) and read_regular(real) == content
-    if os.path.samestat(status, file.path.stat()):
+    if file.remote is not None:
+        return file.remote.is_in(real)
+    with explained_reading(file.path):
+        own = file.path.stat()
+    if os.path.samestat(status, own):
         return True
     return status.st_size == file.size and all(
         mine == theirs for mine, theirs in zip_longest(_chunks(file.path), _chunks(real))
@@ -160,6 +172,6 @@ def _has_bytes(place: Path, file: SourceFile, content: bytes | None) -> bool:
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
-    with open_regular(path) as descriptor:
+    with explained_reading(path), open_regular(path) as descriptor:
         while chunk := os.read(descriptor, CHUNK_BYTES):
             yield chunk

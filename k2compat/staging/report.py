@@ -1,10 +1,10 @@
 """What a plan means, as findings."""
 
-import shlex
 from collections.abc import Iterator
 
 from k2compat.family import CONFIG_FILE
 from k2compat.findings import Codes, Finding
+from k2compat.shell_line import shell_line
 from k2compat.staging.plan import Action, Plan, PlannedFile
 from k2compat.staging.source import Source, naming
 
@@ -33,7 +33,7 @@ def _differing(plan: Plan, files: list[PlannedFile]) -> Finding:
     return _codes.finding(
         "target-differs",
         plan.target,
-        f"{words} from the model's and stayed untouched: {naming(names)}.",
+        f"{words} from the model's and stayed untouched: {', '.join(names)}.",
         count=len(names),
         fix=_way_out(names),
     )
@@ -45,7 +45,7 @@ def _way_out(names: list[str]) -> str:
             "Look at the difference first; --force takes the model's, --exclude config.json keeps "
             "yours. If yours was patched, add --patch-to deepseek_v3."
         )
-    keep = " ".join(f"--exclude {shlex.quote(name)}" for name in names[:5])
+    keep = shell_line(*(word for name in names for word in ("--exclude", name)))
     return f"To keep yours: {keep}. To take the model's: --force."
 
 
@@ -55,5 +55,5 @@ def _left_out(source: Source) -> Iterator[Finding]:
         by_reason.setdefault((file.reason.code, file.reason.what), []).append(file.relative)
     for (code, what), names in by_reason.items():
         yield _codes.finding(
-            code, source.folder, f"Left out, {what}: {naming(names, 3)}.", count=len(names)
+            code, source.name, f"Left out, {what}: {naming(names, 3)}.", count=len(names)
         )

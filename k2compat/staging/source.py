@@ -10,7 +10,7 @@ from pathlib import Path
 from k2compat.errors import RefusedError
 from k2compat.family import CONFIG_FILE
 from k2compat.files import explained_reading, read_regular, real_folder, real_path
-from k2compat.hub import cache_entry_of
+from k2compat.hub import RemoteFile, RemoteRepo, cache_entry_of
 from k2compat.staging.left_out import LeftOut, reason_to_leave_out
 
 # A model has about twenty such files; links that fan out could make any number of them.
@@ -24,11 +24,19 @@ _LFS_POINTER_BYTES = 1024
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file to stage: its path within the model, where its bytes are, and how many."""
+    """A file to stage.
+
+    Attributes:
+        relative: Its path within the model.
+        path: Where its bytes are; of a file on the Hub, its address.
+        size: How many bytes.
+        remote: The file on the Hub.
+    """
 
     relative: str
     path: Path
     size: int
+    remote: RemoteFile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +50,17 @@ class SkippedFile:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A model's folder, walked.
+    """A model's folder, walked, or its repo, listed.
 
     Attributes:
-        folder: The folder, all links resolved.
+        name: The folder or the repo's address, for messages.
+        folder: The folder, all links resolved; None for a repo.
         files: What is to be staged, sorted by path.
         skipped: What is left out, sorted by path.
     """
 
-    folder: Path
+    name: str
+    folder: Path | None
     files: tuple[SourceFile, ...]
     skipped: tuple[SkippedFile, ...]
 
@@ -70,11 +80,12 @@ def read_source(
             special-file, lfs-pointer, too-many-files or not-readable. All files of one kind
             are named at once.
     """
-    folder = real_folder(model, hint="Name the folder that holds the model's config.json.")
+    folder = real_folder(
+        model, hint="Name the folder that holds the model's config.json.", is_model=True
+    )
     walk = _Walk(folder, follow_links=follow_links, exclude=exclude)
-    with explained_reading(folder):
-        walk.enter(folder, "", (folder,))
-        pointers = [file.relative for file in walk.files if _is_lfs_pointer(file)]
+    walk.enter(folder, "", (folder,))
+    pointers = [file.relative for file in walk.files if _is_lfs_pointer(file)]
     walk.refuse()
     if pointers:
         raise RefusedError(
@@ -89,9 +100,45 @@ def read_source(
             hint="Name the folder that holds the model's config.json.",
         )
     return Source(
+        str(folder),
         folder,
         tuple(sorted(walk.files, key=lambda file: file.relative)),
         tuple(sorted(walk.skipped, key=lambda file: file.relative)),
+    )
+
+
+def list_source(repo: RemoteRepo, *, exclude: tuple[str, ...] = ()) -> Source:
+    """The same of a repo; nothing of it is fetched yet.
+
+    Raises:
+        RefusedError: config-missing.
+        HubError: hub-hash-missing.
+    """
+    reasons = {path: reason_to_leave_out(path, exclude) for path in repo.sizes}
+    # A folder that is left out takes what is in it along.
+    for path in repo.sizes:
+        folders = (path[:place] for place, letter in enumerate(path) if letter == "/")
+        above = (reason_to_leave_out(folder, exclude) for folder in folders)
+        reasons[path] = next(filter(None, above), reasons[path])
+    files = [repo.file(path) for path, reason in reasons.items() if reason is None]
+    if not any(file.relative == CONFIG_FILE for file in files) and CONFIG_FILE not in exclude:
+        raise RefusedError(
+            "config-missing",
+            f"{repo.name} has no {CONFIG_FILE}.",
+            hint="Name the repo of the model itself, not one of its GGUFs or adapters.",
+        )
+    return Source(
+        repo.name,
+        None,
+        tuple(
+            SourceFile(file.relative, Path(f"{repo.name}/{file.relative}"), file.size, file)
+            for file in files
+        ),
+        tuple(
+            SkippedFile(path, repo.sizes[path], reason)
+            for path, reason in reasons.items()
+            if reason is not None
+        ),
     )
 
 
@@ -124,10 +171,11 @@ class _Walk:
                 self._take(Path(entry.path), relative, ancestors)
 
     def _take(self, path: Path, relative: str, ancestors: tuple[Path, ...]) -> None:
-        real = self._follow(path, relative) if path.is_symlink() else path
-        if real is None:
-            return
-        status = real.stat()
+        with explained_reading(path):
+            real = self._follow(path, relative) if path.is_symlink() else path
+            if real is None:
+                return
+            status = real.stat()
         if stat.S_ISDIR(status.st_mode):
             if real in ancestors:
                 self._cycles.append(relative)
@@ -210,7 +258,7 @@ def _anywhere(_real: Path) -> bool:
 
 
 def _entries(folder: Path) -> list["os.DirEntry[str]"]:
-    with os.scandir(folder) as entries:
+    with explained_reading(folder, "cannot be listed"), os.scandir(folder) as entries:
         return sorted(entries, key=lambda entry: entry.name)
 
 
@@ -224,4 +272,5 @@ def _size(entry: "os.DirEntry[str]") -> int:
 def _is_lfs_pointer(file: SourceFile) -> bool:
     if file.size > _LFS_POINTER_BYTES:
         return False
-    return read_regular(file.path, len(_LFS_POINTER)) == _LFS_POINTER
+    with explained_reading(file.path):
+        return read_regular(file.path, len(_LFS_POINTER)) == _LFS_POINTER

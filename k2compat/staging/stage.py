@@ -1,21 +1,26 @@
 """Stage a model's files beside its GGUFs, from the folders as named to the findings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from k2compat.checkpoint.ktransformers import check_ktransformers
-from k2compat.checkpoint.model_folder import read_model_folder
 from k2compat.config import Patch, cost_of, plan_patch
 from k2compat.errors import RefusedError
 from k2compat.family import CONFIG_FILE
 from k2compat.files import exclusive, explained_reading, make_folder, read_regular
-from k2compat.findings import Finding, Report, Severity
+from k2compat.findings import Finding, Report, Severity, explanation
+from k2compat.hub import RemoteRepo
 from k2compat.staging.apply import LinkMode, apply_plan
-from k2compat.staging.plan import Action, Plan, plan_staging
+from k2compat.staging.plan import Plan, plan_staging
 from k2compat.staging.report import plan_findings
-from k2compat.staging.source import Source, read_source
+from k2compat.staging.result import check_plan
+from k2compat.staging.source import Source, list_source, read_source
 from k2compat.staging.target import find_staging_target
+
+# With these GGUFs no staged file makes KTransformers serve the model.
+_POINTLESS = frozenset(
+    {"gguf-split-mixed", "ktransformers-other-architecture", "ktransformers-other-model"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +28,7 @@ class Request:
     """What to stage, and how.
 
     Attributes:
-        model: The model's folder.
+        model: The model's folder, or its repo, listed.
         gguf_folder: The folder that holds the GGUFs.
         into: A folder of its own for the files and links to the GGUFs.
         mode: How the bytes get there.
@@ -33,7 +38,7 @@ class Request:
         force: Replace files that differ.
     """
 
-    model: Path
+    model: Path | RemoteRepo
     gguf_folder: Path
     into: Path | None = None
     mode: LinkMode = LinkMode.AUTO
@@ -74,37 +79,60 @@ def stage(
         progress: Called with the number of bytes of each file that is ready.
 
     Raises:
-        RefusedError: The folders do not do, a file is not what it should be, or it cannot be
-            read; nothing was changed.
+        RefusedError: The folders do not do, a file is not what it should be, it cannot be
+            read, or the GGUFs are not those of one model with this config; nothing was changed.
+        HubError: The Hub does not give a file as it listed it.
         WriteError: The system refused; each file is absent, old or new, never in between.
     """
-    source = read_source(request.model, follow_links=request.follow_links, exclude=request.exclude)
+    source = _source(request)
     target = find_staging_target(request.gguf_folder, source.folder, request.into)
     patch = _patch(source, request.patch_to)
     contents = {} if patch is None else {CONFIG_FILE: patch.new}
-    if not write:
-        plan = plan_staging(source, target, contents=contents, force=request.force)
-        applied: tuple[Finding, ...] = ()
-    else:
+    plan = plan_staging(source, target, contents=contents, force=request.force)
+    checked = check_plan(plan)
+    _refuse_pointless(checked)
+    applied: tuple[Finding, ...] = ()
+    if write:
         make_folder(target.folder)
-        with exclusive(target.folder, waiting):
+        with exclusive(target.folder, waiting) as folder:
+            # Another k2compat may have staged the same files while this one waited.
             plan = plan_staging(source, target, contents=contents, force=request.force)
-            applied = apply_plan(plan, request.mode, progress=progress)
-    findings = (
-        *plan_findings(plan, source),
-        *_cost(patch, plan.target),
-        *applied,
-        *_check_result(plan),
-    )
+            applied = apply_plan(plan, folder, request.mode, progress=progress)
+    findings = (*plan_findings(plan, source), *_cost(patch, plan.target), *applied, *checked)
     return Staging(source, plan, Report(findings))
+
+
+def _refuse_pointless(findings: Iterable[Finding]) -> None:
+    """Refuse a run whose result KTransformers cannot serve, whatever is staged.
+
+    Raises:
+        RefusedError: With the code of the first such finding.
+    """
+    for finding in findings:
+        if finding.code in _POINTLESS:
+            raise RefusedError(
+                finding.code,
+                f"{finding.message.removesuffix('.')}. Nothing was staged in "
+                f"{Path(finding.where).parent}.",
+                hint=finding.fix or explanation(finding.code).cure,
+            )
+
+
+def _source(request: Request) -> Source:
+    if isinstance(request.model, RemoteRepo):
+        return list_source(request.model, exclude=request.exclude)
+    return read_source(request.model, follow_links=request.follow_links, exclude=request.exclude)
 
 
 def _patch(source: Source, to: str | None) -> Patch | None:
     config = next((file for file in source.files if file.relative == CONFIG_FILE), None)
     if to is None or config is None:
         return None
-    with explained_reading(config.path):
-        data = read_regular(config.path)
+    if config.remote is not None:
+        data = config.remote.content()
+    else:
+        with explained_reading(config.path):
+            data = read_regular(config.path)
     try:
         return plan_patch(data, to=to, where=str(config.path))
     except RefusedError as error:
@@ -120,11 +148,3 @@ def _cost(patch: Patch | None, target: Path) -> tuple[Finding, ...]:
         return ()
     findings = cost_of(patch.target, patch.at, str(target / CONFIG_FILE))
     return tuple(finding for finding in findings if finding.severity is not Severity.INFO)
-
-
-def _check_result(plan: Plan) -> tuple[Finding, ...]:
-    """What KTransformers will think of the target, as it is or as it would be."""
-    planned = {file.relative: file.origin for file in plan.having(Action.NEW, Action.REPLACED)}
-    with explained_reading(plan.target):
-        folder = read_model_folder(plan.target, planned)
-        return tuple(check_ktransformers(folder))

@@ -28,12 +28,12 @@ class StagingTarget:
     links: tuple[tuple[str, Path], ...]
 
 
-def find_staging_target(gguf_folder: Path, source: Path, into: Path | None) -> StagingTarget:
+def find_staging_target(gguf_folder: Path, source: Path | None, into: Path | None) -> StagingTarget:
     """Check the folders against each other.
 
     Args:
         gguf_folder: The folder that holds the GGUFs.
-        source: The model's folder, all links resolved.
+        source: The model's folder, all links resolved; None where it is on the Hub.
         into: A folder of its own for the files and links to the GGUFs, or None.
 
     Raises:
@@ -46,7 +46,8 @@ def find_staging_target(gguf_folder: Path, source: Path, into: Path | None) -> S
         if not ggufs:
             raise _no_ggufs(gguf_folder, folder)
     target = folder if into is None else Path(os.path.realpath(into))
-    _refuse_nesting(target, source, "model's folder")
+    if source is not None:
+        _refuse_nesting(target, source, "model's folder")
     if into is not None:
         _refuse_nesting(target, folder, "GGUF folder")
     if cache_entry_of(target) is not None:

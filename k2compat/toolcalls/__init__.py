@@ -28,6 +28,8 @@ from .iterate import aiter_events, iter_events
 from .markers import marker_ids
 from .message import FinishReason, Message, ToolCall
 from .parser import Form, ReasoningMode, StreamParser, parse
+from .reasoning_mode import reasoning_mode
+from .split import SplitReader, read_answer
 from .tools import DeclaredTools, Tools, prepare_tools
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "Problem",
     "Reasoning",
     "ReasoningMode",
+    "SplitReader",
     "StreamParser",
     "ToolCall",
     "Tools",
@@ -51,4 +54,6 @@ __all__ = [
     "marker_ids",
     "parse",
     "prepare_tools",
+    "read_answer",
+    "reasoning_mode",
 ]

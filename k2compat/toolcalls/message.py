@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias
 
 from .events import Problem
 
-FinishReason: TypeAlias = Literal["tool_calls", "length", "stop"]
+FinishReason: TypeAlias = Literal["tool_calls", "length", "stop", "content_filter"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,8 @@ class Message:
         finish_reason: ``"length"`` if the end of the text cut a call, else
             ``"tool_calls"`` if there are calls, else ``"stop"``. A call that
             the model ended itself with broken arguments is not cut.
+            ``"content_filter"`` comes from `SplitReader` alone, where the
+            server gave it.
     """
 
     content: str | None

@@ -148,6 +148,15 @@ class StreamParser:
         self._leave_fast_path()
         return self._record.message()
 
+    @property
+    def reasoning_is_open(self) -> bool:
+        """Whether text outside of calls is reasoning: `<think>` was read, `</think>` was not."""
+        return self._turn.reasoning_is_open
+
+    def expect_reasoning(self) -> None:
+        """Read `<think>` and `</think>` as markers from here on, whatever `reasoning` was."""
+        self._markers = marker_set(reasoning=True)
+
     def feed(self, text: str) -> list[Event]:
         """Read the next piece of the output.
 

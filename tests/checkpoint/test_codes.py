@@ -13,8 +13,8 @@ EXPLAINED = {code: entry for code, entry in catalogue().items() if entry.room ==
 def test_every_code_in_the_source_is_explained_and_every_explained_code_is_used() -> None:
     families = "|".join(sorted({code.split("-")[0] for code in EXPLAINED}))
     code = re.compile(rf'"((?:{families})-[a-z0-9-]+)"')
-    tables = set(ROOM.glob("*.toml")) - {ROOM / "codes.toml"}
-    sources = [path.read_text(encoding="utf-8") for path in (*ROOM.glob("*.py"), *tables)]
+    tables = set(ROOM.rglob("*.toml")) - {ROOM / "codes.toml"}
+    sources = [path.read_text(encoding="utf-8") for path in (*ROOM.rglob("*.py"), *tables)]
     assert {found for source in sources for found in code.findall(source)} == set(EXPLAINED)
 
 

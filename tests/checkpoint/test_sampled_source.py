@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from k2compat.checkpoint import validate
-from k2compat.checkpoint.folder_source import open_folder_source
+from k2compat.checkpoint.engines.verdicts import ENGINES
 from k2compat.checkpoint.hub_source import open_hub_source
-from k2compat.checkpoint.safetensors_header import read_safetensors
+from k2compat.checkpoint.safetensors_files.header import read_safetensors
 from k2compat.checkpoint.sampled_source import SampledSource
-from k2compat.checkpoint.sampling import REMOTE
+from k2compat.checkpoint.sampling.samples import REMOTE
+from k2compat.checkpoint.sources.folder import open_folder_source
 from k2compat.findings import Severity
 from k2compat.hub import HubRepo
 from k2compat.samples import checkpoint_files, write_gguf
@@ -72,6 +73,20 @@ def test_a_checkpoint_that_was_never_filled_is_one_finding(tmp_path: Path) -> No
     assert (finding.code, finding.where) == ("data-zero-tail", str(root))
     assert (finding.count, len(finding.items)) == (10, 10)
     assert "10 times, first at" in finding.message
+
+
+@pytest.mark.parametrize("engine", [None, *ENGINES])
+def test_deep_only_adds_findings(tmp_path: Path, engine: str | None) -> None:
+    """A stricter option hides nothing: a link to a folder is found with and without --deep."""
+    write_gguf(tmp_path / "model.gguf")
+    (tmp_path / "linked").symlink_to(tmp_path.parent, target_is_directory=True)
+    (tmp_path / "stray.safetensors").write_bytes(b"x")
+    plain, deep = (validate(tmp_path, engine=engine, deep=deep) for deep in (False, True))
+    assert set(plain.report) <= set(deep.report)
+    if engine == "ktransformers":
+        assert ("ktransformers-linked-folder", "error") in {
+            (finding.code, finding.severity) for finding in deep.report
+        }
 
 
 def test_ggufs_are_sampled(tmp_path: Path) -> None:

@@ -1,17 +1,22 @@
 """Whatever stands in the place of a file is found by its code, and never waited for."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from k2compat.checkpoint import safetensors_checks, validate, weight_index
+from k2compat.checkpoint import validate
+from k2compat.checkpoint.safetensors_files import index as weight_index
+from k2compat.checkpoint.safetensors_files import validate as safetensors_checks
+from k2compat.cli.finding_text import finding_texts
 from tests.checkpoint.validations import bad, codes
 from tests.support.drafts import LAYER_1, OUTSIDE, draft
 from tests.support.file_damage import FILE_DAMAGE, POINTER
 from tests.support.models import make_ggufs
 
 INDEX = "model.safetensors.index.json"
+NO_PREDICATE = r"(?!(?:is|has|does|holds|names|puts|shows|says|cannot|of|the same)\b)"
 
 
 PLACES = {
@@ -41,6 +46,36 @@ def test_what_stands_in_the_place_of_a_file_is_named(
     found = bad(validate(tmp_path))
     assert [f.where for f in found if f.code == code] == [f"{tmp_path}/{PLACES[place]}"]
     assert {f.code for f in found} <= {code, "shard-unlisted", "shard-sets-mixed"}
+
+
+@pytest.mark.parametrize("damage", FILE_DAMAGE)
+@pytest.mark.parametrize("place", PLACES)
+def test_a_headline_is_a_sentence_that_begins_with_the_place(
+    tmp_path: Path, place: str, damage: str
+) -> None:
+    draft().write(tmp_path)
+    FILE_DAMAGE[damage][0](tmp_path / PLACES[place])
+    (tmp_path / "model-9.safetensors.aria2").write_bytes(b"")
+    (tmp_path / "model-8.safetensors.incomplete").write_bytes(b"")
+    report = validate(tmp_path).report
+    for text, finding in zip(finding_texts(report), report, strict=True):
+        assert text.headline.startswith(f"{finding.where} ") or re.match(
+            NO_PREDICATE, text.headline.removeprefix(f"{finding.where}: ")
+        )
+
+
+@pytest.mark.parametrize("folder", ["models", "a: b", "a/b: c"])
+def test_the_same_damage_in_many_files_is_one_finding(tmp_path: Path, folder: str) -> None:
+    root = tmp_path / folder
+    root.mkdir(parents=True)
+    for number in range(1, 10):
+        (root / f"model-{number}-of-9.safetensors").write_bytes(POINTER)
+    (finding,) = (one for one in bad(validate(root)) if one.code == "file-lfs-pointer")
+    assert (finding.where, finding.count) == (str(root), 9)
+    assert finding.message == (
+        f"9 files have the same defect, first {root}/model-1-of-9.safetensors: "
+        "is a Git-LFS pointer, not the file itself"
+    )
 
 
 @pytest.mark.parametrize("damage", FILE_DAMAGE)

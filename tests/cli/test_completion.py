@@ -26,6 +26,16 @@ def test_each_shell_gets_its_script(shell: str) -> None:
         ("k2compat patch-config --to ", {"kimi_k2", "deepseek_v3"}),
         ("k2compat explain fingerprint-", {"fingerprint-deepseek", "fingerprint-missing"}),
         ("k2compat completion z", {"zsh"}),
+        ("k2compat launch vllm m --gpu h20", {"h20", "h20-141g", "h200"}),
+        ("k2compat preflight vllm m --gpu H100", {"h100"}),
+        ("k2compat validate m --select gguf-mla", {"gguf-mla-both"}),
+        (
+            "k2compat validate m --ignore file-empty,file-link-",
+            {"file-empty,file-link-dangling", "file-empty,file-link-loop"},
+        ),
+        ("k2compat launch vllm m --set enforce-e", {"enforce-eager"}),
+        ("k2compat launch sglang m --set mem-fraction", {"mem-fraction-static="}),
+        ("k2compat launch nonsense m --set mem-fraction", set()),
     ],
 )
 def test_bash_completes_commands_options_and_codes(line: str, expected: set[str]) -> None:

@@ -1,10 +1,11 @@
 """The demo does what it shows."""
 
 import json
+from pathlib import Path
 
 import pytest
 
-from k2compat.cli import demo
+from k2compat.cli.commands import demo
 from k2compat.cli.main import run
 
 
@@ -20,6 +21,7 @@ def test_its_document_holds_each_step(capfd: pytest.CaptureFixture[str]) -> None
     assert run(["demo", "--json"]) == 0
     document = json.loads(capfd.readouterr().out)
     assert document["schema"] == "k2compat.demo/1"
+    assert document["folder"] is None
     assert [step["exit_code"] for step in document["steps"]] == [
         step.exit_code for step in demo.STEPS
     ]
@@ -36,3 +38,35 @@ def test_a_step_that_fails_fails_the_demo(
     shown = capfd.readouterr().out
     assert "exit status 2, expected 0" in shown
     assert "The demo failed" in shown
+
+
+def test_the_folder_stays_when_asked(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "k2 demo"
+    assert run(["demo", "--keep", str(folder)]) == 0
+    shown = capfd.readouterr().out
+    assert shown.startswith(f"In {folder}: ")
+    assert shown.endswith(f"cd '{folder}'\n")
+    assert {path.name for path in folder.iterdir()} == {
+        demo.MODEL,
+        demo.GGUFS,
+        demo.DAMAGED,
+        demo.OUTPUTS,
+    }
+    assert run(["validate", str(folder / demo.MODEL)]) == 0
+
+
+@pytest.mark.parametrize("kind", ["folder", "file", "link"])
+def test_a_folder_in_use_is_refused(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, kind: str
+) -> None:
+    place = tmp_path / "place"
+    if kind == "folder":
+        (place / "mine").mkdir(parents=True)
+    elif kind == "file":
+        place.touch()
+    else:
+        place.symlink_to(tmp_path / "nothing")
+    before = sorted(tmp_path.rglob("*"))
+    assert run(["demo", "--keep", str(place)]) == 2
+    assert "[folder-not-empty]" in capfd.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before

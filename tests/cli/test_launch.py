@@ -8,7 +8,7 @@ from typing import Any
 import click
 import pytest
 
-from k2compat.cli.launch import command as launch_command
+from k2compat.cli.commands.launch import command as launch_command
 from k2compat.cli.main import run
 
 TWO = ["--nodes", "10.0.0.1,10.0.0.2"]
@@ -187,7 +187,7 @@ def test_a_misspelt_engine_gets_the_nearest(
     assert f"the nearest is {nearest}" in capfd.readouterr().err
     assert run(["launch", "VLLM", "/k2"]) == 0
     assert run(["launch", "llama.cpp", "/k2"]) == 2
-    assert "'vllm', 'sglang'" in capfd.readouterr().err
+    assert "'ktransformers', 'sglang'" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 
 from k2compat.cli.output import Outcome, Output
+from k2compat.errors import K2CompatError
 from k2compat.findings import Finding, Report, Severity
 from tests.support.command import ENVIRONMENT, PROGRAM
 
@@ -30,32 +31,72 @@ def shown(capfd: pytest.CaptureFixture[str], *findings: Finding) -> list[str]:
     return capfd.readouterr().err.splitlines()
 
 
-def test_what_the_message_or_the_fix_says_is_not_said_again(
+def test_what_the_headline_or_the_fix_holds_is_not_repeated(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     assert shown(capfd, FINDING) == [
-        "warning: --tp has another name. [flag-renamed]",
-        "  where: serve-node0: --tp",
+        "warning: serve-node0: --tp has another name. [flag-renamed]",
         "  fix: Write --tp-size.",
     ]
     part = replace(FINDING, where="--tp", expected="--tp-siz", fix=None)
     assert "  expected: --tp-siz" in shown(capfd, part)
 
 
-def test_an_info_is_a_sentence_a_place_and_a_fix(capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_info_is_a_headline_and_a_fix(capfd: pytest.CaptureFixture[str]) -> None:
     info = replace(FINDING, severity=Severity.INFO, expected="a", actual="b", fix=None)
-    assert shown(capfd, info) == [
-        "info: --tp has another name. [flag-renamed]",
-        "  where: serve-node0: --tp",
+    assert shown(capfd, info) == ["info: serve-node0: --tp has another name. [flag-renamed]"]
+
+
+def test_findings_that_differ_in_their_place_alone_are_one(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    many = [
+        replace(FINDING, where=f"model-{number}.safetensors", message="is empty")
+        for number in range(16)
     ]
-
-
-def test_the_same_of_many_places_is_said_once(capfd: pytest.CaptureFixture[str]) -> None:
-    many = [replace(FINDING, where=f"serve-node{number}") for number in range(16)]
-    assert shown(capfd, *many)[1] == "  where: serve-node0, serve-node1, serve-node2 and 13 more"
-    assert shown(capfd, *many[:2])[1] == "  where: serve-node0, serve-node1"
+    assert shown(capfd, *many)[:2] == [
+        "warning: model-0.safetensors is empty [flag-renamed]",
+        "  also: model-1.safetensors, model-2.safetensors, model-3.safetensors and 12 more",
+    ]
+    assert shown(capfd, *many[:2])[1] == "  also: model-1.safetensors"
     other = replace(FINDING, message="--dp has another name.")
     assert len([line for line in shown(capfd, FINDING, other) if "warning" in line]) == 2
+
+
+def test_quiet_leaves_findings_and_the_answer(capfd: pytest.CaptureFixture[str]) -> None:
+    output = Output(as_json=False, quiet=True)
+    output.status("status")
+    output.waiting()
+    output.finish("launch", Outcome({}, "answer", Report((FINDING,))))
+    printed = capfd.readouterr()
+    assert printed.out == "answer\n"
+    assert "status" not in printed.err
+    assert "waiting" not in printed.err
+    assert "[flag-renamed]" in printed.err
+    output.print_error("launch", K2CompatError("no-space", "The disk is full.", hint="Free some."))
+    assert capfd.readouterr().err == "error: The disk is full. [no-space]\nhint: Free some.\n"
+
+
+def test_an_error_after_a_document_goes_to_stderr(capfd: pytest.CaptureFixture[str]) -> None:
+    output = Output(as_json=True)
+    output.print_json_line({"type": "content"})
+    output.print_error("parse", K2CompatError("no-space", "The disk is full.", hint="Free some."))
+    printed = capfd.readouterr()
+    assert printed.out == '{"type": "content"}\n'
+    assert printed.err.startswith("error: The disk is full. [no-space]")
+
+
+def test_a_long_detail_is_wrapped_and_not_escaped(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("NO_COLOR", "1")
+    found = replace(FINDING, expected=" ".join(["--tensor-parallel-size"] * 6), fix="x " * 60)
+    Output(as_json=False).finish("launch", Outcome({}, "", Report((found,))))
+    lines = capsys.readouterr().err.splitlines()
+    assert max(len(line) for line in lines if not line.startswith("  fix: ")) <= 60
+    assert not [line for line in lines if "\\n" in line]
 
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm", "ktransformers"])

@@ -59,7 +59,7 @@ def test_problems_are_told_with_their_place(capfd: pytest.CaptureFixture[str]) -
     assert run(["parse", "output.txt"]) == 0
     shown = capfd.readouterr()
     assert json.loads(shown.out)["content"] == "a"
-    assert "where: character 1" in shown.err
+    assert "warning: character 1: " in shown.err
     assert run(["parse", "output.txt", "--strict"]) == 1
     assert run(["parse", "output.txt", "--strict", "--events"]) == 1
 

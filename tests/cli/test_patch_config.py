@@ -1,5 +1,6 @@
 """k2compat patch-config as a person or a job sees it."""
 
+import errno
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ from k2compat.findings import catalogue
 from tests.support.command import Result
 from tests.support.configs import KIMI, PATCHED, config_bytes
 from tests.support.hub_cache import hub_snapshot
+from tests.support.models import make_model
 
 Command = Callable[..., Result]
 CONFIG = "config.json"
@@ -104,7 +106,12 @@ def test_it_changes_the_value_and_says_so(command: Command, model: Path) -> None
     path = model / CONFIG
     assert result.code == 0
     assert result.out.decode() == f"{path}: changed model_type from kimi_k2 to deepseek_v3.\n"
-    assert "[patch-tool-call-ids]" in result.words
+    headlines = [line for line in result.words.splitlines() if not line.startswith("  ")]
+    assert [line.rpartition(" ")[2] for line in headlines] == [
+        "[patch-tokenizer-remote-code]",
+        "[patch-tool-call-ids]",
+        "[patch-not-needed]",
+    ]
     assert path.read_bytes() == PATCHED
     assert names(model) == {CONFIG, "model-1-of-1.safetensors"}
 
@@ -116,6 +123,7 @@ def test_a_second_time_there_is_nothing_to_do(command: Command, model: Path) -> 
         result = command("patch-config", model, "--to", "deepseek_v3", *options)
         assert result.code == 0
         assert b"nothing to do" in result.out
+        assert result.err == b""  # the costs were printed by the run that changed the file
     assert state(model / CONFIG) == before
     assert names(model) == {CONFIG, "model-1-of-1.safetensors"}
 
@@ -131,7 +139,17 @@ def test_the_document_tells_what_was_done(command: Command, model: Path) -> None
     assert " ".join(finding) == "code severity where message count expected actual fix"
     again = command("patch-config", model, "--to", "deepseek_v3", "--json").document
     assert (again["changed"], again["diff"], again["from"]) == (False, None, "deepseek_v3")
-    assert again["findings"] == done["findings"]
+    assert again["findings"] == []
+
+
+def test_a_patched_folder_passes_the_check_for_vllm(command: Command, tmp_path: Path) -> None:
+    folder = make_model(tmp_path / "Kimi-K2")
+    assert command("patch-config", folder, "--to", "deepseek_v3").code == 0
+    assert command("validate", folder, "--engine", "vllm").code == 0
+    trtllm = command("validate", folder, "--engine", "trtllm")
+    assert trtllm.code == 0
+    assert "info: " in trtllm.words
+    assert "[engine-call-ids]" in trtllm.words
 
 
 def test_check_exits_with_1_and_writes_nothing(command: Command, model: Path) -> None:
@@ -139,6 +157,7 @@ def test_check_exits_with_1_and_writes_nothing(command: Command, model: Path) ->
     result = command("patch-config", model, "--to", "deepseek_v3", "--check")
     assert result.code == 1
     assert b"would change" in result.out
+    assert result.err == b""
     assert state(model / CONFIG) == before
     assert command("patch-config", model, "--to", "kimi_k2", "--check").code == 0
 
@@ -168,6 +187,7 @@ def test_the_other_names_of_a_hard_linked_config_are_mentioned(
     os.link(model / CONFIG, model / "other.json")
     result = command("patch-config", model, "--to", "deepseek_v3")
     assert "[config-hard-link]" in result.words
+    assert "has 1 more name (hard links); it keeps" in result.words
     assert (model / "other.json").read_bytes() == KIMI
 
 
@@ -222,3 +242,61 @@ def test_an_overlay_of_what_needs_no_change_says_so(
     arguments = ("patch-config", model, "--to", "kimi_k2", "--overlay", tmp_path / "overlay")
     assert b"would link, model_type is kimi_k2 already" in command(*arguments, "--dry-run").out
     assert b"linked, model_type is kimi_k2 already" in command(*arguments).out
+
+
+@pytest.mark.parametrize("options", [(), ("--check",), ("--overlay", "overlay")])
+def test_a_blob_of_the_hub_cache_is_refused_and_no_overlay_of_it_is_made(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    snapshot = hub_snapshot(tmp_path / "hub")
+    blob = (snapshot / CONFIG).resolve()
+    result = command("patch-config", blob, "--to", "deepseek_v3", *options)
+    assert result.code == 2
+    assert "[config-in-hub-cache]" in result.words
+    assert f"Name the model's folder in {blob.parents[1] / 'snapshots'}" in result.words
+    assert not Path("overlay").exists()
+
+
+@pytest.mark.parametrize(
+    ("address", "download"),
+    [
+        ("hf://moonshotai/Kimi-K2-Instruct", "hf download moonshotai/Kimi-K2-Instruct"),
+        ("hf://moonshotai/Kimi-K2@main", "--local-dir Kimi-K2 --revision main and"),
+        ("ms://moonshotai/Kimi-K2-Instruct", "modelscope download --model moonshotai/Kimi-K2-"),
+    ],
+)
+def test_an_address_on_the_hub_gets_the_way_to_a_folder(
+    command: Command, address: str, download: str
+) -> None:
+    result = command("patch-config", address, "--to", "deepseek_v3")
+    assert result.code == 2
+    assert result.words.startswith(f"error: {address.partition('@')[0]} is a repo; patch-config ")
+    assert download in result.words
+
+
+def test_the_name_of_a_repo_may_be_a_path_misspelt(command: Command) -> None:
+    result = command("patch-config", "moonshotai/Kimi-K2-Instruct", "--to", "deepseek_v3")
+    assert "error: moonshotai/Kimi-K2-Instruct does not exist. [not-found]" in result.words
+    assert "hint: Check the path. If it is a repo on the Hub: hf download moon" in result.words
+    absolute = command("patch-config", "/moonshotai/Kimi-K2-Instruct", "--to", "deepseek_v3")
+    assert "hf download" not in absolute.words
+
+
+def test_an_owner_that_cannot_be_kept_is_reported(
+    command: Command, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_not_root(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    if os.geteuid() != 0:
+        pytest.skip("only root can make a file of another user")
+    os.chown(model / CONFIG, 12345, 23456)
+    assert command("patch-config", model, "--to", "deepseek_v3").code == 0
+    status = os.lstat(model / CONFIG)
+    assert (status.st_uid, status.st_gid) == (12345, 23456)  # root gives files away
+    monkeypatch.setattr(os, "fchown", is_not_root)
+    result = command("patch-config", model, "--to", "kimi_k2")
+    assert result.code == 0
+    assert "[config-owner-changed]" in result.words
+    assert f"  fix: chown 12345:23456 {model / CONFIG}\n" in result.words

@@ -6,6 +6,7 @@ import pty
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,10 +55,15 @@ def test_words_have_colour_on_a_terminal_only(model: Path) -> None:
 
 def test_a_terminal_gets_lines_that_fit_and_a_pipe_whole_messages(model: Path) -> None:
     shown = on_a_terminal(*patch_config(model), COLUMNS="80", NO_COLOR="1").decode()
-    words = [line for line in shown.splitlines() if not line.startswith(("  where", "  fix"))]
-    assert max(map(len, words)) <= 80
+    # A path is not broken, nor a fix, which is pasted.
+    unbroken = (str(model), "  fix: ")
+    lines = [line for line in shown.splitlines() if not any(part in line for part in unbroken)]
+    assert max(map(len, lines)) <= 80
+    k2compat("patch-config", model, "--to", "kimi_k2")
     piped = k2compat(*patch_config(model)).words
-    assert len([line for line in piped.splitlines() if line.startswith("warning: ")]) == 2
+    assert (
+        len([line for line in piped.splitlines() if line.startswith(("warning: ", "info: "))]) == 3
+    )
 
 
 def on_a_terminal(*arguments: str, **environment: str) -> bytes:
@@ -100,7 +106,54 @@ def test_an_answer_that_is_lost_is_told(command: str) -> None:
     result = k2compat(*command.split(), before='exec "$@" >/dev/full')
     assert result.code == 1
     assert result.words.startswith("error: The answer could not be written: No space left")
-    assert result.words.endswith("[output-failed]\n")
+    assert "[output-failed]\nhint: " in result.words
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.01, 0.1])
+def test_nothing_follows_a_document_that_ctrl_c_cuts_off(
+    delay: float, number: signal.Signals
+) -> None:
+    process = subprocess.Popen(
+        [PROGRAM, "explain", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=ENVIRONMENT,
+    )
+    assert process.stdout is not None
+    begin = os.read(process.stdout.fileno(), 1)  # the reader is slow: the pipe gets full
+    time.sleep(delay)
+    process.send_signal(number)
+    process.wait(60)  # it does not wait for the reader
+    rest, err = process.communicate(timeout=60)
+    whole = k2compat("explain", "--json").out
+    assert whole.startswith(begin + rest)
+    assert len(begin + rest) < len(whole)
+    assert process.returncode == 128 + number
+    assert b"[interrupted]" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "file"),
+    [
+        ("patch-config model --to deepseek_v3", "model/config.json"),
+        ("validate model", "model/config.json"),
+        ("parse large.txt --tools model/config.json", "model/config.json"),
+    ],
+)
+def test_out_of_memory_names_what_was_read(tmp_path: Path, arguments: str, file: str) -> None:
+    if sys.platform != "linux":
+        pytest.skip("ulimit -v limits nothing here")
+    (tmp_path / "model").mkdir()
+    many = b'{"model_type": "kimi_k2", "a": [' + b"[]," * 2_000_000 + b"[]]}"
+    (tmp_path / file).write_bytes(many)
+    (tmp_path / "model" / "model.safetensors").write_bytes(bytes(100))
+    limited = 'ulimit -v 160000; exec "$@"'
+    result = k2compat(*arguments.split(), "--json", folder=tmp_path, before=limited)
+    assert result.code == 2
+    assert result.document["error"]["code"] == "out-of-memory"
+    assert (
+        result.document["error"]["message"] == f"k2compat ran out of memory while it read {file}."
+    )
 
 
 @pytest.mark.parametrize("options", ["", "--json"])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from k2compat.cli import stage_gguf
+from k2compat.cli.commands import stage_gguf
 from k2compat.cli.main import run
 from tests.support.models import STAGED, make_ggufs, make_model
 

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.checkpoint.test_validation_coverage import NVFP4, with_nvfp4_experts
 from tests.support.command import Result
 from tests.support.drafts import LAYER_1, draft
 from tests.support.hub_client import REPO, repo_files
 from tests.support.hub_endpoint import Hub
 from tests.support.models import make_ggufs
+from tests.support.peer_checkpoint import write_checkpoint
 
 Command = Callable[..., Result]
 
@@ -24,8 +26,27 @@ def test_a_sound_checkpoint(folder: Path, command: Command) -> None:
     assert result.code == 0
     lines = result.out.decode().splitlines()
     assert lines[0] == f"{folder}: kimi_k2 fp8, safetensors"
-    assert lines[1] == "69 tensors, 1,214,990 parameters, 1,381,560 bytes in 3 files."
+    assert lines[1] == (
+        "69 tensors, 1,214,990 stored parameters (1,214,916 of the model), "
+        "1,381,560 bytes in 3 files."
+    )
     assert lines[-1] == "Sound."
+
+
+def test_sound_is_said_only_where_everything_was_judged(tmp_path: Path, command: Command) -> None:
+    folder = write_checkpoint(tmp_path, NVFP4, with_nvfp4_experts())
+    result = command("validate", folder)
+    assert result.code == 0
+    assert result.out.decode().splitlines()[-1] == (
+        "OK as far as it was checked: 12 of 77 tensors; the quantisation nvfp4 is not known"
+    )
+
+
+def test_the_name_of_a_repo_leads_to_the_hub(command: Command) -> None:
+    repo = "moonshotai/Kimi-K2-Instruct"
+    for line in (["validate", repo], ["stage-gguf", repo, "ggufs"]):
+        assert f"write hf://{repo}" in command(*line).words
+    assert "hf://" not in command("validate", f"/{repo}").words
 
 
 def test_damage_is_exit_status_1(folder: Path, command: Command) -> None:
@@ -48,8 +69,10 @@ def test_the_document(folder: Path, command: Command) -> None:
         "variant",
         "tensors",
         "parameters",
+        "model_parameters",
         "bytes",
         "files",
+        "checked_tensors",
         "not_checked",
         "findings",
     ]
@@ -94,6 +117,19 @@ def test_an_engine_and_another_config(folder: Path, tmp_path: Path, command: Com
     other = draft("bf16").write(tmp_path / "other")
     result = command("validate", folder, "--config", other)
     assert "[quantization-undeclared]" in result.words
+
+
+def test_engines_that_were_not_asked_for_are_one_line(folder: Path, command: Command) -> None:
+    (line,) = (line for line in command("validate", folder).words.splitlines() if "ngines" in line)
+    assert "llama-cpp-safetensors, transformers-remote-code" in line
+    assert "llama.cpp" in command("validate", folder, "--engine", "llama.cpp").words
+    selected = command("validate", folder, "--select", "llama-cpp-safetensors").words
+    assert "[llama-cpp-safetensors]" in selected
+    found = command("validate", folder, "--json").document["findings"]
+    assert {"llama-cpp-safetensors", "transformers-remote-code"} <= {one["code"] for one in found}
+    assert "engines-differ" not in {one["code"] for one in found}
+    everything = ["--ignore", "llama-cpp-safetensors,transformers-remote-code"]
+    assert command("validate", folder, *everything).words == ""
 
 
 def test_deep_tells_what_it_read(folder: Path, command: Command) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from k2compat.config import Patch, plan_patch
 from k2compat.errors import RefusedError
-from k2compat.findings import Report
+from k2compat.findings import Severity
 from tests.support.configs import KIMI, PATCHED, config_bytes, config_values
 
 FLAT = [
@@ -140,19 +140,59 @@ def test_no_fingerprint_is_asked_where_nothing_changes() -> None:
     assert not plan(b'{"model_type": "kimi_k2"}', "kimi_k2").changes
 
 
-def test_the_price_is_named_every_time() -> None:
-    price = ["patch-tool-call-ids", "patch-tokenizer-remote-code", "patch-not-needed"]
-    for data in (KIMI, PATCHED):
-        assert [finding.code for finding in Report(plan(data).findings)] == price
-    assert plan(PATCHED, "kimi_k2").findings == ()
+def test_the_costs_are_those_of_a_change() -> None:
+    costs = ["patch-tokenizer-remote-code", "patch-tool-call-ids", "patch-not-needed"]
+    assert [finding.code for finding in plan(KIMI).costs] == costs
+    assert plan(KIMI).findings == plan(PATCHED).findings == ()
+    assert plan(PATCHED).costs == plan(PATCHED, "kimi_k2").costs == ()
 
 
-def test_the_fix_of_the_price_is_the_way_back() -> None:
-    nested = plan(config_bytes("moonshotai/Kimi-K2.5"), at="text_config").findings
+def test_vllm_costs_nothing() -> None:
+    # 0.24 and 0.32 with --tool-call-parser kimi_k2 send native ids for a patched checkpoint.
+    (ids,) = (finding for finding in plan(KIMI).costs if finding.code == "patch-tool-call-ids")
+    assert ids.severity is Severity.INFO
+    assert ids.message.startswith("TensorRT-LLM ")
+    assert "vLLM" not in ids.message
+
+
+def test_the_fix_of_the_costs_is_the_way_back() -> None:
+    nested = plan(config_bytes("moonshotai/Kimi-K2.5"), at="text_config").costs
     assert [finding.fix for finding in nested] == [
-        "k2compat patch-config config.json --to kimi_k2 --at text_config",
         None,
+        "k2compat patch-config config.json --to kimi_k2 --at text_config",
     ]
+
+
+@pytest.mark.parametrize("at", [None, "text_config"])
+def test_what_sed_makes_of_kimi_k25_is_recognised(at: str | None) -> None:
+    data = config_bytes("moonshotai/Kimi-K2.5").replace(b"kimi_k2", b"deepseek_v3")
+    assert b'"deepseek_v35"' in data
+    with pytest.raises(RefusedError) as caught:
+        plan(data, "kimi_k2", at=at)
+    assert caught.value.code == "model-type-replaced"
+    hint = caught.value.hint
+    assert hint.endswith("""sed -i 's/"deepseek_v35"/"kimi_k25"/' config.json""")
+
+
+def test_the_way_back_without_rope_scaling_warns() -> None:
+    def saved(config: dict[str, Any]) -> dict[str, Any]:
+        """The config as Transformers 5 saves it."""
+        rope = {"rope_theta": config.pop("rope_theta"), **config.pop("rope_scaling")}
+        return {**config, "model_type": "deepseek_v3", "rope_parameters": rope}
+
+    flat = json.dumps(saved(config_values("moonshotai/Kimi-K2-Instruct"))).encode()
+    assert [finding.code for finding in plan(flat, "kimi_k2").findings] == ["patch-rope-parameters"]
+    assert plan(flat).findings == ()
+    nested = json.loads(config_bytes("moonshotai/Kimi-K2.5"))
+    nested["text_config"] = saved(nested["text_config"])
+    (finding,) = plan(json.dumps(nested).encode(), "kimi_k2", at="text_config").findings
+    assert finding.message.startswith("text_config.rope_parameters ")
+    both = {
+        **config_values("moonshotai/Kimi-K2-Instruct"),
+        "model_type": "deepseek_v3",
+        "rope_parameters": {"rope_theta": 50000.0},
+    }
+    assert plan(json.dumps(both).encode(), "kimi_k2").findings == ()
 
 
 def test_a_byte_order_mark_is_kept_and_reported() -> None:

@@ -1,11 +1,12 @@
 """Which file a person means, and whether it may be written in place."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from k2compat.config.target import find_target
+from k2compat.config import find_target, owner_findings
 from k2compat.errors import RefusedError
 from tests.support.configs import KIMI
 from tests.support.hub_cache import hub_snapshot
@@ -106,3 +107,14 @@ def test_an_entry_of_the_cache_is_no_model_but_has_some(tmp_path: Path) -> None:
     error = refusal(entry)
     assert error.code == "config-missing"
     assert str(entry / "snapshots") in error.hint
+
+
+def test_an_owner_that_was_not_kept_is_a_finding(tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    config.write_bytes(KIMI)
+    target = find_target(config)
+    assert owner_findings(target) == ()
+    user, group = target.owner
+    (finding,) = owner_findings(replace(target, owner=(user + 1, group)))
+    assert finding.code == "config-owner-changed"
+    assert finding.fix == f"chown {user + 1}:{group} {config}"

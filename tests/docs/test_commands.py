@@ -1,7 +1,8 @@
 """Every ```console example of README and docs is run, and its output compared.
 
 In an expected line "…" stands for anything; a line that is only "…" stands for any lines. Each
-page runs in a folder of its own that holds the models its examples name.
+page runs in a folder of its own that holds the models its examples name; a README runs in the
+folder that `k2compat demo --keep` leaves.
 """
 
 import os
@@ -15,9 +16,14 @@ from pathlib import Path
 import pytest
 
 from k2compat.samples import checkpoint_files
-from tests.support.documentation import PAGES, ROOT, examples_of
+from tests.support.command import PROGRAM
+from tests.support.documentation import PAGES as ALL_PAGES
+from tests.support.documentation import ROOT, examples_of
 from tests.support.hub_endpoint import Hub, serve
 from tests.support.models import make_ggufs, make_model
+
+READMES = [page for page in ALL_PAGES if page.name.startswith("README")]
+PAGES = [page for page in ALL_PAGES if page not in READMES]
 
 
 def examples(page: Path) -> Iterator[tuple[str, list[str]]]:
@@ -64,6 +70,21 @@ def hub() -> Iterator[Hub]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_examples_do_what_they_show(page: Path, folder: Path, hub: Hub) -> None:
+    run_examples(page, folder, hub)
+
+
+@pytest.mark.parametrize("page", READMES, ids=lambda page: page.name)
+def test_a_readme_can_be_typed_in_the_folder_that_the_demo_leaves(
+    page: Path, tmp_path: Path, hub: Hub
+) -> None:
+    assert "k2compat demo --keep k2-demo\ncd k2-demo\n" in page.read_text()
+    demo = subprocess.run([PROGRAM, "demo", "--keep", "k2-demo"], cwd=tmp_path, check=False)
+    assert demo.returncode == 0
+    run_examples(page, tmp_path / "k2-demo", hub)
+
+
+def run_examples(page: Path, folder: Path, hub: Hub) -> None:
+    """Type each command of the page in the folder, in a shell, and compare what it prints."""
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",

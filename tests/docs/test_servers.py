@@ -1,6 +1,7 @@
 """The guide's servers, asked by OpenAI's own client."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -55,11 +56,15 @@ async def starlette_client(guide: dict[str, Any]) -> AsyncIterator[AsyncOpenAI]:
 
 @asynccontextmanager
 async def aiohttp_client(guide: dict[str, Any]) -> AsyncIterator[AsyncOpenAI]:
+    # TestServer starts with handler_cancellation=True, as the guide wants it.
     async with (
         TestServer(guide["aiohttp_app"]) as server,
         AsyncOpenAI(base_url=str(server.make_url("/v1")), api_key="none", max_retries=0) as client,
     ):
         yield client
+
+
+CLIENTS = pytest.mark.parametrize("connect", [starlette_client, aiohttp_client])
 
 
 async def ask(client: AsyncOpenAI, messages: Any) -> Any:
@@ -73,7 +78,7 @@ async def ask(client: AsyncOpenAI, messages: Any) -> Any:
     return state.get_final_completion().choices[0]
 
 
-@pytest.mark.parametrize("connect", [starlette_client, aiohttp_client])
+@CLIENTS
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_a_client_gets_what_the_model_said(
     guide: dict[str, Any], connect: Callable[..., Any], size: int
@@ -123,10 +128,108 @@ def test_the_engine_sees_native_ids_and_numbering_goes_on(guide: dict[str, Any])
     assert choice.message.tool_calls[0].id == "functions.weather:1"
 
 
-def test_a_malformed_history_is_the_client_s_fault(guide: dict[str, Any]) -> None:
-    async def session() -> None:
-        async with starlette_client(guide) as client:
-            await ask(client, NAMELESS)
+@CLIENTS
+def test_the_whole_answer_is_the_same(guide: dict[str, Any], connect: Callable[..., Any]) -> None:
+    async def session() -> Any:
+        async with connect(guide) as client:
+            whole = await client.chat.completions.create(model="kimi-k2", messages=MESSAGES)
+            return whole.choices[0], await ask(client, MESSAGES)
 
-    with pytest.raises(BadRequestError, match=r"messages\[0\]: a tool call must have a function"):
+    whole, streamed = asyncio.run(session())
+    assert whole.finish_reason == streamed.finish_reason == "tool_calls"
+    assert whole.message.content == streamed.message.content
+    assert [call.id for call in whole.message.tool_calls] == ["functions.weather:0"]
+
+
+@CLIENTS
+@pytest.mark.parametrize(
+    ("messages", "reason"),
+    [
+        (NAMELESS, r"messages\[0\]: a tool call must have a function"),
+        (None, "the conversation must be a list of messages"),
+        ("Weather in Paris?", "the conversation must be a list of messages"),
+    ],
+)
+def test_a_malformed_history_is_the_client_s_fault(
+    guide: dict[str, Any], connect: Callable[..., Any], messages: Any, reason: str
+) -> None:
+    async def session() -> None:
+        async with connect(guide) as client:
+            await ask(client, messages)
+
+    with pytest.raises(BadRequestError, match=reason):
         asyncio.run(session())
+
+
+@CLIENTS
+@pytest.mark.parametrize("body", [b"{", b"[]", b"\xff"])
+def test_so_is_a_malformed_body(
+    guide: dict[str, Any], connect: Callable[..., Any], body: bytes
+) -> None:
+    async def session() -> None:
+        async with connect(guide) as client:
+            await client.post(
+                "/chat/completions",
+                cast_to=object,
+                content=body,
+                options={"headers": {"content-type": "application/json"}},
+            )
+
+    with pytest.raises(BadRequestError):
+        asyncio.run(session())
+
+
+class EndlessEngine:
+    """Generates until it is closed."""
+
+    def __init__(self) -> None:
+        self.is_closed = asyncio.Event()
+
+    async def generate(self, messages: Any, tools: Any) -> AsyncIterator[str]:
+        try:
+            while True:
+                yield "more "
+                await asyncio.sleep(0.001)
+        finally:
+            self.is_closed.set()
+
+
+def test_aiohttp_aborts_the_engine_when_the_client_leaves(guide: dict[str, Any]) -> None:
+    async def session() -> None:
+        engine = EndlessEngine()
+        guide["generate"] = engine.generate
+        async with aiohttp_client(guide) as client:
+            stream = await client.chat.completions.create(
+                model="kimi-k2", messages=MESSAGES, stream=True
+            )
+            await anext(aiter(stream))
+            await stream.close()
+            await asyncio.wait_for(engine.is_closed.wait(), 10)
+
+    asyncio.run(session())
+
+
+def test_starlette_aborts_the_engine_when_the_client_leaves(guide: dict[str, Any]) -> None:
+    async def session() -> None:
+        engine = EndlessEngine()
+        guide["generate"] = engine.generate
+        body = json.dumps({"messages": MESSAGES, "stream": True}).encode()
+        received: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        received.put_nowait({"type": "http.request", "body": body})
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.body":
+                received.put_nowait({"type": "http.disconnect"})
+
+        scope = {
+            "type": "http",
+            "asgi": {"spec_version": "2.3"},
+            "method": "POST",
+            "path": "/v1/chat/completions",
+            "query_string": b"",
+            "headers": [],
+        }
+        await guide["starlette_app"](scope, received.get, send)
+        await asyncio.wait_for(engine.is_closed.wait(), 10)
+
+    asyncio.run(session())

@@ -39,7 +39,7 @@ def prepare(tmp_path: Path) -> Callable[[], Path]:
 def stage(folder: Path) -> None:
     """What staging does: prepare all, make it durable in one call, publish."""
     source = folder.parent / "source"
-    with exclusive(folder), Workspace(folder) as workspace:
+    with exclusive(folder) as opened, Workspace(opened) as workspace:
         prepared = {
             "written": workspace.write(b"written"),
             "copied": workspace.copy(source),
@@ -47,12 +47,12 @@ def stage(folder: Path) -> None:
             "named": workspace.symlink(source),
         }
         replacement = workspace.write(b"new")
-        sync_file_system(folder)
+        sync_file_system(opened.descriptor)
         for name, hidden in prepared.items():
             if not os.path.lexists(folder / name):
-                publish(hidden, folder / name)
-        publish(replacement, folder / "replaced", replace=True)
-        sync_folder(folder)
+                publish(hidden, opened, name)
+        publish(replacement, opened, "replaced", replace=True)
+        sync_folder(opened.descriptor)
 
 
 def check_whole_or_absent(folder: Path, what: str) -> None:

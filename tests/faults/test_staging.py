@@ -7,11 +7,12 @@ import itertools
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from k2compat.files import UnsupportedLinkError, workspace
+from k2compat.files import UnsupportedLinkError, Workspace, open_folder
 from k2compat.staging import LinkMode, Request, stage
 from tests.support.faults import each_failure, each_kill
 from tests.support.models import make_ggufs, make_model, tree
@@ -122,8 +123,14 @@ def test_clones_share_no_bytes_on_disk_until_written(tmp_path: Path, btrfs: Path
     assert "link-unavailable" not in {finding.code for finding in staging.report}
     (btrfs / "ggufs" / "README.md").write_text("changed")
     assert (btrfs / "model" / "README.md").read_text() != "changed"
-    with pytest.raises(UnsupportedLinkError), workspace.Workspace(btrfs) as place:
+    with pytest.raises(UnsupportedLinkError), working(btrfs) as place:
         place.clone(make_model(tmp_path / "elsewhere") / "README.md")
+
+
+@contextmanager
+def working(path: Path) -> Iterator[Workspace]:
+    with open_folder(path) as folder, Workspace(folder) as workspace:
+        yield workspace
 
 
 @pytest.fixture

@@ -83,7 +83,7 @@ def test_a_leftover_that_cannot_be_removed_is_no_obstacle(
     left = tmp_path / hidden_name()
     left.write_bytes(b"half")
 
-    def unlink(path: str) -> None:
+    def unlink(path: str, *, dir_fd: int) -> None:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
     monkeypatch.setattr(os, "unlink", unlink)

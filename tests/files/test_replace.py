@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from k2compat.errors import RefusedError, WriteError
-from k2compat.files import replace_content
+from k2compat.files import open_folder, replace_content
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to other users")
 
@@ -21,15 +21,21 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+def replaced(file: Path, new: bytes, *, was: bytes, backup: Path | None = None) -> None:
+    with open_folder(file.parent) as folder:
+        kept = None if backup is None else backup.name
+        replace_content(folder, file.name, new, was=was, backup=kept)
+
+
 def test_the_bytes_are_replaced_and_nothing_stays_beside(file: Path) -> None:
-    replace_content(file, b"new", was=b"old")
+    replaced(file, b"new", was=b"old")
     assert {path.name: path.read_bytes() for path in file.parent.iterdir()} == {file.name: b"new"}
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o644, 0o664, 0o444, 0o755])
 def test_the_mode_is_kept(file: Path, mode: int) -> None:
     file.chmod(mode)
-    replace_content(file, b"new", was=b"old", backup=file.with_suffix(".bak"))
+    replaced(file, b"new", was=b"old", backup=file.with_suffix(".bak"))
     assert file.stat().st_mode & 0o7777 == mode
     assert file.with_suffix(".bak").stat().st_mode & 0o7777 == mode
 
@@ -37,7 +43,7 @@ def test_the_mode_is_kept(file: Path, mode: int) -> None:
 @root_only
 def test_owner_and_group_are_kept(file: Path) -> None:
     os.chown(file, 1234, 5678)
-    replace_content(file, b"new", was=b"old")
+    replaced(file, b"new", was=b"old")
     assert (file.stat().st_uid, file.stat().st_gid) == (1234, 5678)
 
 
@@ -45,34 +51,38 @@ def test_the_group_is_kept_where_the_owner_cannot_be(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = refuse(monkeypatch, "fchown", errno.EPERM, when=lambda arguments: arguments[1] != -1)
-    monkeypatch.setattr(os, "lstat", owned_by(1234, 5678))
-    replace_content(file, b"new", was=b"old")
+    monkeypatch.setattr(os, "fstat", owned_by(file, 1234, 5678))
+    replaced(file, b"new", was=b"old")
     assert [arguments[1:] for arguments in asked] == [(1234, 5678), (-1, 5678)]
     assert file.read_bytes() == b"new"
 
 
-def owned_by(user: int, group: int) -> Callable[..., os.stat_result]:
-    def lstat(path: Path) -> os.stat_result:
-        values = list(path.stat(follow_symlinks=False))
-        values[4:6] = [user, group]
+def owned_by(file: Path, user: int, group: int) -> Callable[[int], os.stat_result]:
+    """A stand-in for os.fstat to which this file, and no other, is another user's."""
+    real, number = os.fstat, file.stat().st_ino
+
+    def fstat(descriptor: int) -> os.stat_result:
+        values = list(real(descriptor))
+        if values[1] == number:
+            values[4:6] = [user, group]
         return os.stat_result(values)
 
-    return lstat
+    return fstat
 
 
 @pytest.mark.parametrize("code", [errno.EPERM, errno.EINVAL, errno.ENOTSUP])
 def test_an_owner_that_cannot_be_kept_is_no_reason_to_fail(
     file: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    monkeypatch.setattr(os, "lstat", owned_by(1234, 5678))
+    monkeypatch.setattr(os, "fstat", owned_by(file, 1234, 5678))
     refuse(monkeypatch, "fchown", code)
-    replace_content(file, b"new", was=b"old")
+    replaced(file, b"new", was=b"old")
     assert file.read_bytes() == b"new"
 
 
 def test_extended_attributes_are_kept(file: Path) -> None:
     set_attributes(file, {"user.origin": b"hub", "user.sum": b"\x00\xff"})
-    replace_content(file, b"new", was=b"old")
+    replaced(file, b"new", was=b"old")
     assert attributes(file) == {"user.origin": b"hub", "user.sum": b"\x00\xff"}
 
 
@@ -81,7 +91,7 @@ def test_an_attribute_that_cannot_be_kept_does_not_cost_the_others(
 ) -> None:
     set_attributes(file, {"user.a": b"1", "user.b": b"2", "user.c": b"3"})
     refuse(monkeypatch, "setxattr", errno.EPERM, when=lambda arguments: arguments[1] == "user.b")
-    replace_content(file, b"new", was=b"old")
+    replaced(file, b"new", was=b"old")
     assert attributes(file) == {"user.a": b"1", "user.c": b"3"}
 
 
@@ -120,13 +130,13 @@ def refuse(
 def test_the_other_names_of_a_hard_linked_file_keep_the_old_bytes(file: Path) -> None:
     other = file.with_name("other")
     os.link(file, other)
-    replace_content(file, b"new", was=b"old")
+    replaced(file, b"new", was=b"old")
     assert other.read_bytes() == b"old"
 
 
 def test_a_file_that_changed_meanwhile_is_left_alone(file: Path) -> None:
     with pytest.raises(RefusedError) as caught:
-        replace_content(file, b"new", was=b"older")
+        replaced(file, b"new", was=b"older")
     assert caught.value.code == "changed-meanwhile"
     assert [path.read_bytes() for path in file.parent.iterdir()] == [b"old"]
 
@@ -135,14 +145,14 @@ def test_a_file_that_became_a_link_meanwhile_is_not_followed(file: Path) -> None
     real = file.rename(file.with_name("real"))
     file.symlink_to(real)
     with pytest.raises(WriteError):
-        replace_content(file, b"new", was=b"old")
+        replaced(file, b"new", was=b"old")
     assert file.is_symlink()
     assert real.read_bytes() == b"old"
 
 
 def test_a_backup_holds_the_old_bytes(file: Path) -> None:
     backup = file.with_name("config.json.bak")
-    replace_content(file, b"new", was=b"old", backup=backup)
+    replaced(file, b"new", was=b"old", backup=backup)
     assert (file.read_bytes(), backup.read_bytes()) == (b"new", b"old")
     assert backup.stat().st_nlink == 1
 
@@ -150,7 +160,7 @@ def test_a_backup_holds_the_old_bytes(file: Path) -> None:
 def test_a_backup_of_the_same_bytes_is_kept(file: Path) -> None:
     backup = file.with_name("config.json.bak")
     backup.write_bytes(b"old")
-    replace_content(file, b"new", was=b"old", backup=backup)
+    replaced(file, b"new", was=b"old", backup=backup)
     assert (file.read_bytes(), backup.read_bytes()) == (b"new", b"old")
 
 
@@ -165,7 +175,7 @@ def test_what_has_the_backup_s_name_already_is_never_lost(file: Path, kind: str)
         backup.symlink_to(file if kind == "link to the file" else "nowhere")
     before = os.lstat(backup)
     with pytest.raises(RefusedError) as caught:
-        replace_content(file, b"new", was=b"old", backup=backup)
+        replaced(file, b"new", was=b"old", backup=backup)
     assert caught.value.code == "backup-exists"
     assert file.read_bytes() == b"old"
     assert os.lstat(backup).st_ino == before.st_ino
@@ -180,5 +190,5 @@ def test_what_has_the_backup_s_name_already_is_never_lost(file: Path, kind: str)
 def test_any_name_that_the_system_takes_will_do(tmp_path: Path, name: str) -> None:
     file = tmp_path / name
     file.write_bytes(b"old")
-    replace_content(file, b"new", was=b"old")
+    replaced(file, b"new", was=b"old")
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"new"]

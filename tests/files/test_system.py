@@ -12,6 +12,7 @@ from k2compat.files import (
     explained_reading,
     explained_writing,
     make_folder,
+    open_folder,
     open_regular,
     read_input,
     read_regular,
@@ -39,7 +40,7 @@ def test_a_refused_write_names_file_reason_and_way_out(number: int | None, code:
         raise error
     reason = "odd" if number is None else os.strerror(number)
     assert caught.value.code == code
-    assert caught.value.message == f"/models/config.json: {reason}."
+    assert caught.value.message == f"/models/config.json cannot be written: {reason}."
     assert caught.value.hint
 
 
@@ -98,7 +99,8 @@ def test_all_bytes_are_written_however_few_the_system_takes(
 ) -> None:
     write = os.write
     monkeypatch.setattr(os, "write", lambda to, content: write(to, content[:3]))
-    descriptor = system.create(tmp_path / "file", mode=0o600)
+    with open_folder(tmp_path) as folder:
+        descriptor = system.create(folder.descriptor, "file", mode=0o600)
     system.write_all(descriptor, b"0123456789")
     os.close(descriptor)
     assert (tmp_path / "file").read_bytes() == b"0123456789"
@@ -106,8 +108,8 @@ def test_all_bytes_are_written_however_few_the_system_takes(
 
 def test_a_name_that_is_taken_is_never_opened_for_writing(tmp_path: Path) -> None:
     (tmp_path / "dangling").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(FileExistsError):
-        system.create(tmp_path / "dangling", mode=0o600)
+    with open_folder(tmp_path) as folder, pytest.raises(FileExistsError):
+        system.create(folder.descriptor, "dangling", mode=0o600)
     assert not (tmp_path / "elsewhere").exists()
 
 
@@ -138,15 +140,17 @@ def test_a_file_system_that_syncs_no_folders_is_no_obstacle(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "fsync", fsync)
-    sync_folder(tmp_path)
-    with pytest.raises(OSError, match="Input/output"):
-        sync_folder(tmp_path)
+    with open_folder(tmp_path) as folder:
+        sync_folder(folder.descriptor)
+        with pytest.raises(OSError, match="Input/output"):
+            sync_folder(folder.descriptor)
 
 
 def test_a_file_system_is_synced_and_says_what_went_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sync_file_system(tmp_path)
+    with open_folder(tmp_path) as folder:
+        sync_file_system(folder.descriptor)
 
     def syncfs(descriptor: int) -> int:
         ctypes.set_errno(errno.EIO)
@@ -154,5 +158,5 @@ def test_a_file_system_is_synced_and_says_what_went_wrong(
 
     library = type("Library", (), {"syncfs": staticmethod(syncfs)})
     monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: library)
-    with pytest.raises(OSError, match="Input/output"):
-        sync_file_system(tmp_path)
+    with open_folder(tmp_path) as folder, pytest.raises(OSError, match="Input/output"):
+        sync_file_system(folder.descriptor)

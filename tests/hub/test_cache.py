@@ -9,7 +9,6 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 from huggingface_hub import constants
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from huggingface_hub.utils import logging
 from huggingface_hub.utils._validators import validate_repo_id
 
@@ -17,11 +16,14 @@ from k2compat.errors import HubError, RefusedError
 from k2compat.findings import Severity, catalogue
 from k2compat.hub import (
     HubRepo,
+    RemoteRepo,
+    cache,
     cache_entry_of,
-    fetch_companions,
+    find_companions,
     parse_hub_url,
     snapshot_findings,
 )
+from k2compat.hub.digests import digest
 from tests.support.command import ENVIRONMENT
 from tests.support.hub_client import REPO, HubCache, client_environment, repo_files
 from tests.support.hub_endpoint import TOKEN, Hub, etag_of
@@ -36,8 +38,13 @@ PIECE = 1 << 16
 LARGE = bytes(range(256)) * 4096
 
 
-def fetch(repo: HubRepo = MODEL) -> Path:
-    return fetch_companions(repo, NO_WEIGHTS)
+def download() -> Path:
+    """Fill the cache as a user does: with the library."""
+    return Path(huggingface_hub.snapshot_download(REPO, ignore_patterns=[*NO_WEIGHTS]))
+
+
+def fetch(repo: HubRepo = MODEL) -> Path | RemoteRepo:
+    return find_companions(repo, NO_WEIGHTS)[0]
 
 
 def failure(repo: HubRepo = MODEL) -> HubError:
@@ -147,18 +154,6 @@ def test_the_client_takes_every_name_that_is_let_through() -> None:
 # Downloads
 
 
-def test_everything_but_the_weights_comes_into_the_cache(hub: Hub, client: Path) -> None:
-    commit = hub.commit(REPO, FILES)
-    snapshot = fetch()
-    assert snapshot == client / "models--moonshotai--Kimi-K2-Tiny" / "snapshots" / commit
-    assert contents(snapshot) == COMPANIONS
-    assert [request for request in hub.requests if ".safetensors" in request.path[:-1]] == [
-        request for request in hub.requests if "index.json" in request.path
-    ]
-    # Files of the same content are one blob, fetched once.
-    assert sum(request.sent for request in hub.got()) == sum(map(len, set(COMPANIONS.values())))
-
-
 def test_the_cache_is_one_of_links_to_plain_blobs(hub_cache: HubCache) -> None:
     files = [path for path in hub_cache.snapshot.rglob("*") if not path.is_dir()]
     assert len(files) == len(COMPANIONS)
@@ -175,78 +170,18 @@ def test_the_cache_is_one_of_links_to_plain_blobs(hub_cache: HubCache) -> None:
     assert cache_entry_of(hub_cache.folder / "elsewhere") is None
 
 
-def test_what_is_in_the_cache_is_not_fetched_again(hub: Hub, client: Path) -> None:
-    hub.commit(REPO, FILES)
-    first = fetch()
-    hub.requests.clear()
-    assert fetch() == first
-    assert hub.got() == []
-
-
 @pytest.mark.parametrize("revision", ["main", "v1", "refs/pr/1", "commit"])
 def test_a_revision_is_a_branch_a_tag_a_ref_or_a_commit(
     hub: Hub, client: Path, offline: Switch, revision: str
 ) -> None:
     commit = hub.commit(REPO, FILES, names=("main", "v1", "refs/pr/1"))
     repo = HubRepo(REPO, commit if revision == "commit" else revision)
-    snapshot = fetch(repo)
-    assert snapshot.name == commit
+    listed = fetch(repo)
+    assert isinstance(listed, RemoteRepo)
+    assert listed.commit == commit
+    snapshot = huggingface_hub.snapshot_download(REPO, revision=repo.revision)
     offline.on()
-    assert fetch(repo) == snapshot
-
-
-def test_a_revision_is_the_one_asked_for(hub: Hub, client: Path) -> None:
-    old = hub.commit(REPO, FILES, names=("main", "v1"))
-    new = hub.commit(REPO, {**FILES, "README.md": b"# New\n"})
-    assert (fetch(HubRepo(REPO, "v1")) / "README.md").read_bytes() == FILES["README.md"]
-    assert (fetch() / "README.md").read_bytes() == b"# New\n"
-    assert fetch(HubRepo(REPO, old)).name == old != new
-
-
-def test_a_token_opens_a_gated_repo_and_goes_nowhere_else(
-    hub: Hub, client: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hub.commit(REPO, FILES, gated=True)
-    monkeypatch.setenv("HF_TOKEN", TOKEN)
-    assert contents(fetch()) == COMPANIONS
-    authorized = {request.authorized for request in hub.requests if "/stored/" in request.path}
-    assert authorized == {False}
-
-
-def test_a_file_that_is_cut_off_is_continued_by_a_range(
-    hub: Hub, client: Path, no_waiting: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", PIECE)
-    hub.commit(REPO, {**FILES, "tiktoken.model": LARGE})
-    hub.cut("*/tiktoken.model", after=4 * PIECE)
-    assert (fetch() / "tiktoken.model").read_bytes() == LARGE
-    first, second = (request for request in hub.got("tiktoken.model") if request.status != 302)
-    assert (first.range, first.sent) == (None, 4 * PIECE)
-    assert (second.range, second.status) == (f"bytes={4 * PIECE}-", 206)
-    assert second.sent == len(LARGE) - 4 * PIECE
-
-
-def test_an_answer_of_503_is_asked_again(hub: Hub, client: Path, no_waiting: None) -> None:
-    hub.commit(REPO, FILES)
-    hub.fail("*/resolve/*/config.json", times=2)
-    assert contents(fetch()) == COMPANIONS
-
-
-def test_an_interrupted_download_is_continued_by_the_same_call(
-    hub: Hub, client: Path, no_waiting: None, offline: Switch
-) -> None:
-    hub.commit(REPO, FILES)
-    hub.cut("*/tiktoken.model", after=0, times=6)
-    error = failure()
-    assert error.code == "hub-unreachable"
-    assert "127.0.0.1" in error.message
-    (snapshot,) = client.glob("models--*/snapshots/*")
-    kept = contents(snapshot)
-    assert kept == {path: COMPANIONS[path] for path in kept}
-    assert "tiktoken.model" not in kept
-    hub.requests.clear()
-    assert contents(fetch()) == COMPANIONS
-    assert not any(hub.got(path) for path in kept)
+    assert fetch(repo) == Path(snapshot)
 
 
 # Without the Hub
@@ -278,7 +213,7 @@ def test_offline_an_incomplete_snapshot_is_not_taken_for_a_whole_one(
     hub: Hub, client: Path, offline: Switch
 ) -> None:
     hub.commit(REPO, FILES)
-    snapshot = fetch()
+    snapshot = download()
     (snapshot / "chat_template.jinja").unlink()
     offline.on()
     assert failure().code == "hub-offline-missing"
@@ -288,7 +223,7 @@ def test_offline_a_snapshot_whose_blob_is_gone_is_not_whole(
     hub: Hub, client: Path, offline: Switch
 ) -> None:
     hub.commit(REPO, FILES)
-    (fetch() / "tokenization_kimi.py").resolve().unlink()
+    (download() / "tokenization_kimi.py").resolve().unlink()
     offline.on()
     assert failure().code == "hub-offline-missing"
 
@@ -316,8 +251,7 @@ def test_offline_a_snapshot_of_unknown_extent_is_told(
     if not keeps_listings:
         monkeypatch.setattr(huggingface_hub, "get_cached_repo_tree", None)
     offline.on()
-    snapshot = fetch()
-    (finding,) = snapshot_findings(MODEL, snapshot)
+    snapshot, (finding,) = find_companions(MODEL, NO_WEIGHTS)
     assert (finding.code, finding.severity) == ("hub-snapshot-unconfirmed", Severity.WARNING)
     assert finding.where == str(snapshot)
 
@@ -327,14 +261,14 @@ def test_a_release_without_listings_is_trusted_where_the_hub_was_asked(
 ) -> None:
     hub.commit(REPO, FILES)
     monkeypatch.setattr(huggingface_hub, "get_cached_repo_tree", None)
-    assert snapshot_findings(MODEL, fetch()) == ()
+    assert snapshot_findings(MODEL, download()) == ()
 
 
 def test_with_the_hub_down_the_cache_answers(
     hub: Hub, client: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.commit(REPO, FILES)
-    snapshot = fetch()
+    snapshot = download()
     hub.fail(status=503, times=100)
     assert fetch() == snapshot
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
@@ -345,19 +279,12 @@ def test_with_the_hub_down_an_incomplete_snapshot_is_not_taken_for_a_whole_one(
     hub: Hub, client: Path
 ) -> None:
     hub.commit(REPO, FILES)
-    (fetch() / "chat_template.jinja").unlink()
+    (download() / "chat_template.jinja").unlink()
     hub.fail(status=503, times=100)
     assert failure().code == "hub-unreachable"
 
 
 # What goes wrong
-
-
-def test_a_gated_repo(hub: Hub, client: Path) -> None:
-    hub.commit(REPO, FILES, gated=True)
-    error = failure()
-    assert error.code == "hub-gated"
-    assert "HF_TOKEN" in error.hint
 
 
 def test_a_missing_repo(hub: Hub, client: Path) -> None:
@@ -394,11 +321,11 @@ def test_a_hub_that_is_out_of_order(hub: Hub, client: Path, status: int) -> None
 
 def test_a_request_that_is_refused(hub: Hub, client: Path) -> None:
     hub.commit(REPO, FILES)
-    hub.fail("*/tree/*", status=403, message="Not from this address.")
+    hub.fail("/api/models/*", status=403, message="Not from this address.")
     error = failure()
     assert error.code == "hub-failed"
     assert error.message.endswith("(status 403): Not from this address.")
-    hub.fail("*/tree/*", status=403)
+    hub.fail("/api/models/*", status=403)
     assert failure().message.endswith("(status 403).")
 
 
@@ -407,45 +334,26 @@ def test_an_endpoint_that_is_no_hub(hub: Hub, client: Path) -> None:
     assert failure().code == "hub-failed"
 
 
-def test_a_repo_without_a_model(hub: Hub, client: Path) -> None:
-    hub.commit(REPO, {"README.md": b"# GGUFs only\n"})
-    error = failure()
-    assert error.code == "hub-failed"
-    assert "no config.json" in error.message
-
-
-def test_a_cache_that_cannot_be_written(hub: Hub, client: Path) -> None:
-    hub.commit(REPO, FILES)
-    client.write_bytes(b"a file")
-    error = failure()
-    assert error.code == "hub-failed"
-    assert "Not a directory" in error.message
-
-
 def test_an_error_without_words_is_named_by_its_kind(
-    client: Path, monkeypatch: pytest.MonkeyPatch
+    client: Path, offline: Switch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> str:
         raise RuntimeError
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+    offline.on()
     assert failure().message == f"Fetching {REPO} failed: RuntimeError."
 
 
-def test_an_early_release_s_error_without_a_response(
-    client: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_error_of_the_system_is_named_by_its_reason(
+    client: Path, offline: Switch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class MissingError(HfHubHTTPError, LocalEntryNotFoundError):
-        def __init__(self) -> None:
-            Exception.__init__(self, "An error happened.")
-
     def fail(*_: object, **__: object) -> str:
-        raise MissingError from ConnectionError("no route")
+        raise NotADirectoryError(20, "Not a directory", "cache")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
-    error = failure()
-    assert error.code == "hub-unreachable"
-    assert "cannot be reached: no route, " in error.message
+    offline.on()
+    assert failure().message == f"Fetching {REPO} failed: Not a directory."
 
 
 # Around it
@@ -456,38 +364,35 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_bars_are_for_terminals(hub: Hub, client: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hub.commit(REPO, FILES)
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    fetch()
-    assert "Fetching" in terminal.getvalue()
-
-
-def test_nothing_is_said_without_a_terminal(
-    hub: Hub, client: Path, no_waiting: None, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("stderr", [Terminal(), io.StringIO(), None])
+def test_the_library_warns_at_terminals_alone(
+    stderr: io.StringIO | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hub.commit(REPO, FILES)
-    hub.cut("*/tiktoken.model", after=100)
     before = logging.get_verbosity()
-    fetch()
-    assert capfd.readouterr() == ("", "")
+    monkeypatch.setattr(sys, "stderr", stderr)
+    with cache.quiet():
+        assert (logging.get_verbosity() == before) is isinstance(stderr, Terminal)
     assert logging.get_verbosity() == before
 
 
-def test_a_closed_stderr_is_no_terminal(
-    hub: Hub, client: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_blob_is_found_by_its_hash(
+    hub_cache: HubCache, client: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hub.commit(REPO, FILES)
-    monkeypatch.setattr(sys, "stderr", None)
-    assert contents(fetch()) == COMPANIONS
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(hub_cache.folder))
+    known = digest("sha256", etag_of("tiktoken.model", COMPANIONS["tiktoken.model"]))
+    assert known is not None
+    blob = cache.cached_blob(MODEL, known)
+    assert blob is not None
+    assert blob.read_bytes() == COMPANIONS["tiktoken.model"]
+    assert cache.cached_blob(HubRepo("org/other"), known) is None
 
 
 PROGRAM = """
 import sys
-from k2compat.hub import HubRepo, fetch_companions, parse_hub_url
+from k2compat.hub import HubRepo, RemoteRepo, find_companions, parse_hub_url
 assert "huggingface_hub" not in sys.modules
-print(fetch_companions(parse_hub_url(sys.argv[1]), ["*.safetensors"]))
+found, _ = find_companions(parse_hub_url(sys.argv[1]), ["*.safetensors"])
+print(found.commit if isinstance(found, RemoteRepo) else found)
 """
 
 
@@ -495,20 +400,26 @@ def test_the_environment_says_where_hub_and_cache_are(hub: Hub, tmp_path: Path) 
     hub.commit(REPO, FILES, names=("refs/pr/1",), gated=True)
     cache = tmp_path / "cache"
     environment = client_environment(hub, cache)
+    token = {"HF_TOKEN": TOKEN}
+    library = (
+        "import sys, huggingface_hub as h; h.snapshot_download(sys.argv[1], revision=sys.argv[2])"
+    )
     runs = []
-    for changes in ({"HF_TOKEN": TOKEN}, {"HF_HUB_OFFLINE": "1"}):
+    for program, arguments, changes in (
+        (PROGRAM, [f"hf://{REPO}@refs/pr/1"], token),
+        (library, [REPO, "refs/pr/1"], token),
+        (PROGRAM, [f"hf://{REPO}@refs/pr/1"], {"HF_HUB_OFFLINE": "1"}),
+    ):
+        requests = len(hub.requests)
         done = subprocess.run(
-            [sys.executable, "-c", PROGRAM, f"hf://{REPO}@refs/pr/1"],
+            [sys.executable, "-c", program, *arguments],
             env={**ENVIRONMENT, **environment, **changes},
             capture_output=True,
             check=False,
             text=True,
             timeout=60,
         )
-        assert (done.returncode, done.stderr) == (0, "")
-        runs.append(done.stdout)
-        requests = len(hub.requests)
+        assert done.returncode == 0, done.stderr
+        runs.append(done.stdout.strip())
     assert len(hub.requests) == requests
-    assert runs[0] == runs[1]
-    assert Path(runs[0].strip()).is_relative_to(cache)
-    assert contents(Path(runs[0].strip())) == COMPANIONS
+    assert runs[2] == str(cache / f"models--{REPO.replace('/', '--')}" / "snapshots" / runs[0])

@@ -121,7 +121,7 @@ def test_whether_ranges_are_heeded_or_not_the_bytes_are_the_same(data: st.DataOb
     start = data.draw(st.integers(0, len(DATA) - 1))
     length = data.draw(st.integers(1, len(DATA) - start))
     piece = data.draw(st.integers(1, len(DATA)))
-    wanted = ranges._Wanted(SHARD, start, length, len(DATA))
+    wanted = ranges.Wanted(SHARD, start, length, len(DATA), "The Hub")
     expected = DATA[start : start + length]
     span = {"Content-Range": f"bytes {start}-{start + length - 1}/{len(DATA)}"}
     answers: list[tuple[int, dict[str, str], bytes]] = [(200, {}, DATA), (206, span, expected)]

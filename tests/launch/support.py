@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from k2compat.launch.cluster import GPUS_PER_NODE, Cluster, nodes_at
-from k2compat.launch.model import read_model
 from k2compat.launch.plan import Command, Plan
-from k2compat.launch.planning import plan_launch
-from k2compat.launch.request import Request
-from k2compat.launch.words import Word
+from k2compat.launch.planning.planner import plan_launch
+from k2compat.launch.request.arguments import Argument
+from k2compat.launch.request.cluster import GPUS_PER_NODE, Cluster, nodes_at
+from k2compat.launch.request.model import read_model
+from k2compat.launch.request.request import Request
 
 
 def plan(
@@ -29,7 +29,7 @@ def plan(
         engine=engine,
         model=read_model(model),
         cluster=Cluster(found, gpus_per_node, gpu),
-        values={name: Word.parse(value) for name, value in (values or {}).items()},
+        values={name: Argument.parse(value) for name, value in (values or {}).items()},
         facts=facts,
         **rest,  # type: ignore[arg-type]
     )

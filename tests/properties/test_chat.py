@@ -25,7 +25,8 @@ def test_chunks_put_together_are_the_message(
         for at in range(0, len(text), size)
         for chunk in stream.feed(parser.feed(text[at : at + size]))
     ]
-    chunks += stream.feed(parser.finish()) + stream.finish()
+    chunks += stream.feed(parser.finish())
+    chunks += stream.finish(finish_reason=parser.message.finish_reason)
 
     state = ChatCompletionStreamState()
     for chunk in chunks:

@@ -10,13 +10,13 @@ from gguf import GGUFReader
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from k2compat.checkpoint.gguf import GgufArray, GgufHeader, parse_gguf, read_gguf
-from k2compat.checkpoint.gguf_comparison import compare_gguf
-from k2compat.checkpoint.gguf_verdicts import gguf_verdicts
+from k2compat.checkpoint.engines.gguf_verdicts import gguf_verdicts
+from k2compat.checkpoint.gguf_files.comparison import compare_gguf
+from k2compat.checkpoint.gguf_files.header import GgufArray, GgufHeader, parse_gguf, read_gguf
 from k2compat.samples import tiny_config
-from tests.checkpoint.gguf_bytes import ARRAY, BOOL, STRING, UINT8, Bytes, Tensor
-from tests.checkpoint.gguf_models import tiny
-from tests.checkpoint.test_gguf import agree, write
+from tests.checkpoint.gguf_files.gguf_bytes import ARRAY, BOOL, STRING, UINT8, Bytes, Tensor
+from tests.checkpoint.gguf_files.gguf_models import tiny
+from tests.checkpoint.gguf_files.test_header import agree, write
 
 B = Bytes()
 INTERESTING = [0, 1, 2, 5, 8, 9, 13, 31, 32, 64, 255, 2**16, 2**31, 2**32 - 1, 2**62, 2**64 - 1]

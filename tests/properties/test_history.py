@@ -11,7 +11,12 @@ from k2compat.toolcalls.history import native_history, restore_ids
 client_ids = st.sampled_from(["call_a", "call_b", "functions.f:0", "functions.g:7", "0", ""])
 names = st.sampled_from(["f", "g", "get-time"])
 calls = st.fixed_dictionaries(
-    {"id": client_ids, "function": st.fixed_dictionaries({"name": names})}
+    {
+        "id": client_ids,
+        "function": st.fixed_dictionaries(
+            {"name": names, "arguments": st.sampled_from(["{}", '{"a"'])}
+        ),
+    }
 )
 messages = st.one_of(
     st.just({"role": "user", "content": "Hi"}),

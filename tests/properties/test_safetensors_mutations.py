@@ -7,14 +7,14 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from k2compat.checkpoint.defects import Defects
-from k2compat.checkpoint.safetensors_entries import read_canonical, read_strictly
-from k2compat.checkpoint.safetensors_header import parse_safetensors
-from k2compat.checkpoint.safetensors_types import DTYPE_BITS
+from k2compat.checkpoint.model.dtypes import DTYPE_BITS
+from k2compat.checkpoint.reporting.collector import Defects
+from k2compat.checkpoint.safetensors_files.entries import read_canonical, read_strictly
+from k2compat.checkpoint.safetensors_files.header import parse_safetensors
 from k2compat.findings import Severity
-from tests.checkpoint.test_safetensors_defects import file
-from tests.checkpoint.test_safetensors_header import agree
-from tests.checkpoint.test_safetensors_peers import (
+from tests.checkpoint.safetensors_files.test_header import agree
+from tests.checkpoint.safetensors_files.test_header_defects import file
+from tests.checkpoint.safetensors_files.test_peers import (
     SILENT,
     SILENT_ON_OTHER_GROUNDS,
     SOMETIMES_SILENT,

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from k2compat.checkpoint import validate
-from k2compat.checkpoint.weight_index import INDEX_FILE
+from k2compat.checkpoint.safetensors_files.index import INDEX_FILE
 from k2compat.samples import tiny_config
 from tests.properties.test_gguf_mutations import mutations
 from tests.support.memory_source import MemorySource, memory_source

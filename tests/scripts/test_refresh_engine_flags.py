@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from scripts.refresh_engine_flags import LAUNCH, differences, main, written
+from scripts.refresh_engine_flags import (
+    LAUNCH,
+    differences,
+    main,
+    named_as_gone,
+    why_not_written,
+    written,
+)
 
 ROUTER = """
 import argparse
@@ -44,10 +51,8 @@ EXPECTED = [
 def launch(tmp_path: Path) -> Path:
     """A copy of the launch room's data, to be written to."""
     folder = tmp_path / "launch"
-    (folder / "profiles").mkdir(parents=True)
-    shutil.copytree(LAUNCH / "flag_tables", folder / "flag_tables")
-    shutil.copy(LAUNCH / "installed.toml", folder)
-    (folder / "profiles" / "sglang.toml").write_text(
+    shutil.copytree(LAUNCH / "engines", folder / "engines")
+    (folder / "engines" / "sglang" / "profile.toml").write_text(
         'flags = ["--pd-disaggregation", "--pd-disaggregation-not", "--host"]\n'
     )
     return folder
@@ -79,7 +84,7 @@ def refresh(launch: Path, path: Path, *options: str) -> int:
 
 
 def entry_of(launch: Path, engine: str, version: str, entry: str) -> dict[str, object]:
-    document = json.loads((launch / "flag_tables" / f"{engine}.json").read_text())
+    document = json.loads((launch / "engines" / engine / "flags.json").read_text())
     (table,) = [table for table in document["tables"] if table["version"] == version]
     found: dict[str, object] = table["entries"][entry]
     return found
@@ -89,7 +94,10 @@ def entry_of(launch: Path, engine: str, version: str, entry: str) -> dict[str, o
 def test_parser_and_source_tell_the_same(
     launch: Path, tmp_path: Path, options: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert refresh(launch, router(tmp_path), "--write", "--version", "9.9", *options) == 1
+    assert (
+        refresh(launch, router(tmp_path), "--write", "--version", "9.9", "--accept-loss", *options)
+        == 1
+    )
     flags = entry_of(launch, "sglang", "9.9", "sglang_router.launch_router")["flags"]
     assert isinstance(flags, list)
     told = [{k: v for k, v in flag.items() if k != "deprecated"} for flag in flags]
@@ -100,7 +108,7 @@ def test_parser_and_source_tell_the_same(
     assert "  removed --pd-disaggregation\n" in said
     assert "  added --yes\n" in said
     assert "  changed --decode" not in said
-    assert "  profile row sglang.toml:1: --pd-disaggregation\n" in said
+    assert "  profile row profile.toml:1: --pd-disaggregation\n" in said
     # A second run finds nothing to change.
     assert refresh(launch, router(tmp_path), "--version", "9.9", *options) == 0
 
@@ -116,9 +124,46 @@ def test_a_parser_that_cannot_be_imported_is_read_from_its_source(
 
 
 def test_nothing_is_written_without_being_asked(launch: Path, tmp_path: Path) -> None:
-    before = (launch / "flag_tables" / "sglang.json").read_text()
+    before = (launch / "engines" / "sglang" / "flags.json").read_text()
     refresh(launch, router(tmp_path))
-    assert (launch / "flag_tables" / "sglang.json").read_text() == before
+    assert (launch / "engines" / "sglang" / "flags.json").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("profile", "words"),
+    [
+        ('flag = "--pd-disaggregation"', "the launch profile uses flags that are lost"),
+        ("", "flags are lost, and the history names none of them"),
+    ],
+)
+def test_a_reading_that_lost_flags_is_not_written(
+    launch: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], profile: str, words: str
+) -> None:
+    home = launch / "engines" / "sglang"
+    (home / "profile.toml").write_text(profile)
+    before = (home / "flags.json").read_text()
+    assert refresh(launch, router(tmp_path), "--write") == 2
+    assert words in capsys.readouterr().err
+    assert (home / "flags.json").read_text() == before
+
+
+def test_a_flag_that_the_history_names_as_gone_is_not_lost(launch: Path) -> None:
+    home = launch / "engines" / "sglang"
+    entry = "sglang.launch_server"
+    (gone, *_) = named_as_gone(home / "history.toml", entry)
+    assert why_not_written([{"names": [gone]}], [], home, entry) == ""
+    assert why_not_written([{"names": ["--x"]}], [], home, entry) != ""
+    (home / "history.toml").unlink()
+    assert why_not_written([{"names": [gone]}], [], home, entry) != ""
+
+
+def test_the_first_table_of_an_engine_is_made(launch: Path, tmp_path: Path) -> None:
+    home = launch / "engines" / "sglang"
+    (home / "flags.json").unlink()
+    assert refresh(launch, router(tmp_path), "--write") == 1
+    entry = entry_of(launch, "sglang", "9.9", "sglang_router.launch_router")
+    assert entry["parser"] == "argparse"
+    assert refresh(launch, router(tmp_path)) == 0
 
 
 def test_click_options_and_annotated_fields(launch: Path, tmp_path: Path) -> None:
@@ -135,7 +180,7 @@ def run(): ...
 """
     path = wheel(tmp_path, "kt_kernel", "9.9", {"kt_kernel/cli/commands/run.py": run})
     arguments = ["ktransformers", "kt run", "--wheel", str(path), "--launch", str(launch)]
-    assert main([*arguments, "--write", "--source-only"]) == 1
+    assert main([*arguments, "--write", "--source-only", "--accept-loss"]) == 1
     entry = entry_of(launch, "ktransformers", "9.9", "kt run")
     assert entry["positionals"] == [{"name": "model", "required": False}]
     assert entry["parser"] == "click"
@@ -161,7 +206,7 @@ class Args:
 """
     path = wheel(tmp_path, "sglang", "9.9", {"sglang/srt/server_args.py": fields})
     arguments = ["sglang", "sglang.launch_server", "--wheel", str(path), "--launch", str(launch)]
-    assert main([*arguments, "--write", "--source-only"]) == 1
+    assert main([*arguments, "--write", "--source-only", "--accept-loss"]) == 1
     flags = entry_of(launch, "sglang", "9.9", "sglang.launch_server")["flags"]
     assert isinstance(flags, list)
     assert flags[:7] == [
@@ -196,6 +241,6 @@ def test_differences_guess_a_new_name() -> None:
 
 
 def test_the_tables_are_as_the_script_writes_them() -> None:
-    for path in sorted((LAUNCH / "flag_tables").glob("*.json")):
+    for path in sorted(LAUNCH.glob("engines/*/flags.json")):
         text = path.read_text(encoding="utf-8")
         assert written(json.loads(text)) == text, path.name

@@ -421,7 +421,7 @@ def _info(
 
 def _blob(path: str, content: bytes) -> dict[str, Any]:
     """A file as the info names it where it is asked for sizes."""
-    entry = {"size": len(content), "blobId": "0" * 40}
+    entry = {"size": len(content), "blobId": etag_of("", content)}
     if not path.endswith(LFS_SUFFIXES):
         return entry
     lfs = {"sha256": etag_of(path, content), "size": len(content), "pointerSize": 134}

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from k2compat.checkpoint.expected import expected_tensors
-from k2compat.checkpoint.opening import refused
-from k2compat.checkpoint.weight_index import INDEX_FILE
+from k2compat.checkpoint.model.tensors import expected_tensors
+from k2compat.checkpoint.safetensors_files.index import INDEX_FILE
+from k2compat.checkpoint.sources.regular_file import refused
 from k2compat.samples import checkpoint_files
 from k2compat.samples.checkpoint import index_bytes, shards_by_layer
 from k2compat.samples.safetensors_file import header_bytes
@@ -32,6 +32,8 @@ class MemorySource:
 
     name: str
     contents: dict[str, tuple[bytes, int]]
+    linked_folders: tuple[str, ...] = ()
+    is_remote: bool = False
 
     @property
     def files(self) -> Mapping[str, int | None]:

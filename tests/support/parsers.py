@@ -45,7 +45,7 @@ def _options(flag: Flag) -> dict[str, Any]:
     if not flag.takes_value:
         return {"action": "store_true", "required": flag.required}
     nargs: Any = {(1, 1): None, (0, 1): "?", (0, None): "*", (1, None): "+"}.get(
-        (flag.least, flag.most), flag.least
+        (flag.min_values, flag.max_values), flag.min_values
     )
     return {
         "nargs": nargs,

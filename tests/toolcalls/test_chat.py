@@ -1,10 +1,13 @@
 """OpenAI's shapes, read with OpenAI's own types."""
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessage
 
@@ -25,7 +28,10 @@ from k2compat.toolcalls.chat import (
     assistant_message,
     completion,
     server_sent_event,
+    token_usage,
 )
+from k2compat.toolcalls.history import safe_id
+from tests.support.model_output import tool_names
 
 CALL = ToolCall("functions.weather:3", "weather", '{"city": "Paris"}', True, "weather:3")
 CALL_EVENTS = (
@@ -212,7 +218,7 @@ class TestChunkStream:
             ([True], "tool_calls"),
             ([False], "length"),
             ([True, False], "length"),
-            ([False, True], "stop"),
+            ([False, True], "length"),
         ],
     )
     def test_finish_reason(self, complete: list[bool], expected: str) -> None:
@@ -221,6 +227,23 @@ class TestChunkStream:
             events += [CallStart(index, f"functions.f:{index}", "f"), CallEnd(index, whole)]
         last = chunks_of(events)[-1]["choices"][0]
         assert last["finish_reason"] == expected
+
+    def test_a_call_that_its_own_marker_ended_is_not_cut(self) -> None:
+        problem = Problem("arguments-not-object", 7, "{")
+        events: list[Event] = [
+            CallStart(0, "functions.f:0", "f"),
+            problem,
+            CallEnd(0, complete=False),
+        ]
+        assert chunks_of(events)[-1]["choices"][0]["finish_reason"] == "tool_calls"
+
+    def test_a_header_may_be_cut(self) -> None:
+        events: list[Event] = [*CALL_EVENTS, Problem("call-header-cut", 7, "functions")]
+        assert chunks_of(events)[-1]["choices"][0]["finish_reason"] == "length"
+
+    def test_the_message_knows_better(self) -> None:
+        last = chunks_of(CALL_EVENTS, finish_reason="length")[-1]["choices"][0]
+        assert last["finish_reason"] == "length"
 
     def test_a_call_that_never_ended_is_cut(self) -> None:
         last = chunks_of(CALL_EVENTS[:2])[-1]["choices"][0]
@@ -245,6 +268,100 @@ class TestChunkStream:
         assert stream.finish() == []
         with pytest.raises(RuntimeError, match="finished"):
             stream.feed([])
+
+
+class TestWhatClientsWantDifferently:
+    EVENTS = (Reasoning("Hm."), CallStart(0, "functions.a.b:1", "a.b"), CallEnd(0, complete=True))
+
+    @pytest.mark.parametrize(
+        ("field", "expected"),
+        [
+            ("reasoning_content", {"reasoning_content": "Hm."}),
+            ("reasoning", {"reasoning": "Hm."}),
+            ("both", {"reasoning_content": "Hm.", "reasoning": "Hm."}),
+        ],
+    )
+    def test_the_field_of_the_reasoning(self, field: Any, expected: dict[str, str]) -> None:
+        written = assistant_message(message(reasoning="Hm."), reasoning_field=field)
+        assert written == {"role": "assistant", "content": "", **expected}
+        stream = ChunkStream(completion_id="x", model="m", created=1, reasoning_field=field)
+        assert deltas_of(stream.feed([Reasoning("Hm.")])) == [{"role": "assistant", **expected}]
+
+    def test_ids_that_every_client_takes(self) -> None:
+        call = ToolCall("functions.weather:3", "weather", "{}", True, "weather:3")
+        written = assistant_message(message(tool_calls=(call,)), wire_ids="safe")
+        assert written["tool_calls"][0]["id"] == "weather_3"
+        stream = ChunkStream(completion_id="x", model="m", created=1, wire_ids="safe")
+        (delta,) = deltas_of(stream.feed([CallStart(0, "functions.weather:3", "weather")]))
+        assert delta["tool_calls"][0]["id"] == "weather_3"
+
+    @pytest.mark.parametrize(
+        "options", [{"reasoning_field": "thoughts"}, {"wire_ids": "short"}], ids=str
+    )
+    def test_other_values_are_refused(self, options: dict[str, Any]) -> None:
+        (name,) = options
+        with pytest.raises(ValueError, match=f"{name} must be one of '"):
+            assistant_message(message(), **options)
+        with pytest.raises(ValueError, match=f"{name} must be one of '"):
+            ChunkStream(completion_id="x", model="m", created=1, **options)
+
+    def test_several_choices(self) -> None:
+        written = completion(
+            [message(content="a"), message(content="b")],
+            completion_id="x",
+            model="m",
+            created=1,
+            engine_finish_reason=[None, "length"],
+            usage=token_usage(1, 2, reasoning_tokens=1, cached_tokens=0),
+            reasoning_field="reasoning",
+            wire_ids="safe",
+        )
+        read = ChatCompletion.model_validate(written, strict=True)
+        assert [(choice.index, choice.message.content) for choice in read.choices] == [
+            (0, "a"),
+            (1, "b"),
+        ]
+        assert [choice.finish_reason for choice in read.choices] == ["stop", "length"]
+        assert read.usage is not None
+        assert read.usage.total_tokens == 3
+        assert read.usage.completion_tokens_details is not None
+        assert read.usage.completion_tokens_details.reasoning_tokens == 1
+        assert read.usage.prompt_tokens_details is not None
+        assert read.usage.prompt_tokens_details.cached_tokens == 0
+
+    def test_usage_without_details(self) -> None:
+        assert token_usage(1, 2) == USAGE
+
+
+class TestSafeIds:
+    @pytest.mark.parametrize(
+        ("native", "safe"),
+        [
+            ("functions.get_weather:0", "get_weather_0"),
+            ("functions.a-b:12", "a-b_12"),
+            (f"functions.{'n' * 38}:1", f"{'n' * 38}_1"),
+        ],
+    )
+    def test_most_are_name_and_number(self, native: str, safe: str) -> None:
+        assert safe_id(native) == safe
+
+    @pytest.mark.parametrize(
+        "native",
+        [
+            "functions.a.b:1",
+            "functions.天气:1",
+            f"functions.{'n' * 39}:1",
+            f"functions.f:{'9' * 50}",
+            "functions.\ud800:1",
+        ],
+    )
+    def test_others_are_cut_and_keep_a_checksum(self, native: str) -> None:
+        assert re.fullmatch(r"[a-zA-Z0-9_-]{10,40}", safe_id(native))
+
+    @given(st.lists(st.tuples(tool_names(), st.integers(0, 10**50)), unique=True, max_size=20))
+    def test_they_are_unique(self, parts: list[tuple[str, int]]) -> None:
+        safe = {safe_id(f"functions.{name}:{number}") for name, number in parts}
+        assert len(safe) == len(parts)
 
 
 class TestServerSentEvents:

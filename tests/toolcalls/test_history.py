@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from k2compat.toolcalls.history import HistoryError, native_history, restore_ids
+from k2compat.toolcalls.history import HistoryError, native_history, restore_ids, safe_id
 
 
-def assistant(*calls: tuple[str | None, str], content: object = None) -> dict[str, Any]:
+def assistant(*calls: tuple[object, str], content: object = None) -> dict[str, Any]:
     return {
         "role": "assistant",
         "content": content,
@@ -102,6 +102,108 @@ class TestNumbering:
         assert ids(native_history([assistant(("x", name))]).messages) == [[f"functions.{name}:0"]]
 
 
+class TestIdsOfAnyForm:
+    def test_numbers(self) -> None:
+        history = native_history([assistant((7, "f"), (8, "g")), result(8), result("7")])
+        assert ids(history.messages) == [
+            ["functions.f:0", "functions.g:1"],
+            "functions.g:1",
+            "functions.f:0",
+        ]
+        assert history.original_ids["functions.f:0"] == "7"
+
+    def test_none_at_all(self) -> None:
+        history = native_history(
+            [assistant((None, "f"), (None, "g"), (None, "f")), *map(result, [None] * 3)]
+        )
+        assert ids(history.messages)[1:] == ["functions.f:0", "functions.g:1", "functions.f:2"]
+        assert history.unmatched == ()
+
+    def test_none_but_the_tool_s_name(self) -> None:
+        named = [result(None, name="g"), result(None), result(None, name="g")]
+        history = native_history([assistant(("a", "f"), ("b", "g")), *named])
+        assert ids(history.messages)[1:] == ["functions.g:1", "functions.f:0", "functions.g:2"]
+        assert history.unmatched == (3,)
+
+    def test_safe_ones(self) -> None:
+        safe = safe_id("functions.a.b:3")
+        history = native_history([assistant((safe, "a.b")), result(safe)])
+        assert ids(history.messages) == [["functions.a.b:0"], "functions.a.b:0"]
+        assert history.unmatched == ()
+
+
+class TestReasoning:
+    @pytest.mark.parametrize(
+        ("given", "expected"),
+        [
+            ({"reasoning_content": "Hm."}, "Hm."),
+            ({"reasoning": "Hm."}, "Hm."),
+            ({"reasoning_content": None, "reasoning": "Hm."}, "Hm."),
+            ({"reasoning_content": "Hm.", "reasoning": "Other."}, "Hm."),
+            ({"reasoning_content": None}, ""),
+            ({"reasoning": None}, ""),
+            ({"reasoning": [{"type": "text", "text": "Hm."}]}, "Hm."),
+            ({"reasoning": {"effort": "high"}}, {"effort": "high"}),
+            ({"content": [{"type": "thinking", "thinking": "Hm."}]}, "Hm."),
+        ],
+    )
+    def test_it_has_one_name_in_a_turn_with_calls(
+        self, given: dict[str, object], expected: object
+    ) -> None:
+        (message,) = native_history([assistant(("a", "f")) | given]).messages
+        assert message["reasoning_content"] == expected
+        assert message["content"] == ""
+        assert "reasoning" not in message
+
+    def test_null_is_left_out_of_other_turns(self) -> None:
+        message = {"role": "assistant", "content": "Hi"}
+        nulls = {"reasoning_content": None, "reasoning": None}
+        assert native_history([message | nulls]).messages == [message]
+
+    def test_a_turn_without_one_gets_none(self) -> None:
+        (message,) = native_history([assistant(("a", "f"))]).messages
+        assert "reasoning_content" not in message
+
+    def test_thinking_parts_go_where_the_template_reads_them(self) -> None:
+        image = {"type": "image_url", "image_url": {"url": "data:"}}
+        parts = [{"type": "thinking", "thinking": "Hm."}, image, {"type": "text", "text": "Hi"}]
+        (message,) = native_history([{"role": "assistant", "content": parts}]).messages
+        assert message["reasoning_content"] == "Hm."
+        assert message["content"] == parts[1:]
+
+    def test_only_the_assistant_reasons(self) -> None:
+        message = {"role": "user", "content": "Hi", "reasoning": None}
+        assert native_history([message]).messages == [message]
+
+
+class TestArguments:
+    @pytest.mark.parametrize(
+        ("given", "expected"),
+        [
+            ('{"city":  "天"}', '{"city":  "天"}'),
+            ({"city": "天"}, '{"city": "天"}'),
+            (None, "{}"),
+            (" ", "{}"),
+        ],
+    )
+    def test_they_become_json_text(self, given: object, expected: str) -> None:
+        message = {"tool_calls": [{"id": "a", "function": {"name": "f", "arguments": given}}]}
+        history = native_history([message])
+        (call,) = history.messages[0]["tool_calls"]
+        assert call["function"]["arguments"] == expected
+        assert history.broken_arguments == ()
+
+    @pytest.mark.parametrize("given", ['{"a": ', "[1]", '"{}"', [1], 7])
+    def test_broken_ones_are_passed_on_and_named(self, given: object) -> None:
+        message = {"tool_calls": [{"id": "a", "function": {"name": "f", "arguments": given}}]}
+        assert native_history([message]).broken_arguments == ("functions.f:0",)
+
+    def test_what_is_no_json_is_refused(self) -> None:
+        message = {"tool_calls": [{"id": "a", "function": {"name": "f", "arguments": {1, 2}}}]}
+        with pytest.raises(HistoryError, match="the arguments of 'f' are no JSON value"):
+            native_history([message])
+
+
 class TestSharedIds:
     def test_within_one_message_results_follow_the_calls(self) -> None:
         history = native_history(
@@ -136,15 +238,31 @@ class TestWithoutACall:
         assert history.unmatched == (1,)
         assert history.call_count == 1
 
-    @pytest.mark.parametrize("call_id", [None, 7, ["a"]])
-    def test_an_id_that_is_no_string(self, call_id: object) -> None:
-        history = native_history(
-            [assistant((None, "f")), result(call_id), result(call_id, name="g")]
-        )
+    def test_an_id_that_is_no_id(self) -> None:
+        history = native_history([assistant((None, "f")), result(["a"]), result(["a"], name="g")])
         assert history.unmatched == (1, 2)
-        assert history.messages[1]["tool_call_id"] == call_id
+        assert history.messages[1]["tool_call_id"] == ["a"]
         assert history.messages[2]["tool_call_id"] == "functions.g:1"
         assert history.original_ids == {}
+
+    @pytest.mark.parametrize(
+        ("call_id", "expected"),
+        [
+            ("functions_get_time_4", "functions.get_time:0"),
+            ("get_time_4", "functions.get_time:0"),
+            (safe_id("functions.a.b:4"), "functions.a.b:0"),
+            ("a.b:4", "functions.a.b:0"),
+            ("undeclared:4", "undeclared:4"),
+        ],
+    )
+    def test_forms_that_name_a_tool_of_the_request(self, call_id: str, expected: str) -> None:
+        tools = [{"function": {"name": name}} for name in ("get_time", "a.b", "my tool")]
+        history = native_history([result(call_id)], tools)
+        assert history.messages[0]["tool_call_id"] == expected
+
+    def test_a_tool_of_the_conversation_is_known(self) -> None:
+        history = native_history([assistant(("x", "a.b")), result(safe_id("functions.a.b:4"))])
+        assert ids(history.messages) == [["functions.a.b:0"], "functions.a.b:1"]
 
     @pytest.mark.parametrize("name", ["my tool", 7])
     def test_a_name_that_no_id_can_hold(self, name: object) -> None:
@@ -188,11 +306,17 @@ class TestRefusals:
             (assistant(("a", "")), "no call id"),
         ],
     )
-    def test_the_place_and_the_reason_are_said(self, message: Any, reason: str) -> None:
+    def test_the_place_and_the_reason_are_named(self, message: Any, reason: str) -> None:
         with pytest.raises(HistoryError, match=reason) as caught:
             native_history([{"role": "user", "content": "Hi"}, message])
         assert caught.value.position == 1
         assert str(caught.value).startswith("messages[1]: ")
+
+    @pytest.mark.parametrize("messages", [None, "hello", {"role": "user"}, 7])
+    def test_a_conversation_is_a_list(self, messages: Any) -> None:
+        with pytest.raises(HistoryError, match="messages: the conversation must be a list") as it:
+            native_history(messages)
+        assert it.value.position is None
 
 
 class TestRestoring:

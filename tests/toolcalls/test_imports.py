@@ -8,7 +8,7 @@ from inspect import signature
 import pytest
 
 import k2compat.toolcalls
-from k2compat.toolcalls import StreamParser, parse
+from k2compat.toolcalls import SplitReader, StreamParser, parse
 
 LIST_MODULES = """
 import sys
@@ -42,9 +42,10 @@ def test_the_names_are_these() -> None:
     results = {"Message", "ToolCall", "Problem", "FinishReason"}
     events = {"Event", "Content", "Reasoning", "CallStart", "ArgumentsDelta", "CallEnd"}
     ways_in = {"parse", "StreamParser", "iter_events", "aiter_events", "marker_ids"}
+    split = {"SplitReader", "read_answer", "reasoning_mode"}
     options = {"DeclaredTools", "Form", "ReasoningMode", "Tools", "prepare_tools"}
     names = k2compat.toolcalls.__all__
-    assert names == sorted(results | events | ways_in | options)
+    assert names == sorted(results | events | ways_in | split | options)
     assert all(hasattr(k2compat.toolcalls, name) for name in names)
 
 
@@ -69,6 +70,15 @@ def test_the_names_are_these() -> None:
         (StreamParser.feed, "self, text"),
         (StreamParser.feed_token, "self, token_id, text"),
         (StreamParser.finish, "self"),
+        (
+            SplitReader,
+            (
+                "tools=None, reasoning='off', first_index=0, keep_text_after_calls=False, "
+                "marker_ids=None"
+            ),
+        ),
+        (SplitReader.feed, "self, content=None, reasoning=None, tool_calls=(), token_ids=None"),
+        (SplitReader.finish, "self, finish_reason=None"),
     ],
 )
 def test_their_parameters_are_these(function: Callable[..., object], names: str) -> None:

@@ -1,14 +1,102 @@
-"""The engines: one file each, for what their profiles cannot say as data."""
+"""The engines: one folder each, which holds all that launch knows of it.
 
-from importlib import import_module
+    profile.toml        what is rendered (`profile.py`)
+    flags.json          the flags that its parsers accept, at a few versions (`flags/table.py`)
+    history.toml        what became of its flags (`flags/history.py`)
+    entry_points.toml   how its programs are started (`flags/programs.py`)
+    ask_parser.py       how the installed engine reads a command line (`preflight/engine_parser.py`)
+    requirements.toml   what it needs of a node (`preflight/requirements.py`)
+    memory.toml         which of its flags decide about memory (`memory_flags.py`)
+    derive.py           facts and values that no table can express (`derivation.py`); may be absent
 
-from k2compat.launch.engines.base import Engine
+A folder with a profile.toml is an engine: there is no other list of them.
+"""
 
-__all__ = ["Engine", "engine"]
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from k2compat.errors import RefusedError
+from k2compat.launch.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from k2compat.launch.engines.derivation import derivation_of
+    from k2compat.launch.engines.memory_flags import BatchFlags, MemoryFlags, memory_flags_of
+    from k2compat.launch.engines.profile import PROFILES, STRATEGIES, Profile, read_profile
+    from k2compat.launch.engines.profile_entries import (
+        CommandTemplate,
+        FileTemplate,
+        Forbidden,
+        Row,
+        Situation,
+    )
+
+__all__ = [
+    "PROFILES",
+    "STRATEGIES",
+    "BatchFlags",
+    "CommandTemplate",
+    "FileTemplate",
+    "Forbidden",
+    "MemoryFlags",
+    "Profile",
+    "Row",
+    "Situation",
+    "derivation_of",
+    "engine_folder",
+    "engine_names",
+    "memory_flags_of",
+    "read_profile",
+]
+
+_HOMES = {
+    "BatchFlags": "memory_flags",
+    "CommandTemplate": "profile_entries",
+    "FileTemplate": "profile_entries",
+    "Forbidden": "profile_entries",
+    "MemoryFlags": "memory_flags",
+    "PROFILES": "profile",
+    "Profile": "profile",
+    "Row": "profile_entries",
+    "STRATEGIES": "profile",
+    "Situation": "profile_entries",
+    "derivation_of": "derivation",
+    "memory_flags_of": "memory_flags",
+    "read_profile": "profile",
+}
+
+__getattr__ = lazy_names(__name__, _HOMES)
+
+_PROFILE = "profile.toml"
 
 
-def engine(name: str) -> Engine:
-    """An engine by its name, one of `profile.ENGINES`."""
-    found = import_module(f"{__name__}.{name}").ENGINE
-    assert isinstance(found, Engine)  # noqa: S101 - a module of ours
-    return found
+def engine_names() -> tuple[str, ...]:
+    """Every engine, by the alphabet.
+
+    The folders are found through the package's `__path__`, so that a test can add one elsewhere.
+    """
+    return tuple(_folders(tuple(__path__)))
+
+
+def engine_folder(engine: str) -> Path:
+    """The folder of an engine.
+
+    Raises:
+        RefusedError: engine-unknown.
+    """
+    folders = _folders(tuple(__path__))
+    if engine not in folders:
+        near = get_close_matches(engine, folders, n=1)
+        raise RefusedError(
+            "engine-unknown",
+            f"There is no engine {engine!r} here.",
+            hint=f"Did you mean {near[0]}?" if near else f"Choose one of {', '.join(folders)}.",
+        )
+    return folders[engine]
+
+
+@cache
+def _folders(places: tuple[str, ...]) -> dict[str, Path]:
+    found = (path.parent for place in places for path in Path(place).glob(f"*/{_PROFILE}"))
+    return {folder.name: folder for folder in sorted(found, key=lambda folder: folder.name)}

@@ -3,4 +3,47 @@
 plan ─▶ Question ─▶ read_node (the only effects) ─▶ NodeFacts ─┐
   └────────────────────────────────────────────────────────────┴─▶ checks ─▶ findings
 reports of several nodes ─▶ compare_reports ─▶ findings
+
+A node is read once, then judged: `NodeFacts` is a value, so the checks are tested without a node, a
+report is the facts as JSON, and nodes are compared by their reports. Only variables of a list are
+read: reports are passed around, and no key may be in one.
 """
+
+from typing import TYPE_CHECKING
+
+from k2compat.launch.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from k2compat.launch.preflight.checks import node_of
+    from k2compat.launch.preflight.compare_nodes import NodeReport, compare_reports
+    from k2compat.launch.preflight.engine_parser import check_plan_installed
+    from k2compat.launch.preflight.facts import NodeFacts
+    from k2compat.launch.preflight.inspection import Inspection
+    from k2compat.launch.preflight.preflight import Preflight, preflight_plan
+    from k2compat.launch.preflight.resolving import resolve_plan
+
+__all__ = [
+    "Inspection",
+    "NodeFacts",
+    "NodeReport",
+    "Preflight",
+    "check_plan_installed",
+    "compare_reports",
+    "node_of",
+    "preflight_plan",
+    "resolve_plan",
+]
+
+_HOMES = {
+    "Preflight": "preflight",
+    "Inspection": "inspection",
+    "NodeFacts": "facts",
+    "NodeReport": "compare_nodes",
+    "check_plan_installed": "engine_parser",
+    "compare_reports": "compare_nodes",
+    "node_of": "checks",
+    "preflight_plan": "preflight",
+    "resolve_plan": "resolving",
+}
+
+__getattr__ = lazy_names(__name__, _HOMES)

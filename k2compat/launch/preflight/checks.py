@@ -5,18 +5,18 @@ from typing import Any
 
 from k2compat.errors import RefusedError
 from k2compat.findings import Codes, Finding
-from k2compat.launch.cluster import Node
-from k2compat.launch.command_words import values_of
+from k2compat.launch.flags import values_of
 from k2compat.launch.plan import Plan
-from k2compat.launch.plan_checks import check_plan
-from k2compat.launch.preflight.inspection import Inspection
+from k2compat.launch.planning import check_plan
+from k2compat.launch.preflight.hardware_checks import check_system
+from k2compat.launch.preflight.inspection import Inspection, commands_of, listening
 from k2compat.launch.preflight.network_checks import check_network
-from k2compat.launch.preflight.port_checks import check_port_clashes, check_ports_free
 from k2compat.launch.preflight.software_checks import check_software
-from k2compat.launch.preflight.system_checks import check_system
+from k2compat.launch.request import Node
 
 _codes = Codes("launch")
 
+_LARGEST_PORT = 65_535
 _OPEN = "placeholder-open"
 _INTERFACE = "_SOCKET_IFNAME"
 
@@ -99,7 +99,7 @@ def _check_placeholders(inspection: Inspection) -> Iterator[Finding]:
             ", ".join(commands),
             f"{name} has no value on this node.",
             count=len(commands),
-            fix=f"export {name}={_value_for(inspection, name)}",
+            fix=("export", f"{name}={_value_for(inspection, name)}"),
         )
 
 
@@ -110,4 +110,47 @@ def _value_for(inspection: Inspection, name: str) -> str:
         for variable, word in command.environment.items():
             if variable.endswith(_INTERFACE) and any(p.name == name for p in word.placeholders):
                 return (way.interface if way else None) or "INTERFACE"
-    return "…"
+    return "VALUE"
+
+
+def check_port_clashes(plan: Plan) -> Iterator[Finding]:
+    """Find ports that two commands of one node would listen on, defaults included."""
+    for node in plan.nodes:
+        holders: dict[int, list[str]] = {}
+        for command, port, name in listening(commands_of(plan, node)):
+            holders.setdefault(port, []).append(f"{command.id} ({name})")
+        for port, names in sorted(holders.items()):
+            if len(names) > 1:
+                yield _codes.finding(
+                    "port-clash",
+                    node.name,
+                    f"{' and '.join(names)} would listen on port {port} of {node.name}.",
+                    count=len(names),
+                    actual=str(port),
+                    fix="Give one of them another port.",
+                )
+            if not 0 < port <= _LARGEST_PORT:
+                yield _codes.finding(
+                    "port-invalid",
+                    names[0],
+                    f"{port} is no port.",
+                    expected=f"1 to {_LARGEST_PORT}",
+                    actual=str(port),
+                )
+
+
+def check_ports_free(inspection: Inspection) -> Iterator[Finding]:
+    """Find ports of this node's commands that the system does not give."""
+    names = {
+        port: f"{command.id} ({name})" for command, port, name in listening(inspection.commands)
+    }
+    for port, reason in sorted(inspection.facts.ports.items()):
+        if reason and 0 < port <= _LARGEST_PORT:
+            yield _codes.finding(
+                "port-taken",
+                str(port),
+                f"Port {port} cannot be listened on: {reason}.",
+                expected=f"free for {names.get(port, 'the plan')}",
+                actual=reason,
+                fix=("ss", "-ltnp", f"sport = :{port}"),
+            )

@@ -1,7 +1,7 @@
 """The interpreter that an engine runs in, and what is installed there.
 
-k2compat may live in an environment of its own. `vllm` and the like are scripts whose first
-line names their interpreter; `python -m …` names it itself.
+k2compat may be installed in an environment of its own, so its own packages are not the engine's.
+`vllm` and the like are scripts whose first line names their interpreter; `python -m …` names it.
 """
 
 import json

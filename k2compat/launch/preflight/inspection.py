@@ -3,11 +3,10 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from k2compat.launch.cluster import Node
 from k2compat.launch.plan import Command, Plan
 from k2compat.launch.preflight.facts import NodeFacts, Question, Route
 from k2compat.launch.preflight.requirements import packages_of_interest, ports_of
-from k2compat.launch.words import Word
+from k2compat.launch.request import Argument, Node
 
 # Programs around the engine, whose interpreter tells nothing about it.
 _AROUND = ("ray", "docker", "mpirun", "ssh-keygen", "ssh-copy-id", "sh", "bash")
@@ -101,6 +100,6 @@ def listening(commands: tuple[Command, ...]) -> Iterator[tuple[Command, int, str
             yield command, port, name
 
 
-def _is_number(word: Word) -> bool:
+def _is_number(word: Argument) -> bool:
     text = str(word)
     return text.isascii() and text.isdigit()

@@ -3,13 +3,12 @@
 `validate` judges them by their headers; of what it finds, that counts which is worse than info.
 """
 
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 from k2compat.checkpoint import validate
-from k2compat.checkpoint.companions import check_companions
-from k2compat.checkpoint.folder_source import open_folder_source
+from k2compat.checkpoint.companions.companions import check_companions
+from k2compat.checkpoint.sources.folder import open_folder_source
 from k2compat.errors import RefusedError
 from k2compat.findings import Codes, Finding, Severity
 
@@ -31,12 +30,12 @@ def check_model(folder: Path, weights: Path, engine: str) -> Iterator[Finding]:
             "weights-missing",
             weights,
             refusal.message,
-            fix=f"k2compat validate {shlex.quote(str(weights))}",
+            fix=("k2compat", "validate", weights),
         )
         found: tuple[Finding, ...] = ()
     else:
         found = validation.report.findings
-    # Of GGUFs, and without weights, nobody has asked for the files beside them yet.
+    # validate does not look at companion files for GGUFs, nor without weights.
     beside = tuple(check_companions(open_folder_source(folder)))
     yield from (
         finding

@@ -4,7 +4,7 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 
 from k2compat.findings import Codes, Finding
-from k2compat.launch.command_words import values_of
+from k2compat.launch.flags import values_of
 from k2compat.launch.preflight.facts import OWN_ADDRESS_VARIABLES
 from k2compat.launch.preflight.inspection import Inspection
 
@@ -48,7 +48,7 @@ def _check_routes(inspection: Inspection) -> Iterator[Finding]:
                 "host-unreachable",
                 host,
                 f"This node knows no way to {node.name}, {host}.",
-                fix=f"getent hosts {host}; ip route get {host}",
+                fix=[("getent", "hosts", host), ("ip", "route", "get", host)],
             )
 
 
@@ -68,7 +68,7 @@ def _check_hostname(inspection: Inspection) -> Iterator[Finding]:
             f"{first or 'nothing'}, where no other node can reach Gloo.",
             expected=way.source if way else "an address that the other nodes reach",
             actual=first,
-            fix=f"export GLOO_SOCKET_IFNAME={interface}",
+            fix=("export", f"GLOO_SOCKET_IFNAME={interface}"),
         )
 
 
@@ -94,7 +94,7 @@ def _check_own_address(inspection: Inspection, variable: str, value: str) -> Ite
             f"{variable} is {value}, which is no address of this node.",
             expected=_listed(_reachable(facts.addresses)),
             actual=value,
-            fix=f"export {variable}={_own_address(inspection)}",
+            fix=("export", f"{variable}={_own_address(inspection)}"),
         )
 
 
@@ -124,7 +124,7 @@ def _check_named(inspection: Inspection, variable: str, value: str) -> Iterator[
             "NCCL's.",
             expected=_route_interface(inspection) or "an interface's name",
             actual=value,
-            fix=f"export {variable}={_route_interface(inspection) or 'INTERFACE'}",
+            fix=("export", f"{variable}={_route_interface(inspection) or 'INTERFACE'}"),
         )
         return
     names = value.split(",")
@@ -166,7 +166,7 @@ def _check_wrong(
             f"{variable} is {value}; this node reaches the others through {routed}.",
             expected=routed,
             actual=value,
-            fix=f"export {variable}={routed}",
+            fix=("export", f"{variable}={routed}"),
         )
 
 
@@ -206,7 +206,11 @@ def _check_ray(inspection: Inspection) -> Iterator[Finding]:
             f"Ray or vLLM knows this node as {address}; in the plan it is {planned}.",
             expected=planned,
             actual=address,
-            fix=f"ray stop; export VLLM_HOST_IP={planned}; ray start --node-ip-address {planned} …",
+            fix=[
+                ("ray", "stop"),
+                ("export", f"VLLM_HOST_IP={planned}"),
+                ("ray", "start", "--node-ip-address", planned),
+            ],
         )
 
 

@@ -6,15 +6,14 @@ A shell does the same when it runs the plan's script; checks then see what would
 from collections.abc import Mapping
 from dataclasses import replace
 
-from k2compat.launch.cluster import Node
 from k2compat.launch.plan import Command, Plan
-from k2compat.launch.words import Word
+from k2compat.launch.request import Argument, Node
 
 
 def resolve_plan(plan: Plan, environment: Mapping[str, str]) -> Plan:
     """The plan with every placeholder replaced whose name is a variable that is not empty."""
 
-    def word(open_word: Word) -> Word:
+    def word(open_word: Argument) -> Argument:
         return _resolve(open_word, environment)
 
     def node(open_node: Node) -> Node:
@@ -44,9 +43,9 @@ def resolve_plan(plan: Plan, environment: Mapping[str, str]) -> Plan:
     return replace(plan, cluster=cluster, commands=tuple(map(command, plan.commands)))
 
 
-def _resolve(word: Word, environment: Mapping[str, str]) -> Word:
-    parts: list[Word] = []
+def _resolve(word: Argument, environment: Mapping[str, str]) -> Argument:
+    parts: list[Argument] = []
     for part in word.parts:
         value = part if isinstance(part, str) else environment.get(part.name)
-        parts.append(Word.literal(value) if value else Word((part,)))
-    return Word.join("", parts)
+        parts.append(Argument.literal(value) if value else Argument((part,)))
+    return Argument.join("", parts)

@@ -6,7 +6,7 @@ from packaging.version import InvalidVersion, Version
 
 from k2compat.findings import Codes, Finding
 from k2compat.launch.preflight.inspection import Inspection
-from k2compat.launch.preflight.requirements import EngineRow, requirements
+from k2compat.launch.preflight.requirements import Distribution, needs_of, package_rows
 
 _codes = Codes("launch")
 
@@ -46,49 +46,49 @@ def _check_program(inspection: Inspection) -> Iterator[Finding]:
 
 def _check_engine(inspection: Inspection, packages: Mapping[str, str]) -> Iterator[Finding]:
     plan = inspection.plan
-    for row in requirements().engines:
-        if not row.is_meant(plan.engine, _version(plan.engine_version)):
+    for row in needs_of(plan.engine).distributions:
+        if not row.is_meant(_version(plan.engine_version)):
             continue
-        if row.distribution not in packages:
+        if row.name not in packages:
             yield _codes.finding(
                 "engine-missing",
-                row.distribution,
-                f"{row.distribution} is not installed in {inspection.facts.python}.",
-                expected=f"{row.distribution} {plan.engine_version}",
-                fix=f"pip install '{row.distribution}>={row.least}'",
+                row.name,
+                f"{row.name} is not installed in {inspection.facts.python}.",
+                expected=f"{row.name} {plan.engine_version}",
+                fix=("pip", "install", f"{row.name}>={row.least}"),
             )
         else:
-            yield from _check_version(inspection, row, packages[row.distribution])
+            yield from _check_version(inspection, row, packages[row.name])
 
 
-def _check_version(inspection: Inspection, row: EngineRow, installed: str) -> Iterator[Finding]:
+def _check_version(inspection: Inspection, row: Distribution, installed: str) -> Iterator[Finding]:
     planned, version = _version(inspection.plan.engine_version), _version(installed)
     if version is None:
         return
     if version < Version(row.least):
         yield _codes.finding(
             "engine-too-old",
-            row.distribution,
-            f"{row.distribution} {installed} cannot serve the family.",
+            row.name,
+            f"{row.name} {installed} cannot serve the family.",
             expected=f"at least {row.least}",
             actual=installed,
-            fix=f"pip install '{row.distribution}>={row.least}'",
+            fix=("pip", "install", f"{row.name}>={row.least}"),
         )
     elif planned is not None and version.release != planned.release:
         yield _codes.finding(
             "engine-version-differs",
-            row.distribution,
-            f"{row.distribution} {installed} is installed; the plan is for {planned}.",
+            row.name,
+            f"{row.name} {installed} is installed; the plan is for {planned}.",
             expected=str(planned),
             actual=installed,
-            fix=f"--engine-version {installed}",
+            fix=("--engine-version", installed),
         )
 
 
 def _check_packages(inspection: Inspection, packages: Mapping[str, str]) -> Iterator[Finding]:
     missing: dict[tuple[str, ...], str] = {}
-    for row in requirements().packages:
-        asked = any(row.condition.holds(argv) for argv in inspection.arguments)
+    for row in package_rows():
+        asked = any(row.holds(argv) for argv in inspection.arguments)
         if asked and not any(name in packages for name in row.any_of):
             missing[row.any_of] = row.code
     for names, code in missing.items():
@@ -97,7 +97,7 @@ def _check_packages(inspection: Inspection, packages: Mapping[str, str]) -> Iter
             names[0],
             f"{names[0]} is not installed in {inspection.facts.python}.",
             expected=" or ".join(names),
-            fix=f"pip install {names[0]}",
+            fix=("pip", "install", names[0]),
         )
 
 
@@ -111,7 +111,7 @@ def _check_tiktoken(packages: Mapping[str, str]) -> Iterator[Finding]:
             f"tiktoken {installed} reads the vocabulary through blobfile, which is not installed.",
             expected=f"blobfile, or tiktoken {_NO_BLOBFILE_FROM}",
             actual=f"tiktoken {installed}",
-            fix="pip install blobfile",
+            fix=("pip", "install", "blobfile"),
         )
 
 

@@ -3,13 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from k2compat.launch.cluster import Node
 from k2compat.launch.plan import Command, Plan
 from k2compat.launch.render.script import Script
 from k2compat.launch.render.shell import node_script
 from k2compat.launch.render.shell_words import open_names
 from k2compat.launch.render.yaml_text import as_yaml
-from k2compat.launch.words import Placeholder, Word
+from k2compat.launch.request import Argument, Node, Placeholder
 
 
 def as_compose(plan: Plan) -> Mapping[str, Script]:
@@ -28,7 +27,7 @@ def as_compose(plan: Plan) -> Mapping[str, Script]:
 def _service(plan: Plan, node: Node) -> dict[str, Any]:
     commands = [command for command in plan.commands if command.node == node]
     service: dict[str, Any] = {
-        "image": _word(plan.image or Word.parse("$IMAGE")),
+        "image": _word(plan.image or Argument.parse("$IMAGE")),
         "network_mode": "host",
         "ipc": "host",
         "ulimits": {"memlock": -1, "stack": 67108864},
@@ -67,7 +66,7 @@ def _uses_infiniband(node: Node, commands: Sequence[Command]) -> bool:
     return node.ib_device is not None or any(word.endswith("ib-device") for word in words)
 
 
-def _word(word: Word) -> str:
+def _word(word: Argument) -> str:
     """Compose expands ${NAME} itself; every other dollar is doubled."""
     return "".join(
         f"${{{part.name}:?is not set}}" if isinstance(part, Placeholder) else _literal(part)

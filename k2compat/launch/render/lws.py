@@ -8,14 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any
 
-from k2compat.launch.cluster import Node
-from k2compat.launch.formats import GIVEN_TO_PODS, LEADER, set_name
-from k2compat.launch.places import START_RANK
 from k2compat.launch.plan import Command, Plan
+from k2compat.launch.planning import GIVEN_TO_PODS, LEADER, START_RANK, set_name
 from k2compat.launch.render.script import Script
 from k2compat.launch.render.shell import node_script
 from k2compat.launch.render.shell_words import open_names
 from k2compat.launch.render.yaml_text import as_yaml
+from k2compat.launch.request import Node
 
 _SHARED_MEMORY = "64Gi"
 

@@ -9,11 +9,10 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
-from k2compat.launch.cluster import Node
 from k2compat.launch.plan import Command, Plan
 from k2compat.launch.render.script import Script
 from k2compat.launch.render.shell_words import call_lines, required_variables, shell_word
-from k2compat.launch.words import FILES, Placeholder, Word
+from k2compat.launch.request import FILES, Argument, Node, Placeholder
 
 _END_OF_FILE = "END_OF_FILE"
 
@@ -37,6 +36,11 @@ def as_scripts(plan: Plan, *, waits: bool = False) -> Mapping[str, Script]:
     return {**scripts, **beside}
 
 
+def as_waiting_scripts(plan: Plan) -> Mapping[str, Script]:
+    """The scripts for nodes that start in any order: Ray's workers may be before the head."""
+    return as_scripts(plan, waits=True)
+
+
 def lies_beside(path: str) -> bool:
     """Whether the file lies with the scripts; others are written where their path says."""
     return not PurePosixPath(path).is_absolute()
@@ -49,7 +53,7 @@ def node_script(plan: Plan, node: Node, *, waits: bool = False, before: str = ""
         plan: The plan.
         node: One of its nodes.
         waits: Whether a command waits for the ports of those that must have been started before
-            it and stay; for where nobody starts the nodes in order.
+            it and stay; for nodes that are started in any order.
         before: Lines that set variables which the plan leaves open.
     """
     commands = [command for command in plan.commands if command.node == node]
@@ -64,12 +68,12 @@ def _waiting(plan: Plan, command: Command) -> Iterator[str]:
         address = _address_for_others(plan, other.node)
         if address and other.ports and (other.stays or other.node != command.node):
             values = {"host": address, "port": other.ports[0].number}
-            place = shell_word(Word.fill("/dev/tcp/{host}/{port}", values))
+            place = shell_word(Argument.fill("/dev/tcp/{host}/{port}", values))
             yield f"# until {other.id} listens"
             yield f"until (exec 3<> {place}) 2> /dev/null; do sleep 2; done"
 
 
-def _address_for_others(plan: Plan, node: Node) -> Word | None:
+def _address_for_others(plan: Plan, node: Node) -> Argument | None:
     """Where other nodes reach it; None for a symbolic node, which stands for many."""
     if node.is_first:
         return plan.cluster.first(node.group)

@@ -4,12 +4,12 @@ import shlex
 from collections.abc import Container, Iterable, Iterator
 
 from k2compat.launch.plan import Command
-from k2compat.launch.words import ALWAYS_SET, Placeholder, Word
+from k2compat.launch.request import ALWAYS_SET, Argument, Placeholder
 
 _LINE = 88
 
 
-def shell_word(word: Word) -> str:
+def shell_word(word: Argument) -> str:
     """One argument; whatever is in it, the shell passes it on as one and expands only placeholders.
 
     `<IMAGE>` becomes "${IMAGE}", since a shell takes < for a redirection.
@@ -63,7 +63,7 @@ def open_names(commands: Iterable[Command]) -> list[str]:
     return names_in(word for command in commands for word in command.words)
 
 
-def names_in(words: Iterable[Word]) -> list[str]:
+def names_in(words: Iterable[Argument]) -> list[str]:
     """The same of single words."""
     names = dict.fromkeys(
         placeholder.name
@@ -75,7 +75,7 @@ def names_in(words: Iterable[Word]) -> list[str]:
 
 
 def required_variables(
-    commands: Iterable[Command], but: Container[str] = (), and_of: Iterable[Word] = ()
+    commands: Iterable[Command], but: Container[str] = (), and_of: Iterable[Argument] = ()
 ) -> Iterator[str]:
     """Lines that stop a script, with the name, where a placeholder's variable is not set.
 

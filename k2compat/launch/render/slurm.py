@@ -14,7 +14,7 @@ from k2compat.launch.plan import Mount, Plan
 from k2compat.launch.render.script import Script
 from k2compat.launch.render.shell import node_script
 from k2compat.launch.render.shell_words import required_variables, shell_word
-from k2compat.launch.words import Word
+from k2compat.launch.request import Argument
 
 _END_OF_NODE: Final = "END_OF_NODE"
 
@@ -82,18 +82,22 @@ def _step_everywhere(plan: Plan) -> list[str]:
     return ["--mpi=pmix", f"--nodes={nodes}", f"--ntasks-per-node={gpus}"]
 
 
-def _container_words(plan: Plan) -> list[Word]:
-    """What pyxis is told; nothing where no image was named."""
+def _container_words(plan: Plan) -> list[Argument]:
+    """The options of pyxis; none where no image was named."""
     if plan.image is None or not plan.image_given:
         return []
-    mounts = Word.join(",", map(_mount, plan.mounts))
+    mounts = Argument.join(",", map(_mount, plan.mounts))
     return [
-        Word.fill("--container-image={image}", {"image": plan.image}),
-        *([Word.fill("--container-mounts={mounts}", {"mounts": mounts})] if mounts.parts else []),
+        Argument.fill("--container-image={image}", {"image": plan.image}),
+        *(
+            [Argument.fill("--container-mounts={mounts}", {"mounts": mounts})]
+            if mounts.parts
+            else []
+        ),
     ]
 
 
-def _mount(mount: Mount) -> Word:
+def _mount(mount: Mount) -> Argument:
     for path in (mount.source, mount.target):
         if not path.placeholders and not _MOUNTABLE.fullmatch(str(path)):
             raise RefusedError(
@@ -102,4 +106,4 @@ def _mount(mount: Mount) -> Word:
                 hint="Name the folder by another path, for example through a link; or leave "
                 "--image out.",
             )
-    return Word.fill("{s}:{t}:ro", {"s": mount.source, "t": mount.target})
+    return Argument.fill("{s}:{t}:ro", {"s": mount.source, "t": mount.target})

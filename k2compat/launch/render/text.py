@@ -1,14 +1,20 @@
 """A plan for a person: what must be there, then the commands of each node, with reasons."""
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
 from k2compat.launch.plan import Command, Plan
+from k2compat.launch.render.script import Script
 from k2compat.launch.render.shell_words import call_lines
 
 _INDENT = "    "
 _WIDTH = 80
+
+
+def as_text_file(plan: Plan) -> Mapping[str, Script]:
+    """The plan as one file."""
+    return {"launch.txt": Script(as_text(plan))}
 
 
 def as_text(plan: Plan) -> str:

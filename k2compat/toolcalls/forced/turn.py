@@ -86,6 +86,11 @@ class ForcedTurn:
         return self._turn.state
 
     @property
+    def reasoning_is_open(self) -> bool:
+        """Whether the model is reasoning."""
+        return self._turn.reasoning_is_open
+
+    @property
     def open_call(self) -> Call | None:
         """The open call that takes text without a look at it, or None."""
         return self._turn.open_call if self._phase is Phase.MARKERS else None

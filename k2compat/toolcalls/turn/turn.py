@@ -106,6 +106,11 @@ class Turn:
         return self.calls.current
 
     @property
+    def reasoning_is_open(self) -> bool:
+        """Whether the model is reasoning; a section of calls may interrupt it."""
+        return self.prose.thinking is not Thinking.CLOSED
+
+    @property
     def open_call(self) -> Call | None:
         """The announced call whose arguments have begun and are open, or None."""
         call = self.calls.current

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from k2compat.launch.cluster import Cluster, nodes_at, with_devices
-from k2compat.launch.layout import Layout, check_batch_sizes, check_divisibility
-from k2compat.launch.model import read_model
+from k2compat.launch.memory.layout import Layout, check_batch_sizes, check_divisibility
+from k2compat.launch.memory.sizes import ModelSizes, model_sizes
 from k2compat.launch.plan import Command, Plan
-from k2compat.launch.planning import plan_launch
-from k2compat.launch.request import Request
-from k2compat.launch.sizes import ModelSizes, model_sizes
+from k2compat.launch.planning.planner import plan_launch
+from k2compat.launch.request.cluster import Cluster, nodes_at, with_devices
+from k2compat.launch.request.model import read_model
+from k2compat.launch.request.request import Request
 from tests.launch.support import argv, codes, environment, plan
 
 CONFIGS = Path(__file__).parents[3] / "fixtures" / "configs"
@@ -481,13 +481,13 @@ def test_the_newest_version_has_nothing_to_be_said() -> None:
 
 
 def test_a_patched_model_type_costs_nothing_here(tmp_path: Path) -> None:
-    """SGLang chooses the style of the ids by the parser's name, not by model_type."""
+    """SGLang and vLLM choose the style of the ids by the parser, not by model_type."""
     config = json.loads((CONFIGS / "moonshotai--Kimi-K2-Instruct.json").read_text("utf-8"))
     patched = {**config, "model_type": "deepseek_v3"}
     (tmp_path / "config.json").write_text(json.dumps(patched), encoding="utf-8")
     assert "patched" in read_model(str(tmp_path)).facts
     assert codes(plan("sglang", str(tmp_path), nodes=("10.0.0.1",))) == []
-    assert "tool-call-ids-random" in codes(plan("vllm", str(tmp_path), nodes=("10.0.0.1",)))
+    assert codes(plan("vllm", str(tmp_path), nodes=("10.0.0.1",))) == []
 
 
 @pytest.mark.parametrize(

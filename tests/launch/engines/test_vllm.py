@@ -4,7 +4,10 @@ from typing import Any
 
 import pytest
 
+from k2compat.launch.flags import newest_version
 from tests.launch.support import argv, codes, environment, plan
+
+NEWEST = newest_version("vllm")
 
 TWO = ("10.0.0.1", "10.0.0.2")
 
@@ -80,7 +83,7 @@ def test_the_guides_command_was_right_in_its_time() -> None:
     assert "flag-refused" not in codes(found)
 
 
-@pytest.mark.parametrize("version", ["0.13.0", "0.18.0", "0.33.0"])
+@pytest.mark.parametrize("version", ["0.13.0", "0.18.0", NEWEST])
 def test_from_0_13_vllm_starts_the_nodes_itself(version: str) -> None:
     first, second = plan("vllm", nodes=TWO, engine_version=version).commands
     assert argv(first)[-4:-3] != ["--headless"]
@@ -95,7 +98,7 @@ def test_from_0_13_vllm_starts_the_nodes_itself(version: str) -> None:
 
 @pytest.mark.parametrize(
     ("version", "facts"),
-    [("0.10.0", frozenset()), ("0.12.0", frozenset()), ("0.33.0", frozenset({"executor=ray"}))],
+    [("0.10.0", frozenset()), ("0.12.0", frozenset()), (NEWEST, frozenset({"executor=ray"}))],
 )
 def test_ray_is_really_started(version: str, facts: frozenset[str]) -> None:
     head, worker, serve = plan("vllm", nodes=TWO, engine_version=version, facts=facts).commands
@@ -121,7 +124,7 @@ def test_nnodes_exists_before_it_is_needed() -> None:
         assert argv(commands[0])[0] == starts
 
 
-@pytest.mark.parametrize("version", ["0.10.0", "0.27.0", "0.28.0", "0.33.0"])
+@pytest.mark.parametrize("version", ["0.10.0", "0.27.0", "0.28.0", NEWEST])
 def test_node_0_never_says_its_start_rank(version: str) -> None:
     first, second = plan("vllm", nodes=TWO, strategy="dp-ep", engine_version=version).commands
     assert "--data-parallel-start-rank" not in argv(first)

@@ -5,12 +5,15 @@ from dataclasses import replace
 from typing import Any
 
 from k2compat.findings import Finding
-from k2compat.launch.cluster import Cluster, nodes_at
-from k2compat.launch.layout import Layout
+from k2compat.launch.flags import newest_version
+from k2compat.launch.memory.layout import Layout
 from k2compat.launch.plan import Command, Plan
 from k2compat.launch.preflight.facts import NodeFacts, Route
 from k2compat.launch.preflight.inspection import Inspection, question_of
-from k2compat.launch.words import Word
+from k2compat.launch.request.arguments import Argument
+from k2compat.launch.request.cluster import Cluster, nodes_at
+
+NEWEST = newest_version("vllm")
 
 GIB = 2**30
 ADDRESSES = ("10.0.0.1", "10.0.0.2")
@@ -34,14 +37,14 @@ SOUND = NodeFacts(
     cpu_flags=frozenset({"avx512f", "amx_tile", "amx_int8", "amx_bf16"}),
     gpus=("NVIDIA H200",) * 8,
     python="/opt/engine/bin/python",
-    packages={"vllm": "0.33.0", "sglang": "0.5.23", "tiktoken": "0.12.0", "ray": "2.49.0"},
+    packages={"vllm": NEWEST, "sglang": "0.5.23", "tiktoken": "0.12.0", "ray": "2.49.0"},
 )
 
 
 def plan_of(
     *argvs: str,
     engine: str = "vllm",
-    version: str = "0.33.0",
+    version: str = NEWEST,
     addresses: tuple[str, ...] = ADDRESSES,
     devices: dict[str, str] | None = None,
     variables: dict[str, str] | None = None,
@@ -53,15 +56,15 @@ def plan_of(
         variables: The environment that the plan gives its commands.
     """
     first, *others = nodes_at(addresses)
-    words = {name: Word.parse(value) for name, value in (devices or {}).items()}
+    words = {name: Argument.parse(value) for name, value in (devices or {}).items()}
     first = replace(first, **words)  # type: ignore[arg-type]
     commands = tuple(
         Command(
             id=f"command{number}",
             role="serve",
             node=first,
-            argv=tuple(map(Word.parse, argv.split())),
-            environment={name: Word.parse(value) for name, value in (variables or {}).items()},
+            argv=tuple(map(Argument.parse, argv.split())),
+            environment={name: Argument.parse(value) for name, value in (variables or {}).items()},
             stays=True,
         )
         for number, argv in enumerate(argvs or ("vllm serve x",))

@@ -48,7 +48,7 @@ class TestPlaceholders:
         found = findings["PORT has no value on this node."]
         assert (found.code, found.count) == ("placeholder-unresolved", 2)
         assert found.where == "command0, command1"
-        assert found.fix == "export PORT=…"
+        assert found.fix == "export PORT=VALUE"
 
     def test_for_an_interface_the_fix_knows_the_value(self) -> None:
         variables = {"TP_SOCKET_IFNAME": "bond0", "GLOO_SOCKET_IFNAME": "$CARD"}

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from k2compat.launch.plan import Port
+from k2compat.launch.preflight.checks import check_port_clashes, check_ports_free
 from k2compat.launch.preflight.inspection import listening, question_of
-from k2compat.launch.preflight.port_checks import check_port_clashes, check_ports_free
-from k2compat.launch.words import Word
+from k2compat.launch.request.arguments import Argument
 from tests.launch.preflight.support import codes, inspection, only, plan_of
 
 SERVER = "python -m sglang.launch_server"
@@ -45,8 +45,8 @@ def test_ports_that_a_program_listens_on(argv: str, ports: set[int]) -> None:
 
 def test_ports_that_the_plan_names_are_listened_on_too() -> None:
     plan = plan_of("vllm serve x")
-    named = (Port("http", Word.literal(8000)), Port("rpc", Word.literal(13345)))
-    opened = (*named, Port("open", Word.parse("$PORT")))
+    named = (Port("http", Argument.literal(8000)), Port("rpc", Argument.literal(13345)))
+    opened = (*named, Port("open", Argument.parse("$PORT")))
     commands = (replace(plan.commands[0], ports=opened),)
     found = {port: name for _, port, name in listening(commands)}
     assert found == {8000: "http", 13345: "rpc"}

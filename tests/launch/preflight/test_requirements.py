@@ -3,13 +3,14 @@
 import contextlib
 
 import pytest
+from packaging.version import Version
 
 from k2compat.errors import RefusedError
-from k2compat.launch.entry_points import recognize
-from k2compat.launch.flags import flag_table, newest_version, table_versions
-from k2compat.launch.preflight.requirements import PortRow, requirements
+from k2compat.launch.flags import ENGINES, flag_table, newest_version, table_versions, version_of
+from k2compat.launch.flags.programs import recognize
+from k2compat.launch.preflight.requirements import PortRow, needs_of, port_rows
 
-ROWS = [row for row in requirements().ports if row.program[0] != "ray"]
+ROWS = [row for row in port_rows() if row.program[0] != "ray"]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: " ".join((*row.program, row.flag)))
@@ -28,10 +29,7 @@ def test_default_ports_are_the_parsers(row: PortRow) -> None:
 
 
 def test_the_least_versions_are_not_newer_than_the_newest_known() -> None:
-    assert {row.engine for row in requirements().engines} == {
-        "vllm",
-        "sglang",
-        "ktransformers",
-        "trtllm",
-    }
-    assert all(newest_version(row.engine) for row in requirements().engines)
+    for engine in ENGINES:
+        newest = version_of(engine, newest_version(engine))
+        for row in needs_of(engine).distributions:
+            assert Version(row.least) <= newest, row.name

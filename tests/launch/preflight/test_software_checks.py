@@ -4,8 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from k2compat.launch.flags import newest_version
 from k2compat.launch.preflight.software_checks import check_software
 from tests.launch.preflight.support import SOUND, codes, inspection, only
+
+NEWEST = newest_version("vllm")
 
 PACKAGES = dict(SOUND.packages or {})
 SGLANG = "python -m sglang.launch_server"
@@ -15,7 +18,7 @@ def having(*argvs: str, without: str = "", engine: str = "vllm", **versions: str
     """Codes found where a sound node has these versions too, and one package less."""
     packages = {**PACKAGES, **versions}
     packages.pop(without, None)
-    version = "0.5.23" if engine == "sglang" else "0.33.0"
+    version = "0.5.23" if engine == "sglang" else NEWEST
     made = inspection(*argvs, engine=engine, version=version, packages=packages)
     return codes(check_software(made))
 
@@ -52,7 +55,7 @@ class TestEngine:
     def test_another_than_the_plans(self, version: str) -> None:
         assert having(vllm=version) == ["engine-version-differs"]
 
-    @pytest.mark.parametrize("version", ["0.33.0+cu130", "0.33.0.post1", "a-build-of-ours"])
+    @pytest.mark.parametrize("version", [f"{NEWEST}+cu130", f"{NEWEST}.post1", "a-build-of-ours"])
     def test_a_build_of_the_plans_version_or_of_none(self, version: str) -> None:
         assert having(vllm=version) == []
 

@@ -7,15 +7,18 @@ from typing import Any
 import pytest
 
 from k2compat.findings import Finding, catalogue
+from k2compat.launch.engines.profile import read_profile
+from k2compat.launch.flags import ENGINES, newest_version
 from k2compat.launch.plan import Plan
 from k2compat.launch.preflight.checks import check_node, check_offline
 from k2compat.launch.preflight.facts import NodeFacts, Route
 from k2compat.launch.preflight.inspection import Inspection, question_of
 from k2compat.launch.preflight.resolving import resolve_plan
-from k2compat.launch.profile import ENGINES, read_profile
 from tests.launch.preflight.support import GIB, SOUND
 from tests.launch.support import plan
 from tests.support.configs import config_values
+
+NEWEST = newest_version("vllm")
 
 INSTRUCT = config_values("moonshotai/Kimi-K2-Instruct")
 INSTALLED = {
@@ -90,7 +93,7 @@ def test_sound_nodes_have_no_findings(engine: str, strategy: str) -> None:
         assert bad(check_node(Inspection(made, node, sound(made, rank)))) == set(), node.name
 
 
-GUIDE = {"profile": "guide", "engine_version": "0.33.0"}
+GUIDE = {"profile": "guide", "engine_version": NEWEST}
 RAY = {"facts": frozenset({"executor=ray"})}
 
 # Trap → the plan, what is wrong on the node, and the code that names it.

@@ -6,15 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from k2compat.launch.cluster import Cluster, Node, nodes_at
-from k2compat.launch.formats import for_format
-from k2compat.launch.model import read_model
+from k2compat.launch.engines.profile import read_profile
+from k2compat.launch.flags import ENGINES
 from k2compat.launch.plan import Plan
-from k2compat.launch.planning import plan_launch
-from k2compat.launch.profile import ENGINES, read_profile
-from k2compat.launch.render import render
-from k2compat.launch.request import Request
-from k2compat.launch.words import Placeholder, Word
+from k2compat.launch.planning.formats import for_format
+from k2compat.launch.planning.planner import plan_launch
+from k2compat.launch.render import render_plan
+from k2compat.launch.request.arguments import Argument, Placeholder
+from k2compat.launch.request.cluster import Cluster, Node, nodes_at
+from k2compat.launch.request.model import read_model
+from k2compat.launch.request.request import Request
 
 PROGRAMS = ("vllm", "ray", "python", "python3", "trtllm-llmapi-launch", "trtllm-serve", "pip")
 OPEN = {
@@ -46,7 +47,7 @@ def requested(
 ) -> Request:
     """A request as the command makes it."""
     chosen = unnamed(engine, rest.get("strategy")) if nodes is None else nodes_at([str(nodes)])
-    values = {name: Word.parse(value) for name, value in rest.pop("values", {}).items()}
+    values = {name: Argument.parse(value) for name, value in rest.pop("values", {}).items()}
     request = Request(
         engine=engine,
         model=read_model(rest.pop("model", "/models/K2")),
@@ -59,7 +60,7 @@ def requested(
 
 def rendered(output_format: str, **rest: Any) -> tuple[Plan, dict[str, str]]:
     plan = plan_launch(requested(output_format, **rest))
-    return plan, {name: file.text for name, file in render(plan, output_format).items()}
+    return plan, {name: file.text for name, file in render_plan(plan, output_format).items()}
 
 
 def without_nodes(output_format: str, **rest: Any) -> tuple[Plan, dict[str, str]]:
@@ -67,7 +68,7 @@ def without_nodes(output_format: str, **rest: Any) -> tuple[Plan, dict[str, str]
         Request(model=read_model("/models/K2"), **{"engine": "vllm", **rest}), output_format
     )
     plan = plan_launch(request)
-    return plan, {name: file.text for name, file in render(plan, output_format).items()}
+    return plan, {name: file.text for name, file in render_plan(plan, output_format).items()}
 
 
 def script(folder: Path, text: str, name: str = "script.sh") -> Path:
@@ -87,7 +88,7 @@ def calls(records: list[dict[str, Any]]) -> list[list[str]]:
     return sorted(record["argv"] for record in records)
 
 
-def filled(word: Word, values: Mapping[str, str]) -> str:
+def filled(word: Argument, values: Mapping[str, str]) -> str:
     return "".join(
         values[part.name] if isinstance(part, Placeholder) else part for part in word.parts
     )
@@ -103,7 +104,7 @@ def by_hand(engine: str, strategy: str, model: str) -> list[list[str]]:
     """What the scripts of `--format sh` call, on nodes with these addresses."""
     known = addresses(engine, strategy)
     nodes = [
-        replace(node, address=Word.literal(known[node.address.placeholders[0].name]))
+        replace(node, address=Argument.literal(known[node.address.placeholders[0].name]))
         for node in unnamed(engine, strategy)
     ]
     request = Request(

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from k2compat.launch.planning import plan_launch
-from k2compat.launch.render import render
+from k2compat.launch.planning.planner import plan_launch
+from k2compat.launch.render import render_plan
 from tests.launch.render.cluster_support import (
     BY_NODE,
     OPEN,
@@ -91,9 +91,9 @@ def test_compose_mounts_what_ktransformers_reads() -> None:
 
 def test_an_image_may_be_a_placeholder() -> None:
     plan = replace(plan_launch(requested("compose", nodes=1)), image=None)
-    assert "image: ${IMAGE:?is not set}" in render(plan, "compose")["compose-node0.yaml"].text
+    assert "image: ${IMAGE:?is not set}" in render_plan(plan, "compose")["compose-node0.yaml"].text
     plan = replace(plan_launch(requested("lws", model="Kimi-K2")), image=None)
-    assert "image: <IMAGE>" in render(plan, "lws")["launch-lws.yaml"].text
+    assert "image: <IMAGE>" in render_plan(plan, "lws")["launch-lws.yaml"].text
 
 
 def test_of_a_name_nothing_can_be_mounted() -> None:

@@ -12,16 +12,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from k2compat.errors import RefusedError
-from k2compat.launch.cluster import Cluster, nodes_at
-from k2compat.launch.formats import for_format
-from k2compat.launch.model import read_model
 from k2compat.launch.plan import Plan
-from k2compat.launch.planning import plan_launch
-from k2compat.launch.render import render
+from k2compat.launch.planning.formats import for_format
+from k2compat.launch.planning.planner import plan_launch
+from k2compat.launch.render import render_plan
 from k2compat.launch.render.document import as_document
-from k2compat.launch.request import Request
-from k2compat.launch.user_values import user_value
-from k2compat.launch.words import Placeholder, Word
+from k2compat.launch.request.arguments import Argument, Placeholder, user_value
+from k2compat.launch.request.cluster import Cluster, nodes_at
+from k2compat.launch.request.model import read_model
+from k2compat.launch.request.request import Request
 
 _NASTY = [
     *(
@@ -97,7 +96,7 @@ def planned(output_format: str, model: str, name: str, setting: str, image: str)
 
 def scripts(plan: Plan, output_format: str) -> list[str]:
     """What bash is given on the first node, once the format's own rules are undone."""
-    files = {name: script.text for name, script in render(plan, output_format).items()}
+    files = {name: script.text for name, script in render_plan(plan, output_format).items()}
     if output_format == "slurm":
         found = re.findall(
             r"script <<'END_OF_NODE' \|\| true\n(.*?)\nEND_OF_NODE\n",
@@ -123,7 +122,7 @@ def compose_reads(text: str) -> str:
     return text.replace("$$", "$")
 
 
-def filled(word: Word) -> str:
+def filled(word: Argument) -> str:
     return "".join(SECRET if isinstance(part, Placeholder) else part for part in word.parts)
 
 
@@ -191,7 +190,7 @@ def test_json_and_the_image_keep_every_character(
     assert {model, name} <= set(command["argv"])
     # A value that begins with a dash is joined to its flag.
     assert {setting, f"--chat-template={setting}"} & set(command["argv"])
-    (text,) = (script.text for script in render(plan, "compose").values())
+    (text,) = (script.text for script in render_plan(plan, "compose").values())
     (service,) = yaml.safe_load(text)["services"].values()
     if not user_value(image, "--image").placeholders:
         assert compose_reads(service["image"]) == image

@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from k2compat.launch.engines.profile import PROFILES, read_profile
+from k2compat.launch.flags import ENGINES
 from k2compat.launch.plan import Command, Plan
-from k2compat.launch.profile import PROFILES, read_profile
-from k2compat.launch.render import render
+from k2compat.launch.render import render_plan
 from tests.launch.render.stand_ins import StandIns
 from tests.launch.support import argv, environment, plan
-from tests.launch.test_profile import WRITTEN
 
 HOME = "/home/of a user"
 HOSTILE = "/models/$(touch /tmp/owned)/`id`/'\"\\ $HOME 模型"
 
 CASES = [
     (engine, profile, strategy)
-    for engine in WRITTEN
+    for engine in ENGINES
     for profile in PROFILES
     for strategy in read_profile(engine).clusters.get(profile, {})
 ]
@@ -29,7 +29,7 @@ def write(folder: Path, found: Plan) -> dict[str, Path]:
     """The plan's scripts, on disk."""
     folder.mkdir(parents=True)
     paths = {}
-    for name, script in render(found, "sh").items():
+    for name, script in render_plan(found, "sh").items():
         paths[name] = folder / name
         paths[name].parent.mkdir(parents=True, exist_ok=True)
         paths[name].write_text(script.text, encoding="utf-8")

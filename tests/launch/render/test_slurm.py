@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from k2compat.errors import RefusedError
-from k2compat.launch.cluster import Cluster, nodes_at
-from k2compat.launch.model import read_model
-from k2compat.launch.planning import plan_launch
+from k2compat.launch.planning.planner import plan_launch
 from k2compat.launch.render.document import as_document
-from k2compat.launch.request import Request
+from k2compat.launch.request.cluster import Cluster, nodes_at
+from k2compat.launch.request.model import read_model
+from k2compat.launch.request.request import Request
 from tests.launch.render.cluster_support import (
     BY_NODE,
     OPEN,

@@ -1,0 +1,117 @@
+"""Read a checkpoint's config and other small JSON files, and say what is odd about their text."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from k2compat.checkpoint.sources.regular_file import FileRefusedError
+from k2compat.checkpoint.sources.source import Source
+from k2compat.config import ConfigText, read_text
+from k2compat.config.locate import locate
+from k2compat.config.text import MAXIMUM_BYTES
+from k2compat.errors import RefusedError
+from k2compat.family import CONFIG_FILE, WRAPPERS
+from k2compat.findings import Codes, Finding
+
+MODELOPT_FILE = "hf_quant_config.json"
+
+_codes = Codes("checkpoint")
+_config_codes = Codes("config")
+
+# A config of the family counts with these; twice, and nobody knows which one an engine takes.
+_DECIDING = ("model_type", "quantization_config", "num_hidden_layers", "n_routed_experts")
+
+
+@dataclass(frozen=True, slots=True)
+class ReadConfig:
+    """A config as far as it could be read.
+
+    Attributes:
+        members: None where there is none or it is damaged.
+        where: Names it in findings.
+        findings: What is wrong with its text.
+    """
+
+    members: Mapping[str, Any] | None
+    where: str
+    findings: tuple[Finding, ...] = ()
+
+
+def read_config(source: Source, name: str = CONFIG_FILE) -> ReadConfig:
+    """Read a config from a checkpoint; an absent one is a finding."""
+    where = f"{source.name}/{name}"
+    if name not in source.files:
+        finding = _config_codes.finding("config-missing", where, f"There is no {name}.")
+        return ReadConfig(None, where, (finding,))
+    try:
+        with source.open(name) as file:
+            data = file.read(0, MAXIMUM_BYTES + 1)
+            path = file.path if isinstance(file.path, Path) else None  # else it is on the Hub
+    except FileRefusedError as refusal:
+        return ReadConfig(None, where, (refusal.finding,))
+    return parse_config(data, where, path)
+
+
+def with_modelopt(source: Source, config: ReadConfig) -> ReadConfig:
+    """The config, with how modelopt stored the weights where that stands in a file of its own.
+
+    NVIDIA's modelopt writes hf_quant_config.json beside a config that does not say so.
+    """
+    if config.members is None or MODELOPT_FILE not in source.files:
+        return config
+    if config.members.get("quantization_config"):
+        return config
+    said = read_config(source, MODELOPT_FILE)
+    quantization = (said.members or {}).get("quantization")
+    algorithm = quantization.get("quant_algo") if isinstance(quantization, dict) else None
+    stored = {"quant_method": "modelopt", "quant_algo": algorithm}
+    members = {**config.members, "quantization_config": stored}
+    return replace(config, members=members, findings=(*config.findings, *said.findings))
+
+
+def parse_config(data: bytes, where: str, file: Path | None) -> ReadConfig:
+    """Read a config's bytes; what makes it unreadable is a finding.
+
+    Args:
+        data: The bytes.
+        where: Names the config in findings.
+        file: The config on disk, for the fix; None where it lies on the Hub.
+    """
+    try:
+        document = read_text(data, where)
+    except RefusedError as error:
+        finding = _config_codes.finding(error.code, where, error.message, fix=error.hint)
+        return ReadConfig(None, where, (finding,))
+    return ReadConfig(
+        document.members,
+        where,
+        (
+            *document.byte_order_mark_findings(where, file),
+            *_oddities(document, where),
+        ),
+    )
+
+
+def _oddities(document: ConfigText, where: str) -> Iterator[Finding]:
+    if "\r\n" in document.text:
+        yield _codes.finding(
+            "companion-line-endings",
+            where,
+            "The lines end as on Windows; JSON allows it.",
+        )
+    # To locate takes a second a megabyte: only what may stand twice is looked for.
+    suspects = [key for key in _DECIDING if document.text.count(f'"{key}"') > 1]
+    for path in ((), *((nested,) for nested in WRAPPERS.values())):
+        for key in suspects:
+            members = locate(document.text, (*path, key))
+            if len(members) > 1:
+                name = ".".join((*path, key))
+                yield _config_codes.finding(
+                    "config-duplicate-key",
+                    where,
+                    f"{name} stands {len(members)} times, and readers differ in which one they "
+                    "take.",
+                    count=len(members),
+                    actual=", ".join(member.token for member in members)[:200],
+                )

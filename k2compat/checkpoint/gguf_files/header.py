@@ -1,0 +1,374 @@
+"""Read the header of a GGUF file: metadata and tensors in, every defect found in one pass.
+
+The layout is the GGUF specification's (versions 2 and 3, both byte orders); what
+counts as a defect is what llama.cpp refuses when it opens the file, and a little
+more. The data of the tensors is never read. The official reader, `gguf.GGUFReader`,
+takes seconds for the vocabulary alone, is silent on many defects and raises on
+others; this one always returns.
+"""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from k2compat.checkpoint.gguf_files.arrays import ByteOrder, GgufArray, GgufValue
+from k2compat.checkpoint.gguf_files.cursor import CannotGoOnError, OutOfBytesError, Walk
+from k2compat.checkpoint.gguf_files.layout import (
+    DataSection,
+    GgufTensor,
+    TensorEntry,
+    place_tensors,
+)
+from k2compat.checkpoint.reporting.collector import Defects, printable
+from k2compat.checkpoint.sources.regular_file import FileRefusedError, open_file
+from k2compat.checkpoint.sources.source import ReadableFile
+from k2compat.findings import Finding
+
+__all__ = [
+    "GgufArray",
+    "GgufHeader",
+    "GgufTensor",
+    "GgufValue",
+    "parse_gguf",
+    "read_gguf",
+    "read_gguf_from",
+]
+
+MAGIC = b"GGUF"
+VERSIONS = (2, 3)
+DEFAULT_ALIGNMENT = 32
+ALIGNMENT_MIN = 8
+"""The specification: a multiple of 8. llama.cpp: a power of two."""
+
+HEADER_BYTES_MAX = 64 << 20
+"""Kimi-K2's header takes 6 MB, most of it the vocabulary. Hostile ones cost seconds up to here."""
+
+FIRST_BYTES = 1 << 20
+GROWTH = 4
+"""The header's length stands nowhere: read a megabyte, and four times as much where that ends."""
+
+KEYS_MAX = 1 << 16
+TENSORS_MAX = 1 << 17
+"""Kimi-K2 has 1,096 tensors, and would have 70,000 with its experts one by one."""
+
+DIMENSIONS_MAX = 4
+DIMENSIONS_READ_MAX = 64
+"""More than four are a defect; up to here they are still read, to find what follows."""
+
+KEY_BYTES_MAX = 65_535
+TENSOR_NAME_BYTES_MAX = 63
+"""llama.cpp keeps 64 bytes for a name, the last one a NUL."""
+
+_KEY_BYTES_MIN = 13  # the key's length, the value's type, one byte of value
+_TENSOR_BYTES_MIN = 24  # the name's length, no dimensions, type, offset
+_ALIGNMENT_KEY = "general.alignment"
+
+
+@dataclass(frozen=True, slots=True)
+class GgufHeader:
+    """What the header of a GGUF file says, as far as it could be read.
+
+    Attributes:
+        path: The file, as it was named.
+        version: 2 or 3; 0 where none could be read.
+        byte_order: Of every number in the file.
+        metadata: Key → value. Arrays stay bytes until iterated over. Of a key that
+            stands twice, the first value.
+        value_types: Key → name of the value's type ("uint32", "string", "array", …).
+        tensors: In the order of the file; empty if the header could not be read so far.
+        tensor_count: As the header claims it.
+        alignment: Of tensor data, bytes.
+        data_offset: First byte of the data section; 0 if it could not be found.
+        file_size: Bytes.
+        findings: Every defect, in the order found; empty if the file is sound.
+    """
+
+    path: str
+    version: int = 0
+    byte_order: ByteOrder = "little"
+    metadata: Mapping[str, GgufValue] = field(default_factory=dict)
+    value_types: Mapping[str, str] = field(default_factory=dict)
+    tensors: tuple[GgufTensor, ...] = ()
+    tensor_count: int = 0
+    alignment: int = DEFAULT_ALIGNMENT
+    data_offset: int = 0
+    file_size: int = 0
+    findings: tuple[Finding, ...] = ()
+
+
+def read_gguf(path: Path) -> GgufHeader:
+    """Read the header of a GGUF file, and nothing after it.
+
+    Never raises for what it finds on disk and never waits: an absent, unreadable,
+    damaged or strange file (a FIFO, a directory, a Git-LFS pointer) is a header with
+    findings. Memory and time are bounded by `HEADER_BYTES_MAX` and the counts above.
+    """
+    return read_gguf_from(open_file(path), str(path))
+
+
+def read_gguf_from(opening: AbstractContextManager[ReadableFile], path: str) -> GgufHeader:
+    """The same for a file from anywhere.
+
+    Args:
+        opening: What opens the file, and may refuse to.
+        path: Names the file where it cannot be opened.
+    """
+    try:
+        with opening as file:
+            return _read_growing(file)
+    except FileRefusedError as refusal:
+        return GgufHeader(path, findings=(refusal.finding,))
+
+
+def _read_growing(file: ReadableFile) -> GgufHeader:
+    length = FIRST_BYTES
+    while True:
+        prefix = file.read(0, length)
+        # A file that shrinks while it is read has the size that could be read.
+        size = file.size if len(prefix) == min(length, file.size) else len(prefix)
+        header = parse_gguf(prefix, path=str(file.path), file_size=size)
+        if header is not None:
+            return header
+        length *= GROWTH
+
+
+def parse_gguf(prefix: bytes, *, path: str, file_size: int) -> GgufHeader | None:
+    """Parse a header from the first bytes of a file, on disk or fetched from elsewhere.
+
+    Args:
+        prefix: The file's first bytes, as many as are at hand.
+        path: Names the file in findings.
+        file_size: Bytes of the whole file.
+
+    Returns:
+        The header; None if it goes on after `prefix` and the file does, too. Once
+        `prefix` has all of the file's bytes, or `HEADER_BYTES_MAX`, never None.
+    """
+    capacity = min(file_size, HEADER_BYTES_MAX)
+    parser = _Parser(prefix[:capacity], path, file_size, capacity)
+    try:
+        parser.parse()
+    except CannotGoOnError:
+        pass
+    except OutOfBytesError:
+        if len(prefix) < capacity:
+            return None
+        parser.report_out_of_bytes()
+    return parser.header()
+
+
+class _Parser:
+    """One pass over a header; what was read so far survives where the pass has to stop."""
+
+    def __init__(self, data: bytes, path: str, file_size: int, capacity: int) -> None:
+        self._data = data
+        self._path = path
+        self._file_size = file_size
+        self._capacity = capacity
+        self._defects = Defects(path)
+        self._walk = Walk(data, capacity, "little", self._defects)
+        self._version = 0
+        self._metadata: dict[str, GgufValue] = {}
+        self._value_types: dict[str, str] = {}
+        self._tensors: tuple[GgufTensor, ...] = ()
+        self._tensor_count = 0
+        self._alignment = DEFAULT_ALIGNMENT
+        self._data_offset = 0
+
+    def header(self) -> GgufHeader:
+        """Everything read so far, with the findings."""
+        return GgufHeader(
+            path=self._path,
+            version=self._version,
+            byte_order=self._walk.byte_order,
+            metadata=self._metadata,
+            value_types=self._value_types,
+            tensors=self._tensors,
+            tensor_count=self._tensor_count,
+            alignment=self._alignment,
+            data_offset=self._data_offset,
+            file_size=self._file_size,
+            findings=self._defects.findings(),
+        )
+
+    def parse(self) -> None:
+        """Read all of it.
+
+        Raises:
+            OutOfBytesError: The header goes on after the bytes at hand.
+            CannotGoOnError: The rest cannot be understood; a finding says why.
+        """
+        self._read_magic()
+        self._read_version()
+        self._tensor_count = self._walk.uint64()
+        key_count = self._walk.uint64()
+        tensors_fit = self._fits("tensors", self._tensor_count, _TENSOR_BYTES_MIN, TENSORS_MAX)
+        if not self._fits("keys", key_count, _KEY_BYTES_MIN, KEYS_MAX):
+            raise CannotGoOnError
+        for index in range(key_count):
+            self._read_key(index)
+        self._read_alignment()
+        if not tensors_fit:
+            raise CannotGoOnError
+        self._read_tensors()
+
+    def report_out_of_bytes(self) -> None:
+        """The header did not end where it had to: with the file, or at the limit."""
+        if self._capacity < self._file_size:
+            self._defects.add(
+                "gguf-header-size",
+                f"the header is longer than {HEADER_BYTES_MAX:,} bytes; the rest was not read",
+                at=self._walk.at(),
+            )
+            return
+        self._defects.add(
+            "gguf-header-truncated",
+            "the file ends inside its header",
+            at=self._walk.at(),
+            expected=f"more than {self._file_size:,} bytes",
+            actual=f"{self._file_size:,} bytes",
+        )
+
+    def _read_magic(self) -> None:
+        magic = self._data[: len(MAGIC)]
+        # The two or three bytes of a tiny file can be wrong, too; those of a prefix wait.
+        all_there = len(magic) == min(len(MAGIC), self._capacity)
+        if all_there and not MAGIC.startswith(magic):
+            self._defects.add(
+                "gguf-magic",
+                "the file does not begin as a GGUF file does",
+                at="byte 0",
+                expected=repr(MAGIC),
+                actual=repr(magic),
+            )
+            raise CannotGoOnError
+        self._walk.skip(len(MAGIC))
+
+    def _read_version(self) -> None:
+        at = self._walk.at()
+        version = self._walk.uint32()
+        # A small number whose low half is zero was written in the other byte order.
+        if version and not version & 0xFFFF:
+            version = int.from_bytes(version.to_bytes(4, "little"), "big")
+            self._walk = Walk(self._data, self._capacity, "big", self._defects, self._walk.position)
+            self._defects.add(
+                "gguf-byte-order", "the file is big-endian", at=at, expected="little", actual="big"
+            )
+        self._version = version
+        if version not in VERSIONS:
+            self._defects.add(
+                "gguf-version",
+                f"the file is GGUF version {version}, which cannot be read",
+                at=at,
+                expected=" or ".join(map(str, VERSIONS)),
+                actual=version,
+            )
+            raise CannotGoOnError
+
+    def _fits(self, things: str, count: int, bytes_each: int, most: int) -> bool:
+        """Whether the file can hold a count of keys or tensors; a finding if not."""
+        most = min(most, self._capacity // bytes_each)
+        if count > most:
+            self._defects.add(
+                "gguf-count",
+                f"the header claims {count:,} {things}, more than the file can hold",
+                at="header",
+                expected=f"at most {most:,}",
+                actual=f"{count:,}",
+            )
+        return count <= most
+
+    def _read_key(self, index: int) -> None:
+        walk = self._walk
+        walk.place = f"key {index}"
+        key = self._name(walk.string(), KEY_BYTES_MAX)
+        walk.place = f"key {printable(key)}"
+        value_type = walk.value_type()
+        value = walk.value(value_type)
+        if key in self._metadata:
+            self._defects.add("gguf-key-duplicate", "the key stands here twice", at=walk.place)
+            return
+        self._metadata[key] = value
+        self._value_types[key] = value_type.name
+
+    def _read_alignment(self) -> None:
+        value_type = self._value_types.get(_ALIGNMENT_KEY)
+        if value_type is None:
+            return
+        alignment = self._metadata[_ALIGNMENT_KEY]
+        if value_type == "uint32" and isinstance(alignment, int) and _is_alignment(alignment):
+            self._alignment = alignment
+            return
+        self._defects.add(
+            "gguf-alignment",
+            f"the alignment is not usable; read on with {DEFAULT_ALIGNMENT}",
+            at=f"key {_ALIGNMENT_KEY}",
+            expected=f"uint32, a power of two, at least {ALIGNMENT_MIN}",
+            actual=f"{value_type} {alignment}",
+        )
+
+    def _read_tensors(self) -> None:
+        seen: set[str] = set()
+        entries: list[TensorEntry] = []
+        for index in range(self._tensor_count):
+            entry = self._read_entry(index)
+            if entry.name in seen:
+                message = "another tensor has the same name"
+                self._defects.add("gguf-tensor-duplicate", message, at=self._walk.place)
+            seen.add(entry.name)
+            entries.append(entry)
+        end = self._walk.position
+        self._data_offset = end + -end % self._alignment
+        section = DataSection(self._data_offset, self._alignment, self._file_size)
+        self._tensors = place_tensors(entries, section, self._defects)
+
+    def _read_entry(self, index: int) -> TensorEntry:
+        walk = self._walk
+        walk.place = f"tensor {index}"
+        name = self._name(walk.string(), TENSOR_NAME_BYTES_MAX)
+        walk.place = f"tensor {printable(name)}"
+        at = walk.at()
+        dimension_count = walk.uint32()
+        if dimension_count > DIMENSIONS_MAX:
+            self._defects.add(
+                "gguf-tensor-dimensions",
+                f"the tensor has {dimension_count:,} dimensions",
+                at=at,
+                expected=f"at most {DIMENSIONS_MAX}",
+                actual=f"{dimension_count:,}",
+            )
+        if dimension_count > DIMENSIONS_READ_MAX:
+            raise CannotGoOnError
+        dimensions = tuple(walk.uint64() for _ in range(dimension_count))
+        return TensorEntry(name, dimensions, type_id=walk.uint32(), offset=walk.uint64())
+
+    def _name(self, raw: bytes, most: int) -> str:
+        """Decode a key's or a tensor's name; what is wrong with it becomes findings."""
+        place = self._walk.place
+        if not 0 < len(raw) <= most:
+            self._defects.add(
+                "gguf-name-length",
+                f"the name takes {len(raw):,} bytes",
+                at=place,
+                expected=f"1 to {most:,}",
+                actual=f"{len(raw):,}",
+            )
+        try:
+            name = raw.decode("utf-8")
+        except UnicodeDecodeError:
+            # Unlike U+FFFD, escapes keep two different broken names apart.
+            name = raw.decode("utf-8", "backslashreplace")
+            self._defects.add("gguf-name-utf8", "the name is not UTF-8", at=place, actual=repr(raw))
+        if not name.isprintable():
+            self._defects.add(
+                "gguf-name-control",
+                f"the name has characters that do not print: {printable(name)}",
+                at=place,
+                actual=name,
+            )
+        return name
+
+
+def _is_alignment(number: int) -> bool:
+    return number >= ALIGNMENT_MIN and number.bit_count() == 1

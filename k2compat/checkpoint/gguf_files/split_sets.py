@@ -1,0 +1,251 @@
+"""Split GGUF sets: which files of a folder belong together, and whether they fit.
+
+llama.cpp writes `NAME-00001-of-00003.gguf` and says in each file's metadata which
+one of how many it is. A renamed, missing or foreign member loads as another model,
+or, in engines that merge every GGUF of a folder, mixes with it.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from k2compat.checkpoint.gguf_files.header import GgufHeader
+from k2compat.checkpoint.reporting.collector import Defects, printable
+from k2compat.findings import Finding
+
+SPLIT_NUMBER = "split.no"
+"""Counts from 0; the number in the file's name counts from 1."""
+
+SPLIT_COUNT = "split.count"
+SPLIT_TENSORS = "split.tensors.count"
+"""Tensors of the whole set, said in every member."""
+
+MOST_NUMBERS_NAMED = 20
+
+_SPLIT_NAME = re.compile(r"(?P<name>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})\.gguf", re.DOTALL)
+_PROJECTOR_PREFIX = "mmproj"
+
+
+@dataclass(frozen=True, slots=True)
+class GgufSet:
+    """GGUF files that make up one model; a file that is no split is a set of its own.
+
+    Attributes:
+        name: What the names have in common: without number and suffix.
+        total: How many files the names say there are; None for a file that is no split.
+        members: Number of the file, from 1, → file name as it was given.
+    """
+
+    name: str
+    total: int | None
+    members: Mapping[int, str]
+
+    @property
+    def missing(self) -> Iterator[int]:
+        """The numbers of which there is no file."""
+        return (number for number in range(1, (self.total or 0) + 1) if number not in self.members)
+
+    @property
+    def is_projector(self) -> bool:
+        """Whether this is a vision projector, which belongs beside a model."""
+        return PurePath(self.name).name.lower().startswith(_PROJECTOR_PREFIX)
+
+
+def group_gguf_files(names: Iterable[str]) -> tuple[GgufSet, ...]:
+    """Group file names into sets, in the order of their names.
+
+    Args:
+        names: Paths of GGUF files; files in different folders never form one set.
+    """
+    members: defaultdict[tuple[str, int | None], dict[int, str]] = defaultdict(dict)
+    for name in sorted(names):
+        split = _SPLIT_NAME.fullmatch(name)
+        if split:
+            members[split["name"], int(split["total"])][int(split["number"])] = name
+        else:
+            members[name.removesuffix(".gguf"), None][1] = name
+    return tuple(GgufSet(name, total, files) for (name, total), files in members.items())
+
+
+def check_gguf_sets(
+    names: Iterable[str], headers: Mapping[str, GgufHeader] | None = None
+) -> tuple[Finding, ...]:
+    """Find what is wrong with the sets of one folder.
+
+    Args:
+        names: Paths of all its GGUF files.
+        headers: File name → header, of those that were read; without them only the
+            names are judged.
+    """
+    sets = group_gguf_files(names)
+    found = list(_check_mixture(sets))
+    for gguf_set in sets:
+        found += _check_names(gguf_set)
+        found += _check_headers(gguf_set, headers or {})
+    return tuple(found)
+
+
+def _check_mixture(sets: Sequence[GgufSet]) -> tuple[Finding, ...]:
+    models = [gguf_set for gguf_set in sets if not gguf_set.is_projector]
+    if len(models) < 2:
+        return ()
+    first, second = (_first_member(gguf_set) for gguf_set in models[:2])
+    defects = Defects(str(PurePath(first).parent))
+    defects.add(
+        "gguf-split-mixed",
+        f"{len(models)} models lie in one place, among them {printable(PurePath(first).name)}"
+        f" and {printable(PurePath(second).name)}",
+        expected="the files of one model",
+        actual=f"{len(models)} sets",
+    )
+    return defects.findings()
+
+
+def _check_names(gguf_set: GgufSet) -> tuple[Finding, ...]:
+    total = gguf_set.total
+    if total is None:
+        return ()
+    defects = Defects(_first_member(gguf_set))
+    beyond = [number for number in gguf_set.members if not 1 <= number <= total]
+    if beyond:
+        defects.add(
+            "gguf-split-name",
+            f"the names say there are {total} files, but count {_numbers(beyond)}",
+            expected=f"1 to {total}",
+            actual=_numbers(beyond),
+        )
+    return (*defects.findings(), *_check_missing(gguf_set, total))
+
+
+def _check_missing(gguf_set: GgufSet, total: int) -> tuple[Finding, ...]:
+    missing = list(gguf_set.missing)
+    if not missing:
+        return ()
+    defects = Defects(f"{gguf_set.name}{_suffix(missing[0] - 1, total)}")
+    are = "is" if len(missing) == 1 else "are"
+    defects.add(
+        "gguf-split-missing",
+        f"of {total} files {len(missing)} {are} missing: {_numbers(missing)}",
+        count=len(missing),
+        expected=f"{total} files",
+        actual=f"{total - len(missing)} files",
+    )
+    return defects.findings()
+
+
+def _check_headers(gguf_set: GgufSet, headers: Mapping[str, GgufHeader]) -> list[Finding]:
+    read = {
+        number: headers[name]
+        for number, name in gguf_set.members.items()
+        if name in headers and headers[name].version
+    }
+    found: list[Finding] = []
+    for number, header in read.items():
+        found += _check_member(gguf_set.total, number, header)
+    if gguf_set.total is not None:
+        found += _check_tensor_counts(gguf_set, read)
+    return [*found, *_check_duplicates(read)]
+
+
+def _check_member(total: int | None, number: int, header: GgufHeader) -> tuple[Finding, ...]:
+    defects = Defects(header.path)
+    said_number, said_total = header.metadata.get(SPLIT_NUMBER), header.metadata.get(SPLIT_COUNT)
+    if total is None:
+        # A file with a split.count of 0 or 1 is whole, whatever its name.
+        if isinstance(said_total, int) and said_total > 1:
+            defects.add(
+                "gguf-split-renamed",
+                "the file is one of a set, but its name does not say which",
+                at=f"key {SPLIT_NUMBER}",
+                expected=f"a name that ends in {_suffix(said_number, said_total)}",
+            )
+    elif said_number is None or said_total is None:
+        defects.add(
+            "gguf-split-keys",
+            f"is named as file {number} of {total}, but has no {SPLIT_NUMBER} or {SPLIT_COUNT}",
+            expected=f"{SPLIT_NUMBER} {number - 1}, {SPLIT_COUNT} {total}",
+        )
+    else:
+        _compare_with_name(number, total, said_number, said_total, defects)
+    return defects.findings()
+
+
+def _compare_with_name(
+    number: int, total: int, said_number: object, said_total: object, defects: Defects
+) -> None:
+    if said_number != number - 1:
+        defects.add(
+            "gguf-split-renamed",
+            f"the file is named as file {number}, but {SPLIT_NUMBER} makes it another",
+            at=f"key {SPLIT_NUMBER}",
+            expected=number - 1,
+            actual=said_number,
+        )
+    if said_total != total:
+        defects.add(
+            "gguf-split-count",
+            f"the name says there are {total} files, {SPLIT_COUNT} says otherwise",
+            at=f"key {SPLIT_COUNT}",
+            expected=total,
+            actual=said_total,
+        )
+
+
+def _check_tensor_counts(gguf_set: GgufSet, read: Mapping[int, GgufHeader]) -> tuple[Finding, ...]:
+    said = Counter(header.metadata.get(SPLIT_TENSORS) for header in read.values())
+    said.pop(None, None)
+    if not said:
+        return ()
+    defects = Defects(_first_member(gguf_set))
+    if len(said) > 1:
+        defects.add(
+            "gguf-split-tensors",
+            f"the files do not agree on {SPLIT_TENSORS}: they are not of one set",
+            actual=", ".join(map(str, said)),
+        )
+        return defects.findings()
+    held = sum(header.tensor_count for header in read.values())
+    if len(read) == gguf_set.total and [held] != [*said]:
+        defects.add(
+            "gguf-split-tensors",
+            f"the files hold {held:,} tensors, {SPLIT_TENSORS} says otherwise",
+            expected=next(iter(said)),
+            actual=held,
+        )
+    return defects.findings()
+
+
+def _check_duplicates(read: Mapping[int, GgufHeader]) -> list[Finding]:
+    """Tensors that several files of the set hold; one finding for each such file."""
+    found: list[Finding] = []
+    holders: dict[str, str] = {}
+    for header in read.values():
+        twice = [tensor.name for tensor in header.tensors if tensor.name in holders]
+        if twice:
+            defects = Defects(header.path)
+            other = printable(holders[twice[0]])
+            defects.add(
+                "gguf-split-duplicate",
+                f"{len(twice)} of its tensors stand in other files of the set, too, in {other}",
+                at=f"tensor {printable(twice[0])}",
+                count=len(twice),
+            )
+            found += defects.findings()
+        holders.update((tensor.name, header.path) for tensor in header.tensors)
+    return found
+
+
+def _first_member(gguf_set: GgufSet) -> str:
+    return next(iter(gguf_set.members.values()))
+
+
+def _suffix(number: object, total: int) -> str:
+    place = f"{number + 1:05}" if isinstance(number, int) else "NNNNN"
+    return f"-{place}-of-{total:05}.gguf"
+
+
+def _numbers(numbers: list[int]) -> str:
+    named = ", ".join(map(str, numbers[:MOST_NUMBERS_NAMED]))
+    return f"{named}, …" if len(numbers) > MOST_NUMBERS_NAMED else named

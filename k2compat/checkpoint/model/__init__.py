@@ -1,0 +1,1 @@
+"""What the config describes: sizes, quantisation, and every tensor with name, shape and dtypes."""

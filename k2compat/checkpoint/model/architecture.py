@@ -1,0 +1,297 @@
+"""From a config to the sizes that decide which tensors a checkpoint holds.
+
+A config is somebody's file: numbers may be strings, absurd or missing. Here each becomes a
+checked `int` within the bounds of `tensor_rules.toml`, or a finding, before anything is made
+of it. A config that asks for 10¹² experts costs no more than one that asks for 384.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from k2compat.checkpoint.model.quantization import Quantization, read_quantization
+from k2compat.checkpoint.model.rules import SIZES, VISION_SIZES, SizeRule
+from k2compat.checkpoint.reporting.collector import Defects, printable
+from k2compat.errors import RefusedError
+from k2compat.family import DEEPSEEK_V3, KIMI_K2, OTHER_ARCHITECTURES, SWITCHABLE, WRAPPERS
+from k2compat.findings import Finding, Severity
+
+TEXT_PREFIX: Final = "language_model."
+"""Before the text model's tensors where a vision model wraps it."""
+
+EXPERTS_MOST: Final = 1 << 20
+"""Experts of all layers; DeepSeek-V3 has 15,104, Kimi-K2 23,040."""
+
+MERGE_MOST: Final = 64
+
+_MISSING: Final = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """The sizes of one model, each within its bounds.
+
+    Attributes:
+        model_type: The config's own: kimi_k2, deepseek_v3 or kimi_k25.
+        sizes: By config member and by the symbol of `tensor_rules.toml`. What the config
+            has not (q_lora_rank null, no experts) is 0.
+        traits: What holds: "q_lora" or "no_q_lora", "tied" or "untied", "shared_experts",
+            "noaux_tc", "attention_bias".
+        has_vision: Whether a vision tower belongs to it.
+        quantization: How its weights are stored.
+        prefix: What stands before the text model's names.
+    """
+
+    model_type: str
+    sizes: Mapping[str, int]
+    traits: frozenset[str]
+    has_vision: bool
+    quantization: Quantization
+    prefix: str
+
+    @property
+    def layers(self) -> int:
+        """Layers of the text model, without MTP layers, which follow."""
+        return self.sizes["num_hidden_layers"]
+
+    @property
+    def mtp_layers(self) -> int:
+        """Layers for multi-token prediction; numbered after the last ordinary one."""
+        return self.sizes["num_nextn_predict_layers"]
+
+    @property
+    def experts(self) -> int:
+        """Routed experts of each MoE layer; 0 in a dense model."""
+        return self.sizes["n_routed_experts"]
+
+    @property
+    def variant(self) -> str:
+        """Model type and storage, as "kimi_k2 fp8"."""
+        return f"{self.model_type} {self.quantization.name}"
+
+    def is_moe(self, layer: int) -> bool:
+        """Whether a layer has experts; MTP layers have them too, where any layer has."""
+        return (
+            self.experts > 0
+            and layer >= self.sizes["first_k_dense_replace"]
+            and layer % self.sizes["moe_layer_freq"] == 0
+        )
+
+
+def read_architecture(
+    config: Mapping[str, Any], where: str = "config.json"
+) -> tuple[Architecture | None, tuple[Finding, ...]]:
+    """The architecture that a config describes.
+
+    Args:
+        config: The members of a config.json.
+        where: Names the config in findings.
+
+    Returns:
+        The architecture, or None where it cannot be known; and everything that is wrong.
+    """
+    defects = Defects(where)
+    text, member = _text_config(config, defects)
+    if text is None:
+        return None, defects.findings()
+    model_type = str(config["model_type"])
+    sizes = _read_sizes(text, SIZES, member, defects)
+    has_vision = model_type in WRAPPERS
+    if has_vision:
+        sizes |= _read_vision(config.get("vision_config"), defects)
+    traits = frozenset(_traits(text, sizes, member, defects))
+    _check_together(sizes, member, defects)
+    # The wrapper's own settings are for engines the same as the wrapped config's.
+    quantization = read_quantization(
+        text.get("quantization_config") or config.get("quantization_config"), defects
+    )
+    if any(finding.severity is Severity.ERROR for finding in defects.findings()):
+        return None, defects.findings()
+    prefix = TEXT_PREFIX if has_vision else ""
+    return (
+        Architecture(model_type, sizes, traits, has_vision, quantization, prefix),
+        defects.findings(),
+    )
+
+
+def demand_architecture(config: Mapping[str, Any]) -> Architecture:
+    """The architecture that a config describes.
+
+    Raises:
+        RefusedError: With the code of the first finding: architecture-model-type, -other,
+            -member-missing, -value or -absurd.
+    """
+    architecture, findings = read_architecture(config)
+    if architecture is None:
+        first = next(finding for finding in findings if finding.severity is Severity.ERROR)
+        raise RefusedError(
+            first.code,
+            f"{first.where}: {first.message}.",
+            hint=f"k2compat explain {first.code}",
+        )
+    return architecture
+
+
+def _text_config(
+    config: Mapping[str, Any], defects: Defects
+) -> tuple[Mapping[str, Any] | None, str]:
+    """The text model's members, and where they stand: "" or "text_config."."""
+    model_type = config.get("model_type")
+    if not _is_family(model_type, (*SWITCHABLE, *WRAPPERS), "model_type", defects):
+        return None, ""
+    wrapped = WRAPPERS.get(str(model_type))
+    if wrapped is None:
+        return config, ""
+    text = config.get(wrapped)
+    if not isinstance(text, dict):
+        defects.add(
+            "architecture-value",
+            f"{wrapped} should be an object with the text model's config",
+            at=wrapped,
+            expected="an object",
+            actual=_shown(text),
+        )
+        return None, ""
+    # Without one of its own, engines take it for the type they know.
+    if "model_type" in text and not _is_family(
+        text["model_type"], SWITCHABLE, f"{wrapped}.model_type", defects
+    ):
+        return None, ""
+    return text, f"{wrapped}."
+
+
+def _is_family(model_type: object, known: tuple[str, ...], member: str, defects: Defects) -> bool:
+    if isinstance(model_type, str) and model_type in known:
+        return True
+    if isinstance(model_type, str) and model_type in OTHER_ARCHITECTURES:
+        defects.add(
+            "architecture-other",
+            f"{OTHER_ARCHITECTURES[model_type]}: its tensors are others, and were not checked",
+            at=member,
+            expected=" or ".join(known),
+            actual=model_type,
+        )
+    else:
+        defects.add(
+            "architecture-model-type",
+            f"this model_type is not of the family {KIMI_K2} and {DEEPSEEK_V3} belong to",
+            at=member,
+            expected=" or ".join(known),
+            actual=_shown(model_type),
+        )
+    return False
+
+
+def _read_sizes(
+    config: Mapping[str, Any], rules: Mapping[str, SizeRule], member: str, defects: Defects
+) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    for name, rule in rules.items():
+        found = config.get(name, config.get(rule.alias, _MISSING))
+        value = _read_size(found, rule, member + name, defects)
+        sizes[name] = sizes[rule.symbol] = value
+    return sizes
+
+
+def _read_size(value: object, rule: SizeRule, at: str, defects: Defects) -> int:
+    if value is None and rule.null:
+        return 0
+    if (value is None or value is _MISSING) and rule.default is not None:
+        return rule.default
+    bounds = f"a whole number from {rule.least:,} to {rule.most:,}"
+    if value is _MISSING:
+        defects.add("architecture-member-missing", f"{at} is missing", at=at, expected=bounds)
+    # A bool is an int in Python; 7168.0 is none, and engines build shapes of it.
+    elif type(value) is not int:
+        message = f"{at} is not a whole number"
+        defects.add("architecture-value", message, at=at, expected=bounds, actual=_shown(value))
+    elif not rule.least <= value <= rule.most:
+        message = f"{at} is beyond what any model has"
+        defects.add("architecture-absurd", message, at=at, expected=bounds, actual=_shown(value))
+    else:
+        return value
+    return 0
+
+
+def _read_vision(vision: object, defects: Defects) -> dict[str, int]:
+    if vision is None:
+        vision = {}  # Transformers fills it in
+    if not isinstance(vision, dict):
+        defects.add(
+            "architecture-value",
+            "vision_config should be an object",
+            at="vision_config",
+            expected="an object",
+            actual=_shown(vision),
+        )
+        return {}
+    sizes = _read_sizes(vision, VISION_SIZES, "vision_config.", defects)
+    kernel = vision.get("merge_kernel_size") or [2, 2]
+    if (
+        isinstance(kernel, list)
+        and len(kernel) == 2
+        and all(type(number) is int and 1 <= number <= MERGE_MOST for number in kernel)
+    ):
+        sizes["merge"] = kernel[0] * kernel[1]
+    else:
+        defects.add(
+            "architecture-value",
+            "vision_config.merge_kernel_size is not two small whole numbers",
+            at="vision_config.merge_kernel_size",
+            expected="[2, 2]",
+            actual=_shown(kernel),
+        )
+    return sizes
+
+
+def _traits(
+    config: Mapping[str, Any], sizes: Mapping[str, int], member: str, defects: Defects
+) -> Iterator[str]:
+    yield "q_lora" if sizes["q_lora_rank"] else "no_q_lora"
+    yield "tied" if _flag(config, "tie_word_embeddings", member, defects) else "untied"
+    if _flag(config, "attention_bias", member, defects):
+        yield "attention_bias"
+    if sizes["n_shared_experts"]:
+        yield "shared_experts"
+    # Absent in configs that Transformers wrote; its own model knows no other method.
+    if config.get("topk_method") in (None, "noaux_tc"):
+        yield "noaux_tc"
+
+
+def _flag(config: Mapping[str, Any], name: str, member: str, defects: Defects) -> bool:
+    value = config.get(name)
+    if value is not None and not isinstance(value, bool):
+        at = member + name
+        message = f"{at} is neither true nor false"
+        defects.add("architecture-value", message, at=at, actual=_shown(value))
+    return value is True
+
+
+def _check_together(sizes: Mapping[str, int], member: str, defects: Defects) -> None:
+    """Bounds that need more than one member."""
+    experts, layers = sizes["n_routed_experts"], sizes["num_hidden_layers"]
+    if experts and not sizes["moe_intermediate_size"]:
+        at = f"{member}moe_intermediate_size"
+        message = f"{at} is missing, though there are experts"
+        defects.add("architecture-member-missing", message, at=at)
+    if experts * layers > EXPERTS_MOST:
+        defects.add(
+            "architecture-absurd",
+            f"{layers:,} layers of {experts:,} experts are beyond what any model has",
+            at=f"{member}n_routed_experts",
+            expected=f"at most {EXPERTS_MOST:,} experts in all",
+            actual=f"{experts * layers:,}",
+        )
+
+
+def _shown(value: object) -> str:
+    """A value as a config would show it, and not for ever."""
+    if value is None or value is _MISSING:
+        return "null" if value is None else "nothing"
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "a list"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int) and abs(value) >= 10**24:
+        return "a number of more than 24 digits"
+    return printable(repr(value) if isinstance(value, str) else str(value))

@@ -1,0 +1,1 @@
+"""Safetensors: headers, index and shards, held against the model."""

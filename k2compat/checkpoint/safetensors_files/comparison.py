@@ -1,0 +1,294 @@
+"""Hold the tensors that are there against those that should be, shard by shard.
+
+    shard ──▶ add ──▶ counts, deviations        nothing else of a shard is kept
+                          │
+    expected blocks ──────┴──▶ finish ──▶ deviations, what is missing included
+
+A tensor that is as expected leaves no trace but a name struck off its block's list.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from enum import StrEnum
+from functools import lru_cache
+from typing import NamedTuple
+
+from k2compat.checkpoint.model.architecture import Architecture
+from k2compat.checkpoint.model.parameters import model_elements
+from k2compat.checkpoint.model.tensors import (
+    TEXT_LAYERS,
+    VISION_LAYERS,
+    Block,
+    Kind,
+    expected_blocks,
+)
+from k2compat.checkpoint.safetensors_files.layout import SafetensorsTensor
+
+REQUIRED = ("required", "vision", "mtp")
+
+
+class Deviation(StrEnum):
+    """How a tensor is not as expected; the codes of the findings."""
+
+    MISSING = "tensor-missing"
+    SCALE_MISSING = "tensor-scale-missing"
+    UNEXPECTED = "tensor-unexpected"
+    SHAPE = "tensor-shape"
+    TRANSPOSED = "tensor-transposed"
+    SCALE_SHAPE = "tensor-scale-shape"
+    DTYPE = "tensor-dtype"
+    PRECISION = "tensor-precision"
+    DUPLICATE = "tensor-duplicate"
+
+
+class Odd(NamedTuple):
+    """A tensor that is not as expected.
+
+    Attributes:
+        deviation: In which way.
+        name: Whole.
+        layer: The number of its layer, None outside any.
+        part: What a person calls such tensors; "" where nobody expected it.
+        shard: The file it is in, or None.
+        expected: Shape or dtype, as text.
+        actual: The same.
+    """
+
+    deviation: Deviation
+    name: str
+    layer: int | None
+    part: str
+    shard: str | None
+    expected: str = ""
+    actual: str = ""
+
+
+class _Open:
+    """A block, and the names in it that have not been seen."""
+
+    __slots__ = ("block", "unseen")
+
+    def __init__(self, block: Block) -> None:
+        self.block = block
+        self.unseen = set(block.kinds)
+
+
+class Comparison:
+    """The tensors of one checkpoint against an architecture; without one they are counted.
+
+    Attributes:
+        tensors: Seen so far.
+        elements: Of all tensors seen.
+        unjudged: How many tensors no rule describes.
+        bytes: Their data.
+        deviations: What is odd about tensors seen.
+    """
+
+    def __init__(self, architecture: Architecture | None) -> None:
+        """Take what the config describes."""
+        self.tensors = 0
+        self.elements = 0
+        self.unjudged = 0
+        self._other_model_elements = 0  # of tensors that are not as a rule describes them
+        self.bytes = 0
+        self.deviations: list[Odd] = []
+        self._architecture = architecture
+        self._bits = None if architecture is None else architecture.quantization.bits
+        self._names: set[str] = set()  # only where nothing else would notice a name's return
+        self._blocks: dict[str, _Open] = {}
+        self._lists: tuple[str, ...] = ()
+        if architecture is not None:
+            self._lists = (architecture.prefix + TEXT_LAYERS, VISION_LAYERS)
+            for block in expected_blocks(architecture):
+                self._blocks[block.prefix] = _Open(block)
+
+    def add(self, shard: str, tensors: Iterable[SafetensorsTensor]) -> None:
+        """Take the tensors of one shard.
+
+        Args:
+            shard: The file's path within the checkpoint.
+            tensors: Each name at most once.
+        """
+        prefix, cut = "", 0
+        layer: int | None = None
+        kinds: Mapping[str, Kind] = {}
+        unseen: set[str] = set()
+        count, held, elements = 0, 0, 0
+        for tensor in tensors:
+            name, dtype, shape, start, end = tensor
+            # Neighbours are nearly always of one layer.
+            if not cut or not name.startswith(prefix):
+                prefix = self._prefix_of(name)
+                cut = len(prefix)
+                opened = self._blocks.get(prefix)
+                kinds, unseen, layer = (
+                    ({}, set(), _layer(prefix))
+                    if opened is None
+                    else (opened.block.kinds, opened.unseen, opened.block.layer)
+                )
+            rest = name[cut:] if cut else name
+            count += 1
+            held += end - start
+            kind = kinds.get(rest)
+            if kind is None:
+                self._count(tensor)
+                self._add_stranger(shard, tensor, rest, layer, kinds, unseen)
+                continue
+            if rest in unseen:
+                unseen.remove(rest)
+            else:
+                self._note(Deviation.DUPLICATE, name, layer, kind.part, shard)
+            if shape == kind.shape:
+                elements += kind.elements
+            else:
+                self._count(tensor)
+                self._other_model_elements -= kind.model_elements
+                self._note_shape(tensor, kind, layer, shard)
+            if dtype not in kind.dtypes:
+                self._note_dtype(tensor, kind, layer, shard)
+        self.tensors += count
+        self.bytes += held
+        self.elements += elements
+
+    def _count(self, tensor: SafetensorsTensor) -> None:
+        """Count the elements of a tensor that no rule describes, or describes otherwise."""
+        self.elements += tensor.elements
+        self._other_model_elements += model_elements(
+            tensor.name, tensor.dtype, tensor.elements, self._bits
+        )
+
+    @property
+    def model_elements(self) -> int:
+        """The model's own parameters in all tensors seen; one in several shards counts once."""
+        # Summed here, not in `add`, which is entered 139,644 times for Kimi-K2.
+        sums: dict[int, int] = {}  # layers alike share a table
+        total = self._other_model_elements
+        for opened in self._blocks.values():
+            kinds = opened.block.kinds
+            if id(kinds) not in sums:
+                sums[id(kinds)] = sum(kind.model_elements for kind in kinds.values())
+            unseen = sum(kinds[rest].model_elements for rest in opened.unseen)
+            total += sums[id(kinds)] - unseen
+        return total
+
+    def strike(self, names: Iterable[str]) -> None:
+        """Take names whose entries are too damaged to be tensors: they are not missing."""
+        for name in names:
+            prefix = self._prefix_of(name)
+            opened = self._blocks.get(prefix)
+            rest = name[len(prefix) :]
+            if opened is not None and rest in opened.unseen:
+                opened.unseen.remove(rest)
+                self._other_model_elements -= opened.block.kinds[rest].model_elements
+
+    def finish(self) -> Iterator[tuple[Block, list[str]]]:
+        """What is missing: blocks, with the required names in them that were not seen."""
+        for opened in self._blocks.values():
+            kinds = opened.block.kinds
+            missing = [rest for rest in opened.unseen if kinds[rest].necessity in REQUIRED]
+            if missing:
+                order = {rest: number for number, rest in enumerate(kinds)}
+                yield opened.block, sorted(missing, key=order.__getitem__)
+
+    def count(self, necessity: str) -> int:
+        """How many tensors are expected of one necessity."""
+        return sum(
+            kind.necessity == necessity
+            for opened in self._blocks.values()
+            for kind in opened.block.kinds.values()
+        )
+
+    def is_untouched(self, block: Block) -> bool:
+        """Whether nothing of a block was seen."""
+        return len(self._blocks[block.prefix].unseen) == len(block.kinds)
+
+    def _prefix_of(self, name: str) -> str:
+        """What precedes a tensor's name in its layer, with the last dot; "" outside layers."""
+        for start in self._lists:
+            if name.startswith(start):
+                end = name.find(".", len(start)) + 1
+                return name[:end] if name[len(start) : end - 1].isdecimal() else ""
+        return ""
+
+    def _add_stranger(
+        self,
+        shard: str,
+        tensor: SafetensorsTensor,
+        rest: str,
+        layer: int | None,
+        kinds: Mapping[str, Kind],
+        unseen: set[str],
+    ) -> None:
+        """Take a tensor of which no rule knows the name."""
+        if tensor.name in self._names:
+            self._note(Deviation.DUPLICATE, tensor.name, layer, "", shard)
+            return
+        self._names.add(tensor.name)
+        if self._architecture is None:
+            self.unjudged += 1
+            return
+        if not self._architecture.quantization.is_known:
+            # Whatever a quantised module holds; and scales of the KV cache.
+            module = rest.rpartition(".")[0]
+            if module in kinds:
+                unseen.discard(module)
+                self.unjudged += 1
+                return
+            if rest.endswith("_scale"):
+                self.unjudged += 1
+                return
+        self._note(Deviation.UNEXPECTED, tensor.name, layer, "", shard)
+
+    def _note_shape(
+        self, tensor: SafetensorsTensor, kind: Kind, layer: int | None, shard: str
+    ) -> None:
+        if kind.shape is None:
+            self.unjudged += 1
+        if kind.shape is None or kind.necessity == "legacy":
+            return
+        if kind.is_scale:
+            deviation = Deviation.SCALE_SHAPE
+        elif len(kind.shape) > 1 and tensor.shape == kind.shape[::-1]:
+            deviation = Deviation.TRANSPOSED
+        else:
+            deviation = Deviation.SHAPE
+        self._note(
+            deviation,
+            tensor.name,
+            layer,
+            kind.part,
+            shard,
+            _shown(kind.shape),
+            _shown(tensor.shape),
+        )
+
+    def _note_dtype(
+        self, tensor: SafetensorsTensor, kind: Kind, layer: int | None, shard: str
+    ) -> None:
+        if not kind.dtypes or kind.necessity == "legacy":
+            return
+        deviation = Deviation.PRECISION if tensor.dtype in kind.weaker else Deviation.DTYPE
+        expected = " or ".join(kind.dtypes)
+        self._note(deviation, tensor.name, layer, kind.part, shard, expected, tensor.dtype)
+
+    def _note(
+        self,
+        deviation: Deviation,
+        name: str,
+        layer: int | None,
+        part: str,
+        shard: str | None,
+        expected: str = "",
+        actual: str = "",
+    ) -> None:
+        self.deviations.append(Odd(deviation, name, layer, part, shard, expected, actual))
+
+
+@lru_cache(maxsize=1024)
+def _shown(shape: tuple[int, ...]) -> str:
+    """A shape as text: one for all tensors that have it, since those can be a hundred thousand."""
+    return str(list(shape))
+
+
+def _layer(prefix: str) -> int | None:
+    number = prefix.rstrip(".").rpartition(".")[2]
+    return int(number) if number.isdecimal() and len(number) < 10 else None

@@ -1,0 +1,178 @@
+"""Read the header of a safetensors file: metadata and tensors in, every defect in one pass.
+
+The format (https://huggingface.co/docs/safetensors): eight bytes with the header's
+length, little-endian; the header, one JSON object, padded with spaces; the data, without
+gaps. What counts as a defect is what the official reader refuses, and what it is silent
+on though it cannot be meant: a tensor named twice, fields nobody reads, names with
+control characters. The data are never read.
+
+Not called `safetensors`, so that a reader never has to ask which one is imported.
+"""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from k2compat.checkpoint.reporting.collector import Defects
+from k2compat.checkpoint.safetensors_files.entries import read_entries
+from k2compat.checkpoint.safetensors_files.layout import SafetensorsTensor
+from k2compat.checkpoint.sources.regular_file import FileRefusedError, open_file
+from k2compat.checkpoint.sources.source import ReadableFile
+from k2compat.findings import Finding
+
+__all__ = [
+    "SafetensorsHeader",
+    "SafetensorsTensor",
+    "header_end",
+    "parse_safetensors",
+    "read_safetensors",
+    "read_safetensors_from",
+]
+
+LENGTH_BYTES = 8
+HEADER_BYTES_MAX = 100_000_000
+"""The official reader's limit. A shard of Kimi-K2 has 290,000."""
+
+
+@dataclass(frozen=True, slots=True)
+class SafetensorsHeader:
+    """What the header of a safetensors file says, as far as it could be read.
+
+    Attributes:
+        path: The file, as it was named.
+        metadata: The header's `__metadata__`; usually {"format": "pt"}.
+        tensors: In the order of the header.
+        malformed: Names whose entries tell no tensor; they are there, but not in `tensors`.
+        data_start: First byte of the data in the file, to which the tensors' offsets
+            count; 0 if it could not be found.
+        file_size: Bytes.
+        findings: Every defect, in the order found; empty if the file is sound.
+    """
+
+    path: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    tensors: tuple[SafetensorsTensor, ...] = ()
+    malformed: tuple[str, ...] = ()
+    data_start: int = 0
+    file_size: int = 0
+    findings: tuple[Finding, ...] = ()
+
+
+def read_safetensors(path: Path) -> SafetensorsHeader:
+    """Read the header of a safetensors file, and nothing after it.
+
+    Never raises for what it finds on disk and never waits: an absent, unreadable,
+    damaged or strange file (a FIFO, a directory, a Git-LFS pointer) is a header with
+    findings. No more than `HEADER_BYTES_MAX` bytes are read.
+    """
+    return read_safetensors_from(open_file(path), str(path))
+
+
+def read_safetensors_from(
+    opening: AbstractContextManager[ReadableFile], path: str
+) -> SafetensorsHeader:
+    """The same for a file from anywhere.
+
+    Args:
+        opening: What opens the file, and may refuse to.
+        path: Names the file where it cannot be opened.
+    """
+    try:
+        with opening as file:
+            return _read(file)
+    except FileRefusedError as refusal:
+        return SafetensorsHeader(path, findings=(refusal.finding,))
+
+
+def header_end(first_bytes: bytes) -> int:
+    """Where the header ends that begins with these bytes, at least eight.
+
+    For whoever fetches a header in pieces: so many bytes of the file are its header.
+    A length that cannot be is not believed: then it is only the eight bytes themselves,
+    which are enough to say so.
+    """
+    length = int.from_bytes(first_bytes[:LENGTH_BYTES], "little")
+    return LENGTH_BYTES + (length if length <= HEADER_BYTES_MAX else 0)
+
+
+def parse_safetensors(prefix: bytes, *, path: str, file_size: int) -> SafetensorsHeader:
+    """Parse a header from the first bytes of a file, on disk or fetched from elsewhere.
+
+    Args:
+        prefix: The file's bytes up to `header_end`; more do no harm.
+        path: Names the file in findings.
+        file_size: Bytes of the whole file.
+    """
+    defects = Defects(path)
+    text = _header_text(prefix, file_size, defects)
+    if text is None:
+        return SafetensorsHeader(path, file_size=file_size, findings=defects.findings())
+    data_start = header_end(prefix)
+    entries = read_entries(text, file_size - data_start, defects)
+    return SafetensorsHeader(
+        path=path,
+        metadata=entries.metadata,
+        tensors=entries.tensors,
+        malformed=entries.malformed,
+        data_start=data_start,
+        file_size=file_size,
+        findings=defects.findings(),
+    )
+
+
+def _read(file: ReadableFile) -> SafetensorsHeader:
+    prefix = file.read(0, LENGTH_BYTES)
+    prefix += file.read(LENGTH_BYTES, header_end(prefix) - LENGTH_BYTES)
+    # A file that shrinks while it is read has the size that could be read.
+    size = file.size if len(prefix) == min(header_end(prefix), file.size) else len(prefix)
+    return parse_safetensors(prefix, path=str(file.path), file_size=size)
+
+
+def _header_text(prefix: bytes, file_size: int, defects: Defects) -> str | None:
+    """The header's JSON; None, with a finding, where the length or the encoding is wrong."""
+    if file_size < LENGTH_BYTES:
+        defects.add(
+            "safetensors-length-missing",
+            "the file is too short to say how long its header is",
+            expected=f"at least {LENGTH_BYTES} bytes",
+            actual=f"{file_size} bytes",
+        )
+        return None
+    length = int.from_bytes(prefix[:LENGTH_BYTES], "little")
+    if not _check_length(length, prefix, file_size, defects):
+        return None
+    try:
+        return prefix[LENGTH_BYTES : LENGTH_BYTES + length].decode("utf-8")
+    except UnicodeDecodeError as error:
+        defects.add(
+            "safetensors-utf8",
+            "the header is not UTF-8",
+            at=f"byte {LENGTH_BYTES + error.start}",
+            actual=repr(error.object[error.start : error.end]),
+        )
+    return None
+
+
+def _check_length(length: int, prefix: bytes, file_size: int, defects: Defects) -> bool:
+    if length == 0:
+        defects.add("safetensors-length-zero", "the header's length is zero", at="byte 0")
+    elif length > HEADER_BYTES_MAX:
+        defects.add(
+            "safetensors-length-huge",
+            f"the header's length is {length:,} bytes",
+            at="byte 0",
+            expected=f"at most {HEADER_BYTES_MAX:,}",
+            actual=f"{length:,} (the file begins with {prefix[:LENGTH_BYTES]!r})",
+        )
+    elif LENGTH_BYTES + length > file_size:
+        defects.add(
+            "safetensors-header-truncated",
+            "the file ends inside its header",
+            at="byte 0",
+            expected=f"at least {LENGTH_BYTES + length:,} bytes",
+            actual=f"{file_size:,} bytes",
+        )
+    else:
+        return True
+    return False

@@ -1,0 +1,176 @@
+"""The index of a checkpoint in shards: which tensor is in which file.
+
+It is somebody's file: a path in it may lead anywhere, so none is opened that the
+checkpoint's own listing does not have.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from k2compat.checkpoint.reporting.collector import Defects, printable
+from k2compat.checkpoint.safetensors_files.strict_json import (
+    JsonError,
+    JsonObject,
+    JsonValue,
+    load_json,
+)
+from k2compat.errors import reading
+from k2compat.findings import Finding
+
+INDEX_FILE = "model.safetensors.index.json"
+INDEX_BYTES_MAX = 256 << 20
+"""Kimi-K2.5's has 19 MB."""
+
+MOST_NAMED = 5
+
+
+@dataclass(slots=True)
+class WeightIndex:
+    """An index that could be read.
+
+    Attributes:
+        places: Tensor name → file. Names are taken out as they are found.
+        total_size: Bytes of all tensors, as it says; None where it does not.
+        files: The files it names that may be opened, in order, with how many tensors each.
+        outside: Tensors that it puts into files that may not.
+    """
+
+    places: dict[str, str]
+    total_size: int | None = None
+    files: Mapping[str, int] = field(default_factory=dict)
+    outside: AbstractSet[str] = frozenset()
+
+
+def parse_index(data: bytes, where: str) -> tuple[WeightIndex | None, tuple[Finding, ...]]:
+    """Read an index; what is wrong with it are findings.
+
+    Args:
+        data: The file's bytes.
+        where: Names the file in findings.
+    """
+    defects = Defects(where)
+    with reading(where):
+        members = _members(data, defects)
+    if members is None:
+        return None, defects.findings()
+    places = members.get("weight_map")
+    if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
+        defects.add(
+            "index-damaged",
+            "weight_map is no object of tensors and the files that hold them",
+            at="weight_map",
+        )
+        return None, defects.findings()
+    if not places:
+        defects.add("index-damaged", "weight_map names no tensors", at="weight_map")
+        return None, defects.findings()
+    counts = Counter(places.values())
+    outside = {name: count for name, count in counts.items() if not _is_inside(name)}
+    for name, count in outside.items():
+        defects.add(
+            "index-path",
+            "weight_map names a path that is not inside the folder; it was not opened",
+            at="weight_map",
+            count=count,
+            actual=name,
+        )
+    files = {name: count for name, count in counts.items() if name not in outside}
+    if not files:
+        return None, defects.findings()
+    refused = {name for name, place in places.items() if place in outside} if outside else set()
+    for name in refused:
+        del places[name]
+    size = _total_size(members, defects)
+    return WeightIndex(places, size, files, refused), defects.findings()
+
+
+def _members(data: bytes, defects: Defects) -> dict[str, Any] | None:
+    if len(data) > INDEX_BYTES_MAX:
+        message = f"has {len(data):,} bytes and was not read"
+        defects.add("index-damaged", message, expected=f"at most {INDEX_BYTES_MAX:,}")
+        return None
+    try:
+        text = data.decode("utf-8-sig")
+        members = json.loads(text)
+        if isinstance(members, dict) and text.count(":") > _count_members(members):
+            _check_repeated(load_json(text), defects)
+    except UnicodeDecodeError as error:
+        defects.add("index-damaged", "the index is not UTF-8", at=f"byte {error.start}")
+        return None
+    except json.JSONDecodeError as error:
+        at = f"character {error.pos}"
+        defects.add("index-damaged", f"the index is not JSON: {error.msg}", at=at)
+        return None
+    except (ValueError, RecursionError, JsonError):
+        defects.add("index-damaged", "is nested too deeply, or has a number without end")
+        return None
+    if not isinstance(members, dict):
+        defects.add("index-damaged", "is JSON, but no object")
+        return None
+    return members
+
+
+def _count_members(value: dict[str, Any]) -> int:
+    """How many members its objects have, down to the second level: an index has no third."""
+    return len(value) + sum(len(member) for member in value.values() if isinstance(member, dict))
+
+
+def _check_repeated(members: JsonValue, defects: Defects) -> None:
+    """Note keys that stand twice; each member has a colon, so where those fit there are none."""
+    pairs = members if isinstance(members, JsonObject) else JsonObject()
+    for at, value in (("", pairs), *pairs):
+        keys = Counter(key for key, _ in value) if isinstance(value, JsonObject) else Counter[str]()
+        repeated = [key for key, times in keys.items() if times > 1]
+        if repeated:
+            defects.add(
+                "index-key-repeated",
+                f"{len(repeated):,} names stand more than once: {named(repeated)}",
+                at=printable(at),
+                count=len(repeated),
+            )
+
+
+def _total_size(members: Mapping[str, Any], defects: Defects) -> int | None:
+    metadata = members.get("metadata")
+    if metadata is None:
+        return None
+    size = metadata.get("total_size") if isinstance(metadata, dict) else metadata
+    # Some tools write it as 1e12 or 1000.0, which is the same number.
+    if isinstance(size, float) and size.is_integer():
+        return int(size)
+    if size is None or type(size) is int:
+        return size
+    defects.add(
+        "index-total-size",
+        "metadata has no whole number as total_size",
+        at="metadata.total_size",
+        actual=size,
+    )
+    return None
+
+
+def _is_inside(name: str) -> bool:
+    """Whether it names a file in the folder; whether it exists is another question."""
+    path = PurePosixPath(name)
+    return (
+        name != ""
+        and not path.is_absolute()
+        and ".." not in path.parts
+        and "\\" not in name
+        and "\0" not in name
+        and path.name != ""
+        # Engines compare these paths as text: "./model-1-of-2" is no file of the folder to them.
+        and str(path) == name
+    )
+
+
+def named(names: Iterable[str]) -> str:
+    """The first few names, made printable."""
+    listed = list(names)
+    shown = ", ".join(printable(name) for name in listed[:MOST_NAMED])
+    return f"{shown}, …" if len(listed) > MOST_NAMED else shown

@@ -1,0 +1,184 @@
+"""Whole layers, MTP layers and vision towers that are missing, or that nobody expected.
+
+What is missing as a whole is told as one thing; the tensors that remain go on one by one.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from typing import NamedTuple
+
+from k2compat.checkpoint.model.architecture import Architecture
+from k2compat.checkpoint.model.tensors import MTP, TEXT_LAYERS, VISION, Block, Kind
+from k2compat.checkpoint.reporting.collector import Defects
+from k2compat.checkpoint.safetensors_files.comparison import Comparison, Deviation, Odd
+from k2compat.checkpoint.safetensors_files.summary import numbered
+from k2compat.findings import Finding
+
+
+class Gap(NamedTuple):
+    """A tensor that the config calls for and no shard has.
+
+    Attributes:
+        name: Whole.
+        block: The layer it belongs to, or what is outside of them.
+        kind: What it should be.
+    """
+
+    name: str
+    block: Block
+    kind: Kind
+
+
+class Missing(NamedTuple):
+    """What is missing.
+
+    Attributes:
+        findings: About wholes.
+        single: The tensors beyond those.
+        names: Every name that is reported, in either way.
+        hidden: How many are in files that could not be read, so that nobody can know.
+    """
+
+    findings: tuple[Finding, ...]
+    single: tuple[Odd, ...]
+    names: AbstractSet[str]
+    hidden: int
+
+
+def find_missing(
+    root: str,
+    architecture: Architecture,
+    comparison: Comparison,
+    places: Mapping[str, str],
+    unread: AbstractSet[str],
+) -> Missing:
+    """Tell what the config calls for and no shard has.
+
+    Args:
+        root: Names the checkpoint.
+        architecture: What the config calls for.
+        comparison: All shards were added to it.
+        places: Where the index puts the tensors that no shard has.
+        unread: Files that could not be read, absent ones included.
+    """
+    gaps = [
+        Gap(block.prefix + rest, block, block.kinds[rest])
+        for block, rests in comparison.finish()
+        for rest in rests
+    ]
+    known = [gap for gap in gaps if places.get(gap.name) not in unread]
+    wholes = Counter(gap.kind.necessity for gap in known if gap.kind.necessity in (MTP, VISION))
+    absent = {
+        necessity for necessity, count in wholes.items() if count == comparison.count(necessity)
+    }
+    layers: defaultdict[int, list[Gap]] = defaultdict(list)
+    single: list[Gap] = []
+    for gap in known:
+        if gap.kind.necessity in absent:
+            continue
+        if gap.block.layer is not None and comparison.is_untouched(gap.block):
+            layers[gap.block.layer].append(gap)
+        else:
+            single.append(gap)
+    return Missing(
+        findings=(
+            *_missing_layers(root, architecture, layers),
+            *_absent_parts(root, architecture, absent, wholes),
+        ),
+        single=tuple(_odd(single, places)),
+        names={gap.name for gap in known},
+        hidden=len(gaps) - len(known),
+    )
+
+
+def split_unexpected(
+    root: str, architecture: Architecture, odd: Iterable[Odd]
+) -> tuple[list[Odd], tuple[Finding, ...]]:
+    """Take out the tensors of layers that the config does not have.
+
+    Returns:
+        The rest, and findings about those layers.
+    """
+    layers: defaultdict[int, list[str]] = defaultdict(list)
+    rest: list[Odd] = []
+    start = architecture.prefix + TEXT_LAYERS
+    first_unknown = architecture.layers + architecture.mtp_layers
+    for one in odd:
+        is_beyond = (
+            one.deviation is Deviation.UNEXPECTED
+            and one.layer is not None
+            and one.layer >= first_unknown
+            and one.name.startswith(start)
+        )
+        if is_beyond and one.layer is not None:
+            layers[one.layer].append(one.name)
+        else:
+            rest.append(one)
+    defects = Defects(root)
+    mtp = {layer for layer, names in layers.items() if _is_mtp(names)}
+    for code, numbers, words in (
+        ("mtp-unused", mtp, "for multi-token prediction, which the config does not name"),
+        ("layer-unexpected", layers.keys() - mtp, "that the config does not have"),
+    ):
+        if numbers:
+            names = [name for number in sorted(numbers) for name in layers[number]]
+            defects.add(
+                code,
+                f"{numbered('layer', numbers)}: {len(names):,} tensors of layers {words}",
+                count=len(names),
+                expected=f"{architecture.layers} layers",
+                items=names,
+            )
+    return rest, defects.findings()
+
+
+def _is_mtp(names: Iterable[str]) -> bool:
+    return any(name.endswith(".eh_proj.weight") for name in names)
+
+
+def _missing_layers(
+    root: str, architecture: Architecture, layers: Mapping[int, list[Gap]]
+) -> Iterator[Finding]:
+    if not layers:
+        return
+    defects = Defects(root)
+    defects.add(
+        "layer-missing",
+        f"{numbered('layer', layers)}: nothing of them is there",
+        count=sum(map(len, layers.values())),
+        expected=f"{architecture.layers} layers",
+        actual=f"{architecture.layers - len(layers)} layers",
+        items=[gap.name for gaps in layers.values() for gap in gaps],
+    )
+    yield from defects.findings()
+
+
+def _absent_parts(
+    root: str, architecture: Architecture, absent: AbstractSet[str], counts: Mapping[str, int]
+) -> Iterator[Finding]:
+    defects = Defects(root)
+    if MTP in absent:
+        first = architecture.layers
+        numbers = range(first, first + architecture.mtp_layers)
+        message = f"{numbered('layer', numbers)}, for multi-token prediction: absent"
+        defects.add("mtp-absent", message, count=counts[MTP])
+    if VISION in absent:
+        message = f"none of the vision tower's {counts[VISION]:,} tensors is there"
+        defects.add("vision-absent", message, count=counts[VISION])
+    yield from defects.findings()
+
+
+def _odd(gaps: Iterable[Gap], places: Mapping[str, str]) -> Iterator[Odd]:
+    gaps = list(gaps)
+    # A scale is only worth a word of its own where its weight is there.
+    weightless = {_module(gap) for gap in gaps if not gap.kind.is_scale}
+    for gap in gaps:
+        is_alone = gap.kind.is_scale and _module(gap) not in weightless
+        deviation = Deviation.SCALE_MISSING if is_alone else Deviation.MISSING
+        place = places.get(gap.name)
+        yield Odd(deviation, gap.name, gap.block.layer, gap.kind.part, place)
+
+
+def _module(gap: Gap) -> str:
+    return gap.name.rpartition(".")[0]

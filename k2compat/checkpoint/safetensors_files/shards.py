@@ -1,0 +1,206 @@
+"""Which files of a folder are the checkpoint's shards, and which are in the way.
+
+Any numbering is accepted: `model-1-of-61`, `model-00001-of-000062`, and names without one.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from k2compat.checkpoint.reporting.collector import Defects, printable
+from k2compat.checkpoint.safetensors_files.index import INDEX_FILE, WeightIndex, named
+from k2compat.checkpoint.safetensors_files.summary import MOST_ALONE
+from k2compat.findings import Finding
+
+SUFFIX = ".safetensors"
+LEFTOVERS = (".incomplete", ".part", ".crdownload", ".tmp")
+CONTROL_FILE = ".aria2"
+WHOLE_FILE = "model.safetensors"
+"""What a checkpoint that was not split is called."""
+
+_LOOKED_AT = "only its header was looked at"
+
+_NUMBERED = re.compile(
+    r"(?P<name>.*?)-?(?P<number>\d{1,9})-of-(?P<total>\d{1,9})\.safetensors", re.DOTALL
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Shards:
+    """The files to read.
+
+    Attributes:
+        present: In the order to be read.
+        beside: Further safetensors, which an engine that takes every file would load, too.
+        absent: Files that the index names and the folder has not.
+        findings: What is wrong with the set.
+    """
+
+    present: tuple[str, ...]
+    beside: tuple[str, ...]
+    absent: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+
+def find_shards(
+    root: str, files: Iterable[str], index: WeightIndex | None, *, has_index: bool
+) -> Shards:
+    """Choose the shards among a checkpoint's files.
+
+    Args:
+        root: Names the checkpoint in findings.
+        files: Paths within it.
+        index: Its index, if it could be read.
+        has_index: Whether there is an index at all, be it damaged.
+    """
+    listed = set(files)
+    # Engines look for shards in the folder itself, not below it.
+    in_folder = sorted((name for name in listed if _is_shard(name)), key=natural)
+    found: list[Finding] = []
+    if index is None:
+        present, absent = _shards_among(in_folder), list[str]()
+        if len(present) > 1 and not has_index:
+            defects = Defects(root)
+            defects.add("index-missing", f"has {len(present)} shards and no {INDEX_FILE}")
+            found += defects.findings()
+    else:
+        present = sorted((name for name in index.files if name in listed), key=natural)
+        absent = [name for name in index.files if name not in listed]
+        found += _absent_shards(root, absent, index)
+    beside = [name for name in in_folder if name not in present]
+    sets = _sets([*present, *absent])
+    mixed = list(_mixed_sets(root, [*present, *beside]))
+    found += mixed
+    if index is None:
+        found += _missing_numbers(root, sets)
+    found += _beside(root, [name for name in beside if not (mixed and is_numbered(name))])
+    found += _leftovers(root, listed)
+    return Shards(tuple(present), tuple(beside), tuple(absent), tuple(found))
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """Sorts model-2 before model-10."""
+    return [
+        (int(part), "") if part.isdigit() and len(part) < 20 else (-1, part)
+        for part in re.split(r"([0-9]+)", name)
+    ]
+
+
+def is_numbered(name: str) -> bool:
+    """Whether a file's name says that it is one of several."""
+    match = _NUMBERED.fullmatch(name)
+    return match is not None and int(match["total"]) > 1
+
+
+def _shards_among(names: Sequence[str]) -> list[str]:
+    """Which safetensors are the checkpoint where no index says so: not an adapter beside it."""
+    found = [name for name in names if name == WHOLE_FILE or _NUMBERED.fullmatch(name)]
+    return found or list(names)
+
+
+def _is_shard(name: str) -> bool:
+    return name.endswith(SUFFIX) and "/" not in name
+
+
+def _sets(names: Iterable[str]) -> Mapping[tuple[str, int], dict[int, str]]:
+    """Numbered shards by what their names have in common: (name, total) → number → file."""
+    sets: defaultdict[tuple[str, int], dict[int, str]] = defaultdict(dict)
+    for name in names:
+        match = _NUMBERED.fullmatch(name)
+        if match:
+            sets[match["name"], int(match["total"])][int(match["number"])] = name
+    return sets
+
+
+def _mixed_sets(root: str, names: Sequence[str]) -> Iterator[Finding]:
+    sets = _sets(names)
+    if len(sets) < 2:
+        return
+    defects = Defects(root)
+    words = [f"{name}-*-of-{total} ({len(files)} files)" for (name, total), files in sets.items()]
+    defects.add(
+        "shard-sets-mixed",
+        f"shards of {len(sets)} sets lie in one folder: {named(words)}",
+        count=len(sets),
+        expected="the shards of one set",
+        actual=named(next(iter(files.values())) for files in sets.values()),
+    )
+    yield from defects.findings()
+
+
+def _absent_shards(root: str, absent: Iterable[str], index: WeightIndex) -> Iterator[Finding]:
+    tensors: dict[str, list[str]] = {name: [] for name in absent}
+    for tensor, place in index.places.items() if tensors else ():
+        if place in tensors:
+            tensors[place].append(tensor)
+    if len(tensors) > MOST_ALONE:
+        defects = Defects(root)
+        defects.add(
+            "shard-missing",
+            f"{len(tensors):,} shards do not exist: {named(tensors)}; the index puts "
+            f"{sum(map(len, tensors.values())):,} tensors into them",
+            count=len(tensors),
+            items=tensors,
+        )
+        yield from defects.findings()
+        return
+    for name, lost in tensors.items():
+        defects = Defects(f"{root}/{name}")
+        defects.add(
+            "shard-missing",
+            f"does not exist; the index puts {len(lost):,} tensors into it",
+            count=len(lost),
+            items=lost,
+        )
+        yield from defects.findings()
+
+
+def _missing_numbers(
+    root: str, sets: Mapping[tuple[str, int], Mapping[int, str]]
+) -> Iterator[Finding]:
+    for (name, total), files in sets.items():
+        count = total - sum(0 <= number <= total for number in files)
+        # Some tools count from 0.
+        first = 0 if 0 in files else 1
+        if count <= 0 or (first == 0 and count == 0):
+            continue
+        missing = (n for n in range(first, first + total) if n not in files)
+        shown = ", ".join(str(next(missing)) for _ in range(min(count, 5)))
+        shown += ", …" if count > 5 else ""
+        defects = Defects(root)
+        defects.add(
+            "shard-missing",
+            f"{count} of {total} shards {printable(name)}-* are missing: {shown}",
+            count=count,
+            expected=f"{total} files",
+            actual=f"{len(files)} files",
+        )
+        yield from defects.findings()
+
+
+def _beside(root: str, names: Iterable[str]) -> Iterator[Finding]:
+    for name in names:
+        defects = Defects(f"{root}/{name}")
+        if _NUMBERED.fullmatch(name):
+            defects.add(
+                "shard-unlisted", "is not named by the index; only its header was looked at"
+            )
+        else:
+            message = f"does not belong to the shards of the model; {_LOOKED_AT}"
+            defects.add("weights-beside", message)
+        yield from defects.findings()
+
+
+def _leftovers(root: str, files: set[str]) -> Iterator[Finding]:
+    for name in sorted(files):
+        defects = Defects(f"{root}/{name}")
+        if name.endswith(CONTROL_FILE):
+            whole = name.removesuffix(CONTROL_FILE)
+            defects.add(
+                "download-unfinished",
+                f"is the control file of a download of {printable(whole)} that did not end",
+            )
+        elif name.endswith(LEFTOVERS):
+            defects.add("download-leftover", "is a part of a download that was stopped")
+        yield from defects.findings()

@@ -1,0 +1,1 @@
+"""Samples of the data themselves, for what no header shows."""

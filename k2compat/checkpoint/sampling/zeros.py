@@ -1,0 +1,177 @@
+"""From sampled places that hold nothing but zeros to what that means for a file.
+
+Zeros up to the end are a download or a copy that stopped there: the length was set first.
+Zeros elsewhere are a piece that never came, or tensors that somebody emptied.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Final, NamedTuple
+
+from k2compat.checkpoint.reporting.collector import Defects, printable
+from k2compat.checkpoint.sources.source import ReadableFile
+
+MAY_BE_ZERO: Final = (".bias", ".e_score_correction_bias")
+"""Biases are zero before training, and some stay so."""
+
+VOCABULARY: Final = (
+    "embed_tokens.weight",
+    "lm_head.weight",
+    "shared_head.head.weight",
+    "token_embd.weight",
+    "output.weight",
+)
+"""A row for each token: of those that no text has, the last ones, rows may be zero."""
+
+PROBE_BYTES: Final = 1 << 12
+NAMES_SHOWN: Final = 3
+
+
+class Place(NamedTuple):
+    """A sampled place.
+
+    Attributes:
+        tensor: Its tensor's number.
+        start: The first byte.
+        end: The byte after the last.
+        content_end: The byte after the last that is not zero; `start` where all are.
+    """
+
+    tensor: int
+    start: int
+    end: int
+    content_end: int
+
+    @property
+    def zero(self) -> bool:
+        """Whether all bytes are zero."""
+        return self.content_end == self.start
+
+
+def find_zeros(
+    file: ReadableFile, names: Sequence[str], places: Sequence[Place], defects: Defects
+) -> int:
+    """Note zeros that cannot be meant.
+
+    Args:
+        file: Where to look for the byte from which on all is zero.
+        names: Of the tensors, by number.
+        places: Every place that was sampled.
+        defects: Takes what is found.
+
+    Returns:
+        How many bytes were read for that.
+
+    Raises:
+        FileRefusedError: They cannot be read.
+    """
+    ordered = sorted(places, key=lambda place: (place.start, place.end))
+    runs = _Runs(names, Counter(place.tensor for place in places))
+    before, tail = _split(ordered)
+    _note_inside(runs, before, defects)
+    if tail and runs.means_damage(tail, least=1):
+        known = before[-1].content_end if before else tail[0].start
+        finder = _Finder(file)
+        _note_tail(runs, tail, finder.beginning(known, tail[0].start), known, defects)
+        return finder.bytes_read
+    return 0
+
+
+class _Runs:
+    """Judges places in a row that are all zero."""
+
+    def __init__(self, names: Sequence[str], sampled: Counter[int]) -> None:
+        self.names = names
+        self._sampled = sampled
+
+    def means_damage(self, run: Sequence[Place], least: int) -> bool:
+        """Whether the zeros are a whole tensor, or so many places of some, that should not be."""
+        meant = Counter(
+            place.tensor for place in run if not self.names[place.tensor].endswith(MAY_BE_ZERO)
+        )
+        if any(count == self._sampled[tensor] for tensor, count in meant.items()):
+            return True
+        rows = (count for tensor, count in meant.items() if self._has_no_spare_rows(tensor))
+        return sum(rows) >= least
+
+    def tensors(self, places: Iterable[Place]) -> list[str]:
+        """The names of the tensors that places are in, each once."""
+        return [self.names[tensor] for tensor in dict.fromkeys(place.tensor for place in places)]
+
+    def _has_no_spare_rows(self, tensor: int) -> bool:
+        return not self.names[tensor].endswith(VOCABULARY)
+
+
+def _split(ordered: Sequence[Place]) -> tuple[Sequence[Place], Sequence[Place]]:
+    """What stands before the zeros at the end, and those."""
+    length = len(ordered)
+    while length and ordered[length - 1].zero:
+        length -= 1
+    return ordered[:length], ordered[length:]
+
+
+def _note_inside(runs: _Runs, places: Sequence[Place], defects: Defects) -> None:
+    damaged = [run for run in _zero_runs(places) if runs.means_damage(run, least=2)]
+    if not damaged:
+        return
+    tensors = runs.tensors(place for run in damaged for place in run)
+    defects.add(
+        "data-zero",
+        f"zero at each of {sum(map(len, damaged)):,} places that were sampled in {shown(tensors)}",
+        at=f"byte {damaged[0][0].start}",
+        count=len(tensors),
+        items=tensors,
+    )
+
+
+def _zero_runs(places: Sequence[Place]) -> Iterator[list[Place]]:
+    for zero, run in groupby(places, key=lambda place: place.zero):
+        if zero:
+            yield list(run)
+
+
+def _note_tail(
+    runs: _Runs, tail: Sequence[Place], beginning: int, known: int, defects: Defects
+) -> None:
+    end = max(place.end for place in tail)
+    tensors = runs.tensors(tail)
+    what = "all data are" if beginning == known == tail[0].start else "the data are"
+    defects.add(
+        "data-zero-tail",
+        f"{what} zero from byte {beginning:,} on, wherever they were sampled: {shown(tensors)}",
+        at=f"byte {beginning}",
+        count=len(tensors),
+        items=tensors,
+        expected=f"data up to byte {end:,}",
+        actual=f"{end - beginning:,} bytes of zeros",
+    )
+
+
+class _Finder:
+    """Looks for the byte from which on a file is zero."""
+
+    def __init__(self, file: ReadableFile) -> None:
+        self._file = file
+        self.bytes_read = 0
+
+    def beginning(self, known: int, zero: int) -> int:
+        """Halve what lies between bytes known not to be zero and those known to be."""
+        while zero - known > PROBE_BYTES:
+            middle = known + (zero - known) // 2
+            probe = self._file.read(middle, min(PROBE_BYTES, zero - middle))
+            self.bytes_read += len(probe)
+            content = probe.rstrip(b"\0")
+            if content:
+                known = middle + len(content)
+            else:
+                zero = middle
+        content = self._file.read(known, zero - known).rstrip(b"\0")
+        return known + len(content)
+
+
+def shown(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    first = ", ".join(printable(name) for name in names[:NAMES_SHOWN])
+    rest = len(names) - NAMES_SHOWN
+    return f"{first} and {rest:,} more" if rest > 0 else first

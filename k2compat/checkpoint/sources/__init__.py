@@ -1,0 +1,1 @@
+"""Where a checkpoint's files come from, and how they are opened."""

@@ -1,0 +1,172 @@
+"""Open a checkpoint's file without ever hanging, and say what else stands in its place.
+
+A loader that simply opens what it finds waits for ever on a FIFO, reads a
+directory as an error without a name, and parses the three lines of a Git-LFS
+pointer as weights.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from k2compat.checkpoint.reporting.collector import Defects, printable
+from k2compat.checkpoint.sources.source import ReadableFile
+from k2compat.errors import reading
+from k2compat.findings import Finding
+
+LOOK_AHEAD_BYTES = 512
+"""Enough to know a Git-LFS pointer or a web page."""
+
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+_PAGES = (b"<!doctype", b"<html", b"<?xml", b"<error", b"<head", b'{"error"')
+"""How the answers begin that a download without checks leaves under the file's name."""
+
+_PLAIN_ANSWERS = (b"entry not found", b"not found", b"invalid username or password", b"access to")
+"""The Hub's own answers in plain text, for a file that is absent or gated."""
+
+_KINDS = (
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a character device"),
+    (stat.S_ISBLK, "a block device"),
+)
+
+
+class FileRefusedError(Exception):
+    """The file cannot be read at all; `finding` says why. Does not leave the room."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.message)
+        self.finding = finding
+
+
+class OpenFile:
+    """A regular, non-empty file, open for reading.
+
+    Attributes:
+        path: As it was asked for.
+        size: Bytes, when it was opened.
+    """
+
+    def __init__(self, path: Path, descriptor: int, size: int) -> None:
+        """Take over an open descriptor, without the duty to close it."""
+        self.path = path
+        self.size = size
+        self._descriptor = descriptor
+
+    def read(self, start: int, length: int) -> bytes:
+        """The bytes from `start` on, fewer than `length` only at the end of the file.
+
+        Raises:
+            FileRefusedError: The system cannot read there (a bad disk, a server gone).
+        """
+        parts: list[bytes] = []
+        while length > 0:
+            try:
+                part = os.pread(self._descriptor, length, start)
+            except OSError as error:
+                message = f"cannot be read at byte {start}: {os.strerror(error.errno or 0)}"
+                raise refused(self.path, "file-unreadable", message) from error
+            if not part:
+                break
+            parts.append(part)
+            start += len(part)
+            length -= len(part)
+        # The usual single part is passed on without copying it.
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+class BytesFile:
+    """A file whose bytes are at hand.
+
+    Attributes:
+        path: Names it in findings.
+        size: Bytes.
+    """
+
+    def __init__(self, path: Path | str, content: bytes) -> None:
+        """Take all the bytes."""
+        self.path = path
+        self.size = len(content)
+        self._content = content
+
+    def read(self, start: int, length: int) -> bytes:
+        """The bytes from `start` on, fewer than `length` only at the end."""
+        return self._content[start : start + length]
+
+
+@contextmanager
+def open_file(path: Path) -> Iterator[OpenFile]:
+    """Open a file that should hold weights. Links are followed.
+
+    Raises:
+        FileRefusedError: Nothing there, not a regular file, empty, not readable, or
+            plainly something else: a Git-LFS pointer, a web page.
+    """
+    try:
+        # Looked at before it is opened: opening alone can block on a FIFO and acts on a device.
+        _demand_regular(path, path.stat())
+        # Should a FIFO take its place in between, this does not wait for a writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        raise refused(path, *_why_not_opened(path, error)) from error
+    try:
+        status = os.fstat(descriptor)
+        _demand_regular(path, status)
+        file = OpenFile(path, descriptor, status.st_size)
+        demand_content(file)
+        with reading(path):
+            yield file
+    finally:
+        os.close(descriptor)
+
+
+def _demand_regular(path: Path, status: os.stat_result) -> None:
+    if stat.S_ISREG(status.st_mode):
+        return
+    if stat.S_ISDIR(status.st_mode):
+        raise refused(path, "file-is-directory", "is a directory where a file should be")
+    kind = next((name for test, name in _KINDS if test(status.st_mode)), "no regular file")
+    raise refused(path, "file-is-special", f"is {kind} where a regular file should be")
+
+
+def demand_content(file: ReadableFile) -> None:
+    """Refuse a file that plainly holds something else than weights.
+
+    Raises:
+        FileRefusedError: It is empty, a Git-LFS pointer or a web page.
+    """
+    head = file.read(0, LOOK_AHEAD_BYTES)
+    if not head:
+        raise refused(file.path, "file-empty", "is empty")
+    if head.startswith(_LFS_POINTER):
+        raise refused(file.path, "file-lfs-pointer", "is a Git-LFS pointer, not the file itself")
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if text.startswith((*_PAGES, *_PLAIN_ANSWERS)):
+        message = "is a server's answer (a web page or a message), not the file itself"
+        raise refused(file.path, "file-web-page", message)
+
+
+def _why_not_opened(path: Path, error: OSError | ValueError) -> tuple[str, str]:
+    """The code and the message for a failed `stat` or `open`."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.ELOOP:
+        return "file-link-loop", "is a link that leads back to itself"
+    # A path with a NUL byte in it is a ValueError: no file can have that name.
+    if number in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, None):
+        # Path.is_symlink raises again for a name that is too long, or has a NUL in it.
+        if os.path.islink(path):  # noqa: PTH114
+            target = printable(os.path.realpath(path))
+            return "file-link-dangling", f"is a link to nothing, {target}"
+        return "file-missing", "does not exist"
+    return "file-unreadable", f"cannot be opened: {os.strerror(number or 0)}"
+
+
+def refused(path: Path | str, code: str, message: str) -> FileRefusedError:
+    """The error for a file that cannot be read, with its finding."""
+    defects = Defects(str(path))
+    defects.add(code, message)
+    return FileRefusedError(defects.findings()[0])

@@ -1,0 +1,186 @@
+"""k2compat demo: the main jobs on a small checkpoint made on the spot."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+
+from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output, printable
+from k2compat.cli.paths import PATH
+from k2compat.errors import RefusedError
+from k2compat.shell_line import shell_line
+
+MODEL = "Kimi-K2-tiny"
+OUTPUTS = "outputs"
+GGUFS = "Kimi-K2-tiny-GGUF"
+DAMAGED = "Kimi-K2-tiny-damaged"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A command, and why a person would type it.
+
+    Attributes:
+        why: One line for a person.
+        arguments: What follows `k2compat`.
+        exit_code: The exit status it must have.
+    """
+
+    why: str
+    arguments: tuple[str, ...]
+    exit_code: int = OK
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A step that was run: what was typed, and what came of it."""
+
+    why: str
+    command: str
+    exit_code: int
+    expected_exit_code: int
+    stdout: str
+    stderr: str
+
+
+STEPS = (
+    Step("Is the checkpoint what its config says?", ("validate", MODEL)),
+    Step(
+        "The same for a copy that lacks a shard and has another one cut.",
+        ("validate", DAMAGED),
+        FOUND_ERRORS,
+    ),
+    Step(
+        "Show what would change for a framework that knows only deepseek_v3.",
+        ("patch-config", MODEL, "--to", "deepseek_v3", "--dry-run"),
+    ),
+    Step("Change it: one value, no other byte.", ("patch-config", MODEL, "--to", "deepseek_v3")),
+    Step("And back again.", ("patch-config", MODEL, "--to", "kimi_k2")),
+    Step(
+        "Bring everything but the weights beside the GGUF, as KTransformers wants it.",
+        ("stage-gguf", MODEL, GGUFS),
+    ),
+    Step("The same again finds nothing to do.", ("stage-gguf", MODEL, GGUFS, "--check")),
+    Step(
+        "Read the tool calls in what a model wrote; here the end of the call is missing.",
+        ("parse", f"{OUTPUTS}/call.txt"),
+    ),
+    Step(
+        "Which command serves a model of the family on 8 × H200, and does it fit?",
+        ("launch", "vllm", "moonshotai/Kimi-K2-Thinking", "--gpu", "h200"),
+    ),
+    Step("What does a code mean?", ("explain", "patch-tool-call-ids")),
+)
+
+
+@click.command("demo")
+@click.option(
+    "--keep",
+    metavar="DIR",
+    type=PATH,
+    help="Work in the new folder DIR and leave it.  [default: a temporary folder]",
+)
+@click.pass_obj
+def command(output: Output, keep: Path | None) -> Outcome:
+    """Make a small Kimi-K2-shaped checkpoint and GGUF in a folder and work on them.
+
+    Every command is run as it is printed; you can type it on a real model. With --keep you can
+    type it on these models, too.
+    """
+    done = []
+    with _folder(keep) as folder:
+        make_models(folder)
+        made = f"{MODEL} (safetensors) and {GGUFS}, both small and untrained"
+        output.print_part(printable(f"In {folder}: {made}."))
+        for step in STEPS:
+            result = run_step(step, folder)
+            done.append(result)
+            output.print_part("\n".join(_lines(result)))
+    succeeded = all(result.exit_code == result.expected_exit_code for result in done)
+    answer = "\nAll of it went as it should." if succeeded else "\nThe demo failed: see above."
+    if keep is not None:
+        answer += f"\nThe models stay. Type any of these commands there: {shell_line('cd', keep)}"
+    document = {
+        "folder": None if keep is None else str(keep),
+        "steps": [asdict(result) for result in done],
+    }
+    return Outcome(document, answer, exit_code=OK if succeeded else FOUND_ERRORS)
+
+
+@contextmanager
+def _folder(keep: Path | None) -> Iterator[Path]:
+    """A folder of its own to work in: a temporary one, or one that stays.
+
+    Raises:
+        RefusedError: folder-not-empty, or not-readable.
+    """
+    if keep is None:
+        with tempfile.TemporaryDirectory(prefix="k2compat-demo-") as name:
+            yield Path(name)
+        return
+    from k2compat.files import explained_reading, make_folder
+
+    with explained_reading(keep):
+        in_use = os.path.lexists(keep) and not _is_empty_folder(keep)
+    if in_use:
+        raise RefusedError(
+            "folder-not-empty",
+            f"{keep} is in use: the demo works in a new or empty folder.",
+            hint="Name a new folder, or remove that one.",
+        )
+    make_folder(keep)
+    yield keep
+
+
+def _is_empty_folder(path: Path) -> bool:
+    return not path.is_symlink() and path.is_dir() and not any(path.iterdir())
+
+
+def make_models(folder: Path) -> None:
+    """Make the checkpoint, a damaged copy of it, and the GGUF folder."""
+    from k2compat.files import build_folder
+    from k2compat.samples import checkpoint_files, raw_output, write_gguf
+
+    files = checkpoint_files()
+    build_folder(folder / MODEL, files)
+    lost, cut, *_ = (name for name in files if name.endswith(".safetensors"))
+    files[cut] = files[cut][:-1000]
+    del files[lost]
+    build_folder(folder / DAMAGED, files)
+    build_folder(folder / OUTPUTS, {"call.txt": raw_output().encode()})
+    build_folder(folder / GGUFS, {})
+    write_gguf(folder / GGUFS / f"{MODEL}-F32.gguf")
+
+
+def run_step(step: Step, folder: Path) -> Done:
+    """Run one command in a process of its own, as a person would."""
+    process = subprocess.run(  # noqa: S603 - our own program and arguments
+        [sys.executable, "-m", "k2compat", *step.arguments],
+        cwd=folder,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    return Done(
+        step.why,
+        shell_line("k2compat", *step.arguments),
+        process.returncode,
+        step.exit_code,
+        process.stdout,
+        process.stderr,
+    )
+
+
+def _lines(done: Done) -> Iterator[str]:
+    yield f"\n# {done.why}"
+    yield f"$ {done.command}"
+    yield from (done.stdout + done.stderr).splitlines()
+    if done.exit_code != done.expected_exit_code:
+        yield f"exit status {done.exit_code}, expected {done.expected_exit_code}"

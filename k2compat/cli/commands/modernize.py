@@ -1,0 +1,105 @@
+"""k2compat modernize: an old command line in, today's out."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output
+from k2compat.cli.paths import PATH
+from k2compat.errors import RefusedError
+from k2compat.files import explained_reading, read_input
+from k2compat.findings import Finding, Report
+from k2compat.launch import ModernCommand, Modernized, modernize_text
+
+_CHUNK_BYTES = 64 * 1024
+
+
+@click.command("modernize")
+@click.argument("file", type=PATH, default="-")
+@click.option(
+    "--engine-version",
+    "versions",
+    multiple=True,
+    metavar="[ENGINE=]VERSION",
+    help="The version to write for; the newest known otherwise. Can be repeated.",
+)
+@click.option("--check", is_flag=True, help="Exit with 1 if the text would change.")
+@click.pass_obj
+def command(output: Output, file: Path, versions: tuple[str, ...], check: bool) -> Outcome:
+    """Write the commands in FILE, or on stdin, as their engines take them today.
+
+    The engines are vLLM, SGLang, KTransformers and TensorRT-LLM. The answer is the same text
+    with those words changed. The changes, their reasons and what
+    could not be translated are printed on stderr. Nothing is run.
+    """
+    text = _read(file)
+    modernized = modernize_text(text, dict(_versions(versions)))
+    if not output.as_json:
+        for command_now in modernized.commands:
+            for words in _explained(command_now):
+                output.status(words)
+    report = Report(tuple(_findings(modernized)))
+    changed = modernized.text != text
+    failed = report.has_errors or (check and changed)
+    return Outcome(
+        {"changed": changed, "text": modernized.text, "commands": _documents(modernized)},
+        modernized.text,
+        report,
+        FOUND_ERRORS if failed else OK,
+        verbatim=True,
+    )
+
+
+def _read(file: Path) -> str:
+    if str(file) == "-":
+        with explained_reading(file):
+            content = b"".join(iter(lambda: os.read(0, _CHUNK_BYTES), b""))
+    else:
+        with explained_reading(file):
+            content = read_input(file)
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise RefusedError(
+            "text-not-utf8",
+            f"{file} is not UTF-8 text: byte {error.start} is none of it.",
+            hint="Convert it: iconv -f GB18030 -t UTF-8 FILE",
+        ) from error
+
+
+def _versions(versions: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for version in versions:
+        engine, equals, number = version.partition("=")
+        yield (engine, number) if equals else ("", engine)
+
+
+def _findings(modernized: Modernized) -> Iterator[Finding]:
+    yield from modernized.findings
+    for modern in modernized.commands:
+        for finding in modern.findings:
+            yield replace(finding, where=f"line {modern.line}: {finding.where}")
+
+
+def _documents(modernized: Modernized) -> list[dict[str, Any]]:
+    documents = [asdict(modern) for modern in modernized.commands]
+    for document in documents:
+        del document["findings"]  # the document has a list of all findings
+    return documents
+
+
+def _explained(modern: ModernCommand) -> Iterator[str]:
+    yield f"line {modern.line}: {modern.entry} of {modern.engine} {modern.engine_version}"
+    if not modern.changes:
+        yield "  nothing to change"
+    for change in modern.changes:
+        then = change.before or "(nothing)"
+        now = change.after or "(nothing)"
+        since = f", since {change.since}" if change.since else ""
+        yield f"  {then} → {now}{since}"
+        yield f"    {change.reason}"
+        if change.source:
+            yield f"    source: {change.source}"

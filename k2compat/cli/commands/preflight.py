@@ -1,0 +1,161 @@
+"""k2compat preflight: what would stop a launch, found before it."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from k2compat.cli.common_options import with_common_options
+from k2compat.cli.engine_flags import EngineCommand
+from k2compat.cli.launch_options import SECTIONS, launch_options, read_request
+from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, printable
+from k2compat.cli.paths import PATH
+from k2compat.cli.values import TEXT
+from k2compat.errors import RefusedError
+from k2compat.files import explained_reading, read_input
+from k2compat.findings import Report, Severity
+from k2compat.launch import (
+    Inspection,
+    NodeFacts,
+    NodeReport,
+    Plan,
+    compare_reports,
+    plan_launch,
+    preflight_plan,
+)
+
+_COMPARE = "--compare"
+
+
+class _Preflight(EngineCommand):
+    """With --compare the arguments are reports, not an engine and a model."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        options = args[: args.index("--")] if "--" in args else args
+        if _COMPARE in options:
+            return with_common_options(compare).make_context(info_name, args, parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+
+@click.command(
+    "preflight",
+    cls=_Preflight,
+    sections=SECTIONS,
+)
+@launch_options
+@click.option(
+    "--node-rank",
+    metavar="N|NAME",
+    type=TEXT,
+    help="This is node N of the plan, from 0, or the one of this name: look at it too.",
+)
+@click.option(
+    _COMPARE,
+    is_flag=True,
+    expose_value=False,
+    help="Hold the --json reports of several nodes together: preflight --compare FILE…",
+)
+def command(node_rank: str | None, **options: Any) -> Outcome:
+    """Find what would stop ENGINE from serving MODEL, on the plan and on this node.
+
+    It takes what launch takes. Without --node-rank only the plan is judged and nothing is
+    read; with it, this node's network, ports, memory, devices, packages and files are looked
+    at too. No engine is started and nothing is changed.
+    """
+    request = read_request(options)
+    found = preflight_plan(
+        plan_launch(request),
+        request.model,
+        node_rank=node_rank,
+        gguf_path=options["gguf_path"],
+    )
+    plan, inspection = found.plan, found.inspection
+    report = Report(found.findings)
+    document = {
+        "engine": plan.engine,
+        "engine_version": plan.engine_version,
+        "profile": plan.profile,
+        "strategy": plan.strategy,
+        "node": inspection.node.name if inspection else None,
+        "facts": inspection.facts.as_dict() if inspection else None,
+    }
+    answer = "\n".join(_lines(plan, inspection, report))
+    return Outcome(document, answer, report, FOUND_ERRORS if report.has_errors else OK)
+
+
+@click.command("preflight")
+@click.argument("reports", metavar="FILE…", nargs=-1, required=True, type=PATH)
+@click.option(_COMPARE, is_flag=True, expose_value=False, help="Compare reports.")
+def compare(reports: tuple[Path, ...]) -> Outcome:
+    """Hold the preflight reports of several nodes together.
+
+    Each FILE is what k2compat preflight … --node-rank N --json printed on one node. Versions,
+    config, other small files, weight files and clocks must be the same on all.
+    """
+    read = [_read_report(path) for path in reports]
+    report = Report(tuple(compare_reports(read)))
+    nodes = ", ".join(each.node for each in read)
+    verdict = "differ" if report.findings else "agree"
+    document = {"nodes": [{"node": each.node, "file": each.file} for each in read]}
+    answer = f"The reports of {printable(nodes)} {verdict}."
+    return Outcome(document, answer, report, FOUND_ERRORS if report.has_errors else OK)
+
+
+def _read_report(path: Path) -> NodeReport:
+    try:
+        with explained_reading(path):
+            document = json.loads(read_input(path))
+    except (ValueError, RecursionError) as error:
+        raise RefusedError(
+            "report-malformed",
+            f"{path} is no JSON document.",
+            hint="Make one on each node: k2compat preflight … --node-rank N --json > FILE",
+        ) from error
+    return NodeReport.read(document, str(path))
+
+
+def _lines(plan: Plan, inspection: Inspection | None, report: Report) -> Sequence[str]:
+    head = f"{plan.engine} {plan.engine_version}, strategy {plan.strategy}"
+    counted = f"{_count(len(plan.commands), 'command')} on {_count(len(plan.nodes), 'node')}"
+    lines = [f"Plan: {head}, {counted}."]
+    if inspection is not None:
+        lines += _node_lines(inspection)
+    counts = [
+        f"{count} info" if severity is Severity.INFO else _count(count, severity)
+        for severity in Severity
+        if (count := sum(finding.severity is severity for finding in report))
+    ]
+    lines.append(f"Found: {', '.join(counts) or 'nothing'}.")
+    return lines
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _node_lines(inspection: Inspection) -> Sequence[str]:
+    facts = inspection.facts
+    way = inspection.towards_others
+    lines = [f"Node: {inspection.node.name} ({inspection.node.address}) is {facts.hostname}."]
+    if way is not None:
+        lines.append(f"Network: {way.source} on {way.interface} towards {way.address}.")
+    lines += [f"Engine: {words}." for words in _packages(facts)]
+    if facts.model is not None:
+        size = sum(facts.model.weights.values())
+        lines.append(f"Model: {len(facts.model.weights)} weight files, {size / 1e9:,.1f} GB.")
+    return [printable(line) for line in lines]
+
+
+def _packages(facts: NodeFacts) -> Sequence[str]:
+    if not facts.packages:
+        return []
+    listed = ", ".join(f"{name} {version}" for name, version in sorted(facts.packages.items()))
+    return [f"{listed} ({facts.python})"]

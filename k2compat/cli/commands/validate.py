@@ -1,0 +1,145 @@
+"""k2compat validate: check that a checkpoint is what its config says."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from k2compat.checkpoint.engines.verdicts import ENGINES, fold_verdicts
+from k2compat.checkpoint.reporting.report import Coverage, Validation
+from k2compat.cli.completions import complete_codes
+from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output, printable
+from k2compat.cli.paths import PATH
+from k2compat.cli.progress import counting_bar
+from k2compat.findings import Report, explanation
+from k2compat.hub import parse_repo_url
+
+_WEIGHTY = ("error", "warning")
+
+
+@click.command("validate")
+@click.argument("place", metavar="PATH|hf://ORG/REPO[@REVISION]|ms://…")
+@click.option(
+    "--config",
+    metavar="FILE",
+    type=PATH,
+    help="Hold the weights against this config, or that of this folder.",
+)
+@click.option("--engine", type=click.Choice(ENGINES), help="Make this engine's verdict an error.")
+@click.option("--deep", is_flag=True, help="Sample the data too: zeros, NaN, odd scales.")
+@click.option(
+    "--select",
+    metavar="CODE,…",
+    shell_complete=complete_codes,
+    help="Report findings with these codes only.",
+)
+@click.option(
+    "--ignore",
+    metavar="CODE,…",
+    shell_complete=complete_codes,
+    help="Leave out findings with these codes.",
+)
+@click.pass_obj
+def command(
+    output: Output,
+    place: str,
+    config: Path | None,
+    engine: str | None,
+    deep: bool,
+    select: str | None,
+    ignore: str | None,
+) -> Outcome:
+    """Check PATH: a folder of safetensors or GGUFs, a single file, or a repo on the Hub.
+
+    Headers, index, config and the files beside them are read, the weights are not: a terabyte
+    takes a second. Of a repo only that is fetched, and nothing is kept. Every defect is reported
+    in one run.
+    """
+    from k2compat.checkpoint import validate
+
+    wanted, unwanted = _codes(select), _codes(ignore)
+    at = place if parse_repo_url(place) else PATH.convert(place, None, None)
+    with counting_bar("validating", "files", output) as progress:
+        validation = validate(at, config=config, engine=engine, deep=deep, progress=progress)
+    report = Report(
+        tuple(
+            finding
+            for finding in validation.report
+            if (not wanted or finding.code in wanted) and finding.code not in unwanted
+        )
+    )
+    shown = report if output.as_json or engine or wanted else fold_verdicts(report)
+    return Outcome(
+        _document(validation),
+        _answer(validation, report),
+        shown,
+        FOUND_ERRORS if report.has_errors else OK,
+    )
+
+
+def _verdict(counts: Mapping[str, int], left_out: int, coverage: Coverage) -> str:
+    """The last line.
+
+    What --select and --ignore leave out, and what was not judged, make no checkpoint sound.
+    """
+    found = ", ".join(
+        f"{count} {word}{'' if count == 1 else 's'}" for word, count in counts.items() if count
+    )
+    if left_out:
+        return f"Found: {found or 'nothing'}, and {left_out} left out by --select or --ignore."
+    if found:
+        return f"Found: {found}."
+    if not coverage.reasons:
+        return "Sound."
+    return (
+        f"OK as far as it was checked: {coverage.judged:,} of {coverage.all:,} tensors; "
+        + "; ".join(map(printable, coverage.reasons))
+    )
+
+
+def _count(report: Report, *severities: str) -> int:
+    return sum(finding.severity in severities for finding in report)
+
+
+def _codes(listed: str | None) -> frozenset[str]:
+    """The codes in a list; one that does not exist is refused, with the nearest that does."""
+    codes = frozenset(code.strip() for code in (listed or "").split(",")) - {""}
+    for code in sorted(codes):
+        explanation(code)
+    return codes
+
+
+def _document(validation: Validation) -> dict[str, object]:
+    return {
+        "source": validation.source,
+        "format": validation.format,
+        "variant": validation.variant,
+        "tensors": validation.tensors,
+        "parameters": validation.parameters,
+        "model_parameters": validation.model_parameters,
+        "bytes": validation.bytes,
+        "files": [
+            {"path": file.path, "bytes": file.bytes, "tensors": file.tensors}
+            for file in validation.files
+        ],
+        "checked_tensors": validation.coverage.judged,
+        "not_checked": list(validation.not_checked),
+    }
+
+
+def _answer(validation: Validation, report: Report) -> str:
+    counts = {word: _count(report, word) for word in _WEIGHTY}
+    count = len(validation.files)
+    lines = [
+        f"{printable(validation.source)}: {validation.variant}, {validation.format}",
+        (
+            f"{validation.tensors:,} tensors, {validation.parameters:,} stored parameters "
+            f"({validation.model_parameters:,} of the model), "
+            f"{validation.bytes:,} bytes in {count} file{'' if count == 1 else 's'}."
+        ),
+        *(f"Not checked: {printable(words)}." for words in validation.not_checked),
+        _verdict(
+            counts, _count(validation.report, *_WEIGHTY) - sum(counts.values()), validation.coverage
+        ),
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,48 @@
+"""What only one engine derives: conditions and values that no table can express."""
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from importlib import import_module
+from typing import ClassVar
+
+from k2compat.launch.engines import engine_folder
+from k2compat.launch.engines.profile_entries import Situation
+from k2compat.launch.request import Argument, Cluster
+
+
+class Derivation:
+    """An engine that derives nothing; an engine's `derive.py` overrides what it needs.
+
+    Attributes:
+        adds: The facts that `facts` may return, with what each means.
+    """
+
+    adds: ClassVar[Mapping[str, str]] = {}
+
+    def facts(self, situation: Situation) -> AbstractSet[str]:
+        """Conditions that follow from those that are known."""
+        del situation
+        return frozenset()
+
+    def values(
+        self, situation: Situation, cluster: Cluster, values: Mapping[str, Argument]
+    ) -> Mapping[str, Argument]:
+        """Values that all nodes share, beyond the profile's and the user's."""
+        del situation, cluster, values
+        return {}
+
+
+_NOTHING = Derivation()
+
+
+def derivation_of(engine: str) -> Derivation:
+    """What an engine derives.
+
+    Raises:
+        RefusedError: engine-unknown.
+    """
+    if not (engine_folder(engine) / "derive.py").exists():
+        return _NOTHING
+    found = import_module(f"{__package__}.{engine}.derive").DERIVATION
+    assert isinstance(found, Derivation)  # noqa: S101 - a module of ours
+    return found

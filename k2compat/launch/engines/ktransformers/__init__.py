@@ -1,0 +1,1 @@
+"""KTransformers: its flags, its profile and what launch derives for it."""

@@ -1,0 +1,219 @@
+"""The entries of a launch profile: rows, commands, files, findings; and when each applies."""
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What decides which entries of a profile apply.
+
+    Attributes:
+        profile: "default" or "guide".
+        strategy: One of STRATEGIES.
+        version: Of the engine.
+        facts: What holds, by name: "multi_node", "first_node", "reasoning", …
+    """
+
+    profile: str
+    strategy: str
+    version: Version
+    facts: AbstractSet[str] = frozenset()
+
+    def with_facts(self, *facts: str) -> "Situation":
+        """The same with more facts."""
+        return Situation(self.profile, self.strategy, self.version, self.facts | set(facts))
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every entry of a profile can say: when it applies, and where that is written."""
+
+    profiles: tuple[str, ...] = ()
+    strategies: tuple[str, ...] = ()
+    versions: str = ""
+    when: tuple[str, ...] = ()
+    source: str = ""
+
+    def applies(self, situation: Situation) -> bool:
+        """Whether all that it asks for holds."""
+        return (
+            (not self.profiles or situation.profile in self.profiles)
+            and (not self.strategies or situation.strategy in self.strategies)
+            and _contains(self.versions, situation.version)
+            and all(_holds(condition, situation.facts) for condition in self.when)
+        )
+
+
+class Row(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A flag or an environment variable.
+
+    Attributes:
+        flag: "--port", or the name of a variable.
+        value: A template; several for a flag with several values; None for one without.
+        reason: Why it is there; shown to people.
+    """
+
+    flag: str
+    value: str | tuple[str, ...] | None = None
+    reason: str = ""
+
+
+class FileTemplate(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A file that a command reads: its lines, or members that are written as YAML.
+
+    Entries of one path make one file: lines follow each other, members are merged.
+    """
+
+    path: str
+    lines: tuple[str, ...] = ()
+    yaml: Mapping[str, Any] | None = None
+
+
+class PortTemplate(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A port that a command listens on: what it is for, and the number's template."""
+
+    name: str
+    number: str
+
+
+class CommandTemplate(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A process.
+
+    Attributes:
+        id: Becomes "id-NODE".
+        role: See `plan.Command`.
+        on: "each", "first" or "others" node, or each of "prefill" or "decode".
+        argv: Templates: the program and what stands before the flags.
+        flags: Names of groups of rows, in their order.
+        tail: Templates of what stands behind the flags.
+        environment: Names of groups of rows.
+        files: What it reads.
+        file_groups: Names of groups of files that it reads, too.
+        ports: What it listens on.
+        after: Ids of templates whose commands must have been started before.
+        each: The name of a list of values; the command stands once for each, as `{item}`.
+        inside: Template of the container that it runs in.
+        creates: See `plan.Command`.
+        entry: The flag table's entry point that reads what follows `argv`.
+        settable: Whether `--set` is about this command.
+        stays: See `plan.Command`.
+        spread: See `plan.Command`.
+        splits: See `plan.Command`.
+    """
+
+    id: str
+    role: str
+    on: str = "each"
+    argv: tuple[str, ...]
+    flags: tuple[str, ...] = ()
+    tail: tuple[str, ...] = ()
+    environment: tuple[str, ...] = ()
+    files: tuple[FileTemplate, ...] = ()
+    file_groups: tuple[str, ...] = ()
+    ports: tuple[PortTemplate, ...] = ()
+    after: tuple[str, ...] = ()
+    each: str | None = None
+    inside: str | None = None
+    creates: str | None = None
+    entry: str | None = None
+    settable: bool = False
+    stays: bool = False
+    spread: bool = False
+    splits: bool = False
+
+
+class MountTemplate(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A folder that the commands read, where they run in a container.
+
+    Attributes:
+        source: Template of its path on the node.
+        target: Template of its path in the container; None: the same.
+    """
+
+    source: str
+    target: str | None = None
+
+
+class Limit(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a format cannot hold of this engine.
+
+    Attributes:
+        format: Its name.
+        nodes_max: With how many nodes it still can; 0: never.
+        reason: Why, as the rest of a sentence.
+        hint: What to do instead.
+    """
+
+    format: str
+    reason: str
+    hint: str
+    source: str
+    nodes_max: int = 0
+
+
+class FindingTemplate(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Something to be said of the plan, with a code of `codes.toml`."""
+
+    code: str
+    where: str
+    message: str
+    expected: str | None = None
+    actual: str | None = None
+    fix: str | None = None
+
+
+class PrerequisiteTemplate(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What must be there before."""
+
+    text: str
+    command: str | None = None
+
+
+class Forbidden(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Flags that may not stand in one command.
+
+    Attributes:
+        flags: All of them; "--flag=value" where only that value is meant.
+        reason: What happens otherwise.
+    """
+
+    flags: tuple[str, ...]
+    reason: str
+
+
+class DefaultNodes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The nodes of a group where the user named none.
+
+    Attributes:
+        group: "" or "prefill" or "decode".
+        addresses: One a node, or one for all where `count` is said.
+        count: How many nodes one symbolic node stands for.
+        rank: The placeholder for its rank.
+        first: The address of the group's first node, where `count` is said.
+    """
+
+    addresses: tuple[str, ...]
+    group: str = ""
+    count: int | None = None
+    rank: str = "0"
+    first: str | None = None
+
+
+@lru_cache(maxsize=4096)  # every row asks it for every node: 16 nodes ask the same 2,000 times
+def _contains(versions: str, version: Version) -> bool:
+    if version.is_prerelease:  # 0.5.3rc1 has what 0.5.3 has; a specifier would let neither in
+        version = Version(version.base_version)
+    return SpecifierSet(versions).contains(version)
+
+
+def _holds(condition: str, facts: AbstractSet[str]) -> bool:
+    if condition.startswith("!"):
+        return condition[1:] not in facts
+    return condition in facts

@@ -1,0 +1,1 @@
+"""SGLang: its flags, its profile and what launch derives for it."""

@@ -1,0 +1,1 @@
+"""TensorRT-LLM: its flags, its profile and what launch derives for it."""

@@ -1,0 +1,76 @@
+"""TensorRT-LLM: what its container is given of this machine."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from k2compat.errors import RefusedError
+from k2compat.launch.engines.derivation import Derivation
+from k2compat.launch.engines.profile_entries import Situation
+from k2compat.launch.request import FILES, SUPERVISED, Argument, Cluster, Placeholder
+
+_SLURM: Final = "format=slurm"  # starts no container unless an image was given
+
+_FILES = Argument((Placeholder(FILES, f"${{{FILES}}}"),))
+_WORKSPACE = Argument.literal("/workspace")
+_MODEL_FOLDER = Argument((Placeholder("YOUR_MODEL_DIR", "<YOUR_MODEL_DIR>"),))
+
+
+class TensorRTLLM(Derivation):
+    """Adds what the container is given, and where things are then.
+
+    "hosts" for mpirun; "model_folder" to mount, and "served", where it is then; "files_folder",
+    with the settings; two folders that every shell knows.
+    """
+
+    def values(
+        self, situation: Situation, cluster: Cluster, values: Mapping[str, Argument]
+    ) -> Mapping[str, Argument]:
+        """Values that all nodes share."""
+        bare = _SLURM in situation.facts and "given:image" not in situation.facts
+        folder = _model_folder(values["model"], mounted=not bare)
+        return {
+            "hosts": _hosts(cluster),
+            "model_folder": folder,
+            "served": folder if bare else values["container_model"],
+            "files_folder": _FILES if SUPERVISED in situation.facts else _WORKSPACE,
+            "here": Argument((Placeholder("PWD", "${PWD}"),)),
+            "home": Argument((Placeholder("HOME", "~"),)),
+        }
+
+
+def _hosts(cluster: Cluster) -> Argument:
+    """HOST:SLOTS, as mpirun's -H takes them; an IPv6 address in brackets."""
+    gpus = Argument.literal(cluster.gpus_per_node)
+    return Argument.join(
+        ",",
+        (
+            Argument.fill(
+                "[{host}]:{gpus}" if ":" in str(node.address) else "{host}:{gpus}",
+                {"host": node.address, "gpus": gpus},
+            )
+            for node in cluster.nodes
+        ),
+    )
+
+
+def _model_folder(model: Argument, *, mounted: bool) -> Argument:
+    """The folder of the model; of a model that is only a name, the guide's placeholder.
+
+    Raises:
+        RefusedError: mount-malformed.
+    """
+    text = str(model)
+    if model.placeholders:
+        return model
+    if not text.startswith("/"):
+        return _MODEL_FOLDER
+    if mounted and ":" in text:
+        raise RefusedError(
+            "mount-malformed",
+            f"{text} cannot be mounted into a container: a colon ends the path.",
+            hint="Name the folder by another path, for example through a link.",
+        )
+    return model
+
+
+DERIVATION = TensorRTLLM()

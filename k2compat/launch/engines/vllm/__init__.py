@@ -1,0 +1,1 @@
+"""vLLM: its flags, its profile and what launch derives for it."""

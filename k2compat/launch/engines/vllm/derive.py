@@ -1,0 +1,42 @@
+"""vLLM: who starts the processes of the other nodes."""
+
+from collections.abc import Set as AbstractSet
+from typing import ClassVar
+
+from packaging.version import Version
+
+from k2compat.launch.engines.derivation import Derivation
+from k2compat.launch.engines.profile_entries import Situation
+
+FIRST_WITH_NNODES = Version("0.11.2")
+"""From here on `--nnodes` can start several nodes without Ray."""
+
+FIRST_REFUSING = Version("0.13")
+"""Before it, vLLM takes Ray by itself for more GPUs than a node has; from it on, it refuses."""
+
+_ONE_MODEL_OVER_NODES = {"tp", "tp-pp"}
+
+
+class Vllm(Derivation):
+    """Adds "ray" or "nnodes", where one copy of the model spans several nodes."""
+
+    adds: ClassVar = {
+        "nnodes": "vLLM itself starts the processes of the other nodes",
+        "ray": "Ray starts the processes of the other nodes",
+    }
+
+    def facts(self, situation: Situation) -> AbstractSet[str]:
+        """Who starts the other nodes' processes; the guide leaves that open."""
+        if (
+            situation.profile == "guide"
+            or "multi_node" not in situation.facts
+            or situation.strategy not in _ONE_MODEL_OVER_NODES
+        ):
+            return frozenset()
+        without_ray = FIRST_WITH_NNODES if "executor=mp" in situation.facts else FIRST_REFUSING
+        if "executor=ray" in situation.facts or situation.version < without_ray:
+            return {"ray"}
+        return {"nnodes"}
+
+
+DERIVATION = Vllm()

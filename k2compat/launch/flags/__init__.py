@@ -1,0 +1,178 @@
+"""What each engine's flags are called, at any version: the door to what the tables know.
+
+table_versions, newest_version, flag_table     the tables
+check_arguments                                what a parser would refuse in a command line
+todays_name, changes_between                   what became of a flag
+passed_through                                 `--set flag=value`
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from packaging.version import Version
+
+from k2compat.launch.engines import engine_names
+from k2compat.launch.flags.check import check_arguments
+from k2compat.launch.flags.history import GONE, Change, changes_of
+from k2compat.launch.flags.loading import (
+    entry_points,
+    flag_table,
+    newest_version,
+    table_versions,
+    version_of,
+)
+from k2compat.launch.flags.passthrough import passed_through
+from k2compat.launch.flags.table import Abbreviated, Ambiguous, Exact, Flag, FlagTable, Unknown
+from k2compat.launch.lazy import lazy_names
+
+__all__ = [
+    "ENGINES",
+    "FATAL",
+    "WRAPPERS",
+    "Abbreviated",
+    "Ambiguous",
+    "Change",
+    "EngineRelease",
+    "EntryPoint",
+    "Exact",
+    "Flag",
+    "FlagTable",
+    "InstalledParser",
+    "Reading",
+    "Unknown",
+    "Use",
+    "change_of",
+    "changes_between",
+    "changes_of",
+    "check_arguments",
+    "check_flags",
+    "check_reading",
+    "entry_of",
+    "entry_point",
+    "entry_points",
+    "flag_table",
+    "has_placeholder",
+    "has_word",
+    "names_in",
+    "newest_version",
+    "passed_through",
+    "programs_of",
+    "read_arguments",
+    "recognize",
+    "table_versions",
+    "todays_name",
+    "values_of",
+    "version_of",
+    "with_settings",
+]
+
+_HOMES = {
+    "EngineRelease": "release",
+    "EntryPoint": "programs",
+    "FATAL": "history",
+    "InstalledParser": "programs",
+    "Reading": "command_line",
+    "Use": "command_line",
+    "WRAPPERS": "programs",
+    "change_of": "check",
+    "check_flags": "of_plan",
+    "check_reading": "check",
+    "entry_of": "of_plan",
+    "entry_point": "programs",
+    "has_placeholder": "command_line",
+    "has_word": "command_line",
+    "names_in": "check",
+    "programs_of": "programs",
+    "read_arguments": "command_line",
+    "recognize": "programs",
+    "values_of": "command_line",
+    "with_settings": "of_plan",
+}
+
+
+if TYPE_CHECKING:
+    from k2compat.launch.flags.check import change_of, check_reading, names_in
+    from k2compat.launch.flags.command_line import (
+        Reading,
+        Use,
+        has_placeholder,
+        has_word,
+        read_arguments,
+        values_of,
+    )
+    from k2compat.launch.flags.history import FATAL
+    from k2compat.launch.flags.of_plan import check_flags, entry_of, with_settings
+    from k2compat.launch.flags.programs import (
+        WRAPPERS,
+        EntryPoint,
+        InstalledParser,
+        entry_point,
+        programs_of,
+        recognize,
+    )
+    from k2compat.launch.flags.release import EngineRelease
+
+    ENGINES: tuple[str, ...]
+
+
+_load = lazy_names(__name__, _HOMES)
+
+
+def todays_name(engine: str, entry: str, flag: str, version: str) -> str | None:
+    """What a flag is called at a version.
+
+    Args:
+        engine: vllm, sglang, ktransformers or trtllm.
+        entry: The entry point.
+        flag: Any name it ever had, with its dashes.
+        version: The engine's version, or a table's name.
+
+    Returns:
+        The name itself where that version knows it; otherwise the name of the flag that says
+        the same; None where there is none, or none is known.
+
+    Raises:
+        RefusedError: engine-unknown, engine-version-invalid, entry-unknown.
+    """
+    table = flag_table(engine, version, entry)
+    if isinstance(table.resolve(flag), Exact):
+        return flag
+    gone = [
+        change
+        for change in table.changes_to(flag)
+        if change.kind in GONE and not change.conditional
+    ]
+    return gone[0].to[0] if gone and gone[0].to else None
+
+
+def changes_between(engine: str, entry: str, older: str, newer: str) -> tuple[Change, ...]:
+    """What happened to an entry point's flags after one version and up to another.
+
+    Args:
+        engine: vllm, sglang, ktransformers or trtllm.
+        entry: The entry point.
+        older: The version that one comes from, or a table's name.
+        newer: The version that one goes to, or a table's name.
+
+    Returns:
+        The changes, oldest first. One of no known version counts if a table of the older side
+        knows the flag and one of the newer side does not.
+
+    Raises:
+        RefusedError: engine-unknown, engine-version-invalid, entry-unknown.
+    """
+    since, until = version_of(engine, older), version_of(engine, newer)
+    before, after = flag_table(engine, older, entry), flag_table(engine, newer, entry)
+    return tuple(
+        change
+        for change in changes_of(engine, entry)
+        if (
+            since < Version(change.since) <= until
+            if change.since is not None
+            else before.find(change.flag) is not None and after.find(change.flag) is None
+        )
+    )
+
+
+def __getattr__(name: str) -> Any:
+    """`ENGINES`: the engines that have tables, by the alphabet; other names lie in the modules."""
+    return engine_names() if name == "ENGINES" else _load(name)

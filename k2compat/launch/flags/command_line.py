@@ -1,0 +1,209 @@
+"""A command line as the engine's parser reads it: which flag, which values, which arguments.
+
+Nothing is judged here and nothing is dropped: what a parser would refuse is kept with how it
+resolved, so that the checks can name every fault at once, where a parser stops at the first.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from k2compat.launch.flags.table import (
+    VLLM_DIALECT,
+    Abbreviated,
+    Ambiguous,
+    Exact,
+    Flag,
+    FlagTable,
+    Resolution,
+    Unknown,
+)
+from k2compat.launch.request import PLACEHOLDER
+
+# What argparse takes for a negative number, not for a flag.
+_NEGATIVE_NUMBER: Final = re.compile(r"-\d+|-\d*\.\d+")
+
+_END: Final = "--"
+_ANY: Final = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One use of a flag in a command line.
+
+    Attributes:
+        name: As written, without `=value`.
+        resolution: What the parser makes of the name.
+        values: What follows it, as far as the parser takes it for the flag's.
+        joined: Whether the value was written as `--flag=value` (or `-xvalue`).
+        at: Where the flag stands among the arguments, counted from 0.
+    """
+
+    name: str
+    resolution: Resolution
+    values: tuple[str, ...]
+    joined: bool
+    at: int
+
+    @property
+    def flag(self) -> Flag | None:
+        """The flag, where the parser finds one."""
+        if isinstance(self.resolution, Exact | Abbreviated):
+            return self.resolution.flag
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Loose:
+    """An argument without a name; `at` is its place among the arguments."""
+
+    value: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A command line taken apart. `uses` and `loose` are in the order written."""
+
+    table: FlagTable
+    uses: tuple[Use, ...]
+    loose: tuple[Loose, ...]
+
+
+def has_placeholder(value: str) -> bool:
+    """Whether a value holds something that is filled in later: `$NAME`, `${NAME}`, `<NAME>`."""
+    return PLACEHOLDER.search(value) is not None
+
+
+def read_arguments(table: FlagTable, arguments: Sequence[str]) -> Reading:
+    """Take a command line apart the way the entry point's parser does.
+
+    Args:
+        table: The entry point.
+        arguments: What follows the program (and its subcommand).
+    """
+    reader = _Reader(table, tuple(arguments))
+    reader.read()
+    return Reading(table, tuple(reader.uses), tuple(reader.loose))
+
+
+class _Reader:
+    def __init__(self, table: FlagTable, arguments: tuple[str, ...]) -> None:
+        self.table = table
+        self.arguments = arguments
+        self.at = 0
+        self.uses: list[Use] = []
+        self.loose: list[Loose] = []
+
+    def read(self) -> None:
+        while self.at < len(self.arguments):
+            argument = self.arguments[self.at]
+            if argument == _END:
+                self._take_rest()
+            elif self._is_flag(argument):
+                self._take_flag(argument)
+            else:
+                self.loose.append(Loose(argument, self.at))
+                self.at += 1
+
+    def _take_rest(self) -> None:
+        for place in range(self.at + 1, len(self.arguments)):
+            self.loose.append(Loose(self.arguments[place], place))
+        self.at = len(self.arguments)
+
+    def _is_flag(self, argument: str) -> bool:
+        """Whether the parser looks for a flag here.
+
+        argparse leaves negative numbers and texts with blanks to the values, unless they name
+        a flag.
+        """
+        if not argument.startswith("-") or argument == "-":
+            return False
+        if self.table.parser == "click":
+            return True
+        if not isinstance(self._resolve(argument)[0], Unknown):
+            return True
+        return not _NEGATIVE_NUMBER.fullmatch(argument) and " " not in argument
+
+    def _take_flag(self, argument: str) -> None:
+        place = self.at
+        resolution, name, joined = self._resolve(argument)
+        self.at += 1
+        values = (joined,) if joined is not None else self._values(self._most(resolution, name))
+        self.uses.append(Use(name, resolution, values, joined is not None, place))
+
+    def _most(self, resolution: Resolution, name: str) -> int:
+        """How many values may follow.
+
+        The arity of an unknown flag is not known: all arguments up to the next flag are its
+        values.
+        """
+        if isinstance(resolution, Unknown) and self.table.passes_on is not None:
+            resolution = self.table.passes_on.resolve(name)
+        if isinstance(resolution, Ambiguous | Unknown) or resolution.flag.max_values is None:
+            return _ANY
+        return resolution.flag.max_values
+
+    def _values(self, most: int) -> tuple[str, ...]:
+        """Up to `most` arguments that follow: click takes whatever comes, argparse no flags."""
+        values: list[str] = []
+        while self.at < len(self.arguments) and len(values) < most:
+            argument = self.arguments[self.at]
+            takes_all = self.table.parser == "click" and most != _ANY
+            if not takes_all and (argument == _END or self._is_flag(argument)):
+                break
+            values.append(argument)
+            self.at += 1
+        return tuple(values)
+
+    def _resolve(self, argument: str) -> tuple[Resolution, str, str | None]:
+        """The flag, its name as written, and the value joined to it."""
+        whole = self.table.resolve(argument)
+        if isinstance(whole, Exact):
+            return whole, argument, None
+        name, equals, value = argument.partition("=")
+        if equals and name.startswith("--"):
+            return self.table.resolve(name), name, value
+        if not argument.startswith("--") and (short := self._short(argument)) is not None:
+            return short
+        return whole, argument, None
+
+    def _short(self, argument: str) -> tuple[Resolution, str, str | None] | None:
+        """A flag with one dash and its value in one word: `-tp=8`, `-n2`, vLLM's `-O3`."""
+        name, equals, value = argument.partition("=")
+        resolution = self.table.resolve(name)
+        if equals and isinstance(resolution, Exact):
+            return resolution, name, value
+        letter = argument[:2]
+        if self.table.dialect == VLLM_DIALECT and letter == "-O" and not equals:
+            level = self.table.resolve("--optimization-level")
+            if isinstance(level, Exact):
+                return level, letter, argument[2:]
+        resolution = self.table.resolve(letter)
+        if isinstance(resolution, Exact) and resolution.flag.takes_value:
+            return resolution, letter, argument[2:]
+        return None
+
+
+def values_of(argv: Sequence[str], *flags: str) -> list[str]:
+    """The values that a command gives any of these flags, in their order, whatever program it is.
+
+    "--flag value" and "--flag=value" are alike.
+    """
+    joined = [
+        (at, value)
+        for at, (name, equals, value) in enumerate(word.partition("=") for word in argv)
+        if equals and name in flags
+    ]
+    apart = [(at, value) for at, (name, value) in enumerate(pairwise(argv)) if name in flags]
+    return [value for _, value in sorted(joined + apart)]
+
+
+def has_word(argv: Sequence[str], word: str) -> bool:
+    """Whether a command holds a word; "--flag=value" also where the two are apart."""
+    flag, equals, value = word.partition("=")
+    if equals:
+        return value in values_of(argv, flag)
+    return any(argument == word or argument.startswith(f"{word}=") for argument in argv)

@@ -1,0 +1,219 @@
+"""What became of each engine's flags: `engines/ENGINE/history.toml` as values.
+
+Each change says from which version on it holds, what takes the flag's place, and who says so:
+
+    [[change]]
+    entry = "sglang.launch_server"
+    flag = "--enable-deepep-moe"
+    kind = "replaced"
+    since = "0.5.5"                          # absent: between two tables, not known where
+    to = ["--moe-a2a-backend", "deepep"]     # {value}: the old value; []: nothing; absent: unknown
+    reason = "one sentence"
+    source = "where it can be read"
+
+    takes = 0                                # "added" alone, for a flag that no table has: its
+                                             # arity, as the tables write it
+
+A change may hold under conditions only: `requires` and `unless` name other flags of the same
+command, `values` are the values it holds for, `containing` a part of the value, `above_gpus` says
+that the value must exceed the GPUs of a node, `count` how many values there must be. With `each`,
+`to` is written once for each value. `{--flag}` stands for another flag's value; a `*` at a flag's
+end for any rest, which is `{rest}` in `to`.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from types import MappingProxyType
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+from packaging.version import Version
+
+from k2compat.launch.engines import engine_folder
+from k2compat.launch.request import GPUS_PER_NODE
+from k2compat.launch.typed_toml import read_toml
+
+Kind: TypeAlias = Literal[
+    "added",  # the flag exists from then on
+    "renamed",  # gone, one other flag says the same
+    "replaced",  # gone, `to` says the same
+    "removed",  # gone; `to = []` where nothing is lost, no `to` where no successor is known
+    "refused",  # the parser takes it, the engine then refuses to start
+    "deprecated",  # works, and warns
+    "meaning-changed",  # works, and does something else
+]
+
+# Kinds after which the parser does not know the flag.
+GONE: Final = frozenset({"renamed", "replaced", "removed"})
+
+# Kinds after which the engine does not start with it.
+FATAL: Final = GONE | {"refused"}
+
+_VALUE: Final = "{value}"
+_REST: Final = "{rest}"
+_ANY_REST: Final = "*"
+_OTHER: Final = re.compile(r"\{(--?[\w-]+)\}")
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One thing that happened to a flag.
+
+    Attributes:
+        engine: The engine whose folder holds it; never written there.
+        entry: The entry point.
+        flag: The name, with its dashes.
+        kind: What happened.
+        since: The first version it holds for; None where only the tables tell, by their
+            difference, that it happened between them.
+        to: The arguments that say the same today, with `{value}` for the old value (for several
+            values, `{value}` stands for all of them); None: not known.
+        requires: Other flags that must be in the command for this to hold.
+        unless: Other flags that keep it from holding.
+        values: The values it holds for; empty: any.
+        above_gpus: Whether the value must exceed the GPUs of a node.
+        count: How many values it must have; None: any number.
+        containing: What the value must contain, in any case; "": anything.
+        each: Whether `to` stands once for each value.
+        takes: How many values a flag takes that came and went between two tables; None: a table
+            knows.
+        reason: Why, one sentence.
+        source: Where that can be read.
+    """
+
+    engine: str = ""
+    entry: str
+    flag: str
+    kind: Kind
+    since: str | None = None
+    to: tuple[str, ...] | None = None
+    requires: tuple[str, ...] = ()
+    unless: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+    above_gpus: bool = False
+    count: int | None = None
+    containing: str = ""
+    each: bool = False
+    takes: int | None = None
+    reason: str
+    source: str
+
+    @property
+    def conditional(self) -> bool:
+        """Whether it holds for some values or in some commands only."""
+        limits = (self.requires, self.unless, self.values, self.containing)
+        return any(limits) or self.above_gpus or self.count is not None
+
+    @property
+    def moves_flag(self) -> bool:
+        """Whether the parser knows the flag on one side of it only."""
+        return self.kind in GONE or self.kind == "added"
+
+    @property
+    def successors(self) -> tuple[str, ...]:
+        """The names of the flags in `to`; from `since` on they exist."""
+        flags = (part.partition(".")[0] for part in self.to or () if part.startswith("--"))
+        return tuple(name for name in flags if not name.endswith(_REST))
+
+    def is_about(self, flag: str) -> bool:
+        """Whether it is this flag that it happened to."""
+        if self.flag.endswith(_ANY_REST):
+            return flag.startswith(self.flag.removesuffix(_ANY_REST))
+        return flag == self.flag
+
+    def holds(
+        self, names: frozenset[str], values: tuple[str, ...], gpus_per_node: int = GPUS_PER_NODE
+    ) -> bool:
+        """Whether its conditions are met.
+
+        Args:
+            names: The flags in the command, under their tables' names.
+            values: The values this flag has there.
+            gpus_per_node: GPUs of the node that the command runs on.
+        """
+        return (
+            names.issuperset(self.requires)
+            and names.isdisjoint(self.unless)
+            and (not self.values or not set(self.values).isdisjoint(values))
+            and (self.count is None or len(values) == self.count)
+            and (not self.above_gpus or any(_exceeds(value, gpus_per_node) for value in values))
+            and self.containing in " ".join(values).lower()
+        )
+
+    def arguments(
+        self, flag: str, values: tuple[str, ...], others: Mapping[str, str] = MappingProxyType({})
+    ) -> tuple[str, ...] | None:
+        """`to` with everything filled in.
+
+        Args:
+            flag: The flag as its table calls it.
+            values: Its values in the command.
+            others: The values of other flags there, for `{--flag}`.
+
+        Returns:
+            The arguments that say the same; empty where nothing needs to; None where that is
+            not known, or the value of another flag is missing.
+        """
+        if self.to is None:
+            return None
+        rest = flag.removeprefix(self.flag.removesuffix(_ANY_REST))
+        filled: list[str] = []
+        for group in [(value,) for value in values] if self.each else [values]:
+            for part in self.to:
+                if part == _VALUE:
+                    filled += group
+                    continue
+                text = part.replace(_VALUE, " ".join(group)).replace(_REST, rest)
+                if (other := _OTHER.fullmatch(text)) is not None:
+                    if other[1] not in others:
+                        return None
+                    text = others[other[1]]
+                filled.append(text)
+        return tuple(filled)
+
+
+def _exceeds(value: str, number: int) -> bool:
+    return value.isdecimal() and int(value) > number
+
+
+def changes_of(engine: str, entry: str) -> tuple[Change, ...]:
+    """Every change of an entry point's flags, oldest first; those of no known version first."""
+    return tuple(change for change in _history(engine) if change.entry == entry)
+
+
+def changes_to(changes: Iterable[Change], flag: str, version: Version) -> tuple[Change, ...]:
+    """What had happened to a flag by a version, the newest first; conditions are not looked at.
+
+    A change of no known version counts: whether it had happened is decided by the table of that
+    version.
+
+    Args:
+        changes: Those of an entry point.
+        flag: The flag's name.
+        version: The engine's version.
+    """
+    happened = [
+        change
+        for change in changes
+        if change.is_about(flag) and (change.since is None or Version(change.since) <= version)
+    ]
+    # Of one version's changes the first in the data counts: those with conditions come first.
+    return tuple(sorted(happened, key=_version, reverse=True))
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    """A history.toml as it is written."""
+
+    change: tuple[Change, ...] = ()
+
+
+@cache
+def _history(engine: str) -> tuple[Change, ...]:
+    path = engine_folder(engine) / "history.toml"
+    changes = read_toml(path, _File).change if path.exists() else ()
+    named = (msgspec.structs.replace(change, engine=engine) for change in changes)
+    return tuple(sorted(named, key=_version))
+
+
+def _version(change: Change) -> Version:
+    return Version(change.since or "0")

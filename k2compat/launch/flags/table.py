@@ -1,0 +1,195 @@
+"""What one entry point of an engine accepts at one version, and finding a flag in it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property, lru_cache
+from typing import Final, Literal, TypeAlias
+
+from packaging.version import Version
+
+from k2compat.launch.flags.history import Change, changes_to
+
+ValueType: TypeAlias = Literal["str", "int", "float", "size", "bool", "json", "json object"]
+
+# An engine's dialect that differs from plain argparse: vLLM's parser takes underscores for
+# dashes and `--json-flag.key value` for a member of a JSON value.
+VLLM_DIALECT: Final = "vllm"
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One flag of an entry point, as its parser declares it.
+
+    Attributes:
+        names: Every spelling, with its dashes; the first is how it is shown.
+        min_values: How many values it needs at least.
+        max_values: How many values it takes at most; None is any number.
+        negative_names: The names that switch the flag off (`--no-x`, `--disable-x`).
+        type: What a value must look like.
+        choices: The only values allowed; empty where any is.
+        required: Whether the parser refuses a command line without it.
+        deprecated: Whether it still works and warns.
+        repeatable: Whether each use adds; otherwise the last one wins.
+        default: The parser's default where it is a number or a short text.
+    """
+
+    names: tuple[str, ...]
+    min_values: int = 1
+    max_values: int | None = 1
+    negative_names: tuple[str, ...] = ()
+    type: ValueType = "str"
+    choices: tuple[str, ...] = ()
+    required: bool = False
+    deprecated: bool = False
+    repeatable: bool = False
+    default: str | int | float | None = None
+
+    @property
+    def name(self) -> str:
+        """How the flag is shown: the first of its long names that does not switch it off."""
+        long = (
+            name for name in self.names if name.startswith("--") and name not in self.negative_names
+        )
+        return next(long, self.names[0])
+
+    @property
+    def takes_value(self) -> bool:
+        """Whether a value may follow it."""
+        return self.max_values != 0
+
+
+@dataclass(frozen=True, slots=True)
+class Exact:
+    """The name is a flag's. `member` is what follows the dot in vLLM's `--flag.member`."""
+
+    flag: Flag
+    member: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Abbreviated:
+    """The name is the beginning of one flag's name only; argparse takes it for that."""
+
+    flag: Flag
+    full_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ambiguous:
+    """The name begins several flags' names; argparse refuses it."""
+
+    candidates: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """No flag has the name. `nearest` is the most similar one, "" where none is near."""
+
+    nearest: str
+
+
+Resolution: TypeAlias = Exact | Abbreviated | Ambiguous | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Positional:
+    """An argument without a name."""
+
+    name: str
+    required: bool
+
+
+@dataclass(frozen=True)  # no slots: it keeps an index of its names
+class FlagTable:
+    """What one entry point of an engine accepts at one version.
+
+    Attributes:
+        engine: Its engine.
+        version: The version asked for.
+        checked_by: The version of the table that answers for it.
+        entry: The entry point, such as "serve" or "sglang.launch_server".
+        parser: What reads the command line: prefixes are argparse's, click has none.
+        dialect: "vllm" for vLLM's own additions to argparse, otherwise "".
+        flags: Every flag.
+        positionals: The arguments without names, in order.
+        source: Where the table comes from.
+        passes_on: The table of the program that gets every flag this one does not know, as
+            `kt run` hands on to SGLang's server.
+        at: The version asked for, as a value that compares.
+        is_oldest: Whether the engine's oldest table answers.
+        changes: What became of the entry point's flags, oldest first.
+    """
+
+    engine: str
+    version: str
+    checked_by: str
+    entry: str
+    parser: Literal["argparse", "click"]
+    dialect: str
+    flags: tuple[Flag, ...]
+    positionals: tuple[Positional, ...]
+    source: str
+    at: Version
+    passes_on: "FlagTable | None" = None
+    is_oldest: bool = False
+    changes: tuple[Change, ...] = ()
+
+    def changes_to(self, flag: str) -> tuple[Change, ...]:
+        """What had happened to a flag by this version; see `history.changes_to`."""
+        return changes_to(self.changes, flag, self.at)
+
+    def find(self, name: str) -> Flag | None:
+        """The flag of exactly this name, dashes included; None where there is none."""
+        return self._by_name.get(name)
+
+    def resolve(self, name: str) -> Resolution:
+        """What this entry point's parser makes of a flag's name.
+
+        Args:
+            name: A name with its dashes, without `=value`.
+        """
+        spelled = self._spelled(name)
+        if flag := self.find(spelled):
+            return Exact(flag)
+        if self.dialect == VLLM_DIALECT and "." in spelled:
+            stem, member = spelled.split(".", 1)
+            resolution = self.resolve(stem)
+            if isinstance(resolution, Exact):
+                return Exact(resolution.flag, member)
+            return resolution
+        beginnings = tuple(self._beginning_with(spelled)) if self.parser == "argparse" else ()
+        if len(beginnings) > 1:
+            return Ambiguous(tuple(full for full, _ in beginnings))
+        if beginnings:
+            full, flag = beginnings[0]
+            return Abbreviated(flag, full)
+        return Unknown(self.nearest(spelled))
+
+    def nearest(self, name: str) -> str:
+        """The most similar name of a flag, "" where none is near."""
+        near = _nearest_of(tuple(self._by_name), name)
+        return near or ("" if self.passes_on is None else self.passes_on.nearest(name))
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, Flag]:
+        return {name: flag for flag in self.flags for name in flag.names}
+
+    def _spelled(self, name: str) -> str:
+        if self.dialect != VLLM_DIALECT or not name.startswith("--"):
+            return name
+        stem, dot, member = name.partition(".")
+        return stem.replace("_", "-") + dot + member
+
+    def _beginning_with(self, name: str) -> Iterator[tuple[str, Flag]]:
+        """The long names that begin with `name`; a single dash abbreviates nothing here."""
+        if name.startswith("--") and len(name) > len("--"):
+            for full, flag in self._by_name.items():
+                if full.startswith(name):
+                    yield full, flag
+
+
+@lru_cache
+def _nearest_of(names: tuple[str, ...], name: str) -> str:
+    near = get_close_matches(name, names, n=1)
+    return near[0] if near else ""

@@ -1,0 +1,65 @@
+"""Memory of a model on its GPUs: sizes, layouts, the estimate."""
+
+from typing import TYPE_CHECKING
+
+from k2compat.launch.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from k2compat.launch.memory.alternatives import check_fit
+    from k2compat.launch.memory.fit import (
+        DEFAULT_UTILISATION,
+        OVERHEAD_GIB,
+        Fit,
+        check_sequence_count,
+        estimate_fit,
+        explain_fit,
+    )
+    from k2compat.launch.memory.gpus import gpu_memory_gib, gpu_names
+    from k2compat.launch.memory.layout import (
+        Layout,
+        check_batch_sizes,
+        check_divisibility,
+        default_strategy,
+        layout_of,
+    )
+    from k2compat.launch.memory.sizes import ModelSizes, model_sizes
+
+__all__ = [
+    "DEFAULT_UTILISATION",
+    "OVERHEAD_GIB",
+    "Fit",
+    "Layout",
+    "ModelSizes",
+    "check_batch_sizes",
+    "check_divisibility",
+    "check_fit",
+    "check_sequence_count",
+    "default_strategy",
+    "estimate_fit",
+    "explain_fit",
+    "gpu_memory_gib",
+    "gpu_names",
+    "layout_of",
+    "model_sizes",
+]
+
+_HOMES = {
+    "DEFAULT_UTILISATION": "fit",
+    "Fit": "fit",
+    "Layout": "layout",
+    "ModelSizes": "sizes",
+    "OVERHEAD_GIB": "fit",
+    "check_batch_sizes": "layout",
+    "check_divisibility": "layout",
+    "check_fit": "alternatives",
+    "check_sequence_count": "fit",
+    "default_strategy": "layout",
+    "estimate_fit": "fit",
+    "explain_fit": "fit",
+    "gpu_memory_gib": "gpus",
+    "gpu_names": "gpus",
+    "layout_of": "layout",
+    "model_sizes": "sizes",
+}
+
+__getattr__ = lazy_names(__name__, _HOMES)

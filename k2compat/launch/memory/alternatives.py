@@ -1,0 +1,168 @@
+"""What a fit means for a plan, and the plans near to one that does not fit, that do."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from k2compat.findings import Codes, Finding
+from k2compat.launch.memory.fit import OVERHEAD_GIB, Fit, Verdict, estimate_fit
+from k2compat.launch.memory.layout import Layout, check_divisibility
+from k2compat.launch.memory.sizes import ModelSizes
+
+_codes = Codes("launch")
+
+_MOST_NODES = 16
+_CONTEXT_STEP = 1024
+_LEAST_CONTEXT = 4096  # below it no chat with tools is possible
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """A plan that fits.
+
+    Attributes:
+        change: What is different, in words for a person.
+        nodes: Nodes it needs.
+        fit: Its sum, with its layout, KV cache and context.
+    """
+
+    change: str
+    nodes: int
+    fit: Fit
+
+
+def check_fit(sizes: ModelSizes, fit: Fit, *, nodes: int, gpus_per_node: int) -> Iterator[Finding]:
+    """Say that a plan does not fit, with what does; or that it is tight."""
+    if fit.verdict is Verdict.FITS:
+        return
+    least, most = fit.tokens_range
+    room = f"{fit.tokens:,} tokens of KV cache fit ({least:,} to {most:,} within the error)"
+    if fit.verdict is Verdict.TIGHT:
+        code, message = "fit-tight", f"It may not fit: {room}."
+    elif fit.room_gib <= 0:
+        code = "does-not-fit"
+        message = (
+            f"It does not fit: {fit.weights_gib:.1f} GiB of weights and about "
+            f"{OVERHEAD_GIB} GiB of overhead are more than {fit.utilisation:g} of a GPU's "
+            f"{fit.gpu_gib:.1f} GiB."
+        )
+    else:
+        code, message = "does-not-fit", f"A context of this size does not fit: {room}."
+    found = alternatives(sizes, fit, nodes=nodes, gpus_per_node=gpus_per_node)
+    yield _codes.finding(
+        code,
+        str(fit.layout),
+        message,
+        expected=f"{fit.context:,} tokens",
+        actual=f"{fit.tokens:,} tokens",
+        fix="; or ".join(_as_advice(alternative) for alternative in found) or None,
+    )
+
+
+def _as_advice(alternative: Alternative) -> str:
+    certain = "" if alternative.fit.verdict is Verdict.FITS else " (tight)"
+    return f"{alternative.change}{certain}"
+
+
+def alternatives(
+    sizes: ModelSizes, refused: Fit, *, nodes: int, gpus_per_node: int
+) -> list[Alternative]:
+    """Plans that fit, at most one of each kind, the least change first.
+
+    Tried in this order: the same GPUs divided otherwise; an FP8 KV cache on them; more nodes; a
+    smaller context, as large as fits, with the KV cache as it is and in FP8. Where one kind has
+    only plans that are tight, the first of those stands after all that surely fit.
+    """
+    kinds = (
+        _divided_otherwise(sizes, refused, nodes, gpus_per_node),
+        _smaller_cache(sizes, refused, nodes, gpus_per_node),
+        _more_nodes(sizes, refused, nodes, gpus_per_node),
+        _smaller_context(sizes, refused, nodes, gpus_per_node, refused.kv_cache_bytes),
+        _smaller_context(sizes, refused, nodes, gpus_per_node, 1),
+    )
+    found = [best for kind in kinds if (best := _best(list(kind)))]
+    return sorted(found, key=lambda alternative: alternative.fit.verdict is Verdict.TIGHT)
+
+
+def _best(candidates: list[Alternative]) -> Alternative | None:
+    """The first that surely fits, else the first that fits where the estimate is right."""
+    for least in (0, 1):
+        for candidate in candidates:
+            fit = candidate.fit
+            if (fit.tokens_range[0], fit.tokens)[least] >= fit.context:
+                return candidate
+    return None
+
+
+def _divided_otherwise(
+    sizes: ModelSizes, refused: Fit, nodes: int, gpus_per_node: int
+) -> Iterator[Alternative]:
+    for layout in _layouts(sizes, nodes, gpus_per_node):
+        if layout != refused.layout:
+            yield Alternative(f"{layout}", nodes, _again(sizes, refused, layout=layout))
+
+
+def _smaller_cache(
+    sizes: ModelSizes, refused: Fit, nodes: int, gpus_per_node: int
+) -> Iterator[Alternative]:
+    if refused.kv_cache_bytes > 1:
+        for layout in _layouts(sizes, nodes, gpus_per_node, first=refused.layout):
+            fit = _again(sizes, refused, layout=layout, kv_cache_bytes=1)
+            divided = "" if layout == refused.layout else f"{layout} with "
+            yield Alternative(f"{divided}an FP8 KV cache", nodes, fit)
+
+
+def _more_nodes(
+    sizes: ModelSizes, refused: Fit, nodes: int, gpus_per_node: int
+) -> Iterator[Alternative]:
+    for more in range(nodes + 1, _MOST_NODES + 1):
+        for layout in _layouts(sizes, more, gpus_per_node):
+            words = f"{layout} on {more} nodes (--nodes {more})"
+            yield Alternative(words, more, _again(sizes, refused, layout))
+
+
+def _smaller_context(
+    sizes: ModelSizes, refused: Fit, nodes: int, gpus_per_node: int, kv_cache_bytes: int
+) -> Iterator[Alternative]:
+    for layout in _layouts(sizes, nodes, gpus_per_node, first=refused.layout):
+        whole = _again(sizes, refused, layout, kv_cache_bytes=kv_cache_bytes)
+        for tokens in (whole.tokens_range[0], whole.tokens):
+            context = tokens // _CONTEXT_STEP * _CONTEXT_STEP
+            if _LEAST_CONTEXT <= context < refused.context:
+                fit = _again(sizes, whole, layout, context=context)
+                divided = "" if layout == refused.layout else f"{layout} with "
+                cache = "" if kv_cache_bytes == refused.kv_cache_bytes else "an FP8 KV cache and "
+                words = f"{divided}{cache}a context of {context:,} tokens"
+                words += f" (--context {context})"
+                yield Alternative(words, nodes, fit)
+
+
+def _layouts(
+    sizes: ModelSizes, nodes: int, gpus_per_node: int, first: Layout | None = None
+) -> Iterator[Layout]:
+    """Layouts that the model allows on these GPUs: TP as wide as it goes, then PP over nodes."""
+    if first is not None:
+        yield first
+    gpus = nodes * gpus_per_node
+    for tensor in range(gpus, 0, -1):
+        layout = Layout(tensor, pipeline_parallel=gpus // tensor)
+        allowed = not list(check_divisibility(sizes, layout, nodes, gpus_per_node))
+        if allowed and layout != first:
+            yield layout
+
+
+def _again(
+    sizes: ModelSizes,
+    refused: Fit,
+    layout: Layout | None = None,
+    *,
+    kv_cache_bytes: int | None = None,
+    context: int | None = None,
+) -> Fit:
+    return estimate_fit(
+        sizes,
+        layout or refused.layout,
+        refused.gpu_gib,
+        utilisation=refused.utilisation,
+        kv_cache_bytes=kv_cache_bytes or refused.kv_cache_bytes,
+        context=context or refused.context,
+    )

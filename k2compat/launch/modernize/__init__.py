@@ -1,0 +1,22 @@
+"""An old command line becomes today's."""
+
+from typing import TYPE_CHECKING
+
+from k2compat.launch.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from k2compat.launch.modernize.rewrite import ModernCommand, Modernized, modernize_text
+
+__all__ = [
+    "ModernCommand",
+    "Modernized",
+    "modernize_text",
+]
+
+_HOMES = {
+    "ModernCommand": "rewrite",
+    "Modernized": "rewrite",
+    "modernize_text": "rewrite",
+}
+
+__getattr__ = lazy_names(__name__, _HOMES)

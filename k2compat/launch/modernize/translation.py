@@ -1,0 +1,322 @@
+"""The arguments of one old command as today's entry point takes them.
+
+An old command is read with every flag that any version knew, so that what is ambiguous or gone
+today is still understood. Then each flag meets its history, until nothing changes any more.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import chain
+from typing import Final
+
+from k2compat.findings import Codes, Finding
+from k2compat.launch.flags import (
+    FATAL,
+    Abbreviated,
+    Change,
+    EngineRelease,
+    EntryPoint,
+    Exact,
+    Flag,
+    FlagTable,
+    Reading,
+    Unknown,
+    Use,
+    change_of,
+    check_reading,
+    flag_table,
+    names_in,
+    read_arguments,
+    table_versions,
+)
+from k2compat.launch.modernize.shell_text import ShellWord
+
+_codes = Codes("launch")
+
+# `to` of a flag whose value is an argument without a name today.
+_THE_VALUE: Final = "{value}"
+
+_ABBREVIATION: Final = (
+    "An abbreviation works until a version adds another flag that begins so; the whole name is "
+    "written."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replacement:
+    """One change in a command.
+
+    Attributes:
+        before: The words that were there; empty for words that were added.
+        after: The words that are there now; empty where nothing takes their place.
+        kind: What happened, as in the history, or "abbreviated", "added" (a flag the new entry
+            point needs).
+        since: The engine's version it holds for; None where only the tables tell.
+        reason: Why, one sentence.
+        source: Where that can be read.
+    """
+
+    before: str
+    after: str
+    kind: str
+    since: str | None
+    reason: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """Today's arguments.
+
+    Attributes:
+        groups: The arguments, each flag with its values; those without a name alone.
+        changes: What was changed.
+        findings: What could not be translated, and what today's parser would still say.
+    """
+
+    groups: tuple[tuple[ShellWord, ...], ...]
+    changes: tuple[Replacement, ...]
+    findings: tuple[Finding, ...]
+
+
+def translate(
+    entry: EntryPoint, today: EntryPoint, release: EngineRelease, words: Sequence[ShellWord]
+) -> Translation:
+    """Write an old command's arguments for today's entry point.
+
+    Args:
+        entry: The entry point that the old command starts.
+        today: The one that starts the same in this release.
+        release: The engine's release to write for.
+        words: What follows the program.
+    """
+    old = release.table(entry.table)
+    new = release.table(today.table)
+    translator = _Translator(entry, today, old, new)
+    groups = translator.round(tuple(words))
+    while not translator.settled:  # a flag may become one that became a third
+        translator.old = new
+        groups = translator.round(tuple(chain.from_iterable(groups)))
+    groups = translator.completed(groups)
+    final = read_arguments(new, [word.value for word in chain.from_iterable(groups)])
+    findings = (*translator.findings, *_still_said(final, groups))
+    return Translation(groups, tuple(translator.changes), findings)
+
+
+class _Translator:
+    def __init__(
+        self, entry: EntryPoint, today: EntryPoint, old: FlagTable, new: FlagTable
+    ) -> None:
+        self.entry = entry
+        self.today = today
+        self.old = old
+        self.new = new
+        self.changes: list[Replacement] = []
+        self.findings: list[Finding] = []
+        self.settled = False
+
+    def round(self, words: tuple[ShellWord, ...]) -> tuple[tuple[ShellWord, ...], ...]:
+        """Every flag once; `settled` tells whether nothing was changed."""
+        count = len(self.changes) + len(self.findings)
+        words = tuple(self._completed_names(words))
+        table = _every_flag(self.old)
+        reading = read_arguments(table, [word.value for word in words])
+        names = names_in(reading)
+        others = _values_by_name(reading)
+        first: list[tuple[ShellWord, ...]] = []
+        groups: dict[int, tuple[ShellWord, ...]] = {
+            loose.at: (words[loose.at],) for loose in reading.loose
+        }
+        for use in reading.uses:
+            taken = words[use.at : use.at + _length(use)]
+            group = self._one(use, taken, names, others)
+            if group and not group[0].value.startswith("-"):
+                first.append(group)
+            elif group:
+                groups[use.at] = group
+        self.settled = len(self.changes) + len(self.findings) == count
+        return (*first, *(groups[at] for at in sorted(groups)))
+
+    def _completed_names(self, words: tuple[ShellWord, ...]) -> Iterator[ShellWord]:
+        """Abbreviated names in full: as the table of that time completed them."""
+        everything = _every_flag(self.old)
+        for word in words:
+            name, equals, value = word.value.partition("=")
+            full = _full_name(self.old, everything, name) if name.startswith("--") else None
+            rest = None if full is None else word.behind(name + equals)
+            if full is None or rest is None:
+                yield word
+                continue
+            self._note(name, full, "abbreviated", None, _ABBREVIATION, "argparse")
+            source = rest.source if value else ""
+            yield replace(rest, source=full + equals + source, value=full + equals + value)
+
+    def _one(
+        self,
+        use: Use,
+        taken: tuple[ShellWord, ...],
+        names: frozenset[str],
+        others: Mapping[str, ShellWord],
+    ) -> tuple[ShellWord, ...]:
+        """The words for one flag today; empty where nothing says the same."""
+        in_old = replace(use, resolution=self.old.resolve(use.name))
+        change = change_of(self.old, in_old, names)
+        if change is not None and (change.kind in FATAL or change.to is not None):
+            return self._changed(use, change, taken, others)
+        moved = self.new != self.old and not isinstance(self.new.resolve(use.name), Exact)
+        if moved and use.flag is not None and not _is_handed_on(self.new, use.name):
+            self._lost(use, taken, f"{self.new.entry} has no such flag, and no other is known.")
+            return ()
+        return taken
+
+    def _changed(
+        self,
+        use: Use,
+        change: Change,
+        taken: tuple[ShellWord, ...],
+        others: Mapping[str, ShellWord],
+    ) -> tuple[ShellWord, ...]:
+        values = _value_words(use, taken)
+        arguments = None if values is None else _filled(change, use.name, values, others)
+        if arguments is None:
+            if change.kind not in FATAL:
+                return taken
+            self._lost(use, taken, change.reason)
+            return ()
+        if change.to == (_THE_VALUE,) and self.today.model != "":
+            return taken  # the program still takes the model by a flag
+        before = " ".join(word.source for word in taken)
+        after = " ".join(word.source for word in arguments)
+        self._note(before, after, change.kind, change.since, change.reason, change.source)
+        return (replace(arguments[0], lead=taken[0].lead), *arguments[1:]) if arguments else ()
+
+    def completed(
+        self, groups: tuple[tuple[ShellWord, ...], ...]
+    ) -> tuple[tuple[ShellWord, ...], ...]:
+        """The arguments with those that the new entry point needs in front."""
+        if self.today == self.entry or not self.entry.adds:
+            return groups
+        reading = read_arguments(self.new, [word.value for word in chain.from_iterable(groups)])
+        present = names_in(reading)
+        needed = tuple(
+            tuple(ShellWord.plain(part) for part in (use.name, *use.values))
+            for use in read_arguments(self.new, self.entry.adds).uses
+            if use.name not in present
+        )
+        if needed:
+            after = " ".join(word.source for word in chain.from_iterable(needed))
+            entry = self.entry
+            self._note("", after, "added", entry.gone, entry.adds_reason, entry.source)
+        return (*needed, *groups)
+
+    def _note(
+        self, before: str, after: str, kind: str, since: str | None, reason: str, source: str
+    ) -> None:
+        self.changes.append(
+            Replacement(
+                before=before, after=after, kind=kind, since=since, reason=reason, source=source
+            )
+        )
+
+    def _lost(self, use: Use, taken: tuple[ShellWord, ...], reason: str) -> None:
+        before = " ".join(word.source for word in taken)
+        self._note(before, "", "removed", None, reason, "")
+        self.findings.append(
+            _codes.finding(
+                "flag-untranslated",
+                use.name,
+                f"{use.name} was left out; nothing known says the same today. {reason}",
+                actual=before,
+            )
+        )
+
+
+@cache
+def _every_flag(table: FlagTable) -> FlagTable:
+    """A table with every flag that any version knew, as the versions' tables have them."""
+    flags: list[Flag] = list(table.flags)
+    known = {name for flag in flags for name in flag.names}
+    for version in reversed(table_versions(table.engine)):
+        for flag in flag_table(table.engine, version, table.entry).flags:
+            names = tuple(name for name in flag.names if name not in known)
+            if names:
+                negative = tuple(name for name in flag.negative_names if name in names)
+                flags.append(replace(flag, names=names, negative_names=negative))
+                known.update(names)
+    return replace(table, flags=tuple(flags))
+
+
+def _full_name(table: FlagTable, everything: FlagTable, name: str) -> str | None:
+    """What an abbreviation was short for; None where it is a flag's name, or unknown."""
+    if isinstance(everything.resolve(name), Exact):
+        return None
+    tables = [flag_table(table.engine, v, table.entry) for v in table_versions(table.engine)]
+    for version in (table, *tables):
+        resolution = version.resolve(name)
+        if isinstance(resolution, Abbreviated):
+            return resolution.full_name
+    return None
+
+
+def _length(use: Use) -> int:
+    return 1 if use.joined else 1 + len(use.values)
+
+
+def _value_words(use: Use, taken: tuple[ShellWord, ...]) -> tuple[ShellWord, ...] | None:
+    if not use.joined:
+        return taken[1:]
+    value = taken[0].behind(taken[0].value.removesuffix(use.values[0]))
+    return None if value is None else (value,)
+
+
+def _values_by_name(reading: Reading) -> dict[str, ShellWord]:
+    return {
+        name: ShellWord.plain(use.values[0])
+        for use in reading.uses
+        if use.values
+        for name in (use.name, *(use.flag.names if use.flag is not None else ()))
+    }
+
+
+def _filled(
+    change: Change, name: str, values: tuple[ShellWord, ...], others: Mapping[str, ShellWord]
+) -> tuple[ShellWord, ...] | None:
+    """`Change.arguments` with words: a value that stands alone keeps its quotes."""
+    texts = change.arguments(
+        name,
+        tuple(word.value for word in values),
+        {other: word.value for other, word in others.items()},
+    )
+    if texts is None:
+        return None
+    by_value = {word.value: word for word in (*others.values(), *values)}
+    filled: list[ShellWord] = []
+    for text in texts:
+        word = by_value.get(text) or _around(text, values)
+        if word is None:
+            return None
+        filled.append(word)
+    return tuple(filled)
+
+
+def _around(text: str, values: tuple[ShellWord, ...]) -> ShellWord | None:
+    """A word for a text that may hold the value in its middle."""
+    for value in values:
+        before, found, after = text.partition(value.value)
+        if found and value.expands:
+            return value.inside(before, after)
+    return ShellWord.plain(text)
+
+
+def _is_handed_on(table: FlagTable, name: str) -> bool:
+    passes_on = table.passes_on
+    return passes_on is not None and not isinstance(passes_on.resolve(name), Unknown)
+
+
+def _still_said(reading: Reading, groups: tuple[tuple[ShellWord, ...], ...]) -> Iterator[Finding]:
+    """What today's parser says, but for words that only the shell will know."""
+    expanding = {word.value for word in chain.from_iterable(groups) if word.expands}
+    for finding in check_reading(reading):
+        if finding.actual not in expanding:
+            yield finding

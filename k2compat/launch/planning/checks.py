@@ -1,0 +1,190 @@
+"""Hold a plan against the model: whether it can be divided so, and whether it fits. Pure.
+
+The memory that the engine may use, the context and the cache's type are read from the commands
+themselves, so that flags passed through count too.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from k2compat.errors import RefusedError
+from k2compat.findings import Codes, Finding
+from k2compat.launch.engines import BatchFlags, MemoryFlags, memory_flags_of
+from k2compat.launch.flags import flag_table, values_of
+from k2compat.launch.memory import (
+    DEFAULT_UTILISATION,
+    OVERHEAD_GIB,
+    Fit,
+    ModelSizes,
+    check_batch_sizes,
+    check_divisibility,
+    check_fit,
+    check_sequence_count,
+    estimate_fit,
+    gpu_memory_gib,
+    model_sizes,
+)
+from k2compat.launch.plan import Command, Plan
+
+_codes = Codes("launch")
+
+_MOST = 0.98  # the driver keeps the rest for itself
+
+_SMALL_LETTER_SIZES = {"k": 1000, "m": 1000**2}
+_CAPITAL_SIZES = {"K": 1024, "M": 1024**2}
+
+
+def check_plan(plan: Plan, config: Mapping[str, Any]) -> Iterator[Finding]:
+    """Find what of the model a plan does not divide, and whether it fits its GPUs.
+
+    Args:
+        plan: The plan.
+        config: The members of the model's config.json.
+    """
+    sizes = model_sizes(config)
+    if isinstance(sizes, Finding):
+        yield sizes
+        return
+    flags = memory_flags_of(plan.engine)
+    for group, layout in plan.layouts.items():
+        nodes = plan.cluster.size(group)
+        yield from check_divisibility(sizes, layout, nodes, plan.cluster.gpus_per_node)
+        yield from _check_batches(plan, group, flags.batch)
+    reason = _why_not_estimated(plan)
+    if reason:
+        yield _codes.finding(
+            "fit-skipped",
+            plan.engine if plan.cluster.gpu else "--gpu",
+            f"Whether the model fits is not estimated: {reason}.",
+        )
+        return
+    for group, fit in fits_of(plan, sizes).items():
+        nodes = plan.cluster.size(group)
+        yield from check_fit(sizes, fit, nodes=nodes, gpus_per_node=plan.cluster.gpus_per_node)
+        if flags.sequences:
+            count = _size(_value(_arguments(plan, group), *flags.sequences))
+            yield from check_sequence_count(fit, count)
+
+
+def fits_of(plan: Plan, sizes: ModelSizes) -> Mapping[str, Fit]:
+    """The sum of each group of nodes; none where the plan names no GPU.
+
+    Raises:
+        RefusedError: unknown-gpu.
+    """
+    flags = memory_flags_of(plan.engine)
+    if plan.cluster.gpu is None or flags.not_estimated:
+        return {}
+    gib = gpu_memory_gib(plan.cluster.gpu)
+    return {
+        group: estimate_fit(
+            sizes,
+            layout,
+            gib,
+            utilisation=_utilisation(plan, group, gib, flags),
+            kv_cache_bytes=_cache_bytes(_value(_arguments(plan, group), *flags.cache_type)),
+            context=_size(_value(_arguments(plan, group), *flags.context)),
+        )
+        for group, layout in plan.layouts.items()
+    }
+
+
+def refusal_of(findings: Iterator[Finding] | Sequence[Finding]) -> RefusedError | None:
+    """The refusal of a plan that cannot fit, with what does; None where it may.
+
+    Other errors in a plan are no refusal: the plan is shown with what is wrong in it (exit 1). A
+    plan that cannot fit has nothing to show.
+    """
+    for finding in findings:
+        if finding.code == "does-not-fit":
+            near = f"This fits: {finding.fix}. " if finding.fix else ""
+            hint = f"{near}--explain-fit shows the sum, --force renders the plan all the same."
+            return RefusedError(finding.code, finding.message, hint=hint)
+    return None
+
+
+def _why_not_estimated(plan: Plan) -> str:
+    without_gpu = "" if plan.cluster.gpu else "no --gpu was named"
+    return memory_flags_of(plan.engine).not_estimated or without_gpu
+
+
+def _check_batches(plan: Plan, group: str, flags: BatchFlags | None) -> Iterator[Finding]:
+    layout = plan.layouts[group]
+    if flags is None or layout.data_parallel == 1:
+        return
+    arguments = _arguments(plan, group)
+    limit = _environment(plan, group, flags.dispatch_variable)
+    yield from check_batch_sizes(
+        layout.data_parallel,
+        max_running_requests=_size(_value(arguments, *flags.running_requests)),
+        chunked_prefill_size=_size(_value(arguments, *flags.prefill_chunk)),
+        largest_cuda_graph=_size(_value(arguments, *flags.largest_graph)),
+        dispatch_tokens=_size(limit) if flags.dispatch_needs in arguments else None,
+    )
+
+
+def _utilisation(plan: Plan, group: str, gib: float, flags: MemoryFlags) -> float:
+    arguments = _arguments(plan, group)
+    share = _fraction(_value(arguments, *flags.share))
+    if share is not None:
+        return share
+    static = _fraction(_value(arguments, *flags.static_share))
+    if static is not None:
+        return min(_MOST, static + OVERHEAD_GIB / gib)
+    return _default_share(plan, group, flags)
+
+
+def _default_share(plan: Plan, group: str, flags: MemoryFlags) -> float:
+    """The default of the engine's parser at that version: vLLM 0.9, and 0.92 in newer ones."""
+    command = _server(plan, group)
+    if command is None or command.entry is None:
+        return DEFAULT_UTILISATION
+    table = flag_table(plan.engine, plan.engine_version, command.entry)
+    defaults = (flag.default for flag in map(table.find, flags.share) if flag)
+    return next((each for each in defaults if isinstance(each, float)), DEFAULT_UTILISATION)
+
+
+def _fraction(value: str | None) -> float | None:
+    try:
+        share = float(value or "")
+    except ValueError:
+        return None
+    return share if 0 < share <= 1 else None
+
+
+def _cache_bytes(kind: str | None) -> int:
+    return 1 if (kind or "").startswith("fp8") else 2
+
+
+def _size(value: str | None) -> int | None:
+    """A number of tokens or requests as vLLM's parser reads it too: 8192, 128k, 128K."""
+    scales = {**_SMALL_LETTER_SIZES, **_CAPITAL_SIZES}
+    scale = scales.get(value[-1:], 1) if value else 1
+    digits = value[:-1] if value and scale > 1 else value or ""
+    return int(digits) * scale or None if digits.isascii() and digits.isdigit() else None
+
+
+def _value(arguments: Sequence[str], *flags: str) -> str | None:
+    """The last value that any of these flags is given."""
+    return next(reversed(values_of(arguments, *flags)), None)
+
+
+def _arguments(plan: Plan, group: str) -> Sequence[str]:
+    command = _server(plan, group)
+    return [str(word) for word in command.argv] if command else []
+
+
+def _environment(plan: Plan, group: str, name: str) -> str | None:
+    command = _server(plan, group)
+    value = command.environment.get(name) if command else None
+    return None if value is None else str(value)
+
+
+def _server(plan: Plan, group: str) -> Command | None:
+    """The engine's own process on the group's first node."""
+    servers = (
+        command
+        for command in plan.commands
+        if command.node.group == group and command.stays and command.role != "load-balancer"
+    )
+    return next(servers, None)

@@ -1,0 +1,80 @@
+"""Which options of the user decided something, and those that did not.
+
+No list names the options that an engine takes: that follows from its profile. A value that is
+given is noted in each argument that is filled with it (`Argument.options`). A condition decides
+where another answer to it would let other entries of the profile apply.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from typing import Final
+
+from k2compat.findings import Codes, Finding
+from k2compat.launch.engines import Profile, Situation, derivation_of
+from k2compat.launch.plan import Plan
+from k2compat.launch.planning.formats import shows_image
+from k2compat.launch.request import Request
+
+_codes = Codes("launch")
+
+_EXECUTORS: Final = frozenset({"executor=mp", "executor=ray"})
+
+_DEVICES: Final = frozenset({"interface", "ib_device"})
+
+
+def decisive_conditions(profile: Profile, situation: Situation) -> Iterator[str]:
+    """The options of the user that are conditions, and without which the plan would be another.
+
+    Args:
+        profile: The engine's.
+        situation: What holds everywhere, without what the engine derives.
+    """
+    facts = situation.facts
+    if "amx" in facts and _decides(profile, situation, facts - {"amx"}):
+        yield "amx"
+    executors = facts & _EXECUTORS
+    if executors and _decides(profile, situation, (facts - executors) | (_EXECUTORS - executors)):
+        yield "executor"
+
+
+def _decides(profile: Profile, situation: Situation, other: Collection[str]) -> bool:
+    """Whether other facts would let other entries apply."""
+    derive = derivation_of(profile.engine).facts
+    here, there = situation, replace(situation, facts=frozenset(other))
+    if derive(here) != derive(there):
+        return True
+    return any(entry.applies(here) != entry.applies(there) for entry in profile.rendered)
+
+
+def unused_options(
+    request: Request, plan: Plan, output_format: str, given: Collection[str]
+) -> Iterator[Finding]:
+    """Find options that no command takes.
+
+    Args:
+        request: What was asked for.
+        plan: Its plan.
+        output_format: One of FORMATS.
+        given: The options that were given, by the names of their parameters.
+    """
+    named = {finding.where for finding in plan.findings}
+    used = set(plan.options)
+    if shows_image(output_format, given="image" in request.values):
+        used.add("image")
+        used.update(*(mount.source.options | mount.target.options for mount in plan.mounts))
+    for name in given:
+        option = "--" + name.replace("_", "-")
+        if name in _judged(request) and name not in used and option not in named:
+            yield _codes.finding(
+                "option-unused",
+                option,
+                f"{option} changes nothing here: no command of {request.engine} takes it with "
+                f"profile {plan.profile}, strategy {plan.strategy} and these nodes.",
+                fix=f"Leave {option} out.",
+            )
+
+
+def _judged(request: Request) -> frozenset[str]:
+    """The options that only commands can take; others decide more than commands."""
+    devices = _DEVICES if request.cluster is not None and request.cluster.nodes else frozenset()
+    return devices.union(request.values, {"amx", "executor"})

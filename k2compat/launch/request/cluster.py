@@ -1,0 +1,330 @@
+"""The machines of a launch: addresses, GPUs, network devices; from options or a TOML file.
+
+gpu = "h200"                 # or GiB per GPU
+gpus_per_node = 8
+interface = "bond0"          # for every node that names none
+ib_device = "mlx5_0,mlx5_1"
+
+[[nodes]]
+name = "gpu-a"               # default: node0, node1, … (prefill0, decode0, …)
+address = "10.0.0.1"
+role = "prefill"             # prefill | decode, for strategy pd
+interface = "eth0"
+ib_device = "mlx5_2"
+"""
+
+import ipaddress
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+
+from k2compat.errors import RefusedError
+from k2compat.files import explained_reading, read_input
+from k2compat.launch.request.arguments import Argument
+
+GPUS_PER_NODE: Final = 8
+GPUS_MAX: Final = 1_024
+NODES_MAX: Final = 4_096
+"""More is a mistyped range."""
+
+GROUPS: Final = ("", "prefill", "decode")
+
+_HOSTNAME = re.compile(
+    r"(?=.{1,253}\Z)[A-Za-z0-9](?:[A-Za-z0-9_-]{0,62}(?<!-))?"
+    r"(?:\.[A-Za-z0-9](?:[A-Za-z0-9_-]{0,62}(?<!-))?)*"
+)
+_HOSTS_HINT = "For example --nodes 10.0.0.1,10.0.0.2"
+_DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@-]{0,63}(?:,[A-Za-z0-9][A-Za-z0-9_.:@-]{0,63})*")
+_CLUSTER_KEYS = {"gpu", "gpus_per_node", "interface", "ib_device", "nodes"}
+_NODE_KEYS = {"name", "address", "role", "interface", "ib_device"}
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One machine.
+
+    Attributes:
+        name: Unique in the plan; also a file's name.
+        rank: Its place in its group, from 0; a placeholder where one command stands for all.
+        address: How the other nodes reach it.
+        group: "" or, for strategy pd, "prefill" or "decode".
+        interface: The network interface that carries the traffic, if it was said.
+        ib_device: The InfiniBand or RoCE devices, if they were said.
+    """
+
+    name: str
+    rank: Argument
+    address: Argument
+    group: str = ""
+    interface: Argument | None = None
+    ib_device: Argument | None = None
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it is the first of its group, to which the others connect."""
+        return str(self.rank) == "0"
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """The nodes of a launch.
+
+    Attributes:
+        nodes: In the order of their ranks, the groups one after the other.
+        gpus_per_node: The same on each.
+        gpu: A name ("h200") or GiB per GPU, as it was said; None if it was not.
+        counts: Group → number of its nodes, where one symbolic node stands for many.
+        firsts: Group → the address of its first node, likewise.
+    """
+
+    nodes: tuple[Node, ...]
+    gpus_per_node: int = GPUS_PER_NODE
+    gpu: str | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+    firsts: Mapping[str, Argument] = field(default_factory=dict)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups that have nodes, in their order."""
+        return tuple(dict.fromkeys(node.group for node in self.nodes))
+
+    def first(self, name: str) -> Argument:
+        """The address of a group's first node, to which the others connect."""
+        return self.firsts.get(name) or self.group(name)[0].address
+
+    def group(self, name: str) -> tuple[Node, ...]:
+        """The nodes of a group."""
+        return tuple(node for node in self.nodes if node.group == name)
+
+    def size(self, name: str) -> int:
+        """How many nodes a group has."""
+        return self.counts.get(name) or len(self.group(name))
+
+
+def nodes_at(addresses: Sequence[str], group: str = "") -> tuple[Node, ...]:
+    """Nodes by their addresses, in the order of their ranks.
+
+    A number alone means so many nodes whose addresses are not known: $NODE0, $NODE1, … Slurm and
+    Kubernetes choose the nodes themselves, so their formats take nothing else.
+
+    Raises:
+        RefusedError: host-malformed or host-twice.
+    """
+    addresses = [address.strip() for address in addresses]
+    if len(addresses) == 1 and addresses[0].isascii() and addresses[0].isdigit():
+        addresses = _unnamed(addresses[0], group)
+    words = [host(address) for address in addresses]
+    if len(words) > NODES_MAX:
+        raise _too_many(f"{len(words):,}")
+    _demand_distinct(words)
+    prefix = group or "node"
+    return tuple(
+        Node(f"{prefix}{rank}", Argument.literal(rank), word, group)
+        for rank, word in enumerate(words)
+    )
+
+
+def _unnamed(count: str, group: str) -> list[str]:
+    if not 0 < int(count[:9]) <= NODES_MAX:
+        raise _too_many(count)
+    prefix = group.upper() + "_NODE" if group else "NODE"
+    return [f"${prefix}{rank}" for rank in range(int(count))]
+
+
+def _too_many(count: str) -> RefusedError:
+    return _refused("host-malformed", f"{count} is no number of nodes from 1 to {NODES_MAX:,}.")
+
+
+def host(text: str) -> Argument:
+    """A host: an IP address, a host name, or a placeholder.
+
+    Raises:
+        RefusedError: host-malformed.
+    """
+    word = Argument.parse(text)
+    if len(word.parts) == 1 and word.placeholders:
+        return word
+    if _is_address(text) or _is_name(text):
+        return Argument.literal(text)
+    if not text:
+        words = "A host is empty: a variable may be unset, or a comma too many."
+        raise _refused("host-malformed", words)
+    raise RefusedError(
+        "host-malformed",
+        f"{text!r} is no address, no host name and no placeholder.",
+        hint=_host_hint(text),
+    )
+
+
+def _host_hint(text: str) -> str:
+    alone = text.rpartition("@")[2].partition(":")[0] if text.count(":") < 2 else text.strip("[]")
+    if alone != text and (_is_address(alone) or _is_name(alone)):
+        return f"Write the host alone: {alone}"
+    if " " in text:
+        return f"Put commas between hosts: --nodes {','.join(text.split())}"
+    return _HOSTS_HINT
+
+
+def host_port(address: Argument, port: Argument | int) -> Argument:
+    """host:port, an IPv6 address in brackets."""
+    bracketed = "[{host}]:{port}" if ":" in str(address) else "{host}:{port}"
+    return Argument.fill(bracketed, {"host": address, "port": _word(port)})
+
+
+def device(text: str, what: str) -> Argument:
+    """The name of a network device, or several with commas, or a placeholder.
+
+    Raises:
+        RefusedError: device-malformed.
+    """
+    word = Argument.parse(text)
+    if (len(word.parts) == 1 and word.placeholders) or _DEVICE.fullmatch(text):
+        return word
+    raise _refused("device-malformed", f"{text!r} is no name of an {what}.")
+
+
+def with_devices(nodes: Iterable[Node], interface: str | None, ib_device: str | None) -> list[Node]:
+    """The nodes, with these devices where they name none of their own."""
+    card = device(interface, "interface") if interface else None
+    fabric = device(ib_device, "IB device") if ib_device else None
+    return [
+        replace(node, interface=node.interface or card, ib_device=node.ib_device or fabric)
+        for node in nodes
+    ]
+
+
+def read_cluster(path: Path) -> Cluster:
+    """Read a cluster's TOML file.
+
+    Raises:
+        RefusedError: cluster-file-malformed, host-malformed, host-twice, device-malformed;
+            not-found or not-readable.
+    """
+    with explained_reading(path):
+        content = read_input(path)
+    try:
+        members = tomllib.loads(content.decode("utf-8-sig"))  # some editors begin with a BOM
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise _malformed(path, f"is no TOML: {error}") from error
+    return _cluster(path, members)
+
+
+def _cluster(path: Path, members: Mapping[str, Any]) -> Cluster:
+    _demand_keys(path, members, _CLUSTER_KEYS, "the file")
+    entries = members.get("nodes")
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise _malformed(path, "has no [[nodes]]")
+    nodes: list[Node] = []
+    ranks = dict.fromkeys(GROUPS, 0)
+    for entry in entries:
+        _demand_keys(path, entry, _NODE_KEYS, "a node")
+        group = _text(path, entry, "role") or ""
+        if group not in GROUPS:
+            raise _malformed(path, f"has a node of role {group!r}, which is not prefill or decode")
+        nodes.append(_node(path, entry, group, ranks[group]))
+        ranks[group] += 1
+    nodes.sort(key=lambda node: GROUPS.index(node.group))
+    _demand_distinct([node.address for node in nodes])
+    if len({node.name for node in nodes}) < len(nodes):
+        raise _malformed(path, "gives two nodes one name")
+    return Cluster(
+        tuple(with_devices(nodes, _text(path, members, "interface"), _devices(path, members))),
+        _gpus_per_node(path, members),
+        _gpu(path, members),
+    )
+
+
+def _node(path: Path, entry: Mapping[str, Any], group: str, rank: int) -> Node:
+    address = _text(path, entry, "address")
+    name = _text(path, entry, "name") or f"{group or 'node'}{rank}"
+    if address is None:
+        raise _malformed(path, f"names no address for {name}")
+    if not _HOSTNAME.fullmatch(name):
+        raise _malformed(path, f"names a node {name!r}, which is no host name")
+    interface, ib_device = _text(path, entry, "interface"), _devices(path, entry)
+    return Node(
+        name,
+        Argument.literal(rank),
+        host(address),
+        group,
+        device(interface, "interface") if interface else None,
+        device(ib_device, "IB device") if ib_device else None,
+    )
+
+
+def _demand_keys(path: Path, members: Mapping[str, Any], known: set[str], what: str) -> None:
+    for key in members:
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            raise _malformed(path, f"has a key {key!r} that {what} cannot have{meant}")
+
+
+def _text(path: Path, members: Mapping[str, Any], key: str) -> str | None:
+    value = members.get(key)
+    if value is None or isinstance(value, str):
+        return value
+    raise _malformed(path, f"holds a value of {key} that is no string")
+
+
+def _devices(path: Path, members: Mapping[str, Any]) -> str | None:
+    value = members.get("ib_device")
+    if isinstance(value, list) and value and all(isinstance(name, str) for name in value):
+        return ",".join(value)
+    return _text(path, members, "ib_device")
+
+
+def _gpus_per_node(path: Path, members: Mapping[str, Any]) -> int:
+    value = members.get("gpus_per_node", GPUS_PER_NODE)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= GPUS_MAX:
+        return value
+    raise _malformed(path, f"has a gpus_per_node that is no number from 1 to {GPUS_MAX}")
+
+
+def _gpu(path: Path, members: Mapping[str, Any]) -> str | None:
+    value = members.get("gpu")
+    if value is None or (isinstance(value, str | int | float) and not isinstance(value, bool)):
+        return None if value is None else str(value)
+    raise _malformed(path, "has a gpu that is neither a name nor GiB")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return "%" not in text
+
+
+def _is_name(text: str) -> bool:
+    """Whether it can be a host's name; 10.0.0.256 is a mistyped address (RFC 1123, 2.1)."""
+    return bool(_HOSTNAME.fullmatch(text)) and not text.rpartition(".")[2].isdecimal()
+
+
+def _demand_distinct(addresses: Sequence[Argument]) -> None:
+    seen: set[str] = set()
+    for address in addresses:
+        if str(address) in seen:
+            raise _refused("host-twice", f"The host {address} is named twice.")
+        seen.add(str(address))
+
+
+def _word(value: Argument | int) -> Argument:
+    return value if isinstance(value, Argument) else Argument.literal(value)
+
+
+def _malformed(path: Path, what: str) -> RefusedError:
+    return RefusedError(
+        "cluster-file-malformed",
+        f"{path} {what}" + ("" if what.endswith("?") else "."),
+        hint="A cluster file has gpu, gpus_per_node, interface, ib_device and [[nodes]] "
+        "with address, name, role, interface, ib_device.",
+    )
+
+
+def _refused(code: str, message: str) -> RefusedError:
+    return RefusedError(code, message, hint=_HOSTS_HINT)

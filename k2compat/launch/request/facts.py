@@ -1,0 +1,70 @@
+"""The register of facts: what can hold of a launch, and what a profile may ask for in `when`.
+
+A fact is a plain string in a profile and in the engines' `derive.py`. This register is the only
+list of them: a profile that asks for another one is refused when it is read, with its name.
+"""
+
+from collections.abc import Container
+from typing import Final
+
+FACTS: Final = {
+    "amx": "the user asked for the AMX units of the CPU",
+    "bf16": "the weights are BF16",
+    "decode": "the node is of the group that decodes",
+    "deepseek": "the config is a real DeepSeek-V3's",
+    "executor=mp": "the user asked for the engine's own start of other nodes",
+    "executor=ray": "the user, or the format, asked for Ray",
+    "first_node": "the node is the first of its group",
+    "fp8": "the weights are FP8",
+    "ib_device": "the InfiniBand or RoCE devices of the node are known",
+    "int4": "the routed experts are INT4",
+    "interface": "the network interface of the node is known",
+    "interfaces_differ": "the nodes have different interfaces",
+    "multi_node": "a group has more than one node",
+    "patched": "the model is a Kimi-K2 under the name deepseek_v3",
+    "prefill": "the node is of the group that prefills",
+    "reasoning": "the model thinks before it answers",
+    "redundant_experts": "the layout copies experts",
+    "supervised": "something watches the processes, which stay in the foreground",
+    "very_first_node": "the node is the first of the plan",
+    "vision": "the model has a vision tower",
+}
+"""Name → what it means."""
+
+# Families of facts, by what is in front of the name.
+GIVEN: Final = "given:"
+"""`given:NAME`: the user gave the value of this name."""
+GPU: Final = "gpu="
+"""`gpu=NAME`: the GPU, in small letters."""
+FORMAT: Final = "format="
+"""`format=NAME`: the format of the output."""
+
+SUPERVISED: Final = "supervised"
+"""Something watches the processes: each stays in the foreground, and no files lie next to a
+script."""
+
+VALUES: Final = frozenset(
+    {
+        "context",
+        "gguf_path",
+        "image",
+        "master_port",
+        "port",
+        "rpc_port",
+        "served_model_name",
+        "ssh_port",
+    }
+)
+"""The names of the values that a user can give."""
+
+
+def is_fact(name: str, more: Container[str] = ()) -> bool:
+    """Whether a fact of this name can hold.
+
+    Args:
+        name: Its name, without the "!" that negates it in a profile.
+        more: The facts that an engine adds: its features, and what its `derive.py` derives.
+    """
+    if name.startswith(GIVEN):
+        return name.removeprefix(GIVEN) in VALUES
+    return name in FACTS or name in more or name.startswith((GPU, FORMAT))

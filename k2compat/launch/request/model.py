@@ -1,0 +1,175 @@
+"""The model of a launch: what its config says, or what is assumed of a name."""
+
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from k2compat.config import read_text
+from k2compat.errors import RefusedError
+from k2compat.family import (
+    CONFIG_FILE,
+    DEEPSEEK_V3,
+    KIMI_K2,
+    OTHER_ARCHITECTURES,
+    SWITCHABLE,
+    WRAPPERS,
+    fingerprint_of,
+)
+from k2compat.files import explained_reading, read_regular, real_path
+from k2compat.findings import Codes, Finding
+from k2compat.hub import parse_hub_url
+from k2compat.launch.request.arguments import Argument, user_value
+
+_MODELS = Path(__file__).with_name("models.toml")
+
+# "Kimi-K3", "Kimi_Linear-48B": names of the other architectures in `family`.
+_OTHER_NAMES = re.compile(r"kimi(?:k3|linear)")
+_NOT_IN_NAMES = re.compile(r"[\s_-]+")
+
+# How a config's quant_method is called in profiles. INT4 also tells which text models think
+# before they answer: the family has no other mark for it in its configs.
+_PRECISIONS = {"None": "bf16", "fp8": "fp8", "compressed-tensors": "int4"}
+
+_codes = Codes("launch")
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchModel:
+    """A model as an engine is given it.
+
+    Attributes:
+        name: The argument: a folder's absolute path, a repo's name, or a placeholder.
+        config: The members of its config.json, or those assumed.
+        folder: Where it lies on this machine, if it does.
+        findings: What should be known about it.
+    """
+
+    name: Argument
+    config: Mapping[str, Any]
+    folder: Path | None = None
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def text_config(self) -> Mapping[str, Any]:
+        """The config of the text model, nested in that of a model with vision."""
+        nested = self.config.get(WRAPPERS.get(str(self.config.get("model_type")), ""))
+        return nested if isinstance(nested, dict) else self.config
+
+    @property
+    def experts(self) -> int:
+        """Routed experts of one layer; 0 where the config does not say."""
+        experts = self.text_config.get("n_routed_experts")
+        return experts if isinstance(experts, int) and experts > 0 else 0
+
+    @property
+    def facts(self) -> frozenset[str]:
+        """What profiles ask of a model.
+
+        "fp8", "int4" or "bf16"; "reasoning"; "vision"; "patched" for a Kimi-K2 that is called
+        deepseek_v3, "deepseek" for a real one.
+        """
+        facts: set[str] = set()
+        if str(self.config.get("model_type")) in WRAPPERS:
+            facts |= {"vision", "reasoning"}
+        quantisation = self.text_config.get("quantization_config")
+        method = quantisation.get("quant_method") if isinstance(quantisation, dict) else None
+        precision = _PRECISIONS.get(str(method))
+        facts |= {precision} if precision else set()
+        facts |= {"reasoning"} if precision == "int4" else set()
+        if self.config.get("model_type") == DEEPSEEK_V3:
+            facts |= {"patched"} if fingerprint_of(self.config) == KIMI_K2 else {"deepseek"}
+        return frozenset(facts)
+
+
+def read_model(text: str) -> LaunchModel:
+    """The model that an argument names: a folder with a config, or a name.
+
+    A name that does not exist here is taken for the model that it names (`models.toml`): assuming
+    Instruct for Kimi-K2-Thinking would count twice its weights. Any other name is Kimi-K2-Instruct.
+
+    Raises:
+        RefusedError: model-other-architecture, model-without-config, not-a-folder,
+            value-malformed, and what reading a config raises.
+    """
+    repo = parse_hub_url(text)
+    named = user_value(repo.repo_id if repo else text, "MODEL")
+    path = Path(text)
+    if repo is None and not named.placeholders and os.path.lexists(path):
+        return _from_folder(path)
+    return _assumed(named)
+
+
+def _from_folder(path: Path) -> LaunchModel:
+    if not path.is_dir():
+        raise RefusedError(
+            "not-a-folder", f"{path} is not a folder.", hint="Name the model's folder."
+        )
+    config = path / CONFIG_FILE
+    if not config.exists():
+        raise RefusedError(
+            "model-without-config",
+            f"{path} has no {CONFIG_FILE}: it is no model that an engine could load.",
+            hint="Name the folder that holds config.json; k2compat stage-gguf brings it beside "
+            "GGUFs.",
+        )
+    with explained_reading(config):
+        members = read_text(read_regular(real_path(config)), str(config)).members
+    _refuse_other(str(members.get("model_type")), str(path))
+    model = LaunchModel(user_value(os.path.abspath(path), "MODEL"), members, path)  # noqa: PTH100
+    return replace(model, findings=tuple(_not_kimi(model)))
+
+
+def _not_kimi(model: LaunchModel) -> Iterator[Finding]:
+    if "deepseek" in model.facts:
+        yield _codes.finding(
+            "model-not-kimi",
+            f"{model.folder}/{CONFIG_FILE}",
+            "The config is DeepSeek-V3's, by its name and its router: these commands read tool "
+            "calls in Kimi-K2's format.",
+        )
+
+
+def _assumed(named: Argument) -> LaunchModel:
+    plain = _NOT_IN_NAMES.sub("", str(named).lower())
+    other = _OTHER_NAMES.search(plain)
+    if other:
+        _refuse_other(other[0].replace("kimi", "kimi_"), str(named))
+    entry = next(entry for entry in _models()["models"] if re.search(entry["pattern"], plain))
+    finding = _codes.finding(
+        "model-assumed",
+        str(named),
+        f"{named} does not exist here; {entry['name']} is assumed, with "
+        f"{entry['quantisation'].upper()} weights.",
+        expected="a folder with the model's config.json",
+        fix="Name the model's folder, where there is one, so that its config is read.",
+    )
+    return LaunchModel(named, _config(entry), findings=(finding,))
+
+
+def _config(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    quantisation = _models()["quantisations"][entry["quantisation"]]
+    text = {**_models()["sizes"], **entry["config"], "quantization_config": quantisation}
+    wrapper = entry.get("wrapper")
+    return {"model_type": wrapper, WRAPPERS[wrapper]: text} if wrapper else text
+
+
+def _refuse_other(model_type: str, named: str) -> None:
+    reason = OTHER_ARCHITECTURES.get(model_type)
+    if reason is None and model_type not in (*SWITCHABLE, *WRAPPERS):
+        reason = "no model of the Kimi-K2 family"
+    if reason:
+        raise RefusedError(
+            "model-other-architecture",
+            f"{named} is {model_type}: {reason}, so none of these commands is for it.",
+            hint="Follow that model's own deployment guide.",
+        )
+
+
+@cache
+def _models() -> Mapping[str, Any]:
+    return tomllib.loads(_MODELS.read_text(encoding="utf-8"))

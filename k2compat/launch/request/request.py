@@ -1,0 +1,38 @@
+"""What a person asks for, before anything is decided."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from k2compat.launch.request.arguments import Argument
+from k2compat.launch.request.cluster import Cluster
+from k2compat.launch.request.model import LaunchModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Everything that decides a plan.
+
+    Attributes:
+        engine: One of `engines.engine_names()`.
+        model: The model.
+        cluster: The nodes; None where none were named.
+        engine_version: As the user gave it; None means the newest table, or the guide's own
+            version with profile "guide".
+        profile: "default" or "guide".
+        strategy: One of `profile.STRATEGIES`; None means the first that suits the GPUs.
+        values: Values for templates that the user gave, by name: "port", "image", …
+        facts: Conditions that the user asked for: "amx", "ray".
+        filled: Placeholders that the format fills in itself: an address that a job sets.
+        settings: Flags to be passed through, each "flag=value" or "flag".
+    """
+
+    engine: str
+    model: LaunchModel
+    cluster: Cluster | None = None
+    engine_version: str | None = None
+    profile: str = "default"
+    strategy: str | None = None
+    values: Mapping[str, Argument] = field(default_factory=dict)
+    facts: frozenset[str] = frozenset()
+    filled: frozenset[str] = frozenset()
+    settings: tuple[str, ...] = ()

@@ -1,0 +1,58 @@
+"""What KTransformers makes of the target, as it is or as it will be."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
+
+from k2compat.checkpoint.engines.ktransformers import check_ktransformers
+from k2compat.checkpoint.sources.folder import FolderSource
+from k2compat.checkpoint.sources.listing import ModelFolder, read_model_folder
+from k2compat.checkpoint.sources.regular_file import BytesFile, demand_content
+from k2compat.checkpoint.sources.source import ReadableFile
+from k2compat.files import explained_reading
+from k2compat.findings import Finding
+from k2compat.staging.plan import Action, Plan, PlannedFile
+
+
+def check_plan(plan: Plan) -> tuple[Finding, ...]:
+    """Check the target as if the plan were carried out; of the Hub only small files are fetched.
+
+    Raises:
+        RefusedError: not-readable.
+        HubError: The Hub does not give a file as it listed it.
+    """
+    planned = {file.relative: file for file in plan.having(Action.NEW, Action.REPLACED)}
+    with explained_reading(plan.target, "cannot be listed"):
+        folder = read_model_folder(
+            plan.target, {relative: file.origin for relative, file in planned.items()}
+        )
+    return tuple(check_ktransformers(folder, _PlannedSource(folder, planned)))
+
+
+class _PlannedSource(FolderSource):
+    """The target's files with those of the plan, whose bytes are elsewhere."""
+
+    def __init__(self, folder: ModelFolder, planned: Mapping[str, PlannedFile]) -> None:
+        super().__init__(str(folder.root), folder)
+        self._planned = planned
+
+    @cached_property
+    def files(self) -> Mapping[str, int | None]:
+        sizes = {relative: file.size for relative, file in self._planned.items()}
+        return {**super().files, **sizes}
+
+    def open(self, relative: str) -> AbstractContextManager[ReadableFile]:
+        file = self._planned.get(relative)
+        content = None if file is None else _content(file)
+        if content is None:
+            return super().open(relative)
+        held = BytesFile(self.folder.root / relative, content)
+        demand_content(held)
+        return nullcontext(held)
+
+
+def _content(file: PlannedFile) -> bytes | None:
+    """The bytes that are not in a file of this machine."""
+    if file.content is not None or file.remote is None:
+        return file.content
+    return file.remote.content()

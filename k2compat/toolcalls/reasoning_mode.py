@@ -1,0 +1,52 @@
+"""Finds the `reasoning` that a request's output is read with."""
+
+from typing import TYPE_CHECKING, Final
+
+from .markers import WHITE_SPACE
+
+if TYPE_CHECKING:
+    from .parser import ReasoningMode
+
+_GENERATION: Final = "add_generation_prompt"
+_THINK_BEGIN: Final = "<think>"
+_NO_THOUGHT: Final = "<think></think>"
+
+
+def reasoning_mode(
+    prompt: str | None = None,
+    *,
+    chat_template: str | None = None,
+    thinking: bool | None = None,
+) -> "ReasoningMode":
+    """Find the `reasoning` of `StreamParser` for a request.
+
+    The prompt's end decides where it is known: `<think>` is "prefilled" (K2.5
+    and later), `<think></think>` is "off" (the same, thinking switched off).
+    Otherwise the chat template decides: one that writes `<think>` behind its
+    generation prompt makes such prompts, one that knows `<think>` elsewhere
+    belongs to a model that writes it itself ("tagged", K2-Thinking), one
+    without it to a model that does not think ("off", K2-Instruct).
+
+    Args:
+        prompt: the rendered prompt, or its end.
+        chat_template: the model's chat template (Jinja), which need not be
+            rendered here.
+        thinking: the request's switch (`chat_template_kwargs`), if it has one.
+
+    Returns:
+        The mode; "tagged" where nothing is known, which reads the output of
+        every model but those whose prompt ends with `<think>`.
+    """
+    end = (prompt or "").rstrip(WHITE_SPACE)
+    if end.endswith(_THINK_BEGIN):
+        return "prefilled"
+    if end.endswith(_NO_THOUGHT):
+        return "off"
+    if chat_template is None:
+        return "tagged"
+    if _THINK_BEGIN not in chat_template:
+        return "off"
+    behind = chat_template.rpartition(_GENERATION)[2] if _GENERATION in chat_template else ""
+    if prompt is None and _THINK_BEGIN in behind:
+        return "off" if thinking is False else "prefilled"
+    return "tagged"

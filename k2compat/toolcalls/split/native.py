@@ -1,0 +1,271 @@
+"""Reads the tool calls that a server read by itself, whole or in deltas.
+
+A native call is written again as the model wrote it, markers around its
+arguments, and read with a parser of its own. So arguments are judged here by
+the same rules as in text: blank ones become `{}`, broken ones are reported,
+and a further call that the server took for arguments is found.
+
+The markers that we write are certain, as markers known by token id are.
+"""
+
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from .. import codes
+from ..events import ArgumentsDelta, CallEnd, CallStart, Event, Problem
+from ..ids import read_id
+from ..json_prefix import ObjectPrefix
+from ..markers import MARKERS, WHITE_SPACE
+from ..parser import StreamParser
+from ..tools import DeclaredTools
+from .fields import arguments_of, index_of, shown
+from .order import Call, CallOrder, Source, make_id
+
+# Each open call has a parser. No server interleaves more calls than a few.
+_OPEN_AT_MOST: Final = 64
+
+_SECTION_BEGIN, _CALL_BEGIN, _ARGUMENT_BEGIN, _CALL_END = range(4)
+_MARKER_IDS: Final = {
+    _SECTION_BEGIN: "<|tool_calls_section_begin|>",
+    _CALL_BEGIN: "<|tool_call_begin|>",
+    _ARGUMENT_BEGIN: "<|tool_call_argument_begin|>",
+    _CALL_END: "<|tool_call_end|>",
+}
+# The tool's real name may be one that no id can hold.
+_ANY_ID: Final = "functions.x:0"
+
+_MARKER: Final = re.compile("|".join(map(re.escape, MARKERS)))
+
+Report = Callable[[str, str], None]
+
+
+class _NativeCall:
+    """A native call while its deltas arrive.
+
+    Attributes:
+        given_id: the id that the server gave, or an empty string.
+        name: the tool, or None while it is not known.
+        calls: the call, and those that were found in its arguments.
+        parser: reads the arguments, once there are some.
+        early: arguments that came before the name.
+        is_closed: whether it is over.
+        at: the place of its beginning in the rebuilt text.
+    """
+
+    __slots__ = ("at", "calls", "early", "given_id", "is_closed", "name", "parser")
+
+    def __init__(self, at: int) -> None:
+        self.given_id = ""
+        self.name: str | None = None
+        self.calls: list[Call] = []
+        self.parser: StreamParser | None = None
+        self.early: list[str] = []
+        self.is_closed = False
+        self.at = at
+
+
+class NativeCalls:
+    """The native calls of one message.
+
+    Attributes:
+        count: how many there are.
+        is_cut: whether the end of the output cut the last of them.
+    """
+
+    def __init__(
+        self, tools: DeclaredTools, first_index: int, order: CallOrder, report: Report
+    ) -> None:
+        """Begin a message.
+
+        Args:
+            tools: the declared tools.
+            first_index: how many calls the conversation already holds.
+            order: takes the calls.
+            report: takes the code and the text of a problem.
+        """
+        self.count = 0
+        self.is_cut = False
+        self._tools = tools
+        self._first_index = first_index
+        self._order = order
+        self._report = report
+        self._by_index: dict[int, _NativeCall] = {}
+        self._latest: _NativeCall | None = None
+        self._open: deque[_NativeCall] = deque()
+
+    def take(self, items: object, at: int) -> None:
+        """Read OpenAI's `tool_calls`, whole or as deltas.
+
+        Args:
+            items: the list, as the server sent it.
+            at: the length of the rebuilt text so far.
+        """
+        if items is None:
+            return
+        if not isinstance(items, Iterable) or isinstance(items, str | bytes | Mapping):
+            self._report(codes.SERVER_FIELD_UNREADABLE, shown(items))
+            return
+        for item in items:
+            function = item.get("function") if isinstance(item, Mapping) else None
+            if not isinstance(item, Mapping) or not isinstance(function, Mapping | None):
+                self._report(codes.SERVER_FIELD_UNREADABLE, shown(item))
+            else:
+                self._take(item, function or {}, at)
+
+    def finish(self, *, is_cut: bool) -> None:
+        """End all calls.
+
+        Args:
+            is_cut: whether the output was cut, so that the last call may be.
+        """
+        for native in tuple(self._open):
+            self._close(native, is_cut=is_cut and native is self._latest)
+
+    def _take(self, item: Mapping[str, object], function: Mapping[str, object], at: int) -> None:
+        name, given_id = _text(function.get("name")), _text(item.get("id"))
+        native = self._find(index_of(item.get("index")), name, given_id, at)
+        native.given_id = native.given_id or given_id
+        if name and native.name is None and not native.is_closed:
+            self._begin(native, name)
+        arguments = arguments_of(function.get("arguments"))
+        if arguments is None:
+            self._report(codes.SERVER_FIELD_UNREADABLE, shown(function.get("arguments")))
+        elif arguments:
+            self._add(native, arguments)
+
+    def _find(self, index: int | None, name: str, given_id: str, at: int) -> _NativeCall:
+        """The call that a delta continues, or a new one."""
+        found = self._latest if index is None else self._by_index.get(index)
+        if found is not None and not _begins_another(found, index, name, given_id):
+            return found
+        if self._latest is not None and _is_whole(self._latest):
+            self._close(self._latest, is_cut=False)
+        if len(self._open) >= _OPEN_AT_MOST:
+            self._close(self._open[0], is_cut=False)
+        native = _NativeCall(at)
+        self._open.append(native)
+        self._latest = native
+        if index is not None:
+            self._by_index[index] = native
+        return native
+
+    def _begin(self, native: _NativeCall, name: str) -> None:
+        native.name = _tool_name(name, self._tools)
+        if self._tools.known and native.name not in self._tools:
+            self._report(codes.TOOL_UNDECLARED, name)
+        call = Call(
+            Source.NATIVE,
+            native.name,
+            self._native_id(native.given_id, native.name),
+            native.given_id,
+            native.at,
+        )
+        self._begin_call(native, call)
+        early, native.early = "".join(native.early), []
+        if early:
+            self._add(native, early)
+
+    def _begin_call(self, native: _NativeCall, call: Call) -> None:
+        self.count += 1
+        native.calls.append(call)
+        self._order.begin(call)
+
+    def _native_id(self, given_id: str, name: str) -> str | None:
+        """The given id in the model's own form, or None if it has no number to go on with."""
+        match = re.fullmatch(
+            rf"(?:(?:functions[._]?)?{re.escape(name)}[:_.])?(?P<number>[0-9]{{1,15}})", given_id
+        )
+        if match is None or int(match["number"]) < self._first_index:
+            return None
+        return make_id(name, match["number"])
+
+    def _add(self, native: _NativeCall, arguments: str) -> None:
+        if native.is_closed:
+            if arguments.strip(WHITE_SPACE):
+                self._report(codes.SERVER_CALL_UNREADABLE, arguments)
+        elif native.name is None:
+            native.early.append(arguments)
+        else:
+            self._read(native, _parser_of(native).feed(arguments))
+
+    def _close(self, native: _NativeCall, *, is_cut: bool) -> None:
+        self._open.remove(native)
+        if native.name is None:
+            self._name_by_id(native)
+        native.is_closed = True
+        if native.name is None:
+            return
+        parser = _parser_of(native)
+        events = [] if is_cut else parser.feed_token(_CALL_END, "")
+        self._read(native, events + parser.finish())
+        self.is_cut = is_cut and not native.calls[-1].complete
+        native.parser = None
+
+    def _name_by_id(self, native: _NativeCall) -> None:
+        said = read_id(native.given_id, self._tools)
+        if said is not None and said.name is not None:
+            self._begin(native, said.name)
+        else:
+            text = " ".join(filter(None, (native.given_id, "".join(native.early))))
+            self._report(codes.SERVER_CALL_UNREADABLE, text)
+
+    def _read(self, native: _NativeCall, events: Iterable[Event]) -> None:
+        for event in events:
+            match event:
+                case CallStart(index, call_id, name) if index:
+                    call = Call(Source.NATIVE, name, call_id, call_id, native.at)
+                    self._begin_call(native, call)
+                case ArgumentsDelta(index, text):
+                    self._order.add(native.calls[index], text)
+                case CallEnd(index, complete):
+                    self._order.end(native.calls[index], complete=complete)
+                case Problem(code, _, text):
+                    self._report(code, text)
+
+
+def _begins_another(found: _NativeCall, index: int | None, name: str, given_id: str) -> bool:
+    """Whether a delta begins a call other than the one found for it.
+
+    Some servers send every call with the index 0, others send none. An id or a
+    name that is only repeated begins nothing.
+    """
+    if given_id and found.given_id and given_id != found.given_id:
+        return bool(name)
+    return index is None and bool(name) and not (given_id and given_id == found.given_id)
+
+
+def _parser_of(native: _NativeCall) -> StreamParser:
+    """The parser of a call's arguments, which has read what stands before them."""
+    if native.parser is None:
+        parser = native.parser = StreamParser(marker_ids=_MARKER_IDS)
+        parser.feed_token(_SECTION_BEGIN, "")
+        parser.feed_token(_CALL_BEGIN, "")
+        parser.feed(_ANY_ID)
+        parser.feed_token(_ARGUMENT_BEGIN, "")
+    return native.parser
+
+
+def _is_whole(native: _NativeCall) -> bool:
+    """Whether an open call's arguments are one whole JSON object, so that nothing can follow."""
+    if native.is_closed or not native.calls:
+        return False
+    prefix = ObjectPrefix()
+    prefix.read(native.calls[-1].arguments.getvalue().strip(WHITE_SPACE))
+    return prefix.whole
+
+
+def _tool_name(name: str, tools: DeclaredTools) -> str:
+    """A tool's name, without the markers and the parts of an id that a server left in it."""
+    if name in tools:
+        return name
+    plain = _MARKER.sub("", name).strip(WHITE_SPACE)
+    said = read_id(plain, tools)
+    if plain in tools or said is None or said.name is None:
+        return plain or name
+    return said.name
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,140 @@
+"""The model: a folder's config, or what is assumed of a name."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from k2compat.errors import RefusedError
+from k2compat.launch.request.arguments import Argument
+from k2compat.launch.request.model import LaunchModel, read_model
+from tests.support.configs import config_values
+
+
+def json_values() -> st.SearchStrategy[Any]:
+    """Whatever a config could hold in the place of a name."""
+    plain = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
+    return plain | st.lists(plain, max_size=2) | st.dictionaries(st.just("quant_method"), plain)
+
+
+def folder_with(tmp_path: Path, config: dict[str, Any]) -> Path:
+    folder = tmp_path / "模型 K2"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "facts"),
+    [
+        ("moonshotai/Kimi-K2-Instruct", {"fp8"}),
+        ("moonshotai/Kimi-K2-Thinking", {"reasoning", "int4"}),
+        ("moonshotai/Kimi-K2.5", {"reasoning", "vision", "int4"}),
+        ("deepseek-ai/DeepSeek-V3", {"deepseek", "fp8"}),
+    ],
+)
+def test_a_folder_says_what_the_model_is(tmp_path: Path, name: str, facts: set[str]) -> None:
+    folder = folder_with(tmp_path, config_values(name))
+    model = read_model(str(folder))
+    assert model.facts == facts
+    assert str(model.name) == str(folder)
+    told = [finding.code for finding in model.findings]
+    assert told == (["model-not-kimi"] if "deepseek" in facts else [])
+
+
+def test_a_relative_folder_becomes_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = folder_with(tmp_path, config_values("moonshotai/Kimi-K2-Instruct"))
+    monkeypatch.chdir(tmp_path)
+    assert str(read_model(folder.name).name) == str(folder)
+
+
+def test_a_patched_folder_is_known_by_its_fingerprint(tmp_path: Path) -> None:
+    config = config_values("moonshotai/Kimi-K2-Instruct") | {"model_type": "deepseek_v3"}
+    assert "patched" in read_model(str(folder_with(tmp_path, config))).facts
+
+
+def test_without_quantisation_the_weights_are_bf16(tmp_path: Path) -> None:
+    config = config_values("moonshotai/Kimi-K2-Instruct")
+    del config["quantization_config"]
+    assert read_model(str(folder_with(tmp_path, config))).facts == {"bf16"}
+
+
+@settings(max_examples=50, deadline=None)
+@given(model_type=json_values(), quantisation=json_values(), nested=json_values())
+def test_a_hostile_config_is_a_model_without_known_facts(
+    model_type: Any, quantisation: Any, nested: Any
+) -> None:
+    config = {"model_type": model_type, "quantization_config": quantisation, "text_config": nested}
+    assert LaunchModel(Argument.literal("/k2"), config).facts <= {
+        "bf16",
+        "fp8",
+        "int4",
+        "reasoning",
+    }
+
+
+def test_a_quantisation_that_is_not_known_is_no_precision(tmp_path: Path) -> None:
+    config = config_values("moonshotai/Kimi-K2-Instruct")
+    config["quantization_config"] = {"quant_method": "modelopt", "quant_algo": "NVFP4"}
+    assert read_model(str(folder_with(tmp_path, config))).facts == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("name", "assumed", "facts"),
+    [
+        ("$MODEL_PATH", "Kimi-K2-Instruct", {"fp8"}),
+        ("moonshotai/Kimi-K2-Instruct", "Kimi-K2-Instruct", {"fp8"}),
+        ("hf://moonshotai/Kimi-K2-Instruct-0905", "Kimi-K2-Instruct-0905", {"fp8"}),
+        ("/models/Kimi_K2_Thinking", "Kimi-K2-Thinking", {"reasoning", "int4"}),
+        ("moonshotai/Kimi-K2.6", "Kimi-K2.5", {"reasoning", "vision", "int4"}),
+    ],
+)
+def test_a_name_is_assumed_to_be_what_it_says(name: str, assumed: str, facts: set[str]) -> None:
+    model = read_model(name)
+    assert model.facts == facts
+    (finding,) = model.findings
+    assert finding.code == "model-assumed"
+    assert assumed in finding.message
+
+
+def test_a_config_of_another_family_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match="qwen3_moe: no model of the Kimi-K2 family") as caught:
+        read_model(str(folder_with(tmp_path, {"model_type": "qwen3_moe"})))
+    assert caught.value.code == "model-other-architecture"
+
+
+@pytest.mark.parametrize("name", ["moonshotai/Kimi-K3", "/models/kimi_linear-48B", "Kimi K3 Base"])
+def test_another_architecture_is_refused_by_its_name(name: str) -> None:
+    with pytest.raises(RefusedError) as caught:
+        read_model(name)
+    assert caught.value.code == "model-other-architecture"
+
+
+def test_another_architecture_is_refused_by_its_config(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, config_values("moonshotai/Kimi-K3"))
+    with pytest.raises(RefusedError) as caught:
+        read_model(str(folder))
+    assert caught.value.code == "model-other-architecture"
+
+
+def test_what_holds_no_config_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RefusedError) as caught:
+        read_model(str(tmp_path))
+    assert caught.value.code == "model-without-config"
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(RefusedError) as caught:
+        read_model(str(file))
+    assert caught.value.code == "not-a-folder"
+
+
+@pytest.mark.parametrize("name", ["", "-rf", "a\nb", "\x1b[2J"])
+def test_what_can_be_no_argument_is_refused(name: str) -> None:
+    with pytest.raises(RefusedError) as caught:
+        read_model(name)
+    assert caught.value.code == "value-malformed"

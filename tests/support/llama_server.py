@@ -1,0 +1,68 @@
+"""A llama.cpp server in a process of its own: it writes to stdout and stderr as it likes.
+
+    python tests/support/llama_server.py MODEL
+
+Prints its address on a line of its own, and ends when stdin is closed.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+SECONDS_TO_END = 20
+
+
+@contextmanager
+def llama_server(model: Path) -> Iterator[str]:
+    """Serve a GGUF on a free port of this machine; its address, as "http://…"."""
+    with subprocess.Popen(
+        [sys.executable, __file__, str(model)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        try:
+            address = process.stdout.readline().strip()
+            assert address, "the server ended before it listened"
+            yield address
+        finally:
+            process.stdin.close()
+            try:
+                process.wait(SECONDS_TO_END)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _main(model: str) -> None:
+    import xllamacpp  # type: ignore[import-untyped]
+
+    answers = os.fdopen(os.dup(1), "w")
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 1)
+    os.dup2(silence, 2)
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = model
+    parameters.hostnames = ["127.0.0.1"]
+    parameters.port = 0
+    parameters.n_ctx = 4096
+    parameters.n_parallel = 1
+    parameters.n_gpu_layers = 0
+    parameters.fit_params = False
+    parameters.no_mmproj = True
+    parameters.warmup = False
+    parameters.use_jinja = True
+    parameters.cpuparams.n_threads = 1
+    parameters.cpuparams_batch.n_threads = 1
+    server = xllamacpp.Server(parameters)
+    print(server.listening_address, file=answers, flush=True)
+    sys.stdin.read()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1])

