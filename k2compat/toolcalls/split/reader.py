@@ -9,8 +9,7 @@ from ..events import ArgumentsDelta, CallEnd, CallStart, Event, Problem
 from ..markers import WHITE_SPACE
 from ..message import FinishReason, Message, ToolCall
 from ..parser import ReasoningMode, StreamParser
-from ..tools import Tools
-from ..tools import DeclaredTools
+from ..tools import DeclaredTools, Tools
 from .fields import shown, text_of
 from .native import NativeCalls
 from .order import Call, CallOrder, Source
