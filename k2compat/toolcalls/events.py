@@ -92,16 +92,16 @@ class Problem:
 
 # An event made of these three equals one made by its class. A frozen dataclass takes twice
 # as long to make itself, which would be half the cost of most chunks.
-_new: Final = object.__new__
-_set_index: Final = vars(ArgumentsDelta)["index"].__set__
-_set_text: Final = vars(ArgumentsDelta)["text"].__set__
+new_event: Final = object.__new__
+set_index: Final = vars(ArgumentsDelta)["index"].__set__
+set_text: Final = vars(ArgumentsDelta)["text"].__set__
 
 
 def arguments_delta(index: int, text: str) -> ArgumentsDelta:
     """Make an `ArgumentsDelta` in half the time that its class takes."""
-    event = _new(ArgumentsDelta)
-    _set_index(event, index)
-    _set_text(event, text)
+    event = new_event(ArgumentsDelta)
+    set_index(event, index)
+    set_text(event, text)
     return event
 
 

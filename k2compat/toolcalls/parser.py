@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final, Literal, NoReturn, TypeAlias
 
 from .argument_text import PIECES_AT_MOST, ArgumentText
-from .events import Event, arguments_delta
+from .events import ArgumentsDelta, Event, new_event, set_index, set_text
 from .forced import ForcedTurn
 from .machine import State
 from .markers import Symbol, marker_set
@@ -14,6 +14,11 @@ from .turn import Thinking, Turn
 
 ReasoningMode: TypeAlias = Literal["off", "tagged", "prefilled"]
 Form: TypeAlias = Literal["markers", "calls", "arguments"]
+
+# Python 3.11 takes 0.1 µs to look a member of an enumeration up.
+_CALL_BEGIN: Final = Symbol.CALL_BEGIN
+_BETWEEN: Final = State.BETWEEN
+_FINISHED: Final = State.FINISHED
 
 _FORMS: Final = ("markers", "calls", "arguments")
 _THINKING: Final = {
@@ -181,7 +186,11 @@ class StreamParser:
                     plain = arguments.text.take_ready_text()
                     if not plain:
                         return []
-                return [arguments_delta(arguments.index, plain)]
+                # As `arguments_delta` does it: a call would take a tenth of the chunk's time.
+                event = new_event(ArgumentsDelta)
+                set_index(event, arguments.index)
+                set_text(event, plain)
+                return [event]
         self._leave_fast_path()
         self._refuse(text)
         self._read(text)
@@ -223,7 +232,7 @@ class StreamParser:
         """
         self._leave_fast_path()
         self._settle_open_end(cut=True)
-        if self._turn.state is not State.FINISHED:
+        if self._turn.state is not _FINISHED:
             self._symbol(Symbol.END_OF_TEXT, "")
         return self._take_events()
 
@@ -253,7 +262,7 @@ class StreamParser:
                 f"a chunk must be a str, not {type(text).__name__}: "
                 "decode bytes with an incremental decoder, and leave out chunks without text"
             )
-        if self._turn.state is State.FINISHED:
+        if self._turn.state is _FINISHED:
             raise RuntimeError("this message was finished; a new one needs a new StreamParser")
 
     def _read(self, text: str) -> None:
@@ -269,7 +278,7 @@ class StreamParser:
                 marker = match[0]
                 symbol = symbols[marker]
                 at = stop
-                if symbol is Symbol.CALL_BEGIN and turn.state is State.BETWEEN:
+                if symbol is _CALL_BEGIN and turn.state is _BETWEEN:
                     at = turn.whole_calls(text, start, begin)
                     if at > start:
                         continue

@@ -1,12 +1,12 @@
 """Carries out the actions of the state machine for one assistant turn."""
 
 from collections.abc import Callable, Mapping
-from typing import ClassVar, Final
+from typing import ClassVar, Final, NamedTuple
 
 from .. import codes
 from ..ids import CallId, read_id
 from ..json_prefix import reads_as_object
-from ..machine import TABLE, Action, State
+from ..machine import TABLE, Action, State, Step
 from ..markers import ROLE_MARKERS, WHITE_SPACE, WHOLE_CALL, Symbol
 from ..record import Call, Record
 from ..tools import DeclaredTools
@@ -16,6 +16,15 @@ from .header import Header
 from .prose import Prose
 from .section import Thinking
 from .units import Passage, Unit
+
+# Python 3.11 takes 0.1 µs to look a member of an enumeration up.
+_OUTSIDE: Final = State.OUTSIDE
+_BETWEEN: Final = State.BETWEEN
+_HEADER: Final = State.HEADER
+_ARGUMENTS: Final = State.ARGUMENTS
+_END_OF_TURN: Final = Symbol.END_OF_TURN
+_THINK_BEGIN: Final = Symbol.THINK_BEGIN
+_THINK_END: Final = Symbol.THINK_END
 
 _FOUND_IN_TEXT: Final = frozenset({Symbol.TEXT, Symbol.ROLE_MARKER})
 _FOUND_IN_HEADER: Final = frozenset({Symbol.NO_ID, Symbol.OBJECT_BEGIN, Symbol.ARGUMENT_OBJECT})
@@ -105,7 +114,7 @@ class Turn:
     def open_call(self) -> Call | None:
         """The announced call whose arguments have begun and are open, or None."""
         call = self.calls.current
-        if self.state is State.ARGUMENTS and call.index is not None and not call.arguments.blank:
+        if self.state is _ARGUMENTS and call.index is not None and not call.arguments.blank:
             return call
         return None
 
@@ -174,7 +183,7 @@ class Turn:
 
     def _catch_up(self) -> None:
         while self._again or self._taken_back:
-            if self.hands_back and not self._again and self.state is State.OUTSIDE:
+            if self.hands_back and not self._again and self.state is _OUTSIDE:
                 return
             if self._again:
                 unit = self._again.pop()
@@ -190,7 +199,7 @@ class Turn:
     # What lies between markers.
 
     def _read_text(self, text: str, at: int, *, cut: bool = False) -> None:
-        if self.state is State.HEADER:
+        if self.state is _HEADER:
             self._text_in_header(text, at, cut=cut)
         else:
             self._TEXT[self.state](self, text, at)
@@ -207,7 +216,7 @@ class Turn:
 
     def _text_in_header(self, text: str, at: int, *, cut: bool) -> None:
         header = self._header
-        if cut and header.row(self._tools) is not State.HEADER:
+        if cut and header.row(self._tools) is not _HEADER:
             header.add_cut_marker(text, at)
             return
         found = header.find(text)
@@ -289,31 +298,29 @@ class Turn:
                 return  # the call begin was taken back, and this unit is read again
         symbol = self._in_its_situation(unit)
         state = self._row(symbol, unit)
-        row = TABLE[state]
-        step = row.steps.get(symbol, row.otherwise)
-        actions = step.actions
-        if (unit.settled or unit.certain) and Action.HOLD in actions:
-            step = row.otherwise
-            actions = step.actions
-        if Action.HOLD_TURN not in actions:
-            if state is State.OUTSIDE:
+        plans, otherwise = _PLANS[state]
+        plan = plans.get(symbol, otherwise)
+        if plan.holds and (unit.settled or unit.certain):
+            plan = otherwise
+        if not plan.holds_turn:
+            if state is _OUTSIDE:
                 self.prose.end_passage()
-            elif state is State.BETWEEN:
+            elif state is _BETWEEN:
                 self.prose.end_passage_in_section()
         self._before = self.state
-        if step.next is not State.BEFORE:
-            self.state = step.next
-        for action in actions:
-            _ACTIONS[action](self, unit)
+        if plan.next is not None:
+            self.state = plan.next
+        for run in plan.runs:
+            run(self, unit)
 
     def _in_its_situation(self, unit: Unit) -> Symbol:
         """The symbol by which the unit is looked up."""
         symbol = unit.symbol or Symbol.TEXT
-        if symbol is Symbol.END_OF_TURN:
+        if symbol is _END_OF_TURN:
             return Symbol.TURN_DONE if unit.certain else symbol
-        if symbol is Symbol.THINK_BEGIN or symbol is Symbol.THINK_END:
+        if symbol is _THINK_BEGIN or symbol is _THINK_END:
             closed = self.prose.thinking is Thinking.CLOSED
-            if closed is (symbol is Symbol.THINK_END):
+            if closed is (symbol is _THINK_END):
                 return Symbol.THINK_STRAY
         return symbol
 
@@ -324,11 +331,11 @@ class Turn:
             # Only a marker can be text of a string.
             if unit.text and not unit.certain and self.call.arguments.in_string:
                 return State.IN_STRING
-        elif state is State.HEADER:
+        elif state is _HEADER:
             if symbol not in _FOUND_IN_HEADER:
                 return self._header.row(self._tools)
         elif (
-            state is State.BETWEEN
+            state is _BETWEEN
             and symbol is Symbol.ARGUMENT_BEGIN
             and read_id("".join(self.prose.section.latest.parts).strip(WHITE_SPACE), self._tools)
         ):
@@ -536,7 +543,37 @@ class Turn:
     }
 
 
-# Each action is the method of its name.
-_ACTIONS: Final[Mapping[Action, Callable[[Turn, Unit], None]]] = {
-    action: vars(Turn)[f"_{action.name.lower()}"] for action in Action
+class Plan(NamedTuple):
+    """A step of the table, ready to run.
+
+    Attributes:
+        next: the next state, or None for BEFORE: an action sets it.
+        runs: what carries out the actions.
+        holds: whether HOLD is one of them.
+        holds_turn: whether HOLD_TURN is one of them.
+    """
+
+    next: State | None
+    runs: tuple[Callable[[Turn, Unit], None], ...]
+    holds: bool
+    holds_turn: bool
+
+
+def _plan(step: Step) -> Plan:
+    # Each action is the method of its name.
+    return Plan(
+        None if step.next is State.BEFORE else step.next,
+        tuple(vars(Turn)[f"_{action.name.lower()}"] for action in step.actions),
+        Action.HOLD in step.actions,
+        Action.HOLD_TURN in step.actions,
+    )
+
+
+# The table is looked up for each marker, so its actions are resolved once.
+_PLANS: Final[Mapping[State, tuple[Mapping[Symbol, Plan], Plan]]] = {
+    state: (
+        {symbol: _plan(step) for symbol, step in row.steps.items()},
+        _plan(row.otherwise),
+    )
+    for state, row in TABLE.items()
 }
