@@ -1,0 +1,101 @@
+"""A request while the steps change it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from k2compat.gateway.options import Options
+from k2compat.toolcalls.history import HistoryError, NativeHistory, native_history
+
+Json: TypeAlias = dict[str, Any]
+
+
+class RequestRefusedError(ValueError):
+    """The gateway answers the request itself, with an error.
+
+    Attributes:
+        status: the HTTP status.
+        code: the error's code, explained in `codes.toml`.
+        message: one sentence for the client. It never quotes text of the request.
+    """
+
+    def __init__(self, code: str, message: str, *, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What one step did, for the log. It never holds text of the request.
+
+    Attributes:
+        step: the step's name, as --skip takes it.
+        code: what was found or changed, explained in `codes.toml`.
+        count: how many times.
+    """
+
+    step: str
+    code: str
+    count: int
+
+
+@dataclass(slots=True)
+class Draft:
+    """A request's body and what the steps learn from it.
+
+    Attributes:
+        body: the body; it belongs to the draft, and steps change it in place.
+        options: the gateway's options.
+        notes: what the steps did.
+        max_calls: how many calls the answer may hold, or None.
+        call_required: whether the client demands a call.
+        escaped: the markers that were escaped in the conversation.
+    """
+
+    body: Json
+    options: Options
+    notes: list[Note] = field(default_factory=list)
+    max_calls: int | None = None
+    call_required: bool = False
+    escaped: set[str] = field(default_factory=set)
+    _native: NativeHistory | None = None
+
+    @property
+    def messages(self) -> list[Json]:
+        """The conversation. `request.prepare` has checked that it is a list of objects."""
+        messages: list[Json] = self.body["messages"]
+        return messages
+
+    @property
+    def native(self) -> NativeHistory:
+        """The conversation with native ids and plain content, read once.
+
+        Raises:
+            RequestRefusedError: the conversation has no meaning in the chat API.
+        """
+        if self._native is None:
+            try:
+                self._native = native_history(self.messages)
+            except HistoryError as error:
+                # The error's own message quotes the tool's name, which is the client's text.
+                raise RequestRefusedError(
+                    "request-history-invalid",
+                    f"messages[{error.position}] is not a message of the chat API, or names a tool "
+                    "in a way that no call id can hold.",
+                ) from None
+        return self._native
+
+    def note(self, step: str, code: str, count: int) -> None:
+        """Note what a step did; nothing where it did nothing."""
+        if count:
+            self.notes.append(Note(step, code, count))
+
+    def calls(self) -> Iterator[Json]:
+        """The calls of the conversation whose function is an object."""
+        for message in self.messages:
+            calls = message.get("tool_calls")
+            for call in calls if isinstance(calls, list) else ():
+                if isinstance(call, dict) and isinstance(call.get("function"), dict):
+                    yield call

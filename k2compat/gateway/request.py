@@ -1,0 +1,193 @@
+"""A client's request becomes the upstream's: a table of steps over the body.
+
+Each step has a name, which --skip takes and the log line shows, and notes what it did under codes
+that `codes.toml` explains. What no step names passes through unchanged.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from k2compat.gateway.draft import Draft, Json, Note, RequestRefusedError
+from k2compat.gateway.json_text import InvalidJsonError, decode, encode
+from k2compat.gateway.options import Options
+from k2compat.gateway.steps.fields import add_extras, honour_tool_choice, remove_fields
+from k2compat.gateway.steps.history import (
+    flatten_content,
+    rename_ids,
+    rename_roles,
+    write_arguments,
+)
+from k2compat.gateway.steps.marker_text import keep_text
+from k2compat.gateway.steps.thoughts import move_thoughts
+from k2compat.toolcalls import ReasoningMode
+
+CHOICES_MAX: Final = 128
+"""The largest `n`; OpenAI's own limit."""
+
+
+class Step(NamedTuple):
+    """One step: its name, what it does in a few words, and the function that takes it."""
+
+    name: str
+    summary: str
+    take: Callable[[Draft], None]
+
+
+# In this order: thinking parts leave the content before it becomes a string, and markers are
+# looked for in the text as the template gets it.
+STEPS: Final = (
+    Step("remove-fields", "template, address and key fields are taken out", remove_fields),
+    Step("roles", "role developer becomes system", rename_roles),
+    Step("thoughts", "thoughts move to reasoning_content, null is replaced", move_thoughts),
+    Step("history-ids", "call ids become functions.NAME:IDX", rename_ids),
+    Step("content", "null and text parts become a string", flatten_content),
+    Step("arguments", "arguments become JSON text", write_arguments),
+    Step("tool-choice", "none and one call at a time are held to", honour_tool_choice),
+    Step("marker-text", "text that spells a marker stays text", keep_text),
+    Step("extras", "the engine is asked for markers, ids and usage", add_extras),
+)
+STEP_NAMES: Final = tuple(step.name for step in STEPS)
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedRequest:
+    """The upstream's request, and what reading its answer needs.
+
+    Attributes:
+        body: the upstream's body.
+        notes: what the steps did.
+        streams: whether the client wants a stream.
+        choices: how many choices the client wants.
+        wants_usage: whether the client's stream ends with the token counts.
+        wants_logprobs: whether the client asked for log probabilities.
+        wants_ids: whether the client asked for token ids.
+        tools: the declared tools, or None.
+        reasoning: how the model writes its thoughts.
+        first_index: how many calls the conversation holds.
+        max_calls: how many calls the answer may hold, or None.
+        call_required: whether the client demands a call.
+        escaped: the markers that were escaped in the conversation.
+    """
+
+    body: Json
+    notes: tuple[Note, ...]
+    streams: bool
+    choices: int
+    wants_usage: bool
+    wants_logprobs: bool
+    wants_ids: bool
+    tools: list[Mapping[str, object]] | None
+    reasoning: ReasoningMode
+    first_index: int
+    max_calls: int | None
+    call_required: bool
+    escaped: frozenset[str]
+
+
+def prepare(body: bytes, options: Options) -> PreparedRequest:
+    """Take all steps that the options do not skip.
+
+    Args:
+        body: the client's body for `POST /v1/chat/completions`.
+        options: the gateway's options.
+
+    Returns:
+        The upstream's request.
+
+    Raises:
+        RequestRefusedError: the body is no chat request, or a step refuses it.
+    """
+    try:
+        value = decode(body)
+    except InvalidJsonError:
+        raise RequestRefusedError("request-invalid", "The body is not a JSON text.") from None
+    return prepare_body(value, options)
+
+
+def prepare_body(value: Any, options: Options) -> PreparedRequest:
+    """As `prepare`, for a decoded body. It is changed in place."""
+    draft = Draft(_checked(value), options)
+    asked = _asked(draft.body)
+    for step in STEPS:
+        if step.name not in options.skip:
+            step.take(draft)
+    if options.model is not None:
+        draft.body["model"] = options.model
+    return PreparedRequest(
+        body=draft.body,
+        notes=tuple(draft.notes),
+        tools=draft.body.get("tools"),
+        reasoning=reasoning_mode(draft.body, options),
+        first_index=draft.native.call_count,
+        max_calls=draft.max_calls,
+        call_required=draft.call_required,
+        escaped=frozenset(draft.escaped),
+        **asked,
+    )
+
+
+def write_body(prepared: PreparedRequest) -> bytes:
+    """The upstream's body as JSON.
+
+    Raises:
+        RequestRefusedError: it holds what JSON cannot write.
+    """
+    try:
+        return encode(prepared.body)
+    except InvalidJsonError:
+        raise RequestRefusedError("request-invalid", "The body is nested too deeply.") from None
+
+
+# The releases since Kimi-K2.5 end their prompts with <think>.
+_PREFILLED: Final = ("k2.5", "k2-5", "k25", "k2.6", "k2-6", "k26", "k2.7", "k2-7", "k27")
+
+
+def reasoning_mode(body: Mapping[str, Any], options: Options) -> ReasoningMode:
+    """How the model writes its thoughts, by the request and the options."""
+    switches = body.get("chat_template_kwargs")
+    if isinstance(switches, dict) and switches.get("thinking") is False:
+        return "off"
+    if options.reasoning != "auto":
+        return options.reasoning
+    name = str(options.model or body.get("model") or "").lower()
+    return "prefilled" if any(part in name for part in _PREFILLED) else "tagged"
+
+
+def _asked(body: Json) -> dict[str, Any]:
+    """What the client asked for, before a step asks for more."""
+    stream_options = body.get("stream_options")
+    return {
+        "streams": body.get("stream") is True,
+        "choices": 1 if body.get("n") is None else body["n"],
+        "wants_usage": isinstance(stream_options, dict)
+        and stream_options.get("include_usage") is True,
+        "wants_logprobs": body.get("logprobs") is True,
+        "wants_ids": body.get("return_token_ids") is True,
+    }
+
+
+def _checked(value: Any) -> Json:
+    if not isinstance(value, dict):
+        raise RequestRefusedError("request-invalid", "The body must be a JSON object.")
+    for name, holds, wanted in _SHAPES:
+        if not holds(value.get(name)):
+            raise RequestRefusedError("request-invalid", f"{name} must be {wanted}.")
+    return value
+
+
+def _are_objects(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
+
+
+def _is_choice_count(value: Any) -> bool:
+    return value is None or (type(value) is int and 1 <= value <= CHOICES_MAX)
+
+
+_SHAPES: Final[tuple[tuple[str, Callable[[Any], bool], str], ...]] = (
+    ("messages", _are_objects, "a list of objects"),
+    ("tools", lambda value: value is None or _are_objects(value), "a list of objects"),
+    ("model", lambda value: value is None or isinstance(value, str), "a string"),
+    ("stream", lambda value: value is None or isinstance(value, bool), "true or false"),
+    ("n", _is_choice_count, f"a whole number from 1 to {CHOICES_MAX}"),
+)

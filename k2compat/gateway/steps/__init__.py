@@ -1,0 +1,1 @@
+"""The steps over a request, by what they change."""

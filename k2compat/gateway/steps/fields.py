@@ -1,0 +1,63 @@
+"""Steps over the fields of a request: what is taken out, and what the engine's dialect adds."""
+
+from typing import Any, Final
+
+from k2compat.gateway.dialects import dialect_of
+from k2compat.gateway.draft import Draft
+
+# A template is code that the engine runs. The other fields name addresses or keys: LiteLLM's
+# routers follow the first group, and vLLM's and SGLang's disaggregated serving the second.
+REMOVED: Final = (
+    "chat_template",
+    "api_base",
+    "base_url",
+    "api_key",
+    "api_version",
+    "custom_llm_provider",
+    "extra_headers",
+    "kv_transfer_params",
+    "bootstrap_host",
+    "bootstrap_port",
+    "bootstrap_room",
+)
+TEMPLATE_SWITCHES: Final = ("thinking", "preserve_thinking")
+"""The switches that the family's chat templates read; Kimi-K2.5 and later."""
+
+
+def remove_fields(draft: Draft) -> None:
+    """Take out what would run code, redirect the request or carry a key."""
+    removed = [name for name in REMOVED if draft.body.pop(name, None) is not None]
+    switches = draft.body.get("chat_template_kwargs")
+    if isinstance(switches, dict):
+        known = {key: value for key, value in switches.items() if key in TEMPLATE_SWITCHES}
+        removed += switches.keys() - known.keys()
+        draft.body["chat_template_kwargs"] = known
+    draft.note("remove-fields", "request-fields-removed", len(removed))
+
+
+def honour_tool_choice(draft: Draft) -> None:
+    """Remember how many calls the client takes; the body keeps its fields."""
+    choice = draft.body.get("tool_choice")
+    if choice == "none":
+        draft.max_calls = 0
+    elif draft.body.get("parallel_tool_calls") is False:
+        draft.max_calls = 1
+    draft.call_required = choice == "required" or isinstance(choice, dict)
+
+
+def add_extras(draft: Draft) -> None:
+    """Ask the engine for what the reading needs."""
+    dialect, body = dialect_of(draft.options.engine), draft.body
+    wanted: dict[str, Any] = dict(dialect.always)
+    if dialect.strips and (dialect.ids_beside_tools or not body.get("tools")):
+        # A whole answer's ids have no places in its text; a stream's have.
+        wanted |= {**dialect.with_ids, "stream": True}
+    added = {name: value for name, value in wanted.items() if body.get(name) != value}
+    body |= added
+    if dialect.usage and body.get("stream"):
+        given = body.get("stream_options")
+        options = given if isinstance(given, dict) else {}
+        if not options.get("include_usage"):
+            body["stream_options"] = {**options, "include_usage": True}
+            added["stream_options"] = True
+    draft.note("extras", "request-extras-added", len(added))

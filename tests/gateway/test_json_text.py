@@ -1,0 +1,36 @@
+"""JSON from and for the wire."""
+
+import json
+import math
+
+import pytest
+
+from k2compat.gateway.json_text import InvalidJsonError, decode, encode
+
+
+@pytest.mark.parametrize("value", [{"a": [1, 2.5, None, True, "天"]}, 10**30, 5e-324, "", []])
+def test_what_is_written_is_read_again(value: object) -> None:
+    assert decode(encode(value)) == value == json.loads(encode(value))
+
+
+def test_lone_surrogates_pass_as_escapes() -> None:
+    assert decode(b'"\\ud800"') == "\ud800"
+    assert encode({"a": "\ud800天"}) == b'{"a":"\\ud800\\u5929"}'
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"{", b"NaN", b"[Infinity]", b"1e999", b"[" * 100_000, b"\xff", b'{"a":1}}']
+)
+def test_what_is_no_json_is_refused(text: bytes) -> None:
+    with pytest.raises(InvalidJsonError):
+        decode(text)
+
+
+def test_what_json_cannot_write_is_refused() -> None:
+    nested: list[object] = []
+    for _ in range(100_000):
+        nested = [nested]
+    with pytest.raises(InvalidJsonError):
+        encode(nested)
+    with pytest.raises(InvalidJsonError):
+        encode(["\ud800", math.inf])
