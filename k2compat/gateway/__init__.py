@@ -1,12 +1,15 @@
 """An OpenAI-compatible server before another one: it repairs requests and reads answers.
 
-This room is pure: bytes in, bytes out. `options` are plain values.
+`Exchange` is the whole of it without sockets; `options` are plain values. What needs aiohttp is
+imported by its own name only (`server`, `service`), so this room loads without the extra `serve`.
 """
 
 from k2compat.gateway.dialects import ENGINES, Engine
 from k2compat.gateway.draft import Note, RequestRefusedError
+from k2compat.gateway.exchange import Exchange, Head
 from k2compat.gateway.options import Options
 from k2compat.gateway.request import STEP_NAMES, STEPS, PreparedRequest, prepare
+from k2compat.gateway.settings import Settings, read_settings, refuse_without_extra
 from k2compat.gateway.sse import EventReader, EventTooLargeError, ServerSentEvent
 
 __all__ = [
@@ -16,10 +19,15 @@ __all__ = [
     "Engine",
     "EventReader",
     "EventTooLargeError",
+    "Exchange",
+    "Head",
     "Note",
     "Options",
     "PreparedRequest",
     "RequestRefusedError",
     "ServerSentEvent",
+    "Settings",
     "prepare",
+    "read_settings",
+    "refuse_without_extra",
 ]

@@ -52,6 +52,8 @@ class Draft:
         max_calls: how many calls the answer may hold, or None.
         call_required: whether the client demands a call.
         escaped: the markers that were escaped in the conversation.
+        ids_in: where the answer holds token ids, as `dialects.toml` names it; "" for nowhere.
+        may_spell: whether the conversation may spell a marker.
     """
 
     body: Json
@@ -60,6 +62,8 @@ class Draft:
     max_calls: int | None = None
     call_required: bool = False
     escaped: set[str] = field(default_factory=set)
+    ids_in: str = ""
+    may_spell: bool = True
     _native: NativeHistory | None = None
 
     @property

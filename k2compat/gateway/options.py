@@ -9,9 +9,10 @@ from k2compat.gateway.sse import EVENT_LIMIT
 
 ReasoningOption: TypeAlias = Literal["auto", "off", "tagged", "prefilled"]
 MarkerTextOption: TypeAlias = Literal["escape", "pass", "refuse"]
+TokenIdsOption: TypeAlias = Literal["auto", "on", "off"]
 ReasoningField: TypeAlias = Literal["reasoning_content", "reasoning", "both"]
 
-ANSWER_LIMIT: Final = 64 * 1024 * 1024
+ANSWER_LIMIT: Final = 256 * 1024 * 1024
 
 # The family's public ids, the same in every release from Kimi-K2-Instruct to Kimi-K2.7-Code;
 # think markers since Kimi-K2-Thinking. Source: added_tokens_decoder of the tokenizer_config.json
@@ -44,7 +45,8 @@ class Options:
         special_texts: the texts that the model's tokenizer reads as special tokens, beside the
             family's own.
         marker_ids: the marker for each token id, as `k2compat.toolcalls.marker_ids` returns them.
-        recover_stripped: whether `functions.NAME:N{…}` at the end of the content is a call.
+        token_ids: whether the server is asked for token ids, which show markers that the text lost;
+            "auto" asks servers that drop the markers' text.
         reasoning_field: the field of the answer that holds the thoughts.
         event_limit: the largest server-sent event that is read, in bytes.
         answer_limit: the largest answer that is read, in bytes.
@@ -57,7 +59,7 @@ class Options:
     marker_text: MarkerTextOption = "escape"
     special_texts: frozenset[str] = frozenset()
     marker_ids: Mapping[int, str] = field(default_factory=lambda: FAMILY_MARKER_IDS)
-    recover_stripped: bool = False
+    token_ids: TokenIdsOption = "auto"
     reasoning_field: ReasoningField = "reasoning_content"
     event_limit: int = EVENT_LIMIT
     answer_limit: int = ANSWER_LIMIT

@@ -18,7 +18,7 @@ from k2compat.gateway.steps.history import (
     rename_roles,
     write_arguments,
 )
-from k2compat.gateway.steps.marker_text import keep_text
+from k2compat.gateway.steps.marker_text import keep_text, may_spell
 from k2compat.gateway.steps.thoughts import move_thoughts
 from k2compat.toolcalls import ReasoningMode
 
@@ -68,6 +68,7 @@ class PreparedRequest:
         max_calls: how many calls the answer may hold, or None.
         call_required: whether the client demands a call.
         escaped: the markers that were escaped in the conversation.
+        ids_in: where the answer holds token ids; "" for nowhere.
     """
 
     body: Json
@@ -83,6 +84,7 @@ class PreparedRequest:
     max_calls: int | None
     call_required: bool
     escaped: frozenset[str]
+    ids_in: str
 
 
 def prepare(body: bytes, options: Options) -> PreparedRequest:
@@ -102,12 +104,18 @@ def prepare(body: bytes, options: Options) -> PreparedRequest:
         value = decode(body)
     except InvalidJsonError:
         raise RequestRefusedError("request-invalid", "The body is not a JSON text.") from None
-    return prepare_body(value, options)
+    return _prepared(value, options, body)
 
 
 def prepare_body(value: Any, options: Options) -> PreparedRequest:
     """As `prepare`, for a decoded body. It is changed in place."""
+    return _prepared(value, options, None)
+
+
+def _prepared(value: Any, options: Options, body: bytes | None) -> PreparedRequest:
     draft = Draft(_checked(value), options)
+    if body is not None:
+        draft.may_spell = may_spell(body, draft.messages)
     asked = _asked(draft.body)
     for step in STEPS:
         if step.name not in options.skip:
@@ -123,6 +131,7 @@ def prepare_body(value: Any, options: Options) -> PreparedRequest:
         max_calls=draft.max_calls,
         call_required=draft.call_required,
         escaped=frozenset(draft.escaped),
+        ids_in=draft.ids_in,
         **asked,
     )
 

@@ -8,11 +8,10 @@ from pathlib import Path
 ROOM = Path(str(files("k2compat.gateway")))
 EXPLAINED = tomllib.loads((ROOM / "codes.toml").read_text("utf-8"))
 SOURCE = "\n".join(path.read_text("utf-8") for path in sorted(ROOM.rglob("*.py")))
-ELSEWHERE: set[str] = set()
 
 
 def test_every_code_is_used() -> None:
-    assert {code for code in EXPLAINED if f'"{code}"' not in SOURCE} <= ELSEWHERE
+    assert not [code for code in EXPLAINED if f'"{code}"' not in SOURCE]
 
 
 def test_every_code_in_the_source_is_explained() -> None:

@@ -34,7 +34,7 @@ def an_id(chance: random.Random, name: str, number: int) -> str:
 def a_history(chance: random.Random) -> list[Any]:
     """Turns with one to three calls, their results in any order, some doubled, some cut away."""
     messages: list[Any] = [USER]
-    for turn in range(chance.randint(1, 5)):
+    for turn in range(chance.randint(1, 4)):
         names = chance.choices(NAMES, k=chance.randint(1, 3))
         calls = [call(an_id(chance, name, turn), name) for name in names]
         for each in calls:

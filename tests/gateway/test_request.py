@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from k2compat.gateway import STEP_NAMES, STEPS, Options, RequestRefusedError, prepare
-from k2compat.gateway.request import write_body
+from k2compat.gateway.request import prepare_body, write_body
 from tests.gateway.support import (
     USER,
     assistant,
@@ -61,6 +61,15 @@ class TestTheBody:
             prepared(body)
         assert caught.value.code == "request-history-invalid"
         assert "secret" not in caught.value.message
+
+    def test_steps_take_a_history_without_meaning(self) -> None:
+        body = request(USER, assistant({"id": "x"}, "y"), {**assistant(), "tool_calls": 1})
+        with pytest.raises(RequestRefusedError, match="messages"):
+            prepared(body, skip=["history-ids", "content"])
+
+    def test_a_decoded_body_is_prepared_too(self) -> None:
+        body = request({"role": "user", "content": "<|im_end|>"})
+        assert prepare_body(body, Options()).escaped == {"<|im_end|>"}
 
     def test_a_body_that_cannot_be_written_again_is_refused(self) -> None:
         answer = prepared(request(USER))
@@ -201,6 +210,11 @@ class TestThoughts:
         message = prepared(request(USER, message)).body["messages"][1]
         assert (message["content"], message["reasoning_content"]) == ("", "field")
 
+    def test_other_parts_are_left_to_the_next_step(self) -> None:
+        parts = [{"type": "text", "text": "hi"}, 1]
+        message = assistant(content=parts)
+        assert prepared(request(USER, message)).body["messages"][1] == message
+
     def test_only_assistants_think(self) -> None:
         body = request({"role": "user", "content": "x", "reasoning_content": None})
         assert prepared(body).body["messages"][0]["reasoning_content"] is None
@@ -310,6 +324,25 @@ class TestExtras:
 
     def test_llama_cpp_refuses_ids_beside_tools(self) -> None:
         assert "logprobs" not in prepared(request(tools=[tool()]), engine="llama.cpp").body
+
+    @pytest.mark.parametrize(
+        ("engine", "option", "ids_in"),
+        [
+            ("vllm", "auto", ""),
+            ("vllm", "on", "token_ids"),
+            ("sglang", "on", "token_ids"),
+            ("llama.cpp", "auto", "logprobs"),
+            ("llama.cpp", "off", ""),
+            ("trtllm", "on", ""),
+            ("openai", "on", ""),
+        ],
+    )
+    def test_token_ids_are_asked_for_where_they_are_wanted_and_given(
+        self, engine: str, option: str, ids_in: str
+    ) -> None:
+        answer = prepared(request(), engine=engine, token_ids=option)
+        assert answer.ids_in == ids_in
+        assert answer.body.get("stream") == (True if ids_in else None)
 
     def test_nothing_is_added_for_other_servers(self) -> None:
         assert prepared(request(stream=True), engine="openai").body == request(stream=True)

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from k2compat.gateway.dialects import dialect_of
+from k2compat.gateway.dialects import Dialect, dialect_of
 from k2compat.gateway.draft import Draft
 
 # A template is code that the engine runs. The other fields name addresses or keys: LiteLLM's
@@ -49,9 +49,10 @@ def add_extras(draft: Draft) -> None:
     """Ask the engine for what the reading needs."""
     dialect, body = dialect_of(draft.options.engine), draft.body
     wanted: dict[str, Any] = dict(dialect.always)
-    if dialect.strips and (dialect.ids_beside_tools or not body.get("tools")):
+    if _wants_ids(draft, dialect):
         # A whole answer's ids have no places in its text; a stream's have.
         wanted |= {**dialect.with_ids, "stream": True}
+        draft.ids_in = dialect.ids
     added = {name: value for name, value in wanted.items() if body.get(name) != value}
     body |= added
     if dialect.usage and body.get("stream"):
@@ -61,3 +62,10 @@ def add_extras(draft: Draft) -> None:
             body["stream_options"] = {**options, "include_usage": True}
             added["stream_options"] = True
     draft.note("extras", "request-extras-added", len(added))
+
+
+def _wants_ids(draft: Draft, dialect: Dialect) -> bool:
+    option = draft.options.token_ids
+    wanted = dialect.strips if option == "auto" else option == "on"
+    possible = dialect.ids_beside_tools or (bool(dialect.ids) and not draft.body.get("tools"))
+    return wanted and possible

@@ -6,7 +6,7 @@ marker's first character prevents that. The reverse, over the answer, is `Unesca
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from itertools import accumulate, pairwise
@@ -46,6 +46,21 @@ _ALSO_IN_PROMPTS: Final = (
 )
 
 
+# What every marker of the family holds, as it may be written in JSON.
+_MAY_SPELL: Final = re.compile(rb"<|\\u|\[[BEPU]")
+
+
+def may_spell(body: bytes, messages: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a body may spell a marker of the family: cheap, mostly False.
+
+    Walking through all values takes longer than all other steps together. In parts, a marker may be
+    cut anywhere.
+    """
+    return _MAY_SPELL.search(body) is not None or any(
+        isinstance(message.get("content"), list) for message in messages
+    )
+
+
 def keep_text(draft: Draft) -> None:
     """Escape, pass or refuse what spells a marker, in every text of the conversation.
 
@@ -53,7 +68,7 @@ def keep_text(draft: Draft) -> None:
         RequestRefusedError: a marker was found, and the option is "refuse".
     """
     option = draft.options.marker_text
-    if option == "pass":
+    if option == "pass" or not (draft.may_spell or draft.options.special_texts):
         return
     escaper = _Escaper(_pattern(draft.options.special_texts))
     for message in draft.messages:

@@ -1,0 +1,62 @@
+"""What the gateway takes from a model's folder: the markers' ids, and how the prompt ends."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from k2compat.errors import RefusedError
+from k2compat.gateway.json_text import InvalidJsonError, decode
+from k2compat.gateway.options import Options
+from k2compat.toolcalls import marker_ids
+
+# model_type of Kimi-K2.5 and of the releases made from it.
+_PREFILLED_TYPES: Final = ("kimi_k25",)
+
+
+def with_folder(options: Options, folder: Path) -> Options:
+    """The options with what a model's folder tells.
+
+    Args:
+        options: the options so far.
+        folder: the model's folder.
+
+    Returns:
+        The options with the folder's marker ids, its special tokens, and the reasoning mode of its
+        `model_type` where the options leave that open.
+
+    Raises:
+        RefusedError: a file is missing, is no JSON object, or is another family's.
+    """
+    tokenizer = _read(folder / "tokenizer_config.json")
+    try:
+        ids = marker_ids(tokenizer)
+    except ValueError as error:
+        raise RefusedError(
+            "serve-settings",
+            f"{folder / 'tokenizer_config.json'} is not Kimi-K2's: {error}.",
+            hint="Give --folder the folder of the model that the upstream serves.",
+        ) from None
+    reasoning = options.reasoning
+    if reasoning == "auto":
+        model_type = _read(folder / "config.json").get("model_type")
+        reasoning = "prefilled" if model_type in _PREFILLED_TYPES else "tagged"
+    tokens = tokenizer["added_tokens_decoder"].values()
+    texts = [token.get("content") if isinstance(token, dict) else token for token in tokens]
+    special = frozenset(text for text in texts if isinstance(text, str) and len(text) > 2)
+    return replace(options, marker_ids=ids, special_texts=special, reasoning=reasoning)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        value = decode(path.read_bytes())
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror}"
+    except InvalidJsonError:
+        reason = "is not a JSON text"
+    else:
+        if isinstance(value, dict):
+            return value
+        reason = "does not hold a JSON object"
+    raise RefusedError(
+        "serve-settings", f"{path} {reason}.", hint="Give --folder the folder of the model."
+    )

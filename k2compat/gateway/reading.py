@@ -1,0 +1,297 @@
+"""An upstream's answer, whatever split its server made, becomes events for each choice."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
+
+from k2compat.gateway.draft import Json
+from k2compat.gateway.options import Options, ReasoningField
+from k2compat.gateway.request import PreparedRequest
+from k2compat.gateway.steps.marker_text import Unescaper
+from k2compat.toolcalls import CallStart, Event, FinishReason, Message, Problem, SplitReader
+from k2compat.toolcalls.chat import assistant_message
+
+_READ_OF_CHOICE: Final = frozenset(
+    ("index", "delta", "message", "finish_reason", "logprobs", "token_ids")
+)
+_READ_OF_MESSAGE: Final = frozenset(
+    ("role", "content", "reasoning_content", "reasoning", "tool_calls")
+)
+_ONLY_ENGINES_KNOW: Final = ("length", "content_filter")
+
+
+class Piece(NamedTuple):
+    """A piece of one choice.
+
+    Attributes:
+        choice: the choice's number.
+        events: what is now certain.
+        extras: fields of the upstream's choice that pass through.
+        delta_extras: fields of its delta or message that pass through.
+        reason: the finish reason, where the choice ends with this piece.
+    """
+
+    choice: int
+    events: list[Event]
+    extras: Json
+    delta_extras: Json
+    reason: str | None = None
+
+
+class ChoiceReading:
+    """Reads one choice.
+
+    Attributes:
+        finished: whether the choice has ended.
+        reason: the finish reason, once it has.
+        calls: how many calls it holds so far.
+        extras: the upstream's other fields of the choice, collected for a whole answer.
+        message_extras: the same for the fields of its message.
+    """
+
+    def __init__(self, prepared: PreparedRequest, options: Options, problems: Counter[str]) -> None:
+        """Begin a choice.
+
+        Args:
+            prepared: the request that it answers.
+            options: the gateway's options.
+            problems: takes the codes of the problems; the choices of an answer share it.
+        """
+        self.finished = False
+        self.reason = ""
+        self.calls = 0
+        self.extras: Json = {}
+        self.message_extras: Json = {}
+        self._problems = problems
+        self._ids_in = prepared.ids_in
+        self._unescaper = Unescaper(prepared.escaped) if prepared.escaped else None
+        self._reader = SplitReader(
+            prepared.tools,
+            prepared.reasoning,
+            prepared.first_index,
+            marker_ids=options.marker_ids,
+        )
+        self._calls_max = prepared.max_calls
+
+    def feed(self, delta: Mapping[str, Any], choice: Mapping[str, Any]) -> list[Event]:
+        """Read a delta, or a whole message.
+
+        Args:
+            delta: the choice's `delta` or `message`.
+            choice: the choice, for the token ids beside the text.
+
+        Returns:
+            What is now certain.
+        """
+        reasoning = delta.get("reasoning_content")
+        if reasoning is None:
+            reasoning = delta.get("reasoning")
+        ids = _token_ids(choice, self._ids_in) if self._ids_in else None
+        events = self._reader.feed(
+            delta.get("content"), reasoning, delta.get("tool_calls") or (), ids
+        )
+        return self._passed(events)
+
+    def finish(self, reason: str | None) -> list[Event]:
+        """End the choice.
+
+        Args:
+            reason: the upstream's finish reason, or None where it gave none.
+        """
+        events = self._passed(self._reader.finish(reason))
+        self.finished = True
+        self.reason = reason if reason in _ONLY_ENGINES_KNOW else self._message().finish_reason
+        return events + self._unescaper.finish() if self._unescaper else events
+
+    def collect(self, piece: Piece) -> None:
+        """Keep the fields that pass through, for a whole answer."""
+        for name, value in piece.extras.items():
+            self.extras[name] = _joined(self.extras.get(name), value)
+        self.message_extras |= piece.delta_extras
+
+    def as_whole(self, index: int, reasoning_field: ReasoningField) -> Json:
+        """The choice as it is in a whole answer."""
+        message = with_reasoning_field(assistant_message(self._message()), reasoning_field)
+        if self._unescaper:
+            message = self._unescaper.value(message)
+        return {
+            "logprobs": None,
+            **self.extras,
+            "index": index,
+            "message": {**self.message_extras, **message},
+            "finish_reason": self.reason,
+        }
+
+    def _passed(self, events: list[Event]) -> list[Event]:
+        if self._calls_max is not None:
+            events = [event for event in events if not self._is_unwanted(event)]
+        for event in events:
+            if type(event) is Problem:
+                self._problems[event.code] += 1
+            elif type(event) is CallStart:
+                self.calls += 1
+        return self._unescaper.feed(events) if self._unescaper else events
+
+    def _is_unwanted(self, event: Event) -> bool:
+        """Whether an event is of a call that the client takes no more."""
+        index = getattr(event, "index", -1)
+        if index < (self._calls_max or 0):
+            return False
+        self._problems["answer-call-dropped"] += type(event) is CallStart
+        return True
+
+    def _message(self) -> Message:
+        message, calls_max = self._reader.message, self._calls_max
+        if calls_max is None or len(message.tool_calls) <= calls_max:
+            return message
+        reason: FinishReason = "tool_calls" if calls_max else "stop"
+        return replace(message, tool_calls=message.tool_calls[:calls_max], finish_reason=reason)
+
+
+class AnswerReading:
+    """Reads all choices of an answer.
+
+    Attributes:
+        choices: the choices by their numbers.
+        usage: the token counts, if there were any.
+    """
+
+    def __init__(self, prepared: PreparedRequest, options: Options, problems: Counter[str]) -> None:
+        """Begin an answer; the arguments are those of `ChoiceReading`."""
+        self.choices: dict[int, ChoiceReading] = {}
+        self.usage: Json | None = None
+        self._prepared = prepared
+        self._options = options
+        self._problems = problems
+        self._whole: dict[int, Json] = {}
+
+    @property
+    def finished(self) -> bool:
+        """Whether there are choices, and all have ended."""
+        return bool(self.choices) and all(choice.finished for choice in self.choices.values())
+
+    @property
+    def calls(self) -> int:
+        """How many calls the choices hold."""
+        return sum(choice.calls for choice in self.choices.values())
+
+    def chunk(self, chunk: Mapping[str, Any]) -> list[Piece]:
+        """Read a chunk of a stream."""
+        self._take_usage(chunk)
+        return self._pieces(chunk, "delta")
+
+    def whole(self, answer: Mapping[str, Any]) -> list[Piece]:
+        """Read a whole answer."""
+        self._take_usage(answer)
+        return self._pieces(answer, "message")
+
+    def finish(self) -> list[Piece]:
+        """End the choices that the upstream gave no finish reason, as their text tells."""
+        pieces = []
+        for index, reading in self.choices.items():
+            if not reading.finished:
+                self._problems["upstream-finish-missing"] += 1
+                events = reading.finish(None)
+                pieces.append(Piece(index, events, {}, {}, reading.reason))
+        return pieces
+
+    def as_whole(self, reasoning_field: ReasoningField) -> list[Json]:
+        """The choices as they are in a whole answer."""
+        choices = sorted(self.choices.items())
+        return [reading.as_whole(index, reasoning_field) for index, reading in choices]
+
+    def _pieces(self, chunk: Mapping[str, Any], form: str) -> list[Piece]:
+        pieces = []
+        for index, choice in self._choices(chunk):
+            reading = self.choices.get(index)
+            if reading is None:
+                reading = ChoiceReading(self._prepared, self._options, self._problems)
+                self.choices[index] = reading
+            if reading.finished:
+                self._problems["upstream-data-after-end"] += 1
+            else:
+                pieces.append(self._piece(index, reading, choice, form))
+        return pieces
+
+    def _piece(
+        self, index: int, reading: ChoiceReading, choice: Mapping[str, Any], form: str
+    ) -> Piece:
+        delta = choice.get(form)
+        if not isinstance(delta, dict):
+            delta = {}
+        events = reading.feed(delta, choice)
+        reason = choice.get("finish_reason")
+        if isinstance(reason, str) and reason:
+            events += reading.finish(reason)
+        extras, delta_extras = self._extras(choice), _foreign(delta, _READ_OF_MESSAGE)
+        piece = Piece(index, events, extras, delta_extras, reading.reason or None)
+        if not self._prepared.streams:
+            reading.collect(piece)
+        return piece
+
+    def _choices(self, chunk: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        choices = chunk.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
+            index = choice.get("index", 0) if isinstance(choice, dict) else None
+            if type(index) is int and 0 <= index < self._prepared.choices:
+                yield index, choice
+            else:
+                self._problems["upstream-field-invalid"] += 1
+
+    def _extras(self, choice: Mapping[str, Any]) -> Json:
+        extras = _foreign(choice, _READ_OF_CHOICE)
+        if self._prepared.wants_logprobs and choice.get("logprobs") is not None:
+            extras["logprobs"] = choice["logprobs"]
+        if self._prepared.wants_ids and choice.get("token_ids") is not None:
+            extras["token_ids"] = choice["token_ids"]
+        return extras
+
+    def _take_usage(self, chunk: Mapping[str, Any]) -> None:
+        usage = chunk.get("usage")
+        if isinstance(usage, dict):
+            self.usage = usage
+
+
+def with_reasoning_field(message: Json, reasoning_field: ReasoningField) -> Json:
+    """A message or delta whose thoughts are in the field that the client reads."""
+    if reasoning_field != "reasoning_content" and "reasoning_content" in message:
+        message["reasoning"] = message["reasoning_content"]
+        if reasoning_field == "reasoning":
+            del message["reasoning_content"]
+    return message
+
+
+def kept_fields(answer: Mapping[str, Any], prepared: PreparedRequest) -> Json:
+    """The fields of a whole answer that pass through."""
+    wanted = prepared.wants_ids
+    return {name: value for name, value in answer.items() if wanted or name != "prompt_token_ids"}
+
+
+def _foreign(value: Mapping[str, Any], read: frozenset[str]) -> Json:
+    return {name: item for name, item in value.items() if item is not None and name not in read}
+
+
+def _joined(before: Any, more: Any) -> Any:
+    """Two values of a field that a stream sends in parts: lists follow each other."""
+    if isinstance(before, list) and isinstance(more, list):
+        return [*before, *more]
+    if isinstance(before, dict) and isinstance(more, dict):
+        return {**before, **{key: _joined(before.get(key), item) for key, item in more.items()}}
+    return more
+
+
+def _token_ids(choice: Mapping[str, Any], ids_in: str) -> list[int] | None:
+    """The ids of the tokens in a piece, where the server gives them."""
+    if ids_in == "token_ids":
+        ids = choice.get("token_ids")
+    else:
+        logprobs = choice.get("logprobs")
+        entries = logprobs.get("content") if isinstance(logprobs, dict) else None
+        ids = [entry.get("id") for entry in _objects(entries)]
+    found = [token_id for token_id in ids if type(token_id) is int] if ids else []
+    return found or None
+
+
+def _objects(value: Any) -> list[Json]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

@@ -1,0 +1,154 @@
+"""The gateway as a process: listen, learn the engine, serve, and stop on a signal."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from k2compat.errors import RefusedError
+from k2compat.gateway.model_folder import with_folder
+from k2compat.gateway.options import Options
+from k2compat.gateway.record import log
+from k2compat.gateway.server import Gateway
+from k2compat.gateway.settings import Settings, listen_address, read_keys
+
+_ASK_AGAIN: Final = 10.0
+"""Seconds between two questions for the upstream's engine while it does not answer."""
+_POLL: Final = 0.02
+
+
+def make_gateway(settings: Settings) -> Gateway:
+    """The gateway of the settings, with the files that they name read.
+
+    Raises:
+        RefusedError: a key file or the model's folder cannot be used.
+    """
+    upstream_key: bytes | None = None
+    if settings.upstream_key_file is not None:
+        upstream_key = read_keys(settings.upstream_key_file)[0]
+    elif settings.upstream_key is not None:
+        upstream_key = settings.upstream_key.encode()
+    keys = () if settings.key_file is None else read_keys(settings.key_file)
+    return Gateway(settings, options_of(settings), keys=keys, upstream_key=upstream_key)
+
+
+def options_of(settings: Settings) -> Options:
+    """The options of every exchange.
+
+    Raises:
+        RefusedError: the model's folder cannot be used.
+    """
+    options = Options(
+        engine="openai" if settings.engine == "auto" else settings.engine,
+        model=settings.model,
+        reasoning=settings.reasoning,
+        skip=frozenset(settings.skip),
+        marker_text=settings.marker_text,
+        token_ids=settings.token_ids,
+        reasoning_field=settings.reasoning_field,
+        event_limit=settings.event_limit,
+        answer_limit=settings.answer_limit,
+    )
+    return with_folder(options, Path(settings.folder)) if settings.folder else options
+
+
+async def serve(
+    gateway: Gateway, settings: Settings, on_listening: Callable[[str], None] | None = None
+) -> None:
+    """Serve until SIGTERM or SIGINT; then let the streams finish.
+
+    Args:
+        gateway: what serves.
+        settings: where to listen, and how long the streams have.
+        on_listening: called with ADDRESS:PORT once connections are taken.
+
+    Raises:
+        RefusedError: the address cannot be listened on.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    runner = await start_runner(gateway, settings)
+    learning = asyncio.create_task(_learn_engine(gateway, settings))
+    try:
+        site = await _listen(runner, settings)
+        address = "{}:{}".format(*runner.addresses[0][:2])
+        log("listening", address=address, upstream=settings.upstream)
+        if on_listening is not None:
+            on_listening(address)
+        await stop.wait()
+        await drain(gateway, site, settings.grace)
+    finally:
+        learning.cancel()
+        await runner.cleanup()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+async def start_runner(gateway: Gateway, settings: Settings) -> web.AppRunner:
+    """The application, ready for a site to listen with."""
+    silent = logging.getLogger("k2compat.gateway.http")
+    silent.propagate = False  # aiohttp's messages quote requests
+    runner = web.AppRunner(
+        gateway.application(),
+        handler_cancellation=True,
+        handle_signals=False,
+        access_log=None,
+        logger=silent,
+        # The limit for the headers of a connection's first request, and of each that follows.
+        keepalive_timeout=settings.header_timeout,
+        # How long the rest of a body is read that the answer did not wait for.
+        lingering_time=1.0,
+        shutdown_timeout=1.0,
+    )
+    await runner.setup()
+    return runner
+
+
+async def drain(gateway: Gateway, site: web.TCPSite, grace: float) -> None:
+    """Take no new work, let the streams finish, and end those that do not."""
+    gateway.draining = True
+    log("stopping", streams=gateway.streams)
+    await site.stop()
+    loop = asyncio.get_running_loop()
+    end = loop.time() + grace
+    while gateway.streams and loop.time() < end:
+        await asyncio.sleep(_POLL)
+    gateway.stop_streams()
+    end = loop.time() + 1.0
+    while gateway.streams and loop.time() < end:
+        await asyncio.sleep(_POLL)
+    log("stopped", streams=gateway.streams)
+
+
+async def _listen(runner: web.AppRunner, settings: Settings) -> web.TCPSite:
+    host, port = listen_address(settings.listen)
+    site = web.TCPSite(runner, host, port)
+    try:
+        await site.start()
+    except OSError as error:
+        raise RefusedError(
+            "serve-settings",
+            f"--listen {settings.listen} cannot be used: {error.strerror}.",
+            hint=f"ss -ltnp 'sport = :{port}'",
+        ) from None
+    return site
+
+
+async def _learn_engine(gateway: Gateway, settings: Settings) -> None:
+    """Ask the upstream for its engine until it answers."""
+    engine = await gateway.engine()
+    if engine is None:
+        log("waiting", logging.WARNING, upstream=settings.upstream)
+    while engine is None:
+        await asyncio.sleep(_ASK_AGAIN)
+        engine = await gateway.engine()
+    if settings.engine == "auto":
+        gateway.options = replace(gateway.options, engine=engine)
+    log("ready", engine=gateway.options.engine, found=engine)

@@ -1,0 +1,141 @@
+"""k2compat serve as a process, and what it refuses before a socket opens."""
+
+import importlib.util
+import json
+import os
+import re
+import signal
+import subprocess
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.command import ENVIRONMENT, PROGRAM, Result
+
+URL = "http://127.0.0.1:9/v1"
+Command = Callable[..., Result]
+
+
+class _Upstream(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self._answer({"data": [{"id": "kimi", "owned_by": "vllm"}]})
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        message = {"role": "assistant", "content": "<|tool_call_begin|>functions.f:0"}
+        message["content"] += "<|tool_call_argument_begin|>{}<|tool_call_end|>"
+        self._answer({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]})
+
+    def _answer(self, value: Any) -> None:
+        body = json.dumps(value).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def upstream() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Upstream)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/v1"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_serves_until_a_signal_and_exits_with_0(upstream: str, number: int) -> None:
+    command = [PROGRAM, "serve", "--upstream", upstream, "--listen", "127.0.0.1:0"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT, text=True
+    ) as process:
+        assert process.stderr is not None
+        lines = [json.loads(process.stderr.readline())]
+        assert lines[0]["event"] == "listening"
+        request = urllib.request.Request(
+            f"http://{lines[0]['address']}/v1/chat/completions",
+            json.dumps({"model": "k", "messages": []}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=20) as response:
+            (choice,) = json.load(response)["choices"]
+        process.send_signal(number)
+        out, err = process.communicate(timeout=20)
+    assert choice["message"]["tool_calls"][0]["id"] == "functions.f:0"
+    assert (process.returncode, out) == (0, "")
+    lines += [json.loads(line) for line in err.splitlines()]
+    assert {"request", "stopping", "stopped", "ready"} <= {line["event"] for line in lines}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "--upstream is missing"),
+        (("--upstream", "x"), "--upstream from the command line must be a URL"),
+        (("--upstream", URL, "--listen", "0.0.0.0:0"), "lets other machines in without a key"),
+        (("--upstream", URL, "--key-file", "no-such-file"), "cannot be read"),
+        (("--upstream", URL, "--folder", "no-such-folder"), "cannot be read"),
+        (("--upstream", URL, "--config", "no-such-file"), "cannot be read"),
+        (("--upstream", URL, "--skip", "nothing"), "is not one of"),
+        (("--upstream", URL, "--gap-timeout", "soon"), "is not a valid float"),
+    ],
+)
+def test_what_is_wrong_ends_with_2_before_a_socket_opens(
+    command: Command, arguments: tuple[str, ...], words: str
+) -> None:
+    done = command("serve", *arguments)
+    assert (done.code, done.out) == (2, b"")
+    assert words in done.words
+
+
+def test_the_settings_can_be_checked_and_kept(command: Command, tmp_path: Path) -> None:
+    config = tmp_path / "serve.toml"
+    config.write_text('grace = 7\nskip = ["roles"]\n')
+    flags = ("serve", "--upstream", URL, "--check-config")
+    shown = command(*flags, "--config", config)
+    assert shown.code == 0
+    assert b"\ngrace = 7.0\n" in shown.out
+    kept = tmp_path / "kept.toml"
+    kept.write_bytes(shown.out)
+    assert command("serve", "--check-config", "--config", kept).out == shown.out
+    document = command(*flags, "--json").document
+    assert document["settings"]["upstream"] == URL
+
+
+def test_a_variable_names_the_file(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "serve.toml").write_text(f'upstream = "{URL}"\n')
+    monkeypatch.setenv("K2COMPAT_SERVE_CONFIG", str(tmp_path / "serve.toml"))
+    monkeypatch.setenv("K2COMPAT_SERVE_UPSTREAM_KEY", "secret")
+    shown = command("serve", "--check-config")
+    assert re.search(rb"^# upstream_key \(set\)$", shown.out, re.MULTILINE)
+    assert b"secret" not in shown.out
+
+
+def test_without_the_extra_it_says_what_to_install(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+
+    def found(name: str, package: str | None = None) -> Any:
+        return None if name == "prometheus_client" else find(name, package)
+
+    monkeypatch.setattr(importlib.util, "find_spec", found)
+    done = command("serve", "--upstream", URL)
+    assert done.code == 2
+    assert "needs prometheus_client" in done.words
+    assert "pip install 'k2compat[serve]'" in done.words
+
+
+def test_the_environment_of_the_tests_sets_nothing() -> None:
+    assert not [name for name in os.environ if name.startswith("K2COMPAT_SERVE_")]
