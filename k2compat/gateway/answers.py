@@ -6,9 +6,8 @@ from typing import Any, Final
 
 from k2compat.gateway.draft import Json
 from k2compat.gateway.json_text import encode
-from k2compat.gateway.options import ReasoningField
-from k2compat.gateway.reading import Piece, with_reasoning_field
-from k2compat.toolcalls.chat import DONE, ChunkStream
+from k2compat.gateway.reading import Piece
+from k2compat.toolcalls.chat import DONE, ChunkStream, ReasoningField
 
 _OF_WHOLE_ANSWER: Final = ("system_fingerprint", "service_tier")
 
@@ -58,9 +57,6 @@ class StreamedAnswer:
         """Write the next piece of a choice."""
         stream = self._stream(piece.choice)
         chunks = stream.feed(piece.events)
-        if self._reasoning_field != "reasoning_content":
-            for chunk in chunks:
-                with_reasoning_field(chunk["choices"][0]["delta"], self._reasoning_field)
         if piece.extras or piece.delta_extras:
             if not chunks:
                 choice: Json = {"index": piece.choice, "delta": {}, "finish_reason": None}
@@ -97,6 +93,7 @@ class StreamedAnswer:
                 model=self._head.model,
                 created=self._head.created,
                 choice_index=index,
+                reasoning_field=self._reasoning_field,
             )
         return stream
 

@@ -1,6 +1,5 @@
 """A request while the steps change it."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -81,7 +80,7 @@ class Draft:
         """
         if self._native is None:
             try:
-                self._native = native_history(self.messages)
+                self._native = native_history(self.messages, self.body.get("tools"))
             except HistoryError as error:
                 # The error's own message quotes the tool's name, which is the client's text.
                 raise RequestRefusedError(
@@ -95,11 +94,3 @@ class Draft:
         """Note what a step did; nothing where it did nothing."""
         if count:
             self.notes.append(Note(step, code, count))
-
-    def calls(self) -> Iterator[Json]:
-        """The calls of the conversation whose function is an object."""
-        for message in self.messages:
-            calls = message.get("tool_calls")
-            for call in calls if isinstance(calls, list) else ():
-                if isinstance(call, dict) and isinstance(call.get("function"), dict):
-                    yield call

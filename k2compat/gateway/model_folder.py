@@ -7,7 +7,7 @@ from typing import Any, Final
 from k2compat.errors import RefusedError
 from k2compat.gateway.json_text import InvalidJsonError, decode
 from k2compat.gateway.options import Options
-from k2compat.toolcalls import marker_ids
+from k2compat.toolcalls import ReasoningMode, marker_ids, reasoning_mode
 
 # model_type of Kimi-K2.5 and of the releases made from it.
 _PREFILLED_TYPES: Final = ("kimi_k25",)
@@ -38,12 +38,24 @@ def with_folder(options: Options, folder: Path) -> Options:
         ) from None
     reasoning = options.reasoning
     if reasoning == "auto":
-        model_type = _read(folder / "config.json").get("model_type")
-        reasoning = "prefilled" if model_type in _PREFILLED_TYPES else "tagged"
+        reasoning = _reasoning(folder, tokenizer)
     tokens = tokenizer["added_tokens_decoder"].values()
     texts = [token.get("content") if isinstance(token, dict) else token for token in tokens]
     special = frozenset(text for text in texts if isinstance(text, str) and len(text) > 2)
     return replace(options, marker_ids=ids, special_texts=special, reasoning=reasoning)
+
+
+def _reasoning(folder: Path, tokenizer: dict[str, Any]) -> ReasoningMode:
+    """How the model writes its thoughts, by its chat template or else its type."""
+    template: object
+    try:
+        template = (folder / "chat_template.jinja").read_text("utf-8")
+    except (OSError, ValueError):
+        template = tokenizer.get("chat_template")
+    if isinstance(template, str):
+        return reasoning_mode(chat_template=template)
+    model_type = _read(folder / "config.json").get("model_type")
+    return "prefilled" if model_type in _PREFILLED_TYPES else "tagged"
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -6,11 +6,11 @@ from typing import Final, Literal, TypeAlias
 
 from k2compat.gateway.dialects import Engine
 from k2compat.gateway.sse import EVENT_LIMIT
+from k2compat.toolcalls.chat import ReasoningField
 
 ReasoningOption: TypeAlias = Literal["auto", "off", "tagged", "prefilled"]
 MarkerTextOption: TypeAlias = Literal["escape", "pass", "refuse"]
 TokenIdsOption: TypeAlias = Literal["auto", "on", "off"]
-ReasoningField: TypeAlias = Literal["reasoning_content", "reasoning", "both"]
 
 ANSWER_LIMIT: Final = 256 * 1024 * 1024
 

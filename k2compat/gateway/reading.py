@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from k2compat.gateway.draft import Json
-from k2compat.gateway.options import Options, ReasoningField
+from k2compat.gateway.options import Options
 from k2compat.gateway.request import PreparedRequest
 from k2compat.gateway.steps.marker_text import Unescaper
 from k2compat.toolcalls import CallStart, Event, FinishReason, Message, Problem, SplitReader
-from k2compat.toolcalls.chat import assistant_message
+from k2compat.toolcalls.chat import ReasoningField, assistant_message
 
 _READ_OF_CHOICE: Final = frozenset(
     ("index", "delta", "message", "finish_reason", "logprobs", "token_ids")
@@ -112,7 +112,7 @@ class ChoiceReading:
 
     def as_whole(self, index: int, reasoning_field: ReasoningField) -> Json:
         """The choice as it is in a whole answer."""
-        message = with_reasoning_field(assistant_message(self._message()), reasoning_field)
+        message = assistant_message(self._message(), reasoning_field=reasoning_field)
         if self._unescaper:
             message = self._unescaper.value(message)
         return {
@@ -251,15 +251,6 @@ class AnswerReading:
         usage = chunk.get("usage")
         if isinstance(usage, dict):
             self.usage = usage
-
-
-def with_reasoning_field(message: Json, reasoning_field: ReasoningField) -> Json:
-    """A message or delta whose thoughts are in the field that the client reads."""
-    if reasoning_field != "reasoning_content" and "reasoning_content" in message:
-        message["reasoning"] = message["reasoning_content"]
-        if reasoning_field == "reasoning":
-            del message["reasoning_content"]
-    return message
 
 
 def kept_fields(answer: Mapping[str, Any], prepared: PreparedRequest) -> Json:

@@ -14,12 +14,12 @@ from k2compat.gateway.options import Options
 from k2compat.gateway.steps.fields import add_extras, honour_tool_choice, remove_fields
 from k2compat.gateway.steps.history import (
     flatten_content,
+    move_thoughts,
     rename_ids,
     rename_roles,
     write_arguments,
 )
 from k2compat.gateway.steps.marker_text import keep_text, may_spell
-from k2compat.gateway.steps.thoughts import move_thoughts
 from k2compat.toolcalls import ReasoningMode
 
 CHOICES_MAX: Final = 128
@@ -34,8 +34,7 @@ class Step(NamedTuple):
     take: Callable[[Draft], None]
 
 
-# In this order: thinking parts leave the content before it becomes a string, and markers are
-# looked for in the text as the template gets it.
+# In this order: markers are looked for in the text as the template gets it.
 STEPS: Final = (
     Step("remove-fields", "template, address and key fields are taken out", remove_fields),
     Step("roles", "role developer becomes system", rename_roles),

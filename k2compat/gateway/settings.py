@@ -14,11 +14,11 @@ from k2compat.errors import RefusedError
 from k2compat.gateway.dialects import Engine
 from k2compat.gateway.options import (
     MarkerTextOption,
-    ReasoningField,
     ReasoningOption,
     TokenIdsOption,
 )
 from k2compat.gateway.request import STEP_NAMES
+from k2compat.toolcalls.chat import ReasoningField
 
 PREFIX: Final = "K2COMPAT_SERVE_"
 """What the names of the environment's variables begin with."""

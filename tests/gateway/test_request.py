@@ -197,12 +197,10 @@ class TestThoughts:
     def test_thinking_parts_leave_the_content(self) -> None:
         parts = [
             {"type": "thinking", "thinking": "hm", "signature": "s"},
-            {"type": "redacted_thinking", "data": "x"},
-            {"type": "reasoning", "text": "so"},
             {"type": "text", "text": "hi"},
         ]
         message = prepared(request(USER, assistant(content=parts))).body["messages"][1]
-        assert message == {"role": "assistant", "content": "hi", "reasoning_content": "hmso"}
+        assert message == {"role": "assistant", "content": "hi", "reasoning_content": "hm"}
 
     def test_thinking_parts_do_not_replace_the_field(self) -> None:
         parts = [{"type": "thinking", "thinking": "part"}]
@@ -210,10 +208,10 @@ class TestThoughts:
         message = prepared(request(USER, message)).body["messages"][1]
         assert (message["content"], message["reasoning_content"]) == ("", "field")
 
-    def test_other_parts_are_left_to_the_next_step(self) -> None:
-        parts = [{"type": "text", "text": "hi"}, 1]
-        message = assistant(content=parts)
-        assert prepared(request(USER, message)).body["messages"][1] == message
+    def test_the_step_can_be_skipped(self) -> None:
+        message = assistant(call("functions.weather:0"), reasoning="hm", reasoning_content=None)
+        answer = prepared(request(USER, message | {"content": ""}), skip=["thoughts"])
+        assert answer.body["messages"][1] == message | {"content": ""}
 
     def test_only_assistants_think(self) -> None:
         body = request({"role": "user", "content": "x", "reasoning_content": None})

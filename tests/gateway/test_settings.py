@@ -1,5 +1,6 @@
 """The settings: where they come from, and what is wrong with them."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -183,9 +184,19 @@ class TestKeys:
             assert b"schl" not in caught.value.message.encode()
 
 
+def make_folder(folder: Path) -> None:
+    """A model's folder without a chat template."""
+    make_model(folder)
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text())
+    config.pop("chat_template", None)
+    path.write_text(json.dumps(config))
+    (folder / "chat_template.jinja").unlink(missing_ok=True)
+
+
 class TestAFolder:
     def test_it_gives_ids_special_texts_and_the_mode(self, tmp_path: Path) -> None:
-        make_model(tmp_path)
+        make_folder(tmp_path)
         made = options_of(settings({"folder": str(tmp_path)}))
         assert "<|tool_call_begin|>" in made.marker_ids.values()
         assert "<|im_end|>" in made.special_texts
@@ -207,15 +218,23 @@ class TestAFolder:
     def test_another_folder_is_refused(
         self, tmp_path: Path, name: str, content: bytes | None, words: str
     ) -> None:
-        make_model(tmp_path)
+        make_folder(tmp_path)
         (tmp_path / name).unlink()
         if content is not None:
             (tmp_path / name).write_bytes(content)
         with pytest.raises(RefusedError, match=words):
             options_of(settings({"folder": str(tmp_path)}))
 
+    def test_the_chat_template_tells_the_mode(self, tmp_path: Path) -> None:
+        make_folder(tmp_path)
+        template = "{{ '<think>' }}{% if add_generation_prompt %}<think>{% endif %}"
+        (tmp_path / "chat_template.jinja").write_text(template)
+        assert options_of(settings({"folder": str(tmp_path)})).reasoning == "prefilled"
+        (tmp_path / "chat_template.jinja").write_text("no thoughts")
+        assert options_of(settings({"folder": str(tmp_path)})).reasoning == "off"
+
     def test_kimi_k25_ends_its_prompt_inside_the_thoughts(self, tmp_path: Path) -> None:
-        make_model(tmp_path)
+        make_folder(tmp_path)
         (tmp_path / "config.json").write_text('{"model_type": "kimi_k25"}')
         assert options_of(settings({"folder": str(tmp_path)})).reasoning == "prefilled"
 

@@ -1,18 +1,21 @@
-"""Steps over the conversation: ids, roles, content and arguments."""
+"""Steps over the conversation: ids, roles, thoughts, content and arguments.
 
-from typing import Any
+`native_history` makes all of it at once. A step takes over its own fields of that and leaves the
+others, so that each can be switched off alone.
+"""
 
-from k2compat.gateway.draft import Draft
-from k2compat.gateway.json_text import InvalidJsonError, decode
+from collections.abc import Iterator
+from typing import Any, Final
+
+from k2compat.gateway.draft import Draft, Json
+
+_MISSING: Final = object()
 
 
 def rename_ids(draft: Draft) -> None:
-    """Give calls and results the model's own ids; nothing else changes."""
-    renamed = 0
-    for message, native in zip(draft.messages, draft.native.messages, strict=True):
-        calls, own = message.get("tool_calls"), native.get("tool_calls")
-        pairs = [*zip(calls, own, strict=True)] if calls and own else []
-        renamed += sum(_copy(call, native_call, "id") for call, native_call in pairs)
+    """Give calls and results the model's own ids."""
+    renamed = sum(_copy(call, native, "id") for call, native in _calls(draft))
+    for message, native in _messages(draft):
         if message.get("role") == "tool":
             renamed += _copy(message, native, "tool_call_id")
     draft.note("history-ids", "history-ids-renamed", renamed)
@@ -29,27 +32,49 @@ def rename_roles(draft: Draft) -> None:
     draft.note("roles", "history-roles-renamed", renamed)
 
 
+def move_thoughts(draft: Draft) -> None:
+    """Bring the thoughts of assistant turns into `reasoning_content`, and replace null there.
+
+    Kimi's templates read no other field, and print null as the word None.
+    """
+    moved = nulls = 0
+    for message, native in _messages(draft):
+        had_null = message.get("reasoning_content", "") is None
+        changed = "reasoning" in message and message.get("role") == "assistant"
+        if changed:
+            del message["reasoning"]
+        if "reasoning_content" in message and "reasoning_content" not in native:
+            del message["reasoning_content"]
+        changed |= _copy(message, native, "reasoning_content")
+        nulls += had_null and message.get("reasoning_content", "") is not None
+        moved += changed and not had_null
+    draft.note("thoughts", "history-thoughts-moved", moved)
+    draft.note("thoughts", "history-thoughts-null", nulls)
+
+
 def flatten_content(draft: Draft) -> None:
     """Make a string of null, of an empty list and of a list of text parts."""
-    changed = 0
-    for message, native in zip(draft.messages, draft.native.messages, strict=True):
-        changed += _copy(message, native, "content")
+    changed = sum(_copy(message, native, "content") for message, native in _messages(draft))
     draft.note("content", "history-content-flattened", changed)
 
 
 def write_arguments(draft: Draft) -> None:
     """Make JSON text of arguments that are an object or missing; report broken ones."""
-    written = broken = 0
-    for call in draft.calls():
-        function = call["function"]
-        given = function.get("arguments")
-        if not isinstance(given, str) or not given.strip():
-            function["arguments"] = _as_text(given)
-            written += 1
-        elif not _is_object(given):
-            broken += 1
+    written = sum(
+        _copy(call["function"], native["function"], "arguments") for call, native in _calls(draft)
+    )
     draft.note("arguments", "history-arguments-written", written)
-    draft.note("arguments", "history-arguments-broken", broken)
+    draft.note("arguments", "history-arguments-broken", len(draft.native.broken_arguments))
+
+
+def _messages(draft: Draft) -> Iterator[tuple[Json, Json]]:
+    return zip(draft.messages, draft.native.messages, strict=True)
+
+
+def _calls(draft: Draft) -> Iterator[tuple[Json, Json]]:
+    for message, native in _messages(draft):
+        if message.get("tool_calls"):
+            yield from zip(message["tool_calls"], native["tool_calls"], strict=True)
 
 
 def _copy(target: dict[str, Any], source: dict[str, Any], key: str) -> bool:
@@ -57,22 +82,3 @@ def _copy(target: dict[str, Any], source: dict[str, Any], key: str) -> bool:
         target[key] = source[key]
         return True
     return False
-
-
-_MISSING = object()
-
-
-def _as_text(arguments: object) -> str:
-    """Arguments as the templates' tojson prints them: separators with spaces, characters kept."""
-    import json
-
-    if not arguments or isinstance(arguments, str):
-        return "{}"
-    return json.dumps(arguments, ensure_ascii=False)
-
-
-def _is_object(text: str) -> bool:
-    try:
-        return isinstance(decode(text), dict)
-    except InvalidJsonError:
-        return False
