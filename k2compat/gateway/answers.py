@@ -55,6 +55,10 @@ class StreamedAnswer:
 
     def piece(self, piece: Piece) -> bytes:
         """Write the next piece of a choice."""
+        return b"".join([server_sent_event(chunk) for chunk in self.chunks(piece)])
+
+    def chunks(self, piece: Piece) -> list[Json]:
+        """The next piece of a choice as chunks."""
         stream = self._stream(piece.choice)
         chunks = stream.feed(piece.events)
         if piece.extras or piece.delta_extras:
@@ -68,13 +72,16 @@ class StreamedAnswer:
             (last,) = stream.finish()
             last["choices"][0]["finish_reason"] = piece.reason
             chunks.append(last)
-        return b"".join([self._written(chunk) for chunk in chunks])
+        if self._head.extras:
+            return [chunk | self._head.extras for chunk in chunks]
+        return chunks
 
     def end(self, usage: Json | None) -> bytes:
         """End the answer, with the token counts if there are any to send."""
         if usage is None:
             return DONE
-        return self._written({**self._chunk([]), "usage": usage}) + DONE
+        chunk = self._chunk([]) | self._head.extras | {"usage": usage}
+        return server_sent_event(chunk) + DONE
 
     def _chunk(self, choices: list[Json]) -> Json:
         return {
@@ -96,11 +103,6 @@ class StreamedAnswer:
                 reasoning_field=self._reasoning_field,
             )
         return stream
-
-    def _written(self, chunk: Json) -> bytes:
-        if self._head.extras:
-            chunk |= self._head.extras
-        return server_sent_event(chunk)
 
 
 def whole_answer(upstream: Json, head: AnswerHead, choices: list[Json], usage: Json | None) -> Json:

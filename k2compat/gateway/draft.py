@@ -1,12 +1,15 @@
 """A request while the steps change it."""
 
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from k2compat.gateway.options import Options
 from k2compat.toolcalls.history import HistoryError, NativeHistory, native_history
 
 Json: TypeAlias = dict[str, Any]
+
+
+_MORE_THAN_TEXT: Final = frozenset(("tool_calls", "tool_call_id", "reasoning", "reasoning_content"))
 
 
 class RequestRefusedError(ValueError):
@@ -70,6 +73,17 @@ class Draft:
         """The conversation. `request.prepare` has checked that it is a list of objects."""
         messages: list[Json] = self.body["messages"]
         return messages
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the conversation is text alone: no call, no result, no thought, no part.
+
+        There is nothing to repair in one, and it needs no reading to tell.
+        """
+        return all(
+            type(message.get("content")) is str and message.keys().isdisjoint(_MORE_THAN_TEXT)
+            for message in self.messages
+        )
 
     @property
     def native(self) -> NativeHistory:

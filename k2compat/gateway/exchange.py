@@ -290,7 +290,7 @@ class Exchange:
         self._whole.clear()
         if not isinstance(answer, dict):
             raise _AnswerError("upstream-invalid", "The upstream's answer is not a JSON object.")
-        if answer.get("error") and not answer.get("choices"):
+        if answer.get("error"):
             return self._pass_error(answer)
         self._answer_head.take(answer)
         pieces = self._reading.whole(answer)

@@ -72,7 +72,6 @@ class Pacing:
             self._began = True
             self._limit = self._gap
             self.reason = ("upstream-gap-timeout", "The upstream's answer stopped.", 504)
-            self._look()
 
     def sent(self) -> None:
         """Something was sent to the client."""
@@ -105,6 +104,8 @@ class Pacing:
                 self._sent, until_beat = now, self._heartbeat
                 self._beating = asyncio.ensure_future(self._beat())
             left = min(left, until_beat)
+        # The limit is another one after the first byte: the timer fires for the shorter of both.
+        left = min(left, self._gap)
         self._timers.append(self._loop.call_later(left, self._look))
 
     def _cancel_timer(self) -> None:

@@ -19,6 +19,7 @@ _READ_OF_MESSAGE: Final = frozenset(
     ("role", "content", "reasoning_content", "reasoning", "tool_calls")
 )
 _ONLY_ENGINES_KNOW: Final = ("length", "content_filter")
+_NOTHING: Final = Message(None, None, (), (), "stop")
 
 
 class Piece(NamedTuple):
@@ -73,6 +74,7 @@ class ChoiceReading:
             marker_ids=options.marker_ids,
         )
         self._calls_max = prepared.max_calls
+        self._message = _NOTHING
 
     def feed(self, delta: Mapping[str, Any], choice: Mapping[str, Any]) -> list[Event]:
         """Read a delta, or a whole message.
@@ -101,7 +103,9 @@ class ChoiceReading:
         """
         events = self._passed(self._reader.finish(reason))
         self.finished = True
-        self.reason = reason if reason in _ONLY_ENGINES_KNOW else self._message().finish_reason
+        self._message = self._limited(self._reader.message)
+        known = reason if reason in _ONLY_ENGINES_KNOW else None
+        self.reason = known or self._message.finish_reason
         return events + self._unescaper.finish() if self._unescaper else events
 
     def collect(self, piece: Piece) -> None:
@@ -112,7 +116,7 @@ class ChoiceReading:
 
     def as_whole(self, index: int, reasoning_field: ReasoningField) -> Json:
         """The choice as it is in a whole answer."""
-        message = assistant_message(self._message(), reasoning_field=reasoning_field)
+        message = assistant_message(self._message, reasoning_field=reasoning_field)
         if self._unescaper:
             message = self._unescaper.value(message)
         return {
@@ -141,8 +145,9 @@ class ChoiceReading:
         self._problems["answer-call-dropped"] += type(event) is CallStart
         return True
 
-    def _message(self) -> Message:
-        message, calls_max = self._reader.message, self._calls_max
+    def _limited(self, message: Message) -> Message:
+        """The message with as many calls as the client takes."""
+        calls_max = self._calls_max
         if calls_max is None or len(message.tool_calls) <= calls_max:
             return message
         reason: FinishReason = "tool_calls" if calls_max else "stop"
@@ -255,8 +260,8 @@ class AnswerReading:
 
 def kept_fields(answer: Mapping[str, Any], prepared: PreparedRequest) -> Json:
     """The fields of a whole answer that pass through."""
-    wanted = prepared.wants_ids
-    return {name: value for name, value in answer.items() if wanted or name != "prompt_token_ids"}
+    left = {"error"} if prepared.wants_ids else {"error", "prompt_token_ids"}
+    return {name: value for name, value in answer.items() if name not in left}
 
 
 def _foreign(value: Mapping[str, Any], read: frozenset[str]) -> Json:
@@ -280,8 +285,9 @@ def _token_ids(choice: Mapping[str, Any], ids_in: str) -> list[int] | None:
         logprobs = choice.get("logprobs")
         entries = logprobs.get("content") if isinstance(logprobs, dict) else None
         ids = [entry.get("id") for entry in _objects(entries)]
-    found = [token_id for token_id in ids if type(token_id) is int] if ids else []
-    return found or None
+    if not isinstance(ids, list):
+        return None
+    return [token_id for token_id in ids if type(token_id) is int] or None
 
 
 def _objects(value: Any) -> list[Json]:

@@ -27,21 +27,34 @@ CHOICES_MAX: Final = 128
 
 
 class Step(NamedTuple):
-    """One step: its name, what it does in a few words, and the function that takes it."""
+    """One step.
+
+    Attributes:
+        name: its name.
+        summary: what it does, in a few words.
+        take: the function that takes it.
+        of_history: whether a conversation of plain text has nothing for it.
+    """
 
     name: str
     summary: str
     take: Callable[[Draft], None]
+    of_history: bool = False
 
 
 # In this order: markers are looked for in the text as the template gets it.
 STEPS: Final = (
     Step("remove-fields", "template, address and key fields are taken out", remove_fields),
     Step("roles", "role developer becomes system", rename_roles),
-    Step("thoughts", "thoughts move to reasoning_content, null is replaced", move_thoughts),
-    Step("history-ids", "call ids become functions.NAME:IDX", rename_ids),
-    Step("content", "null and text parts become a string", flatten_content),
-    Step("arguments", "arguments become JSON text", write_arguments),
+    Step(
+        "thoughts",
+        "thoughts move to reasoning_content, null is replaced",
+        move_thoughts,
+        of_history=True,
+    ),
+    Step("history-ids", "call ids become functions.NAME:IDX", rename_ids, of_history=True),
+    Step("content", "null and text parts become a string", flatten_content, of_history=True),
+    Step("arguments", "arguments become JSON text", write_arguments, of_history=True),
     Step("tool-choice", "none and one call at a time are held to", honour_tool_choice),
     Step("marker-text", "text that spells a marker stays text", keep_text),
     Step("extras", "the engine is asked for markers, ids and usage", add_extras),
@@ -116,8 +129,9 @@ def _prepared(value: Any, options: Options, body: bytes | None) -> PreparedReque
     if body is not None:
         draft.may_spell = may_spell(body, draft.messages)
     asked = _asked(draft.body)
+    is_plain = draft.is_plain
     for step in STEPS:
-        if step.name not in options.skip:
+        if step.name not in options.skip and not (is_plain and step.of_history):
             step.take(draft)
     if options.model is not None:
         draft.body["model"] = options.model
@@ -126,7 +140,7 @@ def _prepared(value: Any, options: Options, body: bytes | None) -> PreparedReque
         notes=tuple(draft.notes),
         tools=draft.body.get("tools"),
         reasoning=reasoning_mode(draft.body, options),
-        first_index=draft.native.call_count,
+        first_index=0 if is_plain else draft.native.call_count,
         max_calls=draft.max_calls,
         call_required=draft.call_required,
         escaped=frozenset(draft.escaped),

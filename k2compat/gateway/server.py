@@ -185,8 +185,11 @@ class Gateway:
         self, request: web.Request, record: Record, pacing: Pacing
     ) -> web.StreamResponse:
         try:
-            async with asyncio.timeout(self._settings.body_timeout):
+            if request.content.is_eof():  # it came with the headers
                 body = await request.read()
+            else:
+                async with asyncio.timeout(self._settings.body_timeout):
+                    body = await request.read()
         except TimeoutError:
             return self._closing(record, "request-timeout", "The body did not arrive.", 408)
         except web.HTTPRequestEntityTooLarge:
@@ -392,13 +395,13 @@ class _Answer:
             return
         if self._response is None:
             extra = _STREAM_HEADERS if head.streams else {}
-            self._response = web.StreamResponse(
-                status=head.status,
-                headers={**self.headers, **extra, "Content-Type": head.content_type},
-            )
-            self._is_upstreams = not (head.streams or self._exchange.done)
-            if self._exchange.done:
-                self._response.content_length = len(data)
+            headers = {**self.headers, **extra, "Content-Type": head.content_type}
+            if self._exchange.done:  # all in one packet
+                self._response = web.Response(status=head.status, headers=headers, body=data)
+                self._record.first_byte = time.monotonic() - self._record.started
+                return
+            self._is_upstreams = not head.streams
+            self._response = web.StreamResponse(status=head.status, headers=headers)
             self.is_blocked = True
             await self._response.prepare(self._request)
         if data:
@@ -421,7 +424,8 @@ class _Answer:
         assert response is not None, "every exchange ends with a head"  # noqa: S101
         if self._exchange.error is not None and self._is_upstreams:
             raise ConnectionResetError("the upstream's answer broke off")
-        await response.write_eof()
+        if response.prepared:
+            await response.write_eof()
         return response
 
 

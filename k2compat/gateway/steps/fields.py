@@ -7,18 +7,20 @@ from k2compat.gateway.draft import Draft
 
 # A template is code that the engine runs. The other fields name addresses or keys: LiteLLM's
 # routers follow the first group, and vLLM's and SGLang's disaggregated serving the second.
-REMOVED: Final = (
-    "chat_template",
-    "api_base",
-    "base_url",
-    "api_key",
-    "api_version",
-    "custom_llm_provider",
-    "extra_headers",
-    "kv_transfer_params",
-    "bootstrap_host",
-    "bootstrap_port",
-    "bootstrap_room",
+REMOVED: Final = frozenset(
+    (
+        "chat_template",
+        "api_base",
+        "base_url",
+        "api_key",
+        "api_version",
+        "custom_llm_provider",
+        "extra_headers",
+        "kv_transfer_params",
+        "bootstrap_host",
+        "bootstrap_port",
+        "bootstrap_room",
+    )
 )
 TEMPLATE_SWITCHES: Final = ("thinking", "preserve_thinking")
 """The switches that the family's chat templates read; Kimi-K2.5 and later."""
@@ -26,7 +28,9 @@ TEMPLATE_SWITCHES: Final = ("thinking", "preserve_thinking")
 
 def remove_fields(draft: Draft) -> None:
     """Take out what would run code, redirect the request or carry a key."""
-    removed = [name for name in REMOVED if draft.body.pop(name, None) is not None]
+    removed = list(REMOVED.intersection(draft.body))
+    for name in removed:
+        del draft.body[name]
     switches = draft.body.get("chat_template_kwargs")
     if isinstance(switches, dict):
         known = {key: value for key, value in switches.items() if key in TEMPLATE_SWITCHES}
