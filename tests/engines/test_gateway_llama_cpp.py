@@ -1,0 +1,71 @@
+"""The gateway before a real llama.cpp whose markers are stripped, or leak into the content."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from openai import AsyncOpenAI
+from openai.lib.streaming.chat import ChatCompletionStreamState
+
+from k2compat.samples.talking import GGUF_FILE, SCRIPTS, TOOLS
+from k2compat.toolcalls import parse
+from tests.gateway.servers import gateway
+from tests.support.llama_server import llama_server
+from tests.support.talking_models import talking_model
+
+pytest.importorskip("xllamacpp", reason="no wheel of xllamacpp for this platform")
+
+KEYWORDS = [
+    keyword
+    for keyword, script in SCRIPTS.items()
+    if script.is_well_formed and script.reasoning == "off" and "<|tool_call" in script.text
+]
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["leaked", "stripped"])
+def server(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
+    """A server's API, and the folder that names its markers."""
+    stripped = request.param
+    model = talking_model("gguf", special_markers=stripped) / GGUF_FILE
+    with llama_server(model) as url:
+        yield f"{url}/v1", str(talking_model(special_markers=stripped))
+
+
+@pytest.mark.parametrize("tools", [False, True], ids=["no tools", "tools"])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("keyword", KEYWORDS)
+def test_the_official_client_gets_the_calls(
+    server: tuple[str, str], keyword: str, stream: bool, tools: bool
+) -> None:
+    body: dict[str, Any] = {
+        "model": "kimi",
+        "messages": [{"role": "user", "content": f"Please answer {keyword}"}],
+        "max_tokens": 200,
+        "extra_body": {"chat_template_kwargs": {"thinking": False}},
+    }
+    if tools:
+        body["tools"] = list(TOOLS)
+
+    async def session() -> Any:
+        url, folder = server
+        async with (
+            gateway(url, folder=folder, engine="llama.cpp", reasoning="off") as served,
+            AsyncOpenAI(base_url=f"{served.url}/v1", api_key="k", max_retries=0) as client,
+        ):
+            assert await served.engine() == "llama.cpp"
+            if not stream:
+                return (await client.chat.completions.create(**body)).choices[0]
+            state = ChatCompletionStreamState()
+            async for chunk in await client.chat.completions.create(**body, stream=True):
+                state.handle_chunk(chunk)
+            return state.current_completion_snapshot.choices[0]
+
+    choice = asyncio.run(session())
+    expected = parse(SCRIPTS[keyword].text, TOOLS)
+    assert (choice.message.content or None) == expected.content
+    assert [
+        (call.id, call.function.name, call.function.arguments)
+        for call in choice.message.tool_calls or ()
+    ] == [(call.id, call.name, call.arguments) for call in expected.tool_calls]
+    assert choice.finish_reason == "tool_calls"
