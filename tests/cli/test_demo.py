@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from k2compat.cli import gateway_demo
 from k2compat.cli.commands import demo
 from k2compat.cli.main import run
 
@@ -14,6 +15,7 @@ def test_every_command_of_the_work_is_shown(capfd: pytest.CaptureFixture[str]) -
     shown = capfd.readouterr().out
     for step in demo.STEPS:
         assert f"# {step.why}" in shown
+    assert f"# {gateway_demo.WHY}" in shown
     assert shown.endswith("All of it went as it should.\n")
 
 
@@ -22,9 +24,12 @@ def test_its_document_holds_each_step(capfd: pytest.CaptureFixture[str]) -> None
     document = json.loads(capfd.readouterr().out)
     assert document["schema"] == "k2compat.demo/1"
     assert document["folder"] is None
-    assert [step["exit_code"] for step in document["steps"]] == [
-        step.exit_code for step in demo.STEPS
-    ]
+    *steps, gateway = document["steps"]
+    assert [step["exit_code"] for step in steps] == [step.exit_code for step in demo.STEPS]
+    without, through = (line.partition(": ")[2] for line in gateway["stdout"].splitlines())
+    assert "<|tool_call_begin|>" in json.loads(without)["content"]
+    (call,) = json.loads(through)["tool_calls"]
+    assert call["id"] == "functions.get_weather:0"
     change = next(step for step in document["steps"] if step["command"].endswith("deepseek_v3"))
     assert "nothing to do" not in change["stdout"]
 
@@ -70,3 +75,14 @@ def test_a_folder_in_use_is_refused(
     assert run(["demo", "--keep", str(place)]) == 2
     assert "[folder-not-empty]" in capfd.readouterr().err
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_gateway_that_cannot_run_fails_the_demo(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "STEPS", ())
+    monkeypatch.setattr(gateway_demo, "ARGUMENTS", ("serve", "--upstream", "nowhere"))
+    assert run(["demo"]) == 1
+    shown = capfd.readouterr().out
+    assert "--upstream from the command line must be a URL" in shown
+    assert "exit status 2, expected 0" in shown

@@ -2,11 +2,10 @@
 
 Every transcript, in every shape that servers make of it, cut in four ways, streamed and whole, over
 real sockets and put together by OpenAI's own client. That is some thousand exchanges: a daily run
-takes a sample, and all of them run where K2COMPAT_ALL_TESTS is set (`make test-all`).
+takes a sample, and all of them run under `make test-all`.
 """
 
 import asyncio
-import os
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -18,11 +17,11 @@ from openai.lib.streaming.chat import ChatCompletionStreamState
 from k2compat.toolcalls import Message, parse
 from k2compat.toolcalls.markers import TOOL_MARKERS
 from tests.gateway.servers import DONE, Upstream, chunk, completion, event, gateway
+from tests.support.amount import sampled
 from tests.toolcalls.split.shapes import Answer, deltas, shapes, what_is_said
 from tests.toolcalls.transcripts import Transcript, transcripts
 
-ALL = bool(os.environ.get("K2COMPAT_ALL_TESTS"))
-SAMPLE = 1 if ALL else 23
+SAMPLE = 23
 SIZES = (1, 3, 17, 10_000)
 BATCHES = 16
 
@@ -56,7 +55,8 @@ def cases() -> Iterator[Case]:
                     yield Case(transcript, shape, answer, size, stream, expected)
 
 
-CASES = list(cases())[::SAMPLE]
+ALL = list(cases())
+CASES = list(sampled(ALL, SAMPLE))
 
 
 def body_of(case: Case) -> dict[str, Any]:
@@ -157,5 +157,5 @@ def leaks_in_text(case: Case) -> bool:
 
 
 def test_the_matrix_is_as_large_as_it_says() -> None:
-    assert len(CASES) * SAMPLE > 3_000
+    assert len(ALL) > 3_000
     assert {case.shape for case in CASES} >= {"raw", "native", "split", "leaked in reasoning"}

@@ -7,11 +7,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
-from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output, printable
+from k2compat.cli.gateway_demo import WHY, ask_through_gateway
+from k2compat.cli.output import FOUND_ERRORS, OK, REFUSED, Outcome, Output, printable
 from k2compat.cli.paths import PATH
 from k2compat.errors import RefusedError
 from k2compat.shell_line import shell_line
@@ -102,6 +104,9 @@ def command(output: Output, keep: Path | None) -> Outcome:
             result = run_step(step, folder)
             done.append(result)
             output.print_part("\n".join(_lines(result)))
+    gateway = show_gateway()
+    done.append(gateway)
+    output.print_part("\n".join(_lines(gateway)))
     succeeded = all(result.exit_code == result.expected_exit_code for result in done)
     answer = "\nAll of it went as it should." if succeeded else "\nThe demo failed: see above."
     if keep is not None:
@@ -176,6 +181,14 @@ def run_step(step: Step, folder: Path) -> Done:
         process.stdout,
         process.stderr,
     )
+
+
+def show_gateway() -> Done:
+    """Ask a server that leaks, without the gateway and through it."""
+    arguments, exit_code, shown, log = ask_through_gateway()
+    # Without the extra, serve refuses and says what to install.
+    expected = OK if find_spec("aiohttp") and find_spec("prometheus_client") else REFUSED
+    return Done(WHY, shell_line("k2compat", *arguments), exit_code, expected, shown, log)
 
 
 def _lines(done: Done) -> Iterator[str]:
