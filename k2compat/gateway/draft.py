@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from k2compat.gateway.options import Options
+from k2compat.gateway.thought_memory import Hash, Recall
 from k2compat.toolcalls.history import HistoryError, NativeHistory, native_history
 
 Json: TypeAlias = dict[str, Any]
@@ -55,6 +56,8 @@ class Draft:
         call_required: whether the client demands a call.
         escaped: the markers that were escaped in the conversation.
         ids_in: where the answer holds token ids, as `dialects.toml` names it; "" for nowhere.
+        recall: the thoughts of earlier answers, or None.
+        conversation: the hash under which the answer's thoughts are kept.
         may_spell: whether the conversation may spell a marker.
     """
 
@@ -65,6 +68,8 @@ class Draft:
     call_required: bool = False
     escaped: set[str] = field(default_factory=set)
     ids_in: str = ""
+    recall: Recall | None = None
+    conversation: Hash = None
     may_spell: bool = True
     _native: NativeHistory | None = None
 

@@ -34,6 +34,7 @@ from k2compat.gateway.options import Options
 from k2compat.gateway.reading import AnswerReading, kept_fields
 from k2compat.gateway.request import PreparedRequest, prepare, write_body
 from k2compat.gateway.sse import EventReader, EventTooLargeError, ServerSentEvent
+from k2compat.gateway.thought_memory import Recall
 
 EVENT_STREAM: Final = "text/event-stream"
 _STREAM_TYPE: Final = f"{EVENT_STREAM}; charset=utf-8"
@@ -86,7 +87,15 @@ class Exchange:
         error: the code of the error that ended the answer, or None.
     """
 
-    def __init__(self, body: bytes, options: Options, *, answer_id: str, created: int) -> None:
+    def __init__(
+        self,
+        body: bytes,
+        options: Options,
+        *,
+        answer_id: str,
+        created: int,
+        recall: Recall | None = None,
+    ) -> None:
         """Read a request.
 
         Args:
@@ -94,16 +103,18 @@ class Exchange:
             options: the gateway's options.
             answer_id: the answer's id where the upstream gives none.
             created: the time now, in seconds since 1970, for the same case.
+            recall: the thoughts of earlier answers, or None.
 
         Raises:
             RequestRefusedError: the request is not to be sent. Any other exception is a bug.
         """
-        self.prepared: Final[PreparedRequest] = prepare(body, options)
+        self.prepared: Final[PreparedRequest] = prepare(body, options, recall)
         self.upstream_body: Final = write_body(self.prepared)
         self.head: Head | None = None
         self.problems: Counter[str] = Counter()
         self.error: str | None = None
         self._options = options
+        self._recall = recall
         self._state = _State.WAITING
         model = self.prepared.body.get("model")
         self._answer_head = AnswerHead(answer_id, model or "", created)
@@ -310,6 +321,9 @@ class Exchange:
         last = self._reading.finish()
         if self.prepared.call_required and not self._reading.calls:
             self.problems["answer-call-missing"] += 1
+        if self._recall is not None and self.prepared.conversation is not None:
+            for choice in self._reading.as_whole("reasoning_content"):
+                self._recall.keep(self.prepared.conversation, choice["message"])
         self._state = _State.ENDED
         usage = self._reading.usage
         if self.prepared.streams:

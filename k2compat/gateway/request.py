@@ -17,9 +17,11 @@ from k2compat.gateway.steps.history import (
     move_thoughts,
     rename_ids,
     rename_roles,
+    restore_thoughts,
     write_arguments,
 )
 from k2compat.gateway.steps.marker_text import keep_text, may_spell
+from k2compat.gateway.thought_memory import Hash, Recall
 from k2compat.toolcalls import ReasoningMode
 
 CHOICES_MAX: Final = 128
@@ -55,6 +57,7 @@ STEPS: Final = (
     Step("history-ids", "call ids become functions.NAME:IDX", rename_ids, of_history=True),
     Step("content", "null and text parts become a string", flatten_content, of_history=True),
     Step("arguments", "arguments become JSON text", write_arguments, of_history=True),
+    Step("remember-thoughts", "thoughts that the client dropped are put back", restore_thoughts),
     Step("tool-choice", "none and one call at a time are held to", honour_tool_choice),
     Step("marker-text", "text that spells a marker stays text", keep_text),
     Step("extras", "the engine is asked for markers, ids and usage", add_extras),
@@ -81,6 +84,7 @@ class PreparedRequest:
         call_required: whether the client demands a call.
         escaped: the markers that were escaped in the conversation.
         ids_in: where the answer holds token ids; "" for nowhere.
+        conversation: the hash under which the answer's thoughts are kept.
     """
 
     body: Json
@@ -97,14 +101,16 @@ class PreparedRequest:
     call_required: bool
     escaped: frozenset[str]
     ids_in: str
+    conversation: Hash
 
 
-def prepare(body: bytes, options: Options) -> PreparedRequest:
+def prepare(body: bytes, options: Options, recall: Recall | None = None) -> PreparedRequest:
     """Take all steps that the options do not skip.
 
     Args:
         body: the client's body for `POST /v1/chat/completions`.
         options: the gateway's options.
+        recall: the thoughts of earlier answers, or None.
 
     Returns:
         The upstream's request.
@@ -116,16 +122,18 @@ def prepare(body: bytes, options: Options) -> PreparedRequest:
         value = decode(body)
     except InvalidJsonError:
         raise RequestRefusedError("request-invalid", "The body is not a JSON text.") from None
-    return _prepared(value, options, body)
+    return _prepared(value, options, body, recall)
 
 
 def prepare_body(value: Any, options: Options) -> PreparedRequest:
     """As `prepare`, for a decoded body. It is changed in place."""
-    return _prepared(value, options, None)
+    return _prepared(value, options, None, None)
 
 
-def _prepared(value: Any, options: Options, body: bytes | None) -> PreparedRequest:
-    draft = Draft(_checked(value), options)
+def _prepared(
+    value: Any, options: Options, body: bytes | None, recall: Recall | None
+) -> PreparedRequest:
+    draft = Draft(_checked(value), options, recall=recall)
     if body is not None:
         draft.may_spell = may_spell(body, draft.messages)
     asked = _asked(draft.body)
@@ -145,6 +153,7 @@ def _prepared(value: Any, options: Options, body: bytes | None) -> PreparedReque
         call_required=draft.call_required,
         escaped=frozenset(draft.escaped),
         ids_in=draft.ids_in,
+        conversation=draft.conversation,
         **asked,
     )
 

@@ -30,6 +30,7 @@ from k2compat.gateway.options import Options
 from k2compat.gateway.pacing import Pacing
 from k2compat.gateway.record import Record, log
 from k2compat.gateway.settings import Settings, base_url
+from k2compat.gateway.thought_memory import Recall, ThoughtMemory
 
 Handler = Callable[[web.Request, Record], Awaitable[web.StreamResponse]]
 
@@ -84,6 +85,8 @@ class Gateway:
         self._base = base_url(settings.upstream)
         self._session: aiohttp.ClientSession | None = None
         self._streams: set[Pacing] = set()
+        kept = settings.remember_thoughts
+        self._memory = ThoughtMemory(kept) if kept else None
 
     def application(self) -> web.Application:
         """The application for aiohttp's runner, which needs `handler_cancellation=True`."""
@@ -200,6 +203,7 @@ class Gateway:
                 self.options,
                 answer_id=f"chatcmpl-{record.request_id}",
                 created=int(time.time()),
+                recall=self._recall(request),
             )
         except RequestRefusedError as error:
             return self._error(record, error.code, error.message, error.status)
@@ -269,6 +273,12 @@ class Gateway:
                 if attempt == 2 or error.os_error.errno != errno.ECONNREFUSED:
                     raise
         raise AssertionError("unreachable")
+
+    def _recall(self, request: web.Request) -> Recall | None:
+        if self._memory is None:
+            return None
+        client = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
+        return Recall(self._memory, client, time.monotonic())
 
     # The other routes
 

@@ -43,6 +43,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         marker_text: what happens to text that spells a marker.
         token_ids: whether the server is asked for token ids.
         reasoning_field: the field of the answer that holds the thoughts.
+        remember_thoughts: bytes of thoughts that are kept for clients that drop them; 0 is none.
         key_file: a file with the keys that clients may use, one a line.
         upstream_key_file: a file with the key for the upstream.
         upstream_key: the same key from a variable; never a flag and never in a file.
@@ -70,6 +71,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     marker_text: MarkerTextOption = "escape"
     token_ids: TokenIdsOption = "auto"
     reasoning_field: ReasoningField = "reasoning_content"
+    remember_thoughts: int = 0
     key_file: str | None = None
     upstream_key_file: str | None = None
     upstream_key: str | None = None
@@ -93,7 +95,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return dict(values)
 
 
-SIZES: Final = ("body_limit", "event_limit", "answer_limit")
+SIZES: Final = ("remember_thoughts", "body_limit", "event_limit", "answer_limit")
 _SECONDS: Final = (
     "connect_timeout",
     "header_timeout",

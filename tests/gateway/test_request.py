@@ -103,7 +103,7 @@ class TestTheBody:
         assert prepared(request(), model="moonshotai/Kimi-K2").body["model"] == "moonshotai/Kimi-K2"
 
     def test_every_step_has_a_name_of_its_own(self) -> None:
-        assert len(set(STEP_NAMES)) == len(STEPS) == 9
+        assert len(set(STEP_NAMES)) == len(STEPS) == 10
 
 
 class TestHistoryIds:

@@ -68,6 +68,7 @@ def _size(name: str, default: str, text: str) -> Callable[[_F], _F]:
     type=click.Choice(["reasoning_content", "reasoning", "both"]),
     help="The answer's field for thoughts. [default: reasoning_content]",
 )
+@_size("--remember-thoughts", "0", "Keep thoughts for clients that drop them.")
 @click.option("--key-file", metavar="FILE", help="The keys that clients may use, one a line.")
 @click.option("--upstream-key-file", metavar="FILE", help="The key for the server.")
 @click.option("--open", is_flag=True, default=None, help="Let other machines in without a key.")

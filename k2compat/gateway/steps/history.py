@@ -52,6 +52,13 @@ def move_thoughts(draft: Draft) -> None:
     draft.note("thoughts", "history-thoughts-null", nulls)
 
 
+def restore_thoughts(draft: Draft) -> None:
+    """Put back the thoughts that the client dropped, where they are remembered."""
+    if draft.recall is not None:
+        draft.conversation, restored = draft.recall.restore(draft.messages)
+        draft.note("remember-thoughts", "history-thoughts-restored", restored)
+
+
 def flatten_content(draft: Draft) -> None:
     """Make a string of null, of an empty list and of a list of text parts."""
     changed = sum(_copy(message, native, "content") for message, native in _messages(draft))
