@@ -265,6 +265,8 @@ def kept_fields(answer: Mapping[str, Any], prepared: PreparedRequest) -> Json:
 
 
 def _foreign(value: Mapping[str, Any], read: frozenset[str]) -> Json:
+    if value.keys() <= read:  # nearly always
+        return {}
     return {name: item for name, item in value.items() if item is not None and name not in read}
 
 

@@ -143,6 +143,11 @@ class SplitReader:
         """
         if self._is_finished:
             raise RuntimeError("this message was finished; a new one needs a new SplitReader")
+        is_alone = not (reasoning or tool_calls or token_ids)
+        if is_alone and isinstance(content, str) and self._field is _Field.CONTENT:
+            # The short way of most chunks of a stream: half the time of the long one.
+            self._take(self._feed(content))
+            return self._take_events()
         of_reasoning, of_content = self._shares(token_ids, bool(reasoning), bool(content))
         text = [*self._reasoning(reasoning, of_reasoning), *self._content(content, of_content)]
         first_call = next(
