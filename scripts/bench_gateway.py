@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import aiohttp
-import psutil  # type: ignore[import-untyped]
+import psutil
 from aiohttp import web
 
 CHAT = "/v1/chat/completions"

@@ -92,6 +92,14 @@ class GatewayMiddleware:
         return b"".join(pieces)
 
 
+class VLLMMiddleware(GatewayMiddleware):
+    """The gateway for `vllm serve --middleware`, which gives a middleware no options."""
+
+    def __init__(self, app: Application) -> None:
+        """Put the gateway around vLLM's application."""
+        super().__init__(app, Options(engine="vllm"))
+
+
 class _Replay:
     """What the application receives: the changed body, then what the server sends."""
 

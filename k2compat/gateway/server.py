@@ -343,6 +343,7 @@ class Gateway:
     @staticmethod
     def _error(record: Record, code: str, message: str, status: int) -> web.Response:
         record.error = code
+        record.status = status
         return web.Response(
             body=encode(error_body(code, message, status)),
             status=status,

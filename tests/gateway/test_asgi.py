@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from k2compat.gateway import Options
-from k2compat.gateway.asgi import GatewayMiddleware
+from k2compat.gateway.asgi import GatewayMiddleware, VLLMMiddleware
 from tests.gateway.servers import DONE, completion, deltas
 from tests.gateway.support import assistant, call, request, result
 from tests.toolcalls.transcripts import call as written_call
@@ -181,6 +181,24 @@ def test_a_body_may_come_in_pieces() -> None:
 
 def test_a_client_that_leaves_is_left() -> None:
     assert run(talkative, [{"type": "http.disconnect"}]) == []
+
+
+def test_for_vllm_the_markers_are_kept() -> None:
+    bodies: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        bodies.append(json.loads((await receive())["body"]))
+
+    async def receive() -> dict[str, Any]:
+        return dict(BODY)
+
+    async def send(message: Any) -> None:
+        raise AssertionError
+
+    path = "/v1/chat/completions"
+    scope = {"type": "http", "method": "POST", "path": path, "headers": []}
+    asyncio.run(VLLMMiddleware(app)(scope, receive, send))
+    assert bodies[0]["skip_special_tokens"] is False
 
 
 def test_what_is_not_http_passes() -> None:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import aiohttp
-import psutil  # type: ignore[import-untyped]
+import psutil
 import pytest
 from aiohttp import web
 
@@ -779,5 +779,6 @@ def test_a_failure_of_the_gateway_itself_shows_nothing(
 
     with caplog.at_level("INFO"):
         asyncio.run(session())
-    assert '"type": "KeyError"' in caplog.text
+    assert '"type":"KeyError"' in caplog.text
+    assert '"status":500' in caplog.text
     assert "secret" not in caplog.text
