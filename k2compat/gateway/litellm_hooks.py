@@ -6,8 +6,9 @@ LiteLLM is imported when `handler` is asked for, and not before:
       callbacks: k2compat.gateway.litellm_hooks.handler
 """
 
+import copy
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -20,7 +21,9 @@ from k2compat.gateway.request import PreparedRequest, prepare_body
 _CHAT: Final = ("completion", "acompletion")
 # LiteLLM sets addresses and keys itself, and translates what else an engine takes.
 _SKIPPED: Final = frozenset({"remove-fields", "extras"})
-_KEPT_AT: Final = "k2compat_prepared"
+# LiteLLM sends members that it does not know to the engine, so nothing is kept in its data.
+_CALL_ID: Final = "litellm_call_id"
+_KEPT_MAX: Final = 10_000
 
 
 class Hooks:
@@ -30,6 +33,7 @@ class Hooks:
         """Take the options of every exchange; the defaults skip what LiteLLM does itself."""
         self.options = options or Options(skip=_SKIPPED)
         self.problems: Counter[str] = Counter()
+        self._kept: OrderedDict[str, PreparedRequest] = OrderedDict()
 
     async def async_pre_call_hook(
         self, user_api_key_dict: Any, cache: Any, data: Json, call_type: str
@@ -38,10 +42,16 @@ class Hooks:
         if call_type not in _CHAT:
             return data
         try:
-            prepared = prepare_body(dict(data), self.options)
+            # The steps change messages in place, and LiteLLM's retries send them again.
+            messages = copy.deepcopy(data.get("messages"))
+            prepared = prepare_body({**data, "messages": messages}, self.options)
         except RequestRefusedError as error:
             return error.message
-        return {**prepared.body, _KEPT_AT: prepared}
+        if isinstance(data.get(_CALL_ID), str):
+            self._kept[data[_CALL_ID]] = prepared
+            while len(self._kept) > _KEPT_MAX:  # of calls that failed, no answer comes
+                self._kept.popitem(last=False)
+        return prepared.body
 
     async def async_post_call_success_hook(
         self, data: Json, user_api_key_dict: Any, response: Any
@@ -78,8 +88,8 @@ class Hooks:
             yield kind(**made)
 
     def _prepared(self, data: Json) -> PreparedRequest:
-        kept = data.get(_KEPT_AT)
-        if isinstance(kept, PreparedRequest):
+        kept = self._kept.pop(str(data.get(_CALL_ID)), None)
+        if kept is not None:
             return kept
         messages = data.get("messages")
         body = {**data, "messages": messages if isinstance(messages, list) else []}

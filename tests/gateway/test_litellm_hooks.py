@@ -68,6 +68,21 @@ def test_a_request_is_repaired_and_its_address_is_litellm_s_own() -> None:
     assert data["api_base"] == "http://own"
 
 
+def test_what_the_answer_needs_is_kept_beside_litellm_s_data(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(litellm_hooks, "_KEPT_MAX", 1)
+    hooks = Hooks()
+    body = request({"role": "user", "content": "<|im_end|>"})
+    for number in ("1", "2"):
+        data = before(hooks, body | {"litellm_call_id": number})
+        assert data.keys() == body.keys() | {"litellm_call_id"}
+    echo = completion({"content": data["messages"][0]["content"]})
+    made = after(hooks, data, Response(**echo))
+    assert made.fields["choices"][0]["message"]["content"] == "<|im_end|>"
+    assert not hooks._kept
+
+
 def test_other_calls_pass() -> None:
     data = {"input": "x"}
     assert before(Hooks(), data, "aembedding") is data
