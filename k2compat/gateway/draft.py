@@ -5,6 +5,7 @@ from typing import Any, Final, TypeAlias
 
 from k2compat.gateway.options import Options
 from k2compat.gateway.thought_memory import Hash, Recall
+from k2compat.toolcalls import Form
 from k2compat.toolcalls.history import HistoryError, NativeHistory, native_history
 
 Json: TypeAlias = dict[str, Any]
@@ -54,6 +55,8 @@ class Draft:
         notes: what the steps did.
         max_calls: how many calls the answer may hold, or None.
         call_required: whether the client demands a call.
+        form: how a constrained engine writes the text, as for `StreamParser`.
+        forced_name: the tool whose arguments alone are the text, or None.
         escaped: the markers that were escaped in the conversation.
         ids_in: where the answer holds token ids, as `dialects.toml` names it; "" for nowhere.
         recall: the thoughts of earlier answers, or None.
@@ -66,6 +69,8 @@ class Draft:
     notes: list[Note] = field(default_factory=list)
     max_calls: int | None = None
     call_required: bool = False
+    form: Form = "markers"
+    forced_name: str | None = None
     escaped: set[str] = field(default_factory=set)
     ids_in: str = ""
     recall: Recall | None = None

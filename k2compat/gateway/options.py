@@ -45,6 +45,7 @@ class Options:
         special_texts: the texts that the model's tokenizer reads as special tokens, beside the
             family's own.
         marker_ids: the marker for each token id, as `k2compat.toolcalls.marker_ids` returns them.
+        recover_stripped: whether `functions.NAME:N{…}` at the end of the content is a call.
         token_ids: whether the server is asked for token ids, which show markers that the text lost;
             "auto" asks servers that drop the markers' text.
         reasoning_field: the field of the answer that holds the thoughts.
@@ -59,6 +60,7 @@ class Options:
     marker_text: MarkerTextOption = "escape"
     special_texts: frozenset[str] = frozenset()
     marker_ids: Mapping[int, str] = field(default_factory=lambda: FAMILY_MARKER_IDS)
+    recover_stripped: bool = False
     token_ids: TokenIdsOption = "auto"
     reasoning_field: ReasoningField = "reasoning_content"
     event_limit: int = EVENT_LIMIT

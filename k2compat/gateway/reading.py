@@ -2,14 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from k2compat.gateway.draft import Json
 from k2compat.gateway.options import Options
 from k2compat.gateway.request import PreparedRequest
 from k2compat.gateway.steps.marker_text import Unescaper
-from k2compat.toolcalls import CallStart, Event, FinishReason, Message, Problem, SplitReader
+from k2compat.toolcalls import CallStart, Event, Message, Problem, SplitReader
 from k2compat.toolcalls.chat import ReasoningField, assistant_message
 
 _READ_OF_CHOICE: Final = frozenset(
@@ -18,7 +17,6 @@ _READ_OF_CHOICE: Final = frozenset(
 _READ_OF_MESSAGE: Final = frozenset(
     ("role", "content", "reasoning_content", "reasoning", "tool_calls")
 )
-_ONLY_ENGINES_KNOW: Final = ("length", "content_filter")
 _NOTHING: Final = Message(None, None, (), (), "stop")
 
 
@@ -72,8 +70,11 @@ class ChoiceReading:
             prepared.reasoning,
             prepared.first_index,
             marker_ids=options.marker_ids,
+            form=prepared.form,
+            name=prepared.forced_name,
+            max_calls=prepared.max_calls,
+            recover_stripped=options.recover_stripped,
         )
-        self._calls_max = prepared.max_calls
         self._message = _NOTHING
 
     def feed(self, delta: Mapping[str, Any], choice: Mapping[str, Any]) -> list[Event]:
@@ -103,9 +104,8 @@ class ChoiceReading:
         """
         events = self._passed(self._reader.finish(reason))
         self.finished = True
-        self._message = self._limited(self._reader.message)
-        known = reason if reason in _ONLY_ENGINES_KNOW else None
-        self.reason = known or self._message.finish_reason
+        self._message = self._reader.message
+        self.reason = self._message.finish_reason
         return events + self._unescaper.finish() if self._unescaper else events
 
     def collect(self, piece: Piece) -> None:
@@ -128,30 +128,12 @@ class ChoiceReading:
         }
 
     def _passed(self, events: list[Event]) -> list[Event]:
-        if self._calls_max is not None:
-            events = [event for event in events if not self._is_unwanted(event)]
         for event in events:
             if type(event) is Problem:
                 self._problems[event.code] += 1
             elif type(event) is CallStart:
                 self.calls += 1
         return self._unescaper.feed(events) if self._unescaper else events
-
-    def _is_unwanted(self, event: Event) -> bool:
-        """Whether an event is of a call that the client takes no more."""
-        index = getattr(event, "index", -1)
-        if index < (self._calls_max or 0):
-            return False
-        self._problems["answer-call-dropped"] += type(event) is CallStart
-        return True
-
-    def _limited(self, message: Message) -> Message:
-        """The message with as many calls as the client takes."""
-        calls_max = self._calls_max
-        if calls_max is None or len(message.tool_calls) <= calls_max:
-            return message
-        reason: FinishReason = "tool_calls" if calls_max else "stop"
-        return replace(message, tool_calls=message.tool_calls[:calls_max], finish_reason=reason)
 
 
 class AnswerReading:

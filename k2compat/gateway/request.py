@@ -22,7 +22,7 @@ from k2compat.gateway.steps.history import (
 )
 from k2compat.gateway.steps.marker_text import keep_text, may_spell
 from k2compat.gateway.thought_memory import Hash, Recall
-from k2compat.toolcalls import ReasoningMode
+from k2compat.toolcalls import Form, ReasoningMode
 
 CHOICES_MAX: Final = 128
 """The largest `n`; OpenAI's own limit."""
@@ -82,6 +82,8 @@ class PreparedRequest:
         first_index: how many calls the conversation holds.
         max_calls: how many calls the answer may hold, or None.
         call_required: whether the client demands a call.
+        form: how a constrained engine writes the text, as for `StreamParser`.
+        forced_name: the tool whose arguments alone are the text, or None.
         escaped: the markers that were escaped in the conversation.
         ids_in: where the answer holds token ids; "" for nowhere.
         conversation: the hash under which the answer's thoughts are kept.
@@ -99,6 +101,8 @@ class PreparedRequest:
     first_index: int
     max_calls: int | None
     call_required: bool
+    form: Form
+    forced_name: str | None
     escaped: frozenset[str]
     ids_in: str
     conversation: Hash
@@ -151,6 +155,8 @@ def _prepared(
         first_index=0 if is_plain else draft.native.call_count,
         max_calls=draft.max_calls,
         call_required=draft.call_required,
+        form=draft.form,
+        forced_name=draft.forced_name,
         escaped=frozenset(draft.escaped),
         ids_in=draft.ids_in,
         conversation=draft.conversation,

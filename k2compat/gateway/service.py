@@ -49,6 +49,7 @@ def options_of(settings: Settings) -> Options:
         reasoning=settings.reasoning,
         skip=frozenset(settings.skip),
         marker_text=settings.marker_text,
+        recover_stripped=settings.recover_stripped,
         token_ids=settings.token_ids,
         reasoning_field=settings.reasoning_field,
         event_limit=settings.event_limit,

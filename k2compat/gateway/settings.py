@@ -41,6 +41,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         folder: a model folder, for the markers' token ids and the model's version.
         skip: request steps that are not taken.
         marker_text: what happens to text that spells a marker.
+        recover_stripped: whether calls without markers at the end of the content are calls.
         token_ids: whether the server is asked for token ids.
         reasoning_field: the field of the answer that holds the thoughts.
         remember_thoughts: bytes of thoughts that are kept for clients that drop them; 0 is none.
@@ -69,6 +70,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     folder: str | None = None
     skip: tuple[str, ...] = ()
     marker_text: MarkerTextOption = "escape"
+    recover_stripped: bool = False
     token_ids: TokenIdsOption = "auto"
     reasoning_field: ReasoningField = "reasoning_content"
     remember_thoughts: int = 0

@@ -238,7 +238,7 @@ class TestToolChoice:
         assert b"tool_calls" not in written
         assert b"Let me look." in written
         assert b'"finish_reason":"stop"' in written
-        assert made.problems["answer-call-dropped"] == 1
+        assert made.problems["call-surplus"] == 1
         assert made.calls == 0
 
     @pytest.mark.parametrize("wants_stream", [False, True])
@@ -248,18 +248,40 @@ class TestToolChoice:
         assert b"functions.weather:0" in written
         assert b"functions.weather:1" not in written
         assert b'"finish_reason":"tool_calls"' in written
-        assert made.problems["answer-call-dropped"] == 1
+        assert made.problems["call-surplus"] == 1
 
     def test_one_call_where_one_may_come_is_no_problem(self) -> None:
         made = exchange(request(parallel_tool_calls=False))
         run(made, *deltas({"content": CALLS}), DONE)
         assert not made.problems
 
+    @pytest.mark.parametrize(
+        ("choice", "text"),
+        [
+            ("required", '[{"name": "weather", "arguments": {"city": "Paris"}}]'),
+            ({"type": "function", "function": {"name": "weather"}}, '{"city": "Paris"}'),
+        ],
+    )
+    def test_bare_json_is_the_call_that_was_demanded(self, choice: Any, text: str) -> None:
+        made = exchange(request(tool_choice=choice, tools=[tool()]))
+        (answer,) = run_whole(made, completion({"content": text}))["choices"]
+        (made_call,) = answer["message"]["tool_calls"]
+        assert made_call["function"] == {"name": "weather", "arguments": '{"city": "Paris"}'}
+        assert answer["finish_reason"] == "tool_calls"
+
+    @pytest.mark.parametrize("recover", [False, True])
+    def test_a_call_without_markers_is_one_where_that_is_wanted(self, recover: bool) -> None:
+        made = exchange(request(tools=[tool()]), recover_stripped=recover)
+        text = 'functions.weather:0{"city": "Paris"}'
+        (answer,) = run_whole(made, completion({"content": text}))["choices"]
+        assert ("tool_calls" in answer["message"]) == recover
+        assert made.problems["markers-stripped"] == 1
+
     def test_where_a_demanded_call_did_not_come_none_is_invented(self) -> None:
         made = exchange(request(tool_choice="required", tools=[tool()]))
         (choice,) = run_whole(made, completion({"content": "no"}))["choices"]
         assert (choice["message"]["content"], choice["finish_reason"]) == ("no", "stop")
-        assert made.problems == {"answer-call-missing": 1}
+        assert made.problems["answer-call-missing"] == 1
 
 
 class TestEscapes:

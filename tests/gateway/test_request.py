@@ -260,6 +260,8 @@ class TestToolChoice:
             ({"parallel_tool_calls": True}, None, False),
             ({"tool_choice": "required"}, None, True),
             ({"tool_choice": {"type": "function", "function": {"name": "f"}}}, None, True),
+            ({"tool_choice": {"type": "function", "function": {"name": 1}}}, None, True),
+            ({"tool_choice": {"type": "function", "function": 1}}, None, True),
         ],
     )
     def test_it_is_remembered_and_passed_on(

@@ -58,6 +58,12 @@ def _size(name: str, default: str, text: str) -> Callable[[_F], _F]:
     help="What happens to text that spells a marker. [default: escape]",
 )
 @click.option(
+    "--recover-stripped",
+    is_flag=True,
+    default=None,
+    help="Take functions.NAME:N{…} at the end of the content for a call.",
+)
+@click.option(
     "--token-ids",
     type=click.Choice(["auto", "on", "off"]),
     help="Ask for token ids, which show markers that the text lost; auto asks where the server "

@@ -47,6 +47,18 @@ def honour_tool_choice(draft: Draft) -> None:
     elif draft.body.get("parallel_tool_calls") is False:
         draft.max_calls = 1
     draft.call_required = choice == "required" or isinstance(choice, dict)
+    # Engines constrain the model to bare JSON then, and some leave it in the content.
+    name = _forced_name(choice)
+    if name is not None:
+        draft.form, draft.forced_name = "arguments", name
+    elif draft.call_required:
+        draft.form = "calls"
+
+
+def _forced_name(choice: object) -> str | None:
+    function = choice.get("function") if isinstance(choice, dict) else None
+    name = function.get("name") if isinstance(function, dict) else None
+    return name if isinstance(name, str) and name else None
 
 
 def add_extras(draft: Draft) -> None:
