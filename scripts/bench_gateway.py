@@ -287,7 +287,7 @@ async def soak(url: str, process: psutil.Process, seconds: float) -> None:
 
 
 def show(name: str, value: float, bar: float, words: str) -> None:
-    """One line: the figure beside its bar."""
+    """One line: the figure and its bar."""
     print(
         f"{'ok  ' if value <= bar else 'MISS'} {name}: {value:.2f} (bar {bar}) {words}", flush=True
     )

@@ -42,8 +42,8 @@ class Options:
             the model's name.
         skip: the names of the request steps that are not taken.
         marker_text: what happens to text of the conversation that spells a marker.
-        special_texts: the texts that the model's tokenizer reads as special tokens, beside the
-            family's own.
+        special_texts: the texts that the model's tokenizer reads as special tokens, in addition to
+            the family's own.
         marker_ids: the marker for each token id, as `k2compat.toolcalls.marker_ids` returns them.
         recover_stripped: whether `functions.NAME:N{…}` at the end of the content is a call.
         token_ids: whether the server is asked for token ids, which show markers that the text lost;

@@ -82,7 +82,7 @@ class ChoiceReading:
 
         Args:
             delta: the choice's `delta` or `message`.
-            choice: the choice, for the token ids beside the text.
+            choice: the choice, for the token ids of the text.
 
         Returns:
             What is now certain.

@@ -139,7 +139,7 @@ def read_settings(
     if "upstream" not in values:
         raise RefusedError(
             "wrong-usage",
-            "--upstream is missing: the URL of the server that the gateway stands before.",
+            "--upstream is missing: the URL of the server that gets the repaired requests.",
             hint="k2compat serve --upstream http://127.0.0.1:8000/v1",
         )
     for name in SIZES:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _SECONDS: Final = 3600
 _OVERHEAD: Final = 200
-"""Bytes that an entry takes beside its text."""
+"""Bytes that an entry takes in addition to its text."""
 
 Hash = Any  # hashlib names no public type
 

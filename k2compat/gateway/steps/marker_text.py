@@ -1,7 +1,7 @@
 """The step that keeps text which spells a marker text.
 
 Engines tokenize the whole prompt with special tokens allowed, so a marker in the text of a user, a
-tool or a web page becomes a token and acts. U+2060 (word joiner, invisible, no width) behind the
+tool or a web page becomes a token and acts. U+2060 (word joiner, invisible, no width) after the
 marker's first character prevents that. The reverse, over the answer, is `Unescaper`.
 """
 
@@ -90,7 +90,7 @@ def keep_text(draft: Draft) -> None:
 
 @lru_cache(maxsize=8)
 def _pattern(special_texts: frozenset[str]) -> re.Pattern[str]:
-    # The longest first, so that no text hides behind one that it begins with.
+    # The longest first, so that a text is found before one that it begins with.
     texts = sorted(SPECIAL_TEXTS | special_texts, key=len, reverse=True)
     return re.compile("|".join([*map(re.escape, texts), _RESERVED]))
 
@@ -138,7 +138,7 @@ class _Escaper:
 
 
 def _cut(text: str, begin: int, cuts: list[int]) -> str:
-    """The text with a joiner at each of the cuts that lie behind one of its characters."""
+    """The text with a joiner at each of the cuts that follow one of its characters."""
     own = [cut - begin for cut in cuts if begin < cut <= begin + len(text)]
     return JOINER.join(text[start:end] for start, end in pairwise([0, *own, len(text)]))
 
