@@ -27,7 +27,7 @@ COMMANDS = {
     "launch": "Print the commands that serve a model, for each node.",
     "preflight": "Find what would stop a launch, before it.",
     "parse": "Read the tool calls in a model's raw output.",
-    "serve": "Repair requests and answers before a server that cannot be changed.",
+    "serve": "Repair requests and answers before another server.",
     "modernize": "Write an old command line as the engine takes it today.",
     "explain": "Explain a code.",
     "demo": "Do the main jobs on a small checkpoint made on the spot.",

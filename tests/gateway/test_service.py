@@ -139,7 +139,7 @@ class TestTheEngine:
 
 class TestTheLog:
     def test_a_request_is_one_line(self, lines: Any) -> None:
-        text = section(written_call("weather:0", {"city": "Paris"}))
+        text = section(written_call("weather:1", {"city": "Paris"}))
         usage = {"prompt_tokens": 3, "completion_tokens": 4, "other": "x"}
         pieces = [*deltas({"content": text}), event({**chunk(), "choices": [], "usage": usage})]
 

@@ -48,7 +48,7 @@ def cases() -> Iterator[Case]:
         if options.keys() - {"tools", "reasoning", "first_index"}:
             continue
         expected = parse(transcript.text, **options)
-        made = shapes(transcript.text, options.get("reasoning", "off"), expected)
+        made = shapes(transcript.text, options, expected)
         for shape, answer in made.items():
             for size in SIZES:
                 for stream in (False, True):

@@ -49,8 +49,9 @@ def _size(name: str, default: str, text: str) -> Callable[[_F], _F]:
 @click.option(
     "--skip",
     type=click.Choice(STEP_NAMES),
+    metavar="STEP",
     multiple=True,
-    help="A request step that is not taken; repeatable.",
+    help=f"A request step that is not taken; repeatable. Steps: {', '.join(STEP_NAMES)}.",
 )
 @click.option(
     "--marker-text",
