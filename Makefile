@@ -5,10 +5,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: demo test test-all test-engines lint types doors tests lock clean
+.PHONY: demo check test test-all test-engines lint types doors tests lock clean
 
 demo: .venv/runtime
 	$(BIN)/k2compat demo
+
+# The inner loop: under a minute, without what starts programs or runs long loops.
+check: lint types doors
+	$(BIN)/pytest --quiet --numprocesses auto -m "not slow"
 
 test: lint types doors tests
 

@@ -16,6 +16,35 @@ pytest_plugins = ["tests.support.hub_client"]
 settings.register_profile("k2compat", deadline=None, max_examples=60)
 settings.load_profile("k2compat")
 
+# What starts programs or servers, reads full-size checkpoints or runs long loops. `make check`
+# leaves these out, so that it ends within a minute.
+SLOW = (
+    "tests/docs/",
+    "tests/engines/",
+    "tests/faults/",
+    "tests/gateway/",
+    "tests/hub/",
+    "tests/properties/",
+    "tests/samples/",
+    "tests/scripts/",
+    "tests/checkpoint/test_full_scale.py",
+    "tests/cli/test_demo.py",
+    "tests/cli/test_process.py",
+    "tests/cli/test_readme.py",
+    "tests/launch/test_golden.py",
+    "tests/test_distribution.py",
+    "tests/toolcalls/test_transcripts.py",
+    "tests/toolcalls/split/",
+    "tests/toolcalls/plugins/",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of the places in SLOW."""
+    for item in items:
+        if item.nodeid.startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture
 def command(capsysbinary: pytest.CaptureFixture[bytes]) -> Callable[..., Result]:
