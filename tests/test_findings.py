@@ -103,3 +103,13 @@ def test_a_finding_takes_its_severity_from_the_catalogue() -> None:
     }
     with pytest.raises(KeyError):
         Codes("config").finding("no-such-code", "", "")
+
+
+def test_a_finding_has_the_severity_of_the_catalogue() -> None:
+    """A finding reads its own entry alone; the catalogue reads all of them."""
+    wrong = [
+        code
+        for code, entry in catalogue().items()
+        if Codes(entry.room).finding(code, "", "").severity is not entry.severity
+    ]
+    assert wrong == []

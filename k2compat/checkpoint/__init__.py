@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from k2compat.checkpoint.checkpoint import Checkpoint, open_checkpoint
+    from k2compat.checkpoint.model.loaded_bytes import LoadedBytes, loaded_bytes
     from k2compat.checkpoint.model.tensors import ExpectedTensor, expected_tensors
     from k2compat.checkpoint.reporting.report import Validation
     from k2compat.checkpoint.validation import validate
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
 __all__ = [
     "Checkpoint",
     "ExpectedTensor",
+    "LoadedBytes",
     "Validation",
     "expected_tensors",
+    "loaded_bytes",
     "open_checkpoint",
     "validate",
 ]
@@ -25,8 +28,10 @@ __all__ = [
 _HOMES = {
     "Checkpoint": "checkpoint",
     "ExpectedTensor": "model.tensors",
+    "LoadedBytes": "model.loaded_bytes",
     "Validation": "reporting.report",
     "expected_tensors": "model.tensors",
+    "loaded_bytes": "model.loaded_bytes",
     "open_checkpoint": "checkpoint",
     "validate": "validation",
 }

@@ -1,10 +1,10 @@
 """What `launch` and `preflight` take: an engine, a model, a cluster; read into a Request."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import click
+from msgspec.structs import replace
 
 from k2compat.cli.completions import complete_gpu, complete_setting
 from k2compat.cli.paths import PATH
@@ -17,6 +17,7 @@ from k2compat.launch import (
     Argument,
     Cluster,
     Request,
+    engine_aliases,
     engine_names,
     nodes_at,
     port,
@@ -29,14 +30,6 @@ from k2compat.launch import (
 # Options whose value goes into the profile's templates under the same name.
 _PORTS = ("port", "rpc_port", "master_port", "ssh_port")
 _VALUES = ("served_model_name", "image", "context", "gguf_path")
-
-# Other names of the engines, as people type them.
-_ENGINES_ALSO = {
-    "tensorrt-llm": "trtllm",
-    "tensorrt": "trtllm",
-    "kt-kernel": "ktransformers",
-    "sgl": "sglang",
-}
 
 SECTIONS = {
     "The cluster": (
@@ -53,7 +46,7 @@ SECTIONS = {
 """Title → parameters, for the help."""
 
 _DECORATORS = (
-    click.argument("engine", metavar="ENGINE", type=Engine(engine_names(), _ENGINES_ALSO)),
+    click.argument("engine", metavar="ENGINE", type=Engine(engine_names(), engine_aliases)),
     click.argument("model"),
     click.option(
         "--nodes",

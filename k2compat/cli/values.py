@@ -1,7 +1,6 @@
 """The types of values on the command line, each with a message that names the way out."""
 
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -51,17 +50,20 @@ class _Tokens(Number):
 class Engine(click.Choice[str]):
     """An engine by its name in any case; a misspelt one gets the nearest."""
 
-    def __init__(self, engines: Sequence[str], also: Mapping[str, str]) -> None:
-        """Take the engines, and what else they are called: each name with its engine."""
+    def __init__(self, engines: Sequence[str], aliases: Callable[[], Mapping[str, str]]) -> None:
+        """Take the engines, and how their other names are found: each name with its engine."""
         super().__init__(engines, case_sensitive=False)
-        self._also = also
+        self._aliases = aliases
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         lower = str(value).lower()
-        near = get_close_matches(lower, [*self.choices, *self._also], n=1)
-        if lower not in self.choices and near:
-            meant = self._also.get(near[0], near[0])
-            self.fail(f"there is no engine {value!r}; the nearest is {meant}.", param, ctx)
+        if lower not in self.choices:
+            from difflib import get_close_matches
+
+            aliases = self._aliases()
+            for near in get_close_matches(lower, [*self.choices, *aliases], n=1):
+                meant = aliases.get(near, near)
+                self.fail(f"there is no engine {value!r}; the nearest is {meant}.", param, ctx)
         return super().convert(value, param, ctx)
 
 

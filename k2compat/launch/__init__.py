@@ -15,6 +15,7 @@ from k2compat.launch.lazy import lazy_names
 
 if TYPE_CHECKING:
     from k2compat.launch.engines import PROFILES, STRATEGIES, engine_names
+    from k2compat.launch.flags import engine_aliases
     from k2compat.launch.memory import explain_fit, gpu_names, model_sizes
     from k2compat.launch.modernize import ModernCommand, Modernized, modernize_text
     from k2compat.launch.plan import Command, Plan
@@ -80,6 +81,7 @@ __all__ = [
     "check_plan",
     "check_plan_installed",
     "compare_reports",
+    "engine_aliases",
     "engine_names",
     "explain_fit",
     "fits_of",
@@ -127,6 +129,7 @@ _HOMES = {
     "check_plan": "planning",
     "check_plan_installed": "preflight",
     "compare_reports": "preflight",
+    "engine_aliases": "flags",
     "engine_names": "engines",
     "explain_fit": "memory",
     "fits_of": "planning",

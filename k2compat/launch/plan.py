@@ -6,15 +6,15 @@ of them decides anything again.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from k2compat.findings import Finding
 from k2compat.launch.memory import Layout
 from k2compat.launch.request import Argument, Cluster, Node, Placeholder
 
 
-@dataclass(frozen=True, slots=True)
-class Port:
+class Port(msgspec.Struct, frozen=True):
     """A port that a command listens on.
 
     Attributes:
@@ -26,8 +26,7 @@ class Port:
     number: Argument
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(msgspec.Struct, frozen=True):
     """One process that is started on one node.
 
     Attributes:
@@ -35,7 +34,7 @@ class Command:
         role: What it does: "serve", "ray-head", "prefill", "load-balancer", "prepare", …
         node: Where it runs.
         argv: The engine's own program first. Never quoted here.
-        head: How many words of `argv` stand before the flags; a person writes them on one line.
+        head: How many words of `argv` precede the flags; a person writes them on one line.
         environment: Variables set for it alone.
         files: Path → text of the files it reads, which do not exist yet.
         ports: What it listens on.
@@ -46,7 +45,7 @@ class Command:
         settable: Whether the user's own flags (`--set`) go to it.
         stays: Whether it runs until it is stopped; others do their work and end.
         spread: Whether a scheduler starts it on all nodes at once, one process a GPU.
-        splits: Whether its program splits the arguments behind `head` again at white space.
+        splits: Whether its program splits the arguments after `head` again at white space.
         reasons: Flag or variable → why it is there.
         file_options: The options of the user that have a part in its files.
     """
@@ -56,8 +55,8 @@ class Command:
     node: Node
     argv: tuple[Argument, ...]
     head: int = 1
-    environment: Mapping[str, Argument] = field(default_factory=dict)
-    files: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, Argument] = msgspec.field(default_factory=dict)
+    files: Mapping[str, str] = msgspec.field(default_factory=dict)
     ports: tuple[Port, ...] = ()
     after: tuple[str, ...] = ()
     inside: Argument | None = None
@@ -67,7 +66,7 @@ class Command:
     stays: bool = False
     spread: bool = False
     splits: bool = False
-    reasons: Mapping[str, str] = field(default_factory=dict)
+    reasons: Mapping[str, str] = msgspec.field(default_factory=dict)
     file_options: frozenset[str] = frozenset()
 
     @property
@@ -86,8 +85,7 @@ class Command:
             yield self.inside
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(msgspec.Struct, frozen=True):
     """A folder of the node that a container must see.
 
     Attributes:
@@ -99,8 +97,7 @@ class Mount:
     target: Argument
 
 
-@dataclass(frozen=True, slots=True)
-class Prerequisite:
+class Prerequisite(msgspec.Struct, frozen=True):
     """What must be there before the commands run.
 
     Attributes:
@@ -112,8 +109,7 @@ class Prerequisite:
     command: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """How an engine is launched.
 
     Attributes:
@@ -141,7 +137,7 @@ class Plan:
     cluster: Cluster
     layouts: Mapping[str, Layout]
     commands: tuple[Command, ...]
-    model: Argument = Argument(())  # noqa: RUF009 - frozen
+    model: Argument = Argument(())
     image: Argument | None = None
     image_given: bool = False
     mounts: tuple[Mount, ...] = ()

@@ -12,7 +12,6 @@ from k2compat.cli.launch_options import SECTIONS, launch_options, read_request
 from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output
 from k2compat.cli.paths import PATH
 from k2compat.cli.values import TEXT
-from k2compat.files import NewFile, write_bundle
 from k2compat.findings import Finding, Report
 from k2compat.launch import (
     FORMATS,
@@ -115,9 +114,11 @@ def command(
 
 
 def _asked(plan: Plan, ask: bool) -> Iterable[Finding]:
+    if not ask:
+        return ()
     from k2compat.launch import check_plan_installed
 
-    return check_plan_installed(plan) if ask else ()
+    return check_plan_installed(plan)
 
 
 def _explained(plan: Plan, config: Mapping[str, Any], report: Report) -> Outcome:
@@ -189,6 +190,8 @@ def _only(files: Mapping[str, Script], output_format: str) -> str:
 
 
 def _write(folder: Path, files: Mapping[str, Script], force: bool, output: Output) -> str:
+    from k2compat.files import NewFile, write_bundle
+
     new = {name: NewFile(script.text.encode(), script.executable) for name, script in files.items()}
     written = write_bundle(folder, new, replace=force, waiting=output.waiting)
     return "\n".join(f"{'new ' if name in written else 'same'}  {folder / name}" for name in files)

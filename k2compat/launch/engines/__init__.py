@@ -12,7 +12,6 @@
 A folder with a profile.toml is an engine: there is no other list of them.
 """
 
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,10 +26,12 @@ if TYPE_CHECKING:
     from k2compat.launch.engines.profile_entries import (
         CommandTemplate,
         FileTemplate,
+        FindingTemplate,
         Forbidden,
         Row,
         Situation,
     )
+    from k2compat.launch.engines.terms import ProfileTerms, terms_of
 
 __all__ = [
     "PROFILES",
@@ -38,9 +39,11 @@ __all__ = [
     "BatchFlags",
     "CommandTemplate",
     "FileTemplate",
+    "FindingTemplate",
     "Forbidden",
     "MemoryFlags",
     "Profile",
+    "ProfileTerms",
     "Row",
     "Situation",
     "derivation_of",
@@ -48,22 +51,26 @@ __all__ = [
     "engine_names",
     "memory_flags_of",
     "read_profile",
+    "terms_of",
 ]
 
 _HOMES = {
     "BatchFlags": "memory_flags",
     "CommandTemplate": "profile_entries",
     "FileTemplate": "profile_entries",
+    "FindingTemplate": "profile_entries",
     "Forbidden": "profile_entries",
     "MemoryFlags": "memory_flags",
     "PROFILES": "profile",
     "Profile": "profile",
+    "ProfileTerms": "terms",
     "Row": "profile_entries",
     "STRATEGIES": "profile",
     "Situation": "profile_entries",
     "derivation_of": "derivation",
     "memory_flags_of": "memory_flags",
     "read_profile": "profile",
+    "terms_of": "terms",
 }
 
 __getattr__ = lazy_names(__name__, _HOMES)
@@ -87,6 +94,8 @@ def engine_folder(engine: str) -> Path:
     """
     folders = _folders(tuple(__path__))
     if engine not in folders:
+        from difflib import get_close_matches
+
         near = get_close_matches(engine, folders, n=1)
         raise RefusedError(
             "engine-unknown",

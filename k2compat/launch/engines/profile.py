@@ -53,7 +53,6 @@ register (`request/facts.py`) are refused with their place.
 
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Final, TypeVar
 
@@ -77,22 +76,21 @@ from k2compat.launch.engines.profile_entries import (
 from k2compat.launch.request import is_fact
 from k2compat.launch.typed_toml import read_toml
 
-# What the table of sources names beside groups of rows.
+# What the table of sources names besides groups of rows.
 _OTHER_SOURCES = ("", "findings", "prerequisites")
 
 PROFILES: Final = ("default", "guide")
 STRATEGIES: Final = ("tp", "dp-ep", "tp-pp", "pd")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Profile:
-    """Everything an engine's file says.
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """An engine's profile.toml as a value.
 
     Attributes:
         engine: Its name.
-        features: Name → the first version with it, pre-releases told apart, for `when`.
+        features: Name → the first version with it, pre-releases compared as such, for `when`.
         nodes_max: How many nodes the engine can use; None: any number.
-        strategies: Strategy → how the GPUs are divided; see `layout.layout_of`.
+        strategies: Strategy → how the GPUs are divided; see `layout.layouts_of`.
         exceptions: Strategy → profile → group → what is divided otherwise there.
         values: Profile → strategy ("" for all) → name → template.
         products: Profile → name → factors: numbers, or names of a node's values.
@@ -115,16 +113,16 @@ class Profile:
     findings: tuple[FindingTemplate, ...]
     prerequisites: tuple[PrerequisiteTemplate, ...]
     forbidden: tuple[Forbidden, ...]
-    files: Mapping[str, tuple[FileTemplate, ...]] = field(default_factory=dict)
+    files: Mapping[str, tuple[FileTemplate, ...]] = msgspec.field(default_factory=dict)
     mounts: tuple[MountTemplate, ...] = ()
     limits: tuple[Limit, ...] = ()
     nodes_max: int | None = None
-    aliases: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    features: Mapping[str, str] = field(default_factory=dict)
-    exceptions: Mapping[str, Mapping[str, Mapping[str, Mapping[str, str]]]] = field(
+    aliases: Mapping[str, Mapping[str, str]] = msgspec.field(default_factory=dict)
+    features: Mapping[str, str] = msgspec.field(default_factory=dict)
+    exceptions: Mapping[str, Mapping[str, Mapping[str, Mapping[str, str]]]] = msgspec.field(
         default_factory=dict
     )
-    products: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    products: Mapping[str, Mapping[str, tuple[str, ...]]] = msgspec.field(default_factory=dict)
 
     @property
     def entries(self) -> Iterator[Entry]:
@@ -146,7 +144,7 @@ class Profile:
         return {name for name, first in self.features.items() if Version(first) <= version}
 
     def division(self, profile: str, strategy: str, group: str) -> Mapping[str, str]:
-        """How the GPUs of a group of nodes are divided; see `layout.layout_of`."""
+        """How the GPUs of a group of nodes are divided; see `layout.layouts_of`."""
         otherwise = self.exceptions.get(strategy, {}).get(profile, {}).get(group, {})
         return {**self.strategies[strategy], **otherwise}
 

@@ -2,17 +2,15 @@
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import msgspec
-from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from k2compat.launch.engines.version_range import in_range
 
-@dataclass(frozen=True, slots=True)
-class Situation:
+
+class Situation(msgspec.Struct, frozen=True):
     """What decides which entries of a profile apply.
 
     Attributes:
@@ -33,7 +31,7 @@ class Situation:
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What every entry of a profile can say: when it applies, and where that is written."""
+    """The members of every entry of a profile: when it applies, and its source."""
 
     profiles: tuple[str, ...] = ()
     strategies: tuple[str, ...] = ()
@@ -46,7 +44,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return (
             (not self.profiles or situation.profile in self.profiles)
             and (not self.strategies or situation.strategy in self.strategies)
-            and _contains(self.versions, situation.version)
+            and in_range(self.versions, situation.version)
             and all(_holds(condition, situation.facts) for condition in self.when)
         )
 
@@ -90,15 +88,15 @@ class CommandTemplate(Entry, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         id: Becomes "id-NODE".
         role: See `plan.Command`.
         on: "each", "first" or "others" node, or each of "prefill" or "decode".
-        argv: Templates: the program and what stands before the flags.
+        argv: Templates: the program and what precedes the flags.
         flags: Names of groups of rows, in their order.
-        tail: Templates of what stands behind the flags.
+        tail: Templates of what follows the flags.
         environment: Names of groups of rows.
         files: What it reads.
         file_groups: Names of groups of files that it reads, too.
         ports: What it listens on.
         after: Ids of templates whose commands must have been started before.
-        each: The name of a list of values; the command stands once for each, as `{item}`.
+        each: The name of a list of values; there is one command for each, as `{item}`.
         inside: Template of the container that it runs in.
         creates: See `plan.Command`.
         entry: The flag table's entry point that reads what follows `argv`.
@@ -159,7 +157,7 @@ class Limit(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class FindingTemplate(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Something to be said of the plan, with a code of `codes.toml`."""
+    """A finding of the plan, with a code of `codes.toml`."""
 
     code: str
     where: str
@@ -193,10 +191,10 @@ class DefaultNodes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     Attributes:
         group: "" or "prefill" or "decode".
-        addresses: One a node, or one for all where `count` is said.
-        count: How many nodes one symbolic node stands for.
+        addresses: One a node, or one for all where `count` is given.
+        count: How many nodes one symbolic node represents.
         rank: The placeholder for its rank.
-        first: The address of the group's first node, where `count` is said.
+        first: The address of the group's first node, where `count` is given.
     """
 
     addresses: tuple[str, ...]
@@ -204,13 +202,6 @@ class DefaultNodes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     count: int | None = None
     rank: str = "0"
     first: str | None = None
-
-
-@lru_cache(maxsize=4096)  # every row asks it for every node: 16 nodes ask the same 2,000 times
-def _contains(versions: str, version: Version) -> bool:
-    if version.is_prerelease:  # 0.5.3rc1 has what 0.5.3 has; a specifier would let neither in
-        version = Version(version.base_version)
-    return SpecifierSet(versions).contains(version)
 
 
 def _holds(condition: str, facts: AbstractSet[str]) -> bool:

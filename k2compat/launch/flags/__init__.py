@@ -36,16 +36,17 @@ __all__ = [
     "Exact",
     "Flag",
     "FlagTable",
+    "FlagUse",
     "InstalledParser",
-    "Reading",
+    "ParsedCommand",
     "Unknown",
-    "Use",
     "change_of",
     "changes_between",
     "changes_of",
     "check_arguments",
     "check_flags",
     "check_reading",
+    "engine_aliases",
     "entry_of",
     "entry_point",
     "entry_points",
@@ -70,12 +71,13 @@ _HOMES = {
     "EntryPoint": "programs",
     "FATAL": "history",
     "InstalledParser": "programs",
-    "Reading": "command_line",
-    "Use": "command_line",
+    "ParsedCommand": "command_line",
+    "FlagUse": "command_line",
     "WRAPPERS": "programs",
     "change_of": "check",
     "check_flags": "of_plan",
     "check_reading": "check",
+    "engine_aliases": "programs",
     "entry_of": "of_plan",
     "entry_point": "programs",
     "has_placeholder": "command_line",
@@ -92,8 +94,8 @@ _HOMES = {
 if TYPE_CHECKING:
     from k2compat.launch.flags.check import change_of, check_reading, names_in
     from k2compat.launch.flags.command_line import (
-        Reading,
-        Use,
+        FlagUse,
+        ParsedCommand,
         has_placeholder,
         has_word,
         read_arguments,
@@ -105,6 +107,7 @@ if TYPE_CHECKING:
         WRAPPERS,
         EntryPoint,
         InstalledParser,
+        engine_aliases,
         entry_point,
         programs_of,
         recognize,
@@ -127,7 +130,7 @@ def todays_name(engine: str, entry: str, flag: str, version: str) -> str | None:
         version: The engine's version, or a table's name.
 
     Returns:
-        The name itself where that version knows it; otherwise the name of the flag that says
+        The name itself where that version knows it; otherwise the name of the flag that means
         the same; None where there is none, or none is known.
 
     Raises:

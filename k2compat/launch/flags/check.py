@@ -7,7 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from k2compat.findings import Codes, Finding
-from k2compat.launch.flags.command_line import Reading, Use, has_placeholder, read_arguments
+from k2compat.launch.flags.command_line import (
+    FlagUse,
+    ParsedCommand,
+    has_placeholder,
+    read_arguments,
+)
 from k2compat.launch.flags.history import FATAL, Change
 from k2compat.launch.flags.loading import flag_table
 from k2compat.launch.flags.table import Abbreviated, Ambiguous, Flag, FlagTable, Unknown
@@ -53,7 +58,9 @@ def check_arguments(
     return check_reading(read_arguments(flag_table(engine, version, entry), arguments))
 
 
-def check_reading(reading: Reading, gpus_per_node: int = GPUS_PER_NODE) -> tuple[Finding, ...]:
+def check_reading(
+    reading: ParsedCommand, gpus_per_node: int = GPUS_PER_NODE
+) -> tuple[Finding, ...]:
     """`check_arguments` for a command line that was already taken apart.
 
     Args:
@@ -73,7 +80,7 @@ def check_reading(reading: Reading, gpus_per_node: int = GPUS_PER_NODE) -> tuple
     return (*findings, *_check_repeated(reading), *_check_loose(reading), *_missing(reading))
 
 
-def _overridden(reading: Reading) -> frozenset[int]:
+def _overridden(reading: ParsedCommand) -> frozenset[int]:
     """The uses whose values are not read: click converts the last one of a flag only."""
     if reading.table.parser != "click":
         return frozenset()
@@ -82,13 +89,13 @@ def _overridden(reading: Reading) -> frozenset[int]:
     return frozenset(use.at for use in single if last[use.flag] != use.at)
 
 
-def names_in(reading: Reading) -> frozenset[str]:
+def names_in(reading: ParsedCommand) -> frozenset[str]:
     """The flags of a command line, under every name they have."""
     return frozenset(name for use in reading.uses for name in _spellings(use))
 
 
 def change_of(
-    table: FlagTable, use: Use, names: frozenset[str], gpus_per_node: int = GPUS_PER_NODE
+    table: FlagTable, use: FlagUse, names: frozenset[str], gpus_per_node: int = GPUS_PER_NODE
 ) -> Change | None:
     """What has happened to a flag by the table's version, where it matters for this use.
 
@@ -107,14 +114,14 @@ def change_of(
     return None
 
 
-def _differs(table: FlagTable, use: Use, change: Change) -> bool:
-    """Whether a change of no known version had happened: the table that answers tells."""
+def _differs(table: FlagTable, use: FlagUse, change: Change) -> bool:
+    """Whether a change of no known version had happened, by the table that answers."""
     if change.kind in FATAL:
         return use.flag is None
     return not table.is_oldest
 
 
-def _spellings(use: Use) -> tuple[str, ...]:
+def _spellings(use: FlagUse) -> tuple[str, ...]:
     """The names that say the same as the one used, that one first."""
     if use.flag is None:
         return (use.name,)
@@ -124,7 +131,7 @@ def _spellings(use: Use) -> tuple[str, ...]:
     return tuple(dict.fromkeys((written, *same)))
 
 
-def _check_use(table: FlagTable, use: Use, change: Change | None) -> Iterator[Finding]:
+def _check_use(table: FlagTable, use: FlagUse, change: Change | None) -> Iterator[Finding]:
     if change is not None:
         yield changed(table, use, change)
         if change.kind in FATAL:
@@ -144,7 +151,7 @@ def _check_use(table: FlagTable, use: Use, change: Change | None) -> Iterator[Fi
         yield from _check_known(table, use, use.resolution.flag, noted=change is not None)
 
 
-def _check_known(table: FlagTable, use: Use, flag: Flag, *, noted: bool) -> Iterator[Finding]:
+def _check_known(table: FlagTable, use: FlagUse, flag: Flag, *, noted: bool) -> Iterator[Finding]:
     if isinstance(use.resolution, Abbreviated):
         yield _codes.finding(
             "flag-abbreviated",
@@ -162,9 +169,11 @@ def _check_known(table: FlagTable, use: Use, flag: Flag, *, noted: bool) -> Iter
     yield from _check_values(table, use, flag)
 
 
-def _unknown(table: FlagTable, use: Use, unknown: Unknown) -> Iterator[Finding]:
+def _unknown(table: FlagTable, use: FlagUse, unknown: Unknown) -> Iterator[Finding]:
     if table.passes_on is not None:
-        passed_on = Use(use.name, table.passes_on.resolve(use.name), use.values, use.joined, use.at)
+        passed_on = FlagUse(
+            use.name, table.passes_on.resolve(use.name), use.values, use.joined, use.at
+        )
         change = change_of(table.passes_on, passed_on, frozenset())
         yield from _check_use(table.passes_on, passed_on, change)
         return
@@ -178,7 +187,7 @@ def _unknown(table: FlagTable, use: Use, unknown: Unknown) -> Iterator[Finding]:
     )
 
 
-def changed(table: FlagTable, use: Use, change: Change) -> Finding:
+def changed(table: FlagTable, use: FlagUse, change: Change) -> Finding:
     """The finding for a flag that something has happened to."""
     since = f" since {change.since}" if change.since else ""
     arguments = change.arguments(use.name, use.values)
@@ -211,7 +220,7 @@ def _typed(arguments: Sequence[str]) -> str:
     return " ".join(word if has_placeholder(word) else shell_line(word) for word in arguments)
 
 
-def _check_values(table: FlagTable, use: Use, flag: Flag) -> Iterator[Finding]:
+def _check_values(table: FlagTable, use: FlagUse, flag: Flag) -> Iterator[Finding]:
     count = len(use.values)
     if not flag.takes_value and use.joined:
         yield _arity(table, use, "no value", f"={use.values[0]}")
@@ -225,7 +234,7 @@ def _check_values(table: FlagTable, use: Use, flag: Flag) -> Iterator[Finding]:
             yield from _check_value(use, flag, value)
 
 
-def _arity(table: FlagTable, use: Use, expected: str, actual: str) -> Finding:
+def _arity(table: FlagTable, use: FlagUse, expected: str, actual: str) -> Finding:
     return _codes.finding(
         "flag-arity",
         use.name,
@@ -235,7 +244,7 @@ def _arity(table: FlagTable, use: Use, expected: str, actual: str) -> Finding:
     )
 
 
-def _check_value(use: Use, flag: Flag, value: str) -> Iterator[Finding]:
+def _check_value(use: FlagUse, flag: Flag, value: str) -> Iterator[Finding]:
     if use.name.startswith("-O") or "." in use.name.lstrip("-"):
         return  # vLLM's -O3, and a member of a JSON value, whose type the table does not hold
     if flag.choices and value not in flag.choices:
@@ -277,7 +286,7 @@ def _wrong_type(wanted: str, value: str) -> str:
     return ""
 
 
-def _check_repeated(reading: Reading) -> Iterator[Finding]:
+def _check_repeated(reading: ParsedCommand) -> Iterator[Finding]:
     seen: dict[str, int] = {}
     for use in reading.uses:
         flag = use.flag
@@ -295,7 +304,7 @@ def _check_repeated(reading: Reading) -> Iterator[Finding]:
             )
 
 
-def _check_loose(reading: Reading) -> Iterator[Finding]:
+def _check_loose(reading: ParsedCommand) -> Iterator[Finding]:
     for loose in reading.loose[len(reading.table.positionals) :]:
         yield _codes.finding(
             "argument-unexpected",
@@ -306,7 +315,7 @@ def _check_loose(reading: Reading) -> Iterator[Finding]:
         )
 
 
-def _missing(reading: Reading) -> Iterator[Finding]:
+def _missing(reading: ParsedCommand) -> Iterator[Finding]:
     if any(use.name in {"-h", "--help"} for use in reading.uses):
         return
     table = reading.table

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
+import msgspec
+
 from k2compat.launch.flags.table import (
     VLLM_DIALECT,
     Abbreviated,
@@ -30,7 +32,7 @@ _ANY: Final = 10**9
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class FlagUse:
     """One use of a flag in a command line.
 
     Attributes:
@@ -38,7 +40,7 @@ class Use:
         resolution: What the parser makes of the name.
         values: What follows it, as far as the parser takes it for the flag's.
         joined: Whether the value was written as `--flag=value` (or `-xvalue`).
-        at: Where the flag stands among the arguments, counted from 0.
+        at: The flag's place among the arguments, counted from 0.
     """
 
     name: str
@@ -55,21 +57,19 @@ class Use:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Loose:
+class PositionalArgument(msgspec.Struct, frozen=True):
     """An argument without a name; `at` is its place among the arguments."""
 
     value: str
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class ParsedCommand(msgspec.Struct, frozen=True):
     """A command line taken apart. `uses` and `loose` are in the order written."""
 
     table: FlagTable
-    uses: tuple[Use, ...]
-    loose: tuple[Loose, ...]
+    uses: tuple[FlagUse, ...]
+    loose: tuple[PositionalArgument, ...]
 
 
 def has_placeholder(value: str) -> bool:
@@ -77,7 +77,7 @@ def has_placeholder(value: str) -> bool:
     return PLACEHOLDER.search(value) is not None
 
 
-def read_arguments(table: FlagTable, arguments: Sequence[str]) -> Reading:
+def read_arguments(table: FlagTable, arguments: Sequence[str]) -> ParsedCommand:
     """Take a command line apart the way the entry point's parser does.
 
     Args:
@@ -86,7 +86,7 @@ def read_arguments(table: FlagTable, arguments: Sequence[str]) -> Reading:
     """
     reader = _Reader(table, tuple(arguments))
     reader.read()
-    return Reading(table, tuple(reader.uses), tuple(reader.loose))
+    return ParsedCommand(table, tuple(reader.uses), tuple(reader.loose))
 
 
 class _Reader:
@@ -94,8 +94,8 @@ class _Reader:
         self.table = table
         self.arguments = arguments
         self.at = 0
-        self.uses: list[Use] = []
-        self.loose: list[Loose] = []
+        self.uses: list[FlagUse] = []
+        self.loose: list[PositionalArgument] = []
 
     def read(self) -> None:
         while self.at < len(self.arguments):
@@ -105,12 +105,12 @@ class _Reader:
             elif self._is_flag(argument):
                 self._take_flag(argument)
             else:
-                self.loose.append(Loose(argument, self.at))
+                self.loose.append(PositionalArgument(argument, self.at))
                 self.at += 1
 
     def _take_rest(self) -> None:
         for place in range(self.at + 1, len(self.arguments)):
-            self.loose.append(Loose(self.arguments[place], place))
+            self.loose.append(PositionalArgument(self.arguments[place], place))
         self.at = len(self.arguments)
 
     def _is_flag(self, argument: str) -> bool:
@@ -132,7 +132,7 @@ class _Reader:
         resolution, name, joined = self._resolve(argument)
         self.at += 1
         values = (joined,) if joined is not None else self._values(self._most(resolution, name))
-        self.uses.append(Use(name, resolution, values, joined is not None, place))
+        self.uses.append(FlagUse(name, resolution, values, joined is not None, place))
 
     def _most(self, resolution: Resolution, name: str) -> int:
         """How many values may follow.

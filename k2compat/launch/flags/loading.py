@@ -165,10 +165,14 @@ def _flag_table(engine: str, version: str, wanted: Version, entry: str) -> FlagT
     nearest = _nearest(having, wanted)
     data = nearest.entries[entry]
     passes_on = data.passes_on_to
-    others = {table.version: _entry_flags(table.entries[entry]) for table in having}
-    flags = _with_history(others, nearest.version, engine, entry, wanted)
-    if wanted != Version(_sorts_as(nearest)):
-        flags = tuple(_with_merged_choices(flag, others.values()) for flag in flags)
+    if wanted == Version(_sorts_as(nearest)):
+        flags = _entry_flags(data)  # read from that version's own parser
+    else:
+        others = {table.version: _entry_flags(table.entries[entry]) for table in having}
+        flags = tuple(
+            _with_merged_choices(flag, others.values())
+            for flag in _with_history(others, nearest.version, engine, entry, wanted)
+        )
     return FlagTable(
         engine=engine,
         version=version,
@@ -181,7 +185,6 @@ def _flag_table(engine: str, version: str, wanted: Version, entry: str) -> FlagT
         source=nearest.source,
         at=wanted,
         is_oldest=nearest is _tables(engine)[0],
-        changes=changes_of(engine, entry),
         passes_on=None if passes_on is None else passes_on.table(),
     )
 

@@ -1,12 +1,14 @@
 """The flags of a plan's commands: the user's own merged in, all of them checked. Pure."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+
+import msgspec
 
 from k2compat.findings import Codes, Finding
 from k2compat.launch.engines import Forbidden
 from k2compat.launch.flags.check import check_reading, names_in
-from k2compat.launch.flags.command_line import Reading, Use, read_arguments
+from k2compat.launch.flags.command_line import FlagUse, ParsedCommand, read_arguments
 from k2compat.launch.flags.passthrough import settings_as_arguments
 from k2compat.launch.flags.programs import EntryPoint, recognize
 from k2compat.launch.flags.release import EngineRelease
@@ -43,7 +45,7 @@ def with_settings(command: Command, release: EngineRelease, settings: Sequence[s
             words[at : at + length] = given
         else:
             words += given
-    return replace(command, argv=tuple(words))
+    return msgspec.structs.replace(command, argv=tuple(words))
 
 
 def check_flags(
@@ -66,7 +68,7 @@ def check_flags(
         start, entry = entry_of(command, release.engine)
         reading = _read(command.argv[start:], release.table(entry.table))
         for finding in check_reading(reading, gpus_per_node):
-            yield replace(finding, where=f"{command.id}: {finding.where}")
+            yield dataclasses.replace(finding, where=f"{command.id}: {finding.where}")
         yield from _combinations(command, reading, forbidden)
 
 
@@ -84,7 +86,7 @@ def entry_of(command: Command, engine: str) -> tuple[int, EntryPoint]:
 
 
 def _combinations(
-    command: Command, reading: Reading, forbidden: Sequence[Forbidden]
+    command: Command, reading: ParsedCommand, forbidden: Sequence[Forbidden]
 ) -> Iterator[Finding]:
     present = names_in(reading) | {
         f"{use.name}={value}" for use in reading.uses for value in use.values
@@ -100,9 +102,9 @@ def _combinations(
             )
 
 
-def _read(words: Sequence[Argument], table: FlagTable) -> Reading:
+def _read(words: Sequence[Argument], table: FlagTable) -> ParsedCommand:
     return read_arguments(table, [str(word) for word in words])
 
 
-def _length(use: Use) -> int:
+def _length(use: FlagUse) -> int:
     return 1 if use.joined else 1 + len(use.values)

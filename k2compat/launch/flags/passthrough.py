@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from k2compat.errors import RefusedError
 from k2compat.findings import Finding, Severity
 from k2compat.launch.flags.check import change_of, check_reading
-from k2compat.launch.flags.command_line import Reading, Use, read_arguments
+from k2compat.launch.flags.command_line import FlagUse, ParsedCommand, read_arguments
 from k2compat.launch.flags.history import FATAL, Change
 from k2compat.launch.flags.loading import flag_table
 from k2compat.launch.flags.table import Abbreviated, Exact, Flag, FlagTable
@@ -79,7 +79,7 @@ def _spelled(name: str) -> str:
 def _rendered(table: FlagTable, name: str, values: list[str | None]) -> Iterator[tuple[str, ...]]:
     resolution = table.resolve(name)
     given = tuple(value for value in values if value is not None)
-    use = Use(name, resolution, given, joined=False, at=0)
+    use = FlagUse(name, resolution, given, joined=False, at=0)
     change = change_of(table, use, frozenset({name}))
     if change is not None and change.kind in FATAL and not change.unless:
         yield from _under_new_name(table, use, change)
@@ -105,7 +105,7 @@ def _rendered(table: FlagTable, name: str, values: list[str | None]) -> Iterator
         yield _with_values(name, given)
 
 
-def _under_new_name(table: FlagTable, use: Use, change: Change) -> Iterator[tuple[str, ...]]:
+def _under_new_name(table: FlagTable, use: FlagUse, change: Change) -> Iterator[tuple[str, ...]]:
     arguments = change.arguments(use.name, use.values)
     if not arguments:
         lost = "It does nothing any more" if arguments == () else "No successor is known"
@@ -148,8 +148,8 @@ def _with_values(name: str, values: tuple[str, ...]) -> tuple[str, ...]:
 
 def _judge(table: FlagTable, arguments: tuple[str, ...]) -> None:
     reading = read_arguments(table, arguments)
-    for finding in _errors(check_reading(Reading(table, reading.uses, ()))):
-        # What else stands in the command line decides these; the whole is checked later.
+    for finding in _errors(check_reading(ParsedCommand(table, reading.uses, ()))):
+        # The rest of the command line decides these; the whole is checked later.
         if finding.code not in ("flag-missing", "flag-refused"):
             expected = f"Expected: {finding.expected}." if finding.expected else ""
             raise _refused(finding.message, finding.fix or expected or "Leave it out.")

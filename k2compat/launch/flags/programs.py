@@ -1,12 +1,12 @@
 """How each engine's server is started, and what took the place of entry points that are gone.
 
 The knowledge is `engines/ENGINE/entry_points.toml`: [[entry]] is an `EntryPoint`, [[parser]] an
-`InstalledParser`, [image] an `Image`, [settings_file] a `SettingsFile`. An entry with `to` and
-without `gone` still works, and `to` is the one to use.
+`InstalledParser`, [image] an `Image`, [settings_file] a `SettingsFile`; `also_called` are other
+names of the engine. An entry with `to` and without `gone` still works, and `to` is the one to use.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Final
 
@@ -20,7 +20,7 @@ from k2compat.launch.typed_toml import read_toml
 
 _PYTHON: Final = "{python}"
 
-# Programs (and words of the shell) behind which an engine's program may follow.
+# Programs (and words of the shell) that an engine's program may follow.
 WRAPPERS: Final = frozenset(
     {
         *("mpirun", "mpiexec", "srun", "trtllm-llmapi-launch", "ray"),
@@ -41,7 +41,7 @@ class EntryPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         table: The name its flags have in the tables; its own name unless another is given.
         also_of: Another engine with the same program. A command line alone is then taken for that
             engine's.
-        programs: What stands before the flags; "{python}" is any Python interpreter. The first
+        programs: What precedes the flags; "{python}" is any Python interpreter. The first
             is the one to render.
         model: Where the model is named: "" the first argument without a name, otherwise a flag;
             None: nowhere.
@@ -116,8 +116,9 @@ class SettingsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Programs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The programs of one engine."""
+    """The programs of one engine; `also_called`: other names of it, as people type them."""
 
+    also_called: tuple[str, ...] = ()
     entry: tuple[EntryPoint, ...]
     parser: tuple[InstalledParser, ...] = ()
     image: Image | None = None
@@ -138,6 +139,11 @@ def programs_of(engine: str) -> Programs:
         for entry in programs.entry
     )
     return msgspec.structs.replace(programs, entry=entries)
+
+
+def engine_aliases() -> Mapping[str, str]:
+    """Other names of the engines, as people type them: name → engine."""
+    return {alias: engine for engine in engine_names() for alias in programs_of(engine).also_called}
 
 
 def all_entry_points() -> tuple[EntryPoint, ...]:

@@ -1,7 +1,6 @@
 """An engine at one version: the value that is made once and passed on."""
 
-from dataclasses import dataclass
-
+import msgspec
 from packaging.version import Version
 
 from k2compat.launch.flags.loading import flag_table, newest_version, table_versions, version_of
@@ -9,19 +8,21 @@ from k2compat.launch.flags.programs import EntryPoint, todays_entry
 from k2compat.launch.flags.table import FlagTable
 
 
-@dataclass(frozen=True, slots=True)
-class EngineRelease:
+class EngineRelease(msgspec.Struct, frozen=True):
     """A release of an engine.
 
     Attributes:
         engine: The engine's name.
         label: The version as it is called; the names of flag tables are versions too.
         version: The same as a value that compares.
+        nearest_known: The version of the oldest or newest table, where this release lies beyond it;
+            otherwise None.
     """
 
     engine: str
     label: str
     version: Version
+    nearest_known: Version | None = None
 
     @classmethod
     def of(cls, engine: str, label: str | None = None) -> "EngineRelease":
@@ -34,7 +35,8 @@ class EngineRelease:
             newest = version_of(engine, newest_version(engine))
             return cls(engine, str(newest), newest)
         label = label.removeprefix("v")
-        return cls(engine, label, version_of(engine, label))
+        version = version_of(engine, label)
+        return cls(engine, label, version, _nearest_known(engine, version))
 
     def __str__(self) -> str:
         """The engine and the version, as messages name it."""
@@ -56,10 +58,10 @@ class EngineRelease:
         """
         return todays_entry(self.engine, entry, self.label)
 
-    def nearest_known(self) -> Version | None:
-        """The version of the oldest or newest table, where this release lies beyond it."""
-        versions = [version_of(self.engine, table) for table in table_versions(self.engine)]
-        oldest, newest = versions[0], versions[-1]
-        if oldest <= self.version <= newest or self.version.release == newest.release:
-            return None
-        return newest if self.version > newest else oldest
+
+def _nearest_known(engine: str, version: Version) -> Version | None:
+    known = [version_of(engine, table) for table in table_versions(engine)]
+    oldest, newest = known[0], known[-1]
+    if oldest <= version <= newest or version.release == newest.release:
+        return None
+    return newest if version > newest else oldest

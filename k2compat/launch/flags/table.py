@@ -1,11 +1,15 @@
-"""What one entry point of an engine accepts at one version, and finding a flag in it."""
+"""What one entry point of an engine accepts at one version, and finding a flag in it.
+
+The values are structs of msgspec, as the tables are: Python takes 0.5 ms to make one dataclass,
+and every launch makes them all.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property, lru_cache
 from typing import Final, Literal, TypeAlias
 
+import msgspec
 from packaging.version import Version
 
 from k2compat.launch.flags.history import Change, changes_to
@@ -59,31 +63,27 @@ class Flag:
         return self.max_values != 0
 
 
-@dataclass(frozen=True, slots=True)
-class Exact:
+class Exact(msgspec.Struct, frozen=True):
     """The name is a flag's. `member` is what follows the dot in vLLM's `--flag.member`."""
 
     flag: Flag
     member: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Abbreviated:
+class Abbreviated(msgspec.Struct, frozen=True):
     """The name is the beginning of one flag's name only; argparse takes it for that."""
 
     flag: Flag
     full_name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ambiguous:
+class Ambiguous(msgspec.Struct, frozen=True):
     """The name begins several flags' names; argparse refuses it."""
 
     candidates: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(msgspec.Struct, frozen=True):
     """No flag has the name. `nearest` is the most similar one, "" where none is near."""
 
     nearest: str
@@ -92,8 +92,7 @@ class Unknown:
 Resolution: TypeAlias = Exact | Abbreviated | Ambiguous | Unknown
 
 
-@dataclass(frozen=True, slots=True)
-class Positional:
+class Positional(msgspec.Struct, frozen=True):
     """An argument without a name."""
 
     name: str
@@ -118,7 +117,6 @@ class FlagTable:
             `kt run` hands on to SGLang's server.
         at: The version asked for, as a value that compares.
         is_oldest: Whether the engine's oldest table answers.
-        changes: What became of the entry point's flags, oldest first.
     """
 
     engine: str
@@ -133,11 +131,10 @@ class FlagTable:
     at: Version
     passes_on: "FlagTable | None" = None
     is_oldest: bool = False
-    changes: tuple[Change, ...] = ()
 
     def changes_to(self, flag: str) -> tuple[Change, ...]:
         """What had happened to a flag by this version; see `history.changes_to`."""
-        return changes_to(self.changes, flag, self.at)
+        return changes_to(self.engine, self.entry, flag, self.at)
 
     def find(self, name: str) -> Flag | None:
         """The flag of exactly this name, dashes included; None where there is none."""
@@ -191,5 +188,7 @@ class FlagTable:
 
 @lru_cache
 def _nearest_of(names: tuple[str, ...], name: str) -> str:
+    from difflib import get_close_matches
+
     near = get_close_matches(name, names, n=1)
     return near[0] if near else ""

@@ -20,15 +20,21 @@ if TYPE_CHECKING:
         check_batch_sizes,
         check_divisibility,
         default_strategy,
-        layout_of,
+        layouts_of,
     )
-    from k2compat.launch.memory.sizes import ModelSizes, model_sizes
+    from k2compat.launch.memory.sizes import (
+        ModelDimensions,
+        ModelSizes,
+        model_dimensions,
+        model_sizes,
+    )
 
 __all__ = [
     "DEFAULT_UTILISATION",
     "OVERHEAD_GIB",
     "Fit",
     "Layout",
+    "ModelDimensions",
     "ModelSizes",
     "check_batch_sizes",
     "check_divisibility",
@@ -39,7 +45,8 @@ __all__ = [
     "explain_fit",
     "gpu_memory_gib",
     "gpu_names",
-    "layout_of",
+    "layouts_of",
+    "model_dimensions",
     "model_sizes",
 ]
 
@@ -47,6 +54,7 @@ _HOMES = {
     "DEFAULT_UTILISATION": "fit",
     "Fit": "fit",
     "Layout": "layout",
+    "ModelDimensions": "sizes",
     "ModelSizes": "sizes",
     "OVERHEAD_GIB": "fit",
     "check_batch_sizes": "layout",
@@ -58,7 +66,8 @@ _HOMES = {
     "explain_fit": "fit",
     "gpu_memory_gib": "gpus",
     "gpu_names": "gpus",
-    "layout_of": "layout",
+    "layouts_of": "layout",
+    "model_dimensions": "sizes",
     "model_sizes": "sizes",
 }
 

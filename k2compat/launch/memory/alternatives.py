@@ -1,7 +1,8 @@
 """What a fit means for a plan, and the plans near to one that does not fit, that do."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from k2compat.findings import Codes, Finding
 from k2compat.launch.memory.fit import OVERHEAD_GIB, Fit, Verdict, estimate_fit
@@ -15,8 +16,7 @@ _CONTEXT_STEP = 1024
 _LEAST_CONTEXT = 4096  # below it no chat with tools is possible
 
 
-@dataclass(frozen=True, slots=True)
-class Alternative:
+class Alternative(msgspec.Struct, frozen=True):
     """A plan that fits.
 
     Attributes:
@@ -70,7 +70,7 @@ def alternatives(
 
     Tried in this order: the same GPUs divided otherwise; an FP8 KV cache on them; more nodes; a
     smaller context, as large as fits, with the KV cache as it is and in FP8. Where one kind has
-    only plans that are tight, the first of those stands after all that surely fit.
+    only plans that are tight, the first of those comes after all that surely fit.
     """
     kinds = (
         _divided_otherwise(sizes, refused, nodes, gpus_per_node),

@@ -9,9 +9,10 @@ fits, does not fit, or is tight. Only what does not fit at the better end of the
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil
+
+import msgspec
 
 from k2compat.findings import Codes, Finding
 from k2compat.launch.memory.layout import Layout, check_divisibility
@@ -37,11 +38,11 @@ GIB = 2**30
 OVERHEAD_GIB = 10.4
 OVERHEAD_ERROR_GIB = 5.0
 
-# Where neither the plan nor the engine's parser says it; their defaults lie at or near it.
+# For a plan without the flag and a parser without a default; engines' defaults lie at or near it.
 DEFAULT_UTILISATION = 0.9
 
-# vLLM warms up with its default of up to 1024 sequences, in memory beside its share. With 9.6
-# GiB beside it (16 × H20 at 0.9) that ran out of memory; with 14 GiB (H200) it did not.
+# vLLM warms up with its default of up to 1024 sequences, in memory outside of its share. With 9.6
+# GiB outside (16 × H20 at 0.9) that ran out of memory; with 14 GiB (H200) it did not.
 # Source: Moonshot's answer to the report, --max-num-seqs 128.
 DEFAULT_SEQUENCES_NEED_GIB = 10.0
 SAFE_SEQUENCES = 128
@@ -55,8 +56,7 @@ class Verdict(StrEnum):
     DOES_NOT_FIT = "does not fit"
 
 
-@dataclass(frozen=True, slots=True)
-class Fit:
+class Fit(msgspec.Struct, frozen=True):
     """The sum for one GPU, the fullest of its layout.
 
     Attributes:

@@ -1,16 +1,25 @@
 """How much memory a GPU has, by its name; the table is `gpus.toml`."""
 
-import tomllib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from k2compat.errors import RefusedError
+from k2compat.launch.typed_toml import read_toml
 
 _TABLE = Path(__file__).with_name("gpus.toml")
 _MAXIMUM_GIB = 4096  # a number above it is bytes or MiB, not GiB
 _MIB_PER_GIB = 1024
+
+
+class _Gpu(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A GPU of the table. `source` names what showed its memory."""
+
+    memory_mib: int
+    aliases: tuple[str, ...]
+    source: str
 
 
 def gpu_memory_gib(name: str) -> float:
@@ -60,13 +69,9 @@ def _number(name: str) -> float | None:
 
 @cache
 def _memory_by_name() -> Mapping[str, int]:
-    return {
-        name: entry["memory_mib"]
-        for key, entry in _table().items()
-        for name in (key, *entry["aliases"])
-    }
+    return {name: gpu.memory_mib for key, gpu in _table().items() for name in (key, *gpu.aliases)}
 
 
 @cache
-def _table() -> Mapping[str, Mapping[str, Any]]:
-    return tomllib.loads(_TABLE.read_text(encoding="utf-8"))
+def _table() -> Mapping[str, _Gpu]:
+    return read_toml(_TABLE, dict[str, _Gpu])

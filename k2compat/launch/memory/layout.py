@@ -1,17 +1,17 @@
 """How a model is divided among GPUs, and what can be divided so."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from math import ceil
 
+import msgspec
+
 from k2compat.findings import Codes, Finding
-from k2compat.launch.memory.sizes import ModelSizes
+from k2compat.launch.memory.sizes import ModelDimensions
 
 _codes = Codes("launch")
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(msgspec.Struct, frozen=True):
     """The parallel sizes of one engine (a replica, or the prefill or decode side of one).
 
     Attention decides what a size means. SGLang's `--tp-size 32 --dp-size 32
@@ -58,7 +58,7 @@ class Layout:
 
 
 def check_divisibility(
-    sizes: ModelSizes, layout: Layout, nodes: int, gpus_per_node: int
+    sizes: ModelDimensions, layout: Layout, nodes: int, gpus_per_node: int
 ) -> Iterator[Finding]:
     """Find what of the model or the cluster a layout does not divide.
 
@@ -88,7 +88,7 @@ def _check_world(layout: Layout, gpus: int, nodes: int, gpus_per_node: int) -> I
         )
 
 
-def _check_heads(sizes: ModelSizes, layout: Layout) -> Iterator[Finding]:
+def _check_heads(sizes: ModelDimensions, layout: Layout) -> Iterator[Finding]:
     ranks = layout.tensor_parallel
     if sizes.heads % ranks:
         yield _codes.finding(
@@ -109,7 +109,7 @@ def _check_heads(sizes: ModelSizes, layout: Layout) -> Iterator[Finding]:
         )
 
 
-def _check_widths(sizes: ModelSizes, layout: Layout) -> Iterator[Finding]:
+def _check_widths(sizes: ModelDimensions, layout: Layout) -> Iterator[Finding]:
     """Each rank's part of an MLP must be whole blocks of the quantisation.
 
     The routed experts are cut among the ranks of one expert group, everything else among the
@@ -159,7 +159,7 @@ def _other_division(width: int, block: int, ranks: int, name: str, layout: Layou
     )
 
 
-def _check_experts(sizes: ModelSizes, layout: Layout) -> Iterator[Finding]:
+def _check_experts(sizes: ModelDimensions, layout: Layout) -> Iterator[Finding]:
     experts = sizes.experts + layout.redundant_experts
     if experts % layout.expert_parallel:
         spare = -experts % layout.expert_parallel
@@ -183,7 +183,7 @@ def _check_experts(sizes: ModelSizes, layout: Layout) -> Iterator[Finding]:
         )
 
 
-def _check_stages(sizes: ModelSizes, layout: Layout) -> Iterator[Finding]:
+def _check_stages(sizes: ModelDimensions, layout: Layout) -> Iterator[Finding]:
     if layout.pipeline_parallel > sizes.layers:
         yield _codes.finding(
             "stages-exceed-layers",
@@ -248,19 +248,29 @@ PURE_TENSOR_PARALLEL_MAX = 16
 """FP8 blocks are 128 wide: 2048 / 16 is a block, 2048 / 32 is none (the guide: "≤ 16")."""
 
 
-def layout_of(
-    division: Mapping[str, str], nodes: int, gpus_per_node: int, experts: int = 0
-) -> Layout:
-    """The layout that a profile's strategy means on so many GPUs.
+def layouts_of(
+    divisions: Mapping[str, Mapping[str, str]],
+    nodes: Mapping[str, int],
+    gpus_per_node: int,
+    experts: int = 0,
+) -> Mapping[str, Layout]:
+    """The layouts that a profile's strategy means on so many GPUs: group of nodes → layout.
 
     Args:
-        division: Kind of parallelism → a number, "world", "nodes" or "gpus_per_node"; for
+        divisions: Group → kind of parallelism → a number, "world", "nodes" or "gpus_per_node"; for
             redundant experts also "remainder", so many that all GPUs hold equally many, or
             "one_each", one more on every GPU.
-        nodes: Nodes of the group.
-        gpus_per_node: GPUs of each.
+        nodes: Group → its nodes.
+        gpus_per_node: GPUs of each node.
         experts: Routed experts of one layer; 0 where they are not known.
     """
+    return {
+        group: _layout(division, nodes[group], gpus_per_node, experts)
+        for group, division in divisions.items()
+    }
+
+
+def _layout(division: Mapping[str, str], nodes: int, gpus_per_node: int, experts: int) -> Layout:
     world = nodes * gpus_per_node
     remainder = -experts % world
     sizes = {

@@ -20,9 +20,9 @@ from k2compat.launch.flags import (
     Exact,
     Flag,
     FlagTable,
-    Reading,
+    FlagUse,
+    ParsedCommand,
     Unknown,
-    Use,
     change_of,
     check_reading,
     flag_table,
@@ -154,7 +154,7 @@ class _Translator:
 
     def _one(
         self,
-        use: Use,
+        use: FlagUse,
         taken: tuple[ShellWord, ...],
         names: frozenset[str],
         others: Mapping[str, ShellWord],
@@ -172,7 +172,7 @@ class _Translator:
 
     def _changed(
         self,
-        use: Use,
+        use: FlagUse,
         change: Change,
         taken: tuple[ShellWord, ...],
         others: Mapping[str, ShellWord],
@@ -219,7 +219,7 @@ class _Translator:
             )
         )
 
-    def _lost(self, use: Use, taken: tuple[ShellWord, ...], reason: str) -> None:
+    def _lost(self, use: FlagUse, taken: tuple[ShellWord, ...], reason: str) -> None:
         before = " ".join(word.source for word in taken)
         self._note(before, "", "removed", None, reason, "")
         self.findings.append(
@@ -259,18 +259,18 @@ def _full_name(table: FlagTable, everything: FlagTable, name: str) -> str | None
     return None
 
 
-def _length(use: Use) -> int:
+def _length(use: FlagUse) -> int:
     return 1 if use.joined else 1 + len(use.values)
 
 
-def _value_words(use: Use, taken: tuple[ShellWord, ...]) -> tuple[ShellWord, ...] | None:
+def _value_words(use: FlagUse, taken: tuple[ShellWord, ...]) -> tuple[ShellWord, ...] | None:
     if not use.joined:
         return taken[1:]
     value = taken[0].behind(taken[0].value.removesuffix(use.values[0]))
     return None if value is None else (value,)
 
 
-def _values_by_name(reading: Reading) -> dict[str, ShellWord]:
+def _values_by_name(reading: ParsedCommand) -> dict[str, ShellWord]:
     return {
         name: ShellWord.plain(use.values[0])
         for use in reading.uses
@@ -314,7 +314,9 @@ def _is_handed_on(table: FlagTable, name: str) -> bool:
     return passes_on is not None and not isinstance(passes_on.resolve(name), Unknown)
 
 
-def _still_said(reading: Reading, groups: tuple[tuple[ShellWord, ...], ...]) -> Iterator[Finding]:
+def _still_said(
+    reading: ParsedCommand, groups: tuple[tuple[ShellWord, ...], ...]
+) -> Iterator[Finding]:
     """What today's parser says, but for words that only the shell will know."""
     expanding = {word.value for word in chain.from_iterable(groups) if word.expands}
     for finding in check_reading(reading):

@@ -6,10 +6,15 @@ from k2compat.launch.lazy import lazy_names
 
 if TYPE_CHECKING:
     from k2compat.launch.planning.checks import check_plan, fits_of, refusal_of
-    from k2compat.launch.planning.formats import GIVEN_TO_PODS, LEADER, for_format, set_name
-    from k2compat.launch.planning.node_context import START_RANK
+    from k2compat.launch.planning.formats import (
+        GIVEN_TO_PODS,
+        LEADER,
+        for_format,
+        set_name,
+    )
     from k2compat.launch.planning.options import unused_options
     from k2compat.launch.planning.planner import plan_launch
+    from k2compat.launch.request import START_RANK
 
 __all__ = [
     "GIVEN_TO_PODS",
@@ -27,7 +32,7 @@ __all__ = [
 _HOMES = {
     "GIVEN_TO_PODS": "formats",
     "LEADER": "formats",
-    "START_RANK": "node_context",
+    "START_RANK": "formats",
     "check_plan": "checks",
     "fits_of": "checks",
     "for_format": "formats",

@@ -22,6 +22,7 @@ from k2compat.launch.memory import (
     check_sequence_count,
     estimate_fit,
     gpu_memory_gib,
+    model_dimensions,
     model_sizes,
 )
 from k2compat.launch.plan import Command, Plan
@@ -41,14 +42,14 @@ def check_plan(plan: Plan, config: Mapping[str, Any]) -> Iterator[Finding]:
         plan: The plan.
         config: The members of the model's config.json.
     """
-    sizes = model_sizes(config)
-    if isinstance(sizes, Finding):
-        yield sizes
+    dimensions = model_dimensions(config)
+    if isinstance(dimensions, Finding):
+        yield dimensions
         return
     flags = memory_flags_of(plan.engine)
     for group, layout in plan.layouts.items():
         nodes = plan.cluster.size(group)
-        yield from check_divisibility(sizes, layout, nodes, plan.cluster.gpus_per_node)
+        yield from check_divisibility(dimensions, layout, nodes, plan.cluster.gpus_per_node)
         yield from _check_batches(plan, group, flags.batch)
     reason = _why_not_estimated(plan)
     if reason:
@@ -57,6 +58,10 @@ def check_plan(plan: Plan, config: Mapping[str, Any]) -> Iterator[Finding]:
             plan.engine if plan.cluster.gpu else "--gpu",
             f"Whether the model fits is not estimated: {reason}.",
         )
+        return
+    sizes = model_sizes(config)
+    if isinstance(sizes, Finding):
+        yield sizes
         return
     for group, fit in fits_of(plan, sizes).items():
         nodes = plan.cluster.size(group)

@@ -1,9 +1,11 @@
 """From the entries of a profile to commands: choose what applies, fill in the values. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from k2compat.errors import RefusedError
 from k2compat.launch.engines import CommandTemplate, FileTemplate, Profile, Row, Situation
@@ -11,8 +13,7 @@ from k2compat.launch.plan import Command, Mount, Port
 from k2compat.launch.request import Argument, Node
 
 
-@dataclass(frozen=True, slots=True)
-class NodeContext:
+class NodeContext(msgspec.Struct, frozen=True):
     """A node with everything that templates and conditions ask about it.
 
     Attributes:

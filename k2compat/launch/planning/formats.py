@@ -5,13 +5,22 @@ fills in; and where they watch a process, no command may go into the background.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from k2compat.errors import RefusedError
 from k2compat.launch.engines import read_profile
-from k2compat.launch.planning.node_context import START_RANK
-from k2compat.launch.request import FORMAT, SUPERVISED, Argument, Cluster, Node, Request, nodes_at
+from k2compat.launch.request import (
+    FORMAT,
+    START_RANK,
+    SUPERVISED,
+    Argument,
+    Cluster,
+    Node,
+    Request,
+    nodes_at,
+)
 
 GIVEN_TO_PODS: Final = frozenset({"POD_IP", "LWS_WORKER_INDEX", START_RANK})
 """Variables that every pod of a LeaderWorkerSet has, or computes."""
@@ -48,7 +57,7 @@ def shows_image(output_format: str, *, given: bool) -> bool:
 
 
 def _demand_within_limits(request: Request, output_format: str) -> None:
-    """Refuse what the engine's profile says that the format cannot hold."""
+    """Refuse what the format cannot hold, by the limits of the engine's profile."""
     nodes = max(len(request.cluster.nodes), 1) if request.cluster else 1
     for limit in read_profile(request.engine).limits:
         if (

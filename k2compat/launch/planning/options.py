@@ -2,48 +2,20 @@
 
 No list names the options that an engine takes: that follows from its profile. A value that is
 given is noted in each argument that is filled with it (`Argument.options`). A condition decides
-where another answer to it would let other entries of the profile apply.
+where another answer to it would let other entries of the profile apply (`ProfileTerms.options`).
 """
 
 from collections.abc import Collection, Iterator
-from dataclasses import replace
 from typing import Final
 
 from k2compat.findings import Codes, Finding
-from k2compat.launch.engines import Profile, Situation, derivation_of
 from k2compat.launch.plan import Plan
 from k2compat.launch.planning.formats import shows_image
 from k2compat.launch.request import Request
 
 _codes = Codes("launch")
 
-_EXECUTORS: Final = frozenset({"executor=mp", "executor=ray"})
-
 _DEVICES: Final = frozenset({"interface", "ib_device"})
-
-
-def decisive_conditions(profile: Profile, situation: Situation) -> Iterator[str]:
-    """The options of the user that are conditions, and without which the plan would be another.
-
-    Args:
-        profile: The engine's.
-        situation: What holds everywhere, without what the engine derives.
-    """
-    facts = situation.facts
-    if "amx" in facts and _decides(profile, situation, facts - {"amx"}):
-        yield "amx"
-    executors = facts & _EXECUTORS
-    if executors and _decides(profile, situation, (facts - executors) | (_EXECUTORS - executors)):
-        yield "executor"
-
-
-def _decides(profile: Profile, situation: Situation, other: Collection[str]) -> bool:
-    """Whether other facts would let other entries apply."""
-    derive = derivation_of(profile.engine).facts
-    here, there = situation, replace(situation, facts=frozenset(other))
-    if derive(here) != derive(there):
-        return True
-    return any(entry.applies(here) != entry.applies(there) for entry in profile.rendered)
 
 
 def unused_options(

@@ -1,27 +1,32 @@
-"""Decide a plan: request → situation → values of each node → commands and findings. Pure.
+"""Decide a plan, in one line of steps; each takes values and returns values. Pure.
 
-    Request ──┬─ profile (data) ── strategy, layout ──┐
-              ├─ model ── facts ──────────────────────┼─▶ Places ─ compose ─▶ Commands ─┐
-              └─ cluster ── nodes, devices ───────────┘                                 │
-    the profile's findings and prerequisites, open placeholders ───────────────▶ Plan ◀─┘
+    request ─▶ release ─▶ strategy, cluster ─▶ facts ─▶ profile's terms ─▶ layouts
+            ─▶ nodes with their values and facts ─▶ commands ─▶ checks of their flags ─▶ plan
 
 What the user asked for goes before the profile, and nothing is guessed.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from k2compat.errors import RefusedError
 from k2compat.findings import Codes, Finding
-from k2compat.launch.engines import Profile, Situation, derivation_of, read_profile
+from k2compat.launch.engines import FindingTemplate, Profile, Situation, read_profile, terms_of
 from k2compat.launch.flags import EngineRelease, check_flags, with_settings
-from k2compat.launch.memory import default_strategy, layout_of
+from k2compat.launch.memory import default_strategy, layouts_of
 from k2compat.launch.plan import Command, Plan, Prerequisite
 from k2compat.launch.planning.expand import compose, mounts_of
-from k2compat.launch.planning.node_context import places_of, plan_facts
-from k2compat.launch.planning.options import decisive_conditions
-from k2compat.launch.request import ALWAYS_SET, GPUS_PER_NODE, Argument, Cluster, Node, Request
+from k2compat.launch.planning.node_context import contexts_of
+from k2compat.launch.request import (
+    ALWAYS_SET,
+    GPUS_PER_NODE,
+    Argument,
+    Cluster,
+    Node,
+    Request,
+    request_facts,
+)
 from k2compat.shell_line import shell_line
 
 PREFILL_DECODE = "pd"
@@ -44,30 +49,23 @@ def plan_launch(request: Request) -> Plan:
     release = EngineRelease.of(
         request.engine, request.engine_version or profile.versions[request.profile]
     )
-    strategy = _strategy(request, profile)
-    cluster = _cluster(request, profile, strategy)
-    layouts = {
-        group: layout_of(
-            profile.division(request.profile, strategy, group),
-            cluster.size(group),
-            cluster.gpus_per_node,
-            request.model.experts,
-        )
-        for group in cluster.groups
-    }
-    situation = Situation(request.profile, strategy, release.version, plan_facts(request, cluster))
-    situation = situation.with_facts(*profile.features_at(release.version))
-    conditions = frozenset(decisive_conditions(profile, situation))
-    situation = situation.with_facts(*derivation_of(request.engine).facts(situation))
-    places = places_of(request, profile, situation, cluster, layouts)
+    named = request.cluster.sizes if request.cluster else {}
+    strategy = _strategy(request, profile, named)
+    cluster = _cluster(request, profile, strategy, tuple(named))
+    facts = request_facts(request, cluster)
+    situation = Situation(request.profile, strategy, release.version, facts)
+    terms = terms_of(profile, situation, cluster.sizes)
+    layouts = layouts_of(
+        terms.divisions, cluster.sizes, cluster.gpus_per_node, request.model.experts
+    )
+    contexts = contexts_of(request, profile, terms, cluster, layouts)
     commands = tuple(
         with_settings(command, release, request.settings)
         if command.settable and request.settings
         else command
-        for command in compose(profile, places)
+        for command in compose(profile, contexts)
     )
     _demand_whole(commands)
-    forbidden = [entry for entry in profile.forbidden if entry.applies(situation)]
     return Plan(
         engine=request.engine,
         engine_version=release.label,
@@ -77,20 +75,18 @@ def plan_launch(request: Request) -> Plan:
         cluster=cluster,
         commands=commands,
         model=request.model.name,
-        image=places[0].values.get("image"),
+        image=contexts[0].values.get("image"),
         image_given="image" in request.values,
-        mounts=mounts_of(profile, places[0]),
-        options=conditions.union(*(command.options for command in commands)),
+        mounts=mounts_of(profile, contexts[0]),
+        options=terms.options.union(*(command.options for command in commands)),
         prerequisites=tuple(
-            Prerequisite(entry.text, entry.command)
-            for entry in profile.prerequisites
-            if entry.applies(situation)
+            Prerequisite(entry.text, entry.command) for entry in terms.prerequisites
         ),
         findings=(
             *request.model.findings,
             *_beyond_tables(release),
-            *_said_by_profile(profile, situation, request.model.name),
-            *check_flags(commands, release, forbidden, cluster.gpus_per_node),
+            *_profile_findings(terms.findings, request.model.name),
+            *check_flags(commands, release, terms.forbidden, cluster.gpus_per_node),
             *_open_placeholders(commands, ALWAYS_SET | request.filled),
         ),
     )
@@ -111,7 +107,7 @@ def _demand_whole(commands: Sequence[Command]) -> None:
 
 
 def _beyond_tables(release: EngineRelease) -> Iterator[Finding]:
-    nearest = release.nearest_known()
+    nearest = release.nearest_known
     if nearest is not None:
         than = "newer" if release.version > nearest else "older"
         yield _codes.finding(
@@ -121,13 +117,14 @@ def _beyond_tables(release: EngineRelease) -> Iterator[Finding]:
         )
 
 
-def _strategy(request: Request, profile: Profile) -> str:
+def _strategy(request: Request, profile: Profile, named: Mapping[str, int]) -> str:
+    """The strategy asked for, or the one that suits the nodes that were named, by their group."""
     offered = profile.clusters[request.profile]
     strategy, cluster = request.strategy, request.cluster
-    if strategy is None and cluster and cluster.groups not in ((), ("",)):
+    if strategy is None and tuple(named) not in ((), ("",)):
         strategy = PREFILL_DECODE
     if strategy is None:
-        nodes = max(cluster.size(""), 1) if cluster else 1
+        nodes = named.get("", 1)
         return default_strategy(offered, nodes, cluster.gpus_per_node if cluster else GPUS_PER_NODE)
     wanted = profile.aliases.get(request.profile, {}).get(strategy, strategy)
     if wanted not in offered:
@@ -139,13 +136,13 @@ def _strategy(request: Request, profile: Profile) -> str:
     return wanted
 
 
-def _cluster(request: Request, profile: Profile, strategy: str) -> Cluster:
+def _cluster(request: Request, profile: Profile, strategy: str, groups: tuple[str, ...]) -> Cluster:
     """The user's nodes, or the profile's where the user named none."""
     wanted = ("prefill", "decode") if strategy == PREFILL_DECODE else ("",)
     named = request.cluster
     if named is None or not named.nodes:
         return _default_cluster(profile, request, strategy, named)
-    if named.groups != wanted:
+    if groups != wanted:
         options = "--prefill-nodes and --decode-nodes" if len(wanted) > 1 else "--nodes"
         raise RefusedError(
             "cluster-groups",
@@ -184,22 +181,21 @@ def _default_cluster(
     )
 
 
-def _said_by_profile(profile: Profile, situation: Situation, model: Argument) -> Iterator[Finding]:
-    for entry in profile.findings:
-        if entry.applies(situation):
-            yield _codes.finding(
-                entry.code,
-                entry.where,
-                entry.message,
-                expected=entry.expected,
-                actual=entry.actual,
-                fix=entry.fix and entry.fix.replace("MODEL", shell_line(str(model))),
-            )
+def _profile_findings(entries: Sequence[FindingTemplate], model: Argument) -> Iterator[Finding]:
+    for entry in entries:
+        yield _codes.finding(
+            entry.code,
+            entry.where,
+            entry.message,
+            expected=entry.expected,
+            actual=entry.actual,
+            fix=entry.fix and entry.fix.replace("MODEL", shell_line(str(model))),
+        )
 
 
 def _open_placeholders(commands: Sequence[Command], known: AbstractSet[str]) -> Iterator[Finding]:
     """One finding for all: a plan for many nodes has many, and all ask for the same."""
-    spellings: dict[str, str] = {}  # $X and ${X} are one; the first spelling stands for both
+    spellings: dict[str, str] = {}  # $X and ${X} are one: the first spelling is shown
     for command in commands:
         for placeholder in (each for word in command.words for each in word.placeholders):
             if placeholder.name not in known:

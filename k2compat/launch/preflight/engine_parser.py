@@ -21,8 +21,8 @@ from k2compat.launch.engines import engine_folder
 from k2compat.launch.flags import (
     Flag,
     FlagTable,
+    FlagUse,
     InstalledParser,
-    Use,
     entry_of,
     flag_table,
     has_placeholder,
@@ -202,7 +202,7 @@ def _without_placeholders(table: FlagTable, arguments: Sequence[str]) -> list[st
     return filled
 
 
-def _place(use: Use, number: int, stand_in: str) -> tuple[int, str]:
+def _place(use: FlagUse, number: int, stand_in: str) -> tuple[int, str]:
     if use.joined:
         return use.at, f"{use.name}={stand_in}"
     return use.at + 1 + number, stand_in

@@ -4,7 +4,8 @@ A shell does the same when it runs the plan's script; checks then see what would
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from k2compat.launch.plan import Command, Plan
 from k2compat.launch.request import Argument, Node

@@ -1,10 +1,9 @@
 """A file that a renderer makes."""
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
+class Script(msgspec.Struct, frozen=True):
     """A file to be written: its text, and whether it is a program."""
 
     text: str

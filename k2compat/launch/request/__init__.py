@@ -27,6 +27,13 @@ if TYPE_CHECKING:
     from k2compat.launch.request.facts import FORMAT, SUPERVISED, is_fact
     from k2compat.launch.request.model import LaunchModel, read_model
     from k2compat.launch.request.request import Request
+    from k2compat.launch.request.template_values import (
+        START_RANK,
+        NodeTerms,
+        node_terms,
+        request_facts,
+        shared_values,
+    )
 
 __all__ = [
     "ALWAYS_SET",
@@ -35,19 +42,24 @@ __all__ = [
     "GPUS_MAX",
     "GPUS_PER_NODE",
     "PLACEHOLDER",
+    "START_RANK",
     "SUPERVISED",
     "Argument",
     "Cluster",
     "LaunchModel",
     "Node",
+    "NodeTerms",
     "Placeholder",
     "Request",
     "host_port",
     "is_fact",
+    "node_terms",
     "nodes_at",
     "port",
     "read_cluster",
     "read_model",
+    "request_facts",
+    "shared_values",
     "user_value",
     "with_devices",
 ]
@@ -62,16 +74,21 @@ _HOMES = {
     "GPUS_PER_NODE": "cluster",
     "LaunchModel": "model",
     "Node": "cluster",
+    "NodeTerms": "template_values",
     "PLACEHOLDER": "arguments",
     "Placeholder": "arguments",
     "Request": "request",
+    "START_RANK": "template_values",
     "SUPERVISED": "facts",
     "host_port": "cluster",
     "is_fact": "facts",
+    "node_terms": "template_values",
     "nodes_at": "cluster",
     "port": "arguments",
     "read_cluster": "cluster",
     "read_model": "model",
+    "request_facts": "template_values",
+    "shared_values": "template_values",
     "user_value": "arguments",
     "with_devices": "cluster",
 }

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
+import msgspec
+
 from k2compat.errors import RefusedError
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
@@ -20,7 +22,7 @@ PLACEHOLDER: Final = re.compile(rf"\$(?:({_NAME})|\{{({_NAME})\}})|<([A-Za-z_][A
 """`$NAME`, `${NAME}` or `<NAME>`; guides write <my-image> too, a name with a dash."""
 _PORT = re.compile(r":[0-9]{1,5}")
 FILES: Final = "K2COMPAT_FILES"
-"""The folder that a script writes its files into where none lie beside it."""
+"""The folder that a script writes its files into where no file lies next to it."""
 
 ALWAYS_SET: Final = frozenset({"PWD", "HOME", "HOSTNAME", FILES})
 """Names of placeholders that every shell, or every script of ours, knows the value of."""
@@ -28,8 +30,7 @@ ALWAYS_SET: Final = frozenset({"PWD", "HOME", "HOSTNAME", FILES})
 _FIELD = re.compile(rf"\{{({_NAME})\}}")
 
 
-@dataclass(frozen=True, slots=True)
-class Placeholder:
+class Placeholder(msgspec.Struct, frozen=True):
     """A value that is not known yet.
 
     Attributes:
@@ -138,7 +139,7 @@ def user_value(text: str, what: str, *, joined: bool = False) -> Argument:
     Args:
         text: What the user gave.
         what: Its name on the command line, for the message.
-        joined: Whether it stands behind `--flag=`, where a dash at its front does no harm.
+        joined: Whether it follows `--flag=`, where a dash at its front does no harm.
 
     Raises:
         RefusedError: value-malformed.

@@ -17,13 +17,13 @@ import ipaddress
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+from msgspec.structs import replace
+
 from k2compat.errors import RefusedError
-from k2compat.files import explained_reading, read_input
 from k2compat.launch.request.arguments import Argument
 
 GPUS_PER_NODE: Final = 8
@@ -43,17 +43,16 @@ _CLUSTER_KEYS = {"gpu", "gpus_per_node", "interface", "ib_device", "nodes"}
 _NODE_KEYS = {"name", "address", "role", "interface", "ib_device"}
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(msgspec.Struct, frozen=True):
     """One machine.
 
     Attributes:
         name: Unique in the plan; also a file's name.
-        rank: Its place in its group, from 0; a placeholder where one command stands for all.
+        rank: Its place in its group, from 0; a placeholder where one command is for all nodes.
         address: How the other nodes reach it.
         group: "" or, for strategy pd, "prefill" or "decode".
-        interface: The network interface that carries the traffic, if it was said.
-        ib_device: The InfiniBand or RoCE devices, if they were said.
+        interface: The network interface that carries the traffic; None if it is not known.
+        ib_device: The InfiniBand or RoCE devices; None if they are not known.
     """
 
     name: str
@@ -69,28 +68,32 @@ class Node:
         return str(self.rank) == "0"
 
 
-@dataclass(frozen=True, slots=True)
-class Cluster:
+class Cluster(msgspec.Struct, frozen=True):
     """The nodes of a launch.
 
     Attributes:
         nodes: In the order of their ranks, the groups one after the other.
         gpus_per_node: The same on each.
-        gpu: A name ("h200") or GiB per GPU, as it was said; None if it was not.
-        counts: Group → number of its nodes, where one symbolic node stands for many.
+        gpu: A name ("h200") or GiB per GPU, as the user gave it; None if it is not known.
+        counts: Group → number of its nodes, where one symbolic node represents many.
         firsts: Group → the address of its first node, likewise.
     """
 
     nodes: tuple[Node, ...]
     gpus_per_node: int = GPUS_PER_NODE
     gpu: str | None = None
-    counts: Mapping[str, int] = field(default_factory=dict)
-    firsts: Mapping[str, Argument] = field(default_factory=dict)
+    counts: Mapping[str, int] = msgspec.field(default_factory=dict)
+    firsts: Mapping[str, Argument] = msgspec.field(default_factory=dict)
 
     @property
     def groups(self) -> tuple[str, ...]:
         """The groups that have nodes, in their order."""
         return tuple(dict.fromkeys(node.group for node in self.nodes))
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Group → how many nodes it has, in the order of the groups."""
+        return {group: self.size(group) for group in self.groups}
 
     def first(self, name: str) -> Argument:
         """The address of a group's first node, to which the others connect."""
@@ -204,6 +207,8 @@ def read_cluster(path: Path) -> Cluster:
         RefusedError: cluster-file-malformed, host-malformed, host-twice, device-malformed;
             not-found or not-readable.
     """
+    from k2compat.files import explained_reading, read_input  # 7 ms, for files alone
+
     with explained_reading(path):
         content = read_input(path)
     try:
@@ -259,6 +264,8 @@ def _node(path: Path, entry: Mapping[str, Any], group: str, rank: int) -> Node:
 def _demand_keys(path: Path, members: Mapping[str, Any], known: set[str], what: str) -> None:
     for key in members:
         if key not in known:
+            from difflib import get_close_matches
+
             near = get_close_matches(key, known, n=1)
             meant = f"; did you mean {near[0]}?" if near else ""
             raise _malformed(path, f"has a key {key!r} that {what} cannot have{meant}")

@@ -1,15 +1,15 @@
-"""The model of a launch: what its config says, or what is assumed of a name."""
+"""The model of a launch: the config of its folder, or the config assumed for its name."""
 
 import os
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from k2compat.config import read_text
+import msgspec
+from msgspec.structs import replace
+
 from k2compat.errors import RefusedError
 from k2compat.family import (
     CONFIG_FILE,
@@ -20,10 +20,9 @@ from k2compat.family import (
     WRAPPERS,
     fingerprint_of,
 )
-from k2compat.files import explained_reading, read_regular, real_path
 from k2compat.findings import Codes, Finding
-from k2compat.hub import parse_hub_url
 from k2compat.launch.request.arguments import Argument, user_value
+from k2compat.launch.typed_toml import read_toml
 
 _MODELS = Path(__file__).with_name("models.toml")
 
@@ -31,15 +30,40 @@ _MODELS = Path(__file__).with_name("models.toml")
 _OTHER_NAMES = re.compile(r"kimi(?:k3|linear)")
 _NOT_IN_NAMES = re.compile(r"[\s_-]+")
 
-# How a config's quant_method is called in profiles. INT4 also tells which text models think
-# before they answer: the family has no other mark for it in its configs.
+# How a config's quant_method is called in profiles. INT4 also marks the text models that
+# think before they answer: the family has no other mark for it in its configs.
 _PRECISIONS = {"None": "bf16", "fp8": "fp8", "compressed-tensors": "int4"}
 
 _codes = Codes("launch")
 
 
-@dataclass(frozen=True, slots=True)
-class LaunchModel:
+class _AssumedModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is assumed of a name.
+
+    Attributes:
+        name: The model.
+        pattern: A regular expression for the names that mean it.
+        quantisation: A key of the table's quantisations.
+        config: The members of its config that differ from the family's.
+        wrapper: The model_type of the config around it, of a model with vision.
+    """
+
+    name: str
+    pattern: str
+    quantisation: str
+    config: dict[str, int]
+    wrapper: str | None = None
+
+
+class _Models(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """models.toml as it is written. `sizes`: the family's members of a config."""
+
+    sizes: dict[str, int | str | bool]
+    quantisations: dict[str, dict[str, Any]]
+    models: tuple[_AssumedModel, ...]
+
+
+class LaunchModel(msgspec.Struct, frozen=True):
     """A model as an engine is given it.
 
     Attributes:
@@ -96,15 +120,28 @@ def read_model(text: str) -> LaunchModel:
         RefusedError: model-other-architecture, model-without-config, not-a-folder,
             value-malformed, and what reading a config raises.
     """
-    repo = parse_hub_url(text)
-    named = user_value(repo.repo_id if repo else text, "MODEL")
+    repo_id = _repo_id(text)
+    named = user_value(repo_id or text, "MODEL")
     path = Path(text)
-    if repo is None and not named.placeholders and os.path.lexists(path):
+    if repo_id is None and not named.placeholders and os.path.lexists(path):
         return _from_folder(path)
     return _assumed(named)
 
 
+def _repo_id(text: str) -> str | None:
+    """The repo of an address on the Hub; None for what is no address."""
+    if "://" not in text:
+        return None
+    from k2compat.hub import parse_hub_url  # 8 ms, for addresses alone
+
+    repo = parse_hub_url(text)
+    return repo.repo_id if repo else None
+
+
 def _from_folder(path: Path) -> LaunchModel:
+    from k2compat.config import read_text  # with the files and the Hub's cache 20 ms, for folders
+    from k2compat.files import explained_reading, read_regular, real_path
+
     if not path.is_dir():
         raise RefusedError(
             "not-a-folder", f"{path} is not a folder.", hint="Name the model's folder."
@@ -139,22 +176,22 @@ def _assumed(named: Argument) -> LaunchModel:
     other = _OTHER_NAMES.search(plain)
     if other:
         _refuse_other(other[0].replace("kimi", "kimi_"), str(named))
-    entry = next(entry for entry in _models()["models"] if re.search(entry["pattern"], plain))
+    entry = next(entry for entry in _models().models if re.search(entry.pattern, plain))
     finding = _codes.finding(
         "model-assumed",
         str(named),
-        f"{named} does not exist here; {entry['name']} is assumed, with "
-        f"{entry['quantisation'].upper()} weights.",
+        f"{named} does not exist here; {entry.name} is assumed, with "
+        f"{entry.quantisation.upper()} weights.",
         expected="a folder with the model's config.json",
         fix="Name the model's folder, where there is one, so that its config is read.",
     )
     return LaunchModel(named, _config(entry), findings=(finding,))
 
 
-def _config(entry: Mapping[str, Any]) -> Mapping[str, Any]:
-    quantisation = _models()["quantisations"][entry["quantisation"]]
-    text = {**_models()["sizes"], **entry["config"], "quantization_config": quantisation}
-    wrapper = entry.get("wrapper")
+def _config(entry: _AssumedModel) -> Mapping[str, Any]:
+    quantisation = _models().quantisations[entry.quantisation]
+    text = {**_models().sizes, **entry.config, "quantization_config": quantisation}
+    wrapper = entry.wrapper
     return {"model_type": wrapper, WRAPPERS[wrapper]: text} if wrapper else text
 
 
@@ -171,5 +208,5 @@ def _refuse_other(model_type: str, named: str) -> None:
 
 
 @cache
-def _models() -> Mapping[str, Any]:
-    return tomllib.loads(_MODELS.read_text(encoding="utf-8"))
+def _models() -> _Models:
+    return read_toml(_MODELS, _Models)

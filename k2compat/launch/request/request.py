@@ -1,15 +1,15 @@
 """What a person asks for, before anything is decided."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from k2compat.launch.request.arguments import Argument
 from k2compat.launch.request.cluster import Cluster
 from k2compat.launch.request.model import LaunchModel
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that decides a plan.
 
     Attributes:
@@ -32,7 +32,7 @@ class Request:
     engine_version: str | None = None
     profile: str = "default"
     strategy: str | None = None
-    values: Mapping[str, Argument] = field(default_factory=dict)
+    values: Mapping[str, Argument] = msgspec.field(default_factory=dict)
     facts: frozenset[str] = frozenset()
     filled: frozenset[str] = frozenset()
     settings: tuple[str, ...] = ()

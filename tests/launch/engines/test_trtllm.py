@@ -1,11 +1,11 @@
 """TensorRT-LLM: the guide to the letter, and one bundle that works now."""
 
-from dataclasses import replace
 from itertools import product
 from typing import Any
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from k2compat.errors import RefusedError
 from k2compat.findings import Severity

@@ -1,13 +1,16 @@
 """What became of the flags: the data holds together, and answers."""
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 import pytest
+from packaging.version import Version
 
-from k2compat.launch import flags
+from k2compat.launch import engines, flags
 from k2compat.launch.flags import ENGINES, changes_between, flag_table, newest_version, todays_name
-from k2compat.launch.flags.history import FATAL, Change, changes_of
+from k2compat.launch.flags.history import FATAL, Change, changes_of, changes_to
 
 NEWEST = newest_version("vllm")
 
@@ -203,3 +206,57 @@ def test_templates() -> None:
     assert arguments(("--a", '{"b": {value}}')) == ("--a", '{"b": 1 2}')
     assert arguments(("--{rest}", "{--y}")) == ("--x", "3")
     assert arguments(("--a", "{--absent}")) is None
+
+
+class TestOneFlag:
+    """Only the sections of a flag are parsed; the answer is that of the whole history."""
+
+    @pytest.mark.parametrize("engine", ENGINES)
+    def test_the_changes_of_a_flag_are_those_of_the_whole_history(self, engine: str) -> None:
+        late = Version("999")
+        wrong = []
+        for entry in {change.entry for change in HISTORY if change.engine == engine}:
+            changes = changes_of(engine, entry)
+            for flag in {change.flag.replace("*", "lora") for change in changes} | {"--no-such"}:
+                about = [change for change in changes if change.is_about(flag)]
+                found = changes_to(engine, entry, flag, late)
+                if sorted(map(name, found)) != sorted(map(name, about)):
+                    wrong.append(f"{entry} {flag}")
+        assert wrong == []
+
+    @pytest.mark.parametrize("written", ["""flag = '--old-name""", """"flag" = "--old-name"""])
+    def test_a_flag_that_is_written_in_another_way_is_found(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str
+    ) -> None:
+        engine = f"other{len(written)}"
+        path = self.made_up(tmp_path, monkeypatch, engine)
+        text = path.read_text(encoding="utf-8")
+        first = text.index("flag = ")
+        end = text.index("\n", first)
+        quote = "'" if "'" in written else '"'
+        flag = text[first:end].split('"')[1]
+        changed = text[:first] + written.replace("--old-name", flag) + quote + text[end:]
+        path.write_text(changed, encoding="utf-8")
+        assert changes_to(engine, "run", flag, Version("999"))
+
+    def test_a_mistake_names_the_file_and_the_place(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = self.made_up(tmp_path, monkeypatch, "mistaken")
+        text = path.read_text(encoding="utf-8")
+        flag = text[text.index("flag = ") :].split('"')[1]
+        path.write_text(text.replace("kind = ", "sort = ", 1), encoding="utf-8")
+        with pytest.raises(ValueError, match=r"history\.toml: .*\$\.change\[0\]"):
+            changes_to("mistaken", "run", flag, Version("999"))
+
+    def test_an_engine_without_a_history_has_no_changes(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.made_up(tmp_path, monkeypatch, "ageless").unlink()
+        assert changes_to("ageless", "run", "--model", Version("999")) == ()
+
+    def made_up(self, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> Path:
+        source = Path(__file__).parents[1] / "engines" / "made_up" / "quickserve"
+        shutil.copytree(source, folder / name)
+        monkeypatch.setattr(engines, "__path__", [str(folder)])
+        return folder / name / "history.toml"

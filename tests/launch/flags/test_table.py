@@ -17,6 +17,7 @@ from k2compat.launch.flags import (
     Exact,
     Unknown,
     flag_table,
+    loading,
     newest_version,
 )
 from tests.support.parsers import argparse_parser
@@ -227,3 +228,23 @@ def test_between_two_tables_a_choice_of_either_will_do() -> None:
 
     assert "kimi_k2" not in choices("0.10.0")
     assert choices("0.10.1") == ()
+
+
+def test_at_its_own_version_a_table_is_not_changed_by_the_history() -> None:
+    """So `flag_table` need not read the history there."""
+    wrong = []
+    for engine in ENGINES:
+        tables = loading._tables(engine)
+        for table in tables:
+            for entry, data in table.entries.items():
+                others = {
+                    each.version: loading._entry_flags(each.entries[entry])
+                    for each in tables
+                    if entry in each.entries
+                }
+                at = flags.version_of(engine, table.version)
+                found = loading._with_history(others, table.version, engine, entry, at)
+                wrong += [f"{engine} {table.version} {entry}"] * (
+                    found != loading._entry_flags(data)
+                )
+    assert wrong == []

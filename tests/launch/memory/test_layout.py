@@ -1,9 +1,9 @@
 """What can be divided: blocks, heads, experts, ranks, and the numbers of the guide."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from k2compat.launch.memory.layout import Layout, check_batch_sizes, check_divisibility
 from k2compat.launch.memory.sizes import ModelSizes, model_sizes

@@ -7,7 +7,12 @@ import pytest
 from k2compat.checkpoint import expected_tensors
 from k2compat.findings import Finding
 from k2compat.launch.memory.fit import GIB
-from k2compat.launch.memory.sizes import ModelSizes, model_sizes
+from k2compat.launch.memory.sizes import (
+    ModelDimensions,
+    ModelSizes,
+    model_dimensions,
+    model_sizes,
+)
 from tests.support.configs import config_values
 
 INSTRUCT = "moonshotai/Kimi-K2-Instruct"
@@ -139,6 +144,34 @@ def test_unknown_sizes_are_a_finding_with_the_reason(
     assert reason in finding.message
 
 
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"first_k_dense_replace": -1}, "first_k_dense_replace"),
+        (
+            {
+                "quantization_config": {
+                    "quant_method": "compressed-tensors",
+                    "format": "float-quantized",
+                    "config_groups": {
+                        "group_0": {"weights": {"num_bits": 4, "type": "int", "group_size": 32}}
+                    },
+                }
+            },
+            "quantisation",
+        ),
+    ],
+)
+def test_dimensions_are_known_where_the_bytes_are_not(
+    changes: dict[str, object], reason: str
+) -> None:
+    config = config_values(INSTRUCT) | changes
+    assert isinstance(model_dimensions(config), ModelDimensions)
+    finding = model_sizes(config)
+    assert isinstance(finding, Finding)
+    assert (finding.code, reason in finding.message) == ("sizes-unknown", True)
+
+
 def test_another_architecture_is_unknown() -> None:
     finding = model_sizes(config_values("moonshotai/Kimi-K3"))
     assert isinstance(finding, Finding)
@@ -154,7 +187,7 @@ def test_another_architecture_is_unknown() -> None:
         ("deepseek-ai/DeepSeek-V3", True),
     ],
 )
-def test_the_closed_sums_are_those_of_every_single_tensor(repo: str, quantised: bool) -> None:
+def test_the_sums_are_those_of_every_single_tensor(repo: str, quantised: bool) -> None:
     """What `expected_tensors` lists, without what no engine loads."""
     config = config_values(repo) if quantised else without_quantisation(repo)
     total = routed = 0

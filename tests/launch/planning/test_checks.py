@@ -1,9 +1,9 @@
 """A plan against its model: divided, fitted, refused with the way out."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from k2compat.errors import RefusedError
 from k2compat.launch.flags import newest_version
@@ -68,6 +68,12 @@ def fit_of(argv: str, **options: object) -> Fit:
 
 def test_a_plan_that_fits_has_no_findings() -> None:
     assert codes(plan("vllm", nodes=TWO, gpu="h200")) == []
+
+
+def test_unknown_sizes_of_the_weights_are_one_finding() -> None:
+    unknown = {**INSTRUCT, "first_k_dense_replace": -1}  # the dimensions do not depend on it
+    found = check_plan(plan("vllm", nodes=TWO, gpu="h200"), unknown)
+    assert [finding.code for finding in found] == ["sizes-unknown"]
 
 
 def test_fp8_on_8_h200_is_refused_with_two_nodes_as_the_way_out() -> None:

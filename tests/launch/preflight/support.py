@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+import msgspec
+
 from k2compat.findings import Finding
 from k2compat.launch.flags import newest_version
 from k2compat.launch.memory.layout import Layout
@@ -57,7 +59,7 @@ def plan_of(
     """
     first, *others = nodes_at(addresses)
     words = {name: Argument.parse(value) for name, value in (devices or {}).items()}
-    first = replace(first, **words)  # type: ignore[arg-type]
+    first = msgspec.structs.replace(first, **words)
     commands = tuple(
         Command(
             id=f"command{number}",

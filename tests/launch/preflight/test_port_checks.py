@@ -1,8 +1,7 @@
 """Ports: what listens where by default, and what is in its way."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from k2compat.launch.plan import Port
 from k2compat.launch.preflight.checks import check_port_clashes, check_ports_free

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from k2compat.launch.flags import newest_version
@@ -43,8 +44,8 @@ class TestEngine:
 
     def test_a_node_that_only_prepares_needs_no_engine(self) -> None:
         made = inspection(packages=None)
-        ends = replace(made.plan.commands[0], stays=False)
-        made = replace(made, plan=replace(made.plan, commands=(ends,)))
+        ends = msgspec.structs.replace(made.plan.commands[0], stays=False)
+        made = replace(made, plan=msgspec.structs.replace(made.plan, commands=(ends,)))
         assert codes(check_software(made)) == []
 
     @pytest.mark.parametrize("version", ["0.9.2", "0.10.0.dev1"])

@@ -1,11 +1,11 @@
 """Each node's container starts what a script on it would."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from k2compat.launch.planning.planner import plan_launch
 from k2compat.launch.render import render_plan

@@ -2,10 +2,10 @@
 
 import shutil
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from k2compat.launch.engines.profile import PROFILES, read_profile
 from k2compat.launch.flags import ENGINES

@@ -1,6 +1,6 @@
 """A plan for a person: prerequisites, nodes, commands with their reasons."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from k2compat.launch.render.text import as_text
 from tests.launch.support import plan

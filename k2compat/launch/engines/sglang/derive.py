@@ -27,7 +27,7 @@ class Sglang(Derivation):
 
 
 def _braced(word: Argument) -> Argument:
-    """`${NAME}` for `$NAME`, so that nothing behind it can be taken for a part of the name."""
+    """`${NAME}` for `$NAME`, so that no text after it becomes part of the name."""
     parts = tuple(
         Placeholder(part.name, f"${{{part.name}}}")
         if isinstance(part, Placeholder) and part.spelling.startswith("$")
