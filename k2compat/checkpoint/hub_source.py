@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from k2compat.checkpoint.gguf_files.header import FIRST_BYTES as GGUF_FIRST_BYTES
 from k2compat.checkpoint.safetensors_files.header import header_end
-from k2compat.checkpoint.safetensors_files.shards import natural
 from k2compat.checkpoint.sources.folder import WEIGHT_SUFFIXES, FolderSource
 from k2compat.checkpoint.sources.listing import read_model_folder
+from k2compat.checkpoint.sources.naming import natural
 from k2compat.checkpoint.sources.regular_file import FileRefusedError, demand_content, refused
 from k2compat.checkpoint.sources.source import ReadableFile, Source
 from k2compat.findings import Finding

@@ -4,12 +4,11 @@ Whoever judges headers opens each file once; the sample is taken before the file
 that nothing is opened or fetched twice, and done and total count both at once.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
-from typing import Final
 
 from k2compat.checkpoint.gguf_files.header import read_gguf_from
+from k2compat.checkpoint.reporting.alike import fold_by_code
 from k2compat.checkpoint.safetensors_files.header import read_safetensors_from
 from k2compat.checkpoint.sampling.samples import (
     LOCAL,
@@ -20,9 +19,6 @@ from k2compat.checkpoint.sampling.samples import (
 )
 from k2compat.checkpoint.sources.source import ReadableFile, Source
 from k2compat.findings import Finding
-
-SAME_SHOWN_MAX: Final = 4
-"""A checkpoint that was never filled has the same wrong in each of its files."""
 
 
 class SampledSource:
@@ -50,26 +46,7 @@ class SampledSource:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """What the samples tell; what many files have in common as one finding."""
-        by_code: dict[str, list[Finding]] = {}
-        for finding in self.sample.findings:
-            by_code.setdefault(finding.code, []).append(finding)
-        return tuple(
-            shown
-            for same in by_code.values()
-            for shown in (same if len(same) <= SAME_SHOWN_MAX else [self._together(same)])
-        )
-
-    def _together(self, same: Sequence[Finding]) -> Finding:
-        first = same[0]
-        return replace(
-            first,
-            where=self.name,
-            message=f"{len(same):,} times, first at {first.where}: {first.message}",
-            count=sum(finding.count for finding in same),
-            expected=None,
-            actual=None,
-            items=tuple(finding.where for finding in same),
-        )
+        return fold_by_code(self.name, self.sample.findings)
 
     def open(self, relative: str) -> AbstractContextManager[ReadableFile]:
         """Open one of the files; when it is closed without an error, it is sampled.

@@ -15,9 +15,9 @@ from k2compat.checkpoint.companions.config_file import (
 )
 from k2compat.checkpoint.engines.verdicts import engine_verdicts
 from k2compat.checkpoint.gguf_files.validate import validate_gguf
+from k2compat.checkpoint.reporting.alike import fold_equal
 from k2compat.checkpoint.reporting.report import Progress, Validation
 from k2compat.checkpoint.safetensors_files.index import INDEX_FILE
-from k2compat.checkpoint.safetensors_files.summary import together
 from k2compat.checkpoint.safetensors_files.validate import validate_safetensors
 from k2compat.checkpoint.sources.folder import WEIGHT_SUFFIXES
 from k2compat.checkpoint.sources.regular_file import FileRefusedError, open_file
@@ -95,7 +95,7 @@ def _validate(
         *_companions(source, format_name),
         *verdicts,
     )
-    return replace(validation, report=Report(together(source.name, findings)))
+    return replace(validation, report=Report(fold_equal(source.name, findings)))
 
 
 def _sampled(source: Source) -> "SampledSource":

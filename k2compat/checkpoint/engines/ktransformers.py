@@ -18,12 +18,13 @@ from k2compat.checkpoint.gguf_files.header import GgufHeader, read_gguf
 from k2compat.checkpoint.gguf_files.metadata import Metadata, has_split_mla, read_sizes
 from k2compat.checkpoint.gguf_files.rules import deepseek2
 from k2compat.checkpoint.gguf_files.split_sets import SPLIT_COUNT, check_gguf_sets, group_gguf_files
-from k2compat.checkpoint.reporting.collector import Defects, printable
+from k2compat.checkpoint.reporting.collector import FileFindings
 from k2compat.checkpoint.sources.folder import FolderSource
 from k2compat.checkpoint.sources.listing import ModelFolder
 from k2compat.checkpoint.sources.source import Source
 from k2compat.family import CONFIG_FILE
 from k2compat.findings import Codes, Finding
+from k2compat.printable import shortened
 
 _codes = Codes("checkpoint")
 
@@ -111,7 +112,7 @@ def _other_models(
         if architecture == PROJECTOR:
             yield _foreign("ktransformers-projector", first.path, "a vision projector")
         elif isinstance(architecture, str) and architecture != deepseek2().architecture:
-            what = f"a model of architecture {printable(architecture)}"
+            what = f"a model of architecture {shortened(architecture)}"
             yield _foreign("ktransformers-other-architecture", first.path, what, architecture)
         elif architecture is not None and config is not None:
             yield from _other_sizes(first, config)
@@ -132,7 +133,7 @@ def _foreign(code: str, path: str, what: str, architecture: str = PROJECTOR) -> 
         path,
         f"{PurePath(path).name} is {what}; KTransformers merges it with the other GGUFs.",
         expected=deepseek2().architecture,
-        actual=printable(architecture),
+        actual=shortened(architecture),
         fix="Move it out of the folder.",
     )
 
@@ -140,7 +141,7 @@ def _foreign(code: str, path: str, what: str, architecture: str = PROJECTOR) -> 
 def _other_sizes(header: GgufHeader, config: Mapping[str, Any]) -> Iterator[Finding]:
     metadata = Metadata(header.metadata, header.value_types)
     split_mla = has_split_mla(metadata)
-    sizes = read_sizes(metadata, Defects(header.path), split_mla=split_mla)
+    sizes = read_sizes(metadata, FileFindings(header.path), split_mla=split_mla)
     different = tuple(other_sizes(sizes, text_config(config)))
     if different:
         first = different[0]

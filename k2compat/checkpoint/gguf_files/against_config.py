@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from k2compat.checkpoint.gguf_files.metadata import Metadata, full_key
 from k2compat.checkpoint.gguf_files.rules import config_sizes, config_value, deepseek2
-from k2compat.checkpoint.reporting.collector import Defects
+from k2compat.checkpoint.reporting.collector import FileFindings
 from k2compat.family import FINGERPRINTS, WRAPPERS
 
 FLOAT_TOLERANCE = 1e-6
@@ -32,7 +32,7 @@ def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def check_config(
-    metadata: Metadata, sizes: Mapping[str, int], config: Mapping[str, Any], defects: Defects
+    metadata: Metadata, sizes: Mapping[str, int], config: Mapping[str, Any], defects: FileFindings
 ) -> None:
     """Note each difference.
 
@@ -78,7 +78,7 @@ def other_sizes(sizes: Mapping[str, int], config: Mapping[str, Any]) -> Iterator
             yield DifferentSize(full_key(rule.key), member, ours, expected)
 
 
-def _check_sizes(sizes: Mapping[str, int], text: Mapping[str, Any], defects: Defects) -> None:
+def _check_sizes(sizes: Mapping[str, int], text: Mapping[str, Any], defects: FileFindings) -> None:
     for key, member, ours, theirs in other_sizes(sizes, text):
         _report_size(f"key {key}", member, ours, theirs, defects)
     rows, tokens = sizes.get("vocabulary"), text.get("vocab_size")
@@ -86,7 +86,7 @@ def _check_sizes(sizes: Mapping[str, int], text: Mapping[str, Any], defects: Def
         _report_size("tensor token_embd.weight", "vocab_size", rows, tokens, defects)
 
 
-def _report_size(at: str, member: str, ours: int, theirs: int, defects: Defects) -> None:
+def _report_size(at: str, member: str, ours: int, theirs: int, defects: FileFindings) -> None:
     defects.add(
         "gguf-config-size",
         f"the config's {member} is another",

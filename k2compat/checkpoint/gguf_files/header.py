@@ -20,10 +20,11 @@ from k2compat.checkpoint.gguf_files.layout import (
     TensorEntry,
     place_tensors,
 )
-from k2compat.checkpoint.reporting.collector import Defects, printable
+from k2compat.checkpoint.reporting.collector import FileFindings
 from k2compat.checkpoint.sources.regular_file import FileRefusedError, open_file
 from k2compat.checkpoint.sources.source import ReadableFile
 from k2compat.findings import Finding
+from k2compat.printable import shortened
 
 __all__ = [
     "GgufArray",
@@ -166,7 +167,7 @@ class _Parser:
         self._path = path
         self._file_size = file_size
         self._capacity = capacity
-        self._defects = Defects(path)
+        self._defects = FileFindings(path)
         self._walk = Walk(data, capacity, "little", self._defects)
         self._version = 0
         self._metadata: dict[str, GgufValue] = {}
@@ -283,7 +284,7 @@ class _Parser:
         walk = self._walk
         walk.place = f"key {index}"
         key = self._name(walk.string(), KEY_BYTES_MAX)
-        walk.place = f"key {printable(key)}"
+        walk.place = f"key {shortened(key)}"
         value_type = walk.value_type()
         value = walk.value(value_type)
         if key in self._metadata:
@@ -327,7 +328,7 @@ class _Parser:
         walk = self._walk
         walk.place = f"tensor {index}"
         name = self._name(walk.string(), TENSOR_NAME_BYTES_MAX)
-        walk.place = f"tensor {printable(name)}"
+        walk.place = f"tensor {shortened(name)}"
         at = walk.at()
         dimension_count = walk.uint32()
         if dimension_count > DIMENSIONS_MAX:
@@ -363,7 +364,7 @@ class _Parser:
         if not name.isprintable():
             self._defects.add(
                 "gguf-name-control",
-                f"the name has characters that do not print: {printable(name)}",
+                f"the name has characters that do not print: {shortened(name)}",
                 at=place,
                 actual=name,
             )

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from k2compat.checkpoint.reporting.collector import Defects
+from k2compat.checkpoint.reporting.collector import FileFindings
 from k2compat.checkpoint.safetensors_files.entries import read_entries
 from k2compat.checkpoint.safetensors_files.layout import SafetensorsTensor
 from k2compat.checkpoint.sources.regular_file import FileRefusedError, open_file
@@ -104,7 +104,7 @@ def parse_safetensors(prefix: bytes, *, path: str, file_size: int) -> Safetensor
         path: Names the file in findings.
         file_size: Bytes of the whole file.
     """
-    defects = Defects(path)
+    defects = FileFindings(path)
     text = _header_text(prefix, file_size, defects)
     if text is None:
         return SafetensorsHeader(path, file_size=file_size, findings=defects.findings())
@@ -129,7 +129,7 @@ def _read(file: ReadableFile) -> SafetensorsHeader:
     return parse_safetensors(prefix, path=str(file.path), file_size=size)
 
 
-def _header_text(prefix: bytes, file_size: int, defects: Defects) -> str | None:
+def _header_text(prefix: bytes, file_size: int, defects: FileFindings) -> str | None:
     """The header's JSON; None, with a finding, where the length or the encoding is wrong."""
     if file_size < LENGTH_BYTES:
         defects.add(
@@ -154,7 +154,7 @@ def _header_text(prefix: bytes, file_size: int, defects: Defects) -> str | None:
     return None
 
 
-def _check_length(length: int, prefix: bytes, file_size: int, defects: Defects) -> bool:
+def _check_length(length: int, prefix: bytes, file_size: int, defects: FileFindings) -> bool:
     if length == 0:
         defects.add("safetensors-length-zero", "the header's length is zero", at="byte 0")
     elif length > HEADER_BYTES_MAX:

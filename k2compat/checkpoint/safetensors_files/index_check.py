@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
-from k2compat.checkpoint.reporting.collector import Defects
-from k2compat.checkpoint.safetensors_files.index import INDEX_FILE, WeightIndex, named
-from k2compat.checkpoint.safetensors_files.summary import MOST_ALONE
+from k2compat.checkpoint.reporting.alike import ALIKE_SHOWN, named
+from k2compat.checkpoint.reporting.collector import FileFindings
+from k2compat.checkpoint.safetensors_files.index import INDEX_FILE, WeightIndex
 from k2compat.findings import Finding
 
 
@@ -60,10 +60,10 @@ class IndexCheck:
         for name, shard in self._unlisted:
             if name not in duplicates:
                 by_shard.setdefault(shard, []).append(name)
-        if len(by_shard) > MOST_ALONE:
+        if len(by_shard) > ALIKE_SHOWN:
             by_shard = {"": [name for names in by_shard.values() for name in names]}
         for shard, names in by_shard.items():
-            defects = Defects(f"{root}/{shard}" if shard else root)
+            defects = FileFindings(f"{root}/{shard}" if shard else root)
             defects.add(
                 "index-tensor-unlisted",
                 f"holds {len(names):,} tensors that the index does not name: {named(names)}",
@@ -78,7 +78,7 @@ class IndexCheck:
             if place not in unread and name not in expected
         ]
         if absent:
-            defects = Defects(where)
+            defects = FileFindings(where)
             defects.add(
                 "index-tensor-absent",
                 f"the index names {len(absent):,} tensors that no shard holds: {named(absent)}",
@@ -92,7 +92,7 @@ class IndexCheck:
         for name, place, shard in self._wrong:
             if name not in duplicates:
                 moves[place, shard].append(name)
-        defects = Defects(where)
+        defects = FileFindings(where)
         for (place, shard), names in moves.items():
             defects.add(
                 "index-wrong-shard",
@@ -109,7 +109,7 @@ class IndexCheck:
 
 def check_total_size(root: str, said: int | None, held: int) -> tuple[Finding, ...]:
     """Hold total_size against the bytes of all tensors, which must all have been read."""
-    defects = Defects(f"{root}/{INDEX_FILE}")
+    defects = FileFindings(f"{root}/{INDEX_FILE}")
     if said is not None and said != held:
         defects.add(
             "index-total-size",

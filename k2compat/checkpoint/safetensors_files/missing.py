@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from k2compat.checkpoint.model.architecture import Architecture
 from k2compat.checkpoint.model.tensors import MTP, TEXT_LAYERS, VISION, Block, Kind
-from k2compat.checkpoint.reporting.collector import Defects
-from k2compat.checkpoint.safetensors_files.comparison import Comparison, Deviation, Odd
-from k2compat.checkpoint.safetensors_files.summary import numbered
+from k2compat.checkpoint.reporting.alike import numbered
+from k2compat.checkpoint.reporting.collector import FileFindings
+from k2compat.checkpoint.safetensors_files.comparison import Comparison, Deviation, TensorDeviation
 from k2compat.findings import Finding
 
 
@@ -41,7 +41,7 @@ class Missing(NamedTuple):
     """
 
     findings: tuple[Finding, ...]
-    single: tuple[Odd, ...]
+    single: tuple[TensorDeviation, ...]
     names: AbstractSet[str]
     hidden: int
 
@@ -93,15 +93,15 @@ def find_missing(
 
 
 def split_unexpected(
-    root: str, architecture: Architecture, odd: Iterable[Odd]
-) -> tuple[list[Odd], tuple[Finding, ...]]:
+    root: str, architecture: Architecture, odd: Iterable[TensorDeviation]
+) -> tuple[list[TensorDeviation], tuple[Finding, ...]]:
     """Take out the tensors of layers that the config does not have.
 
     Returns:
         The rest, and findings about those layers.
     """
     layers: defaultdict[int, list[str]] = defaultdict(list)
-    rest: list[Odd] = []
+    rest: list[TensorDeviation] = []
     start = architecture.prefix + TEXT_LAYERS
     first_unknown = architecture.layers + architecture.mtp_layers
     for one in odd:
@@ -115,7 +115,7 @@ def split_unexpected(
             layers[one.layer].append(one.name)
         else:
             rest.append(one)
-    defects = Defects(root)
+    defects = FileFindings(root)
     mtp = {layer for layer, names in layers.items() if _is_mtp(names)}
     for code, numbers, words in (
         ("mtp-unused", mtp, "for multi-token prediction, which the config does not name"),
@@ -142,7 +142,7 @@ def _missing_layers(
 ) -> Iterator[Finding]:
     if not layers:
         return
-    defects = Defects(root)
+    defects = FileFindings(root)
     defects.add(
         "layer-missing",
         f"{numbered('layer', layers)}: nothing of them is there",
@@ -157,7 +157,7 @@ def _missing_layers(
 def _absent_parts(
     root: str, architecture: Architecture, absent: AbstractSet[str], counts: Mapping[str, int]
 ) -> Iterator[Finding]:
-    defects = Defects(root)
+    defects = FileFindings(root)
     if MTP in absent:
         first = architecture.layers
         numbers = range(first, first + architecture.mtp_layers)
@@ -169,7 +169,7 @@ def _absent_parts(
     yield from defects.findings()
 
 
-def _odd(gaps: Iterable[Gap], places: Mapping[str, str]) -> Iterator[Odd]:
+def _odd(gaps: Iterable[Gap], places: Mapping[str, str]) -> Iterator[TensorDeviation]:
     gaps = list(gaps)
     # A scale is only worth a word of its own where its weight is there.
     weightless = {_module(gap) for gap in gaps if not gap.kind.is_scale}
@@ -177,7 +177,7 @@ def _odd(gaps: Iterable[Gap], places: Mapping[str, str]) -> Iterator[Odd]:
         is_alone = gap.kind.is_scale and _module(gap) not in weightless
         deviation = Deviation.SCALE_MISSING if is_alone else Deviation.MISSING
         place = places.get(gap.name)
-        yield Odd(deviation, gap.name, gap.block.layer, gap.kind.part, place)
+        yield TensorDeviation(deviation, gap.name, gap.block.layer, gap.kind.part, place)
 
 
 def _module(gap: Gap) -> str:

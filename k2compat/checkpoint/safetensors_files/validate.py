@@ -12,7 +12,7 @@ from itertools import chain
 from k2compat.checkpoint.companions.config_file import ReadConfig
 from k2compat.checkpoint.model.architecture import Architecture, read_architecture
 from k2compat.checkpoint.model.quantization import Quantization
-from k2compat.checkpoint.reporting.collector import Defects
+from k2compat.checkpoint.reporting.collector import FileFindings
 from k2compat.checkpoint.reporting.report import (
     UNKNOWN_VARIANT,
     Coverage,
@@ -57,7 +57,7 @@ class _Inputs:
 
 
 @dataclass(slots=True)
-class _Shelf:
+class ShardScan:
     """What reading the shards gave."""
 
     comparison: Comparison
@@ -116,7 +116,7 @@ def _validate(inputs: _Inputs, progress: Progress) -> Validation:
     findings += problems
     index = inputs.index
     total_size = None if index is None else index.total_size
-    shelf = _Shelf(comparison, None if index is None else IndexCheck(index))
+    shelf = ShardScan(comparison, None if index is None else IndexCheck(index))
     shelf.unread.update(shards.absent)
     _read_shards(source, shards, shelf, progress)
     findings += shelf.findings
@@ -162,7 +162,7 @@ def _architecture(inputs: _Inputs, root: str) -> tuple[Architecture | None, tupl
 def _no_tensors(where: str, comparison: Comparison) -> tuple[Finding, ...]:
     if comparison.tensors:
         return ()
-    defects = Defects(where)
+    defects = FileFindings(where)
     defects.add("weights-empty", "holds no tensors")
     return defects.findings()
 
@@ -212,7 +212,7 @@ def _read_header(source: Source, name: str) -> SafetensorsHeader:
     return read_safetensors_from(source.open(name), f"{source.name}/{name}")
 
 
-def _read_shards(source: Source, shards: Shards, shelf: _Shelf, progress: Progress) -> None:
+def _read_shards(source: Source, shards: Shards, shelf: ShardScan, progress: Progress) -> None:
     total = len(shards.present)
     for done, name in enumerate(shards.present, start=1):
         header = _read_header(source, name)
@@ -221,7 +221,7 @@ def _read_shards(source: Source, shards: Shards, shelf: _Shelf, progress: Progre
         if not names and header.findings:
             shelf.unread.add(name)
         shelf.comparison.add(name, header.tensors)
-        shelf.comparison.strike(header.malformed)
+        shelf.comparison.mark_unreadable(header.malformed)
         if shelf.index is not None:
             shelf.index.add(name, [*names, *header.malformed])
         shelf.files.append(FileSummary(name, source.files.get(name), len(names)))
@@ -229,7 +229,7 @@ def _read_shards(source: Source, shards: Shards, shelf: _Shelf, progress: Progre
 
 
 def _judge(
-    root: str, architecture: Architecture | None, shelf: _Shelf, *, is_part: bool
+    root: str, architecture: Architecture | None, shelf: ShardScan, *, is_part: bool
 ) -> tuple[Iterator[Finding] | list[Finding], int]:
     """The findings about tensors, and how many tensors nobody can know about."""
     odd = shelf.comparison.deviations

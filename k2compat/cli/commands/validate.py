@@ -8,11 +8,12 @@ import click
 from k2compat.checkpoint.engines.verdicts import ENGINES, fold_verdicts
 from k2compat.checkpoint.reporting.report import Coverage, Validation
 from k2compat.cli.completions import complete_codes
-from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output, printable
+from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output
 from k2compat.cli.paths import PATH
 from k2compat.cli.progress import counting_bar
 from k2compat.findings import Report, explanation
 from k2compat.hub import parse_repo_url
+from k2compat.printable import printable
 
 _WEIGHTY = ("error", "warning")
 
