@@ -58,14 +58,14 @@ print(json.dumps([min(seconds), peak, len(header.tensors)]))
 _COMPARE = """
 from k2compat.checkpoint.gguf_files.header import read_gguf
 from k2compat.checkpoint.gguf_files.comparison import compare_gguf
-from k2compat.checkpoint.engines.gguf_verdicts import gguf_verdicts
+from k2compat.checkpoint.engines.verdicts import Judged, engine_verdicts
 def whole(path):
     header = read_gguf(path)
     headers = {str(path): header}
     findings = compare_gguf(headers).findings
     if findings or header.findings:
         raise SystemExit(f"the file is not sound: {[*header.findings, *findings][:3]}")
-    list(gguf_verdicts(headers, findings))
+    list(engine_verdicts(Judged(str(path), "gguf", headers=headers)))
     return header
 """
 

@@ -52,9 +52,7 @@ class Checkpoint:
 
     def close(self) -> None:
         """Stop requests that are under way; a folder has nothing to close."""
-        close = getattr(self.source, "close", None)
-        if close is not None:
-            close()
+        self.source.close()
 
     def __enter__(self) -> Self:
         """Return the checkpoint."""

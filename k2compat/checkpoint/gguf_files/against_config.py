@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from k2compat.checkpoint.gguf_files.metadata import Metadata, full_key
 from k2compat.checkpoint.gguf_files.rules import config_sizes, config_value, deepseek2
 from k2compat.checkpoint.reporting.collector import FileFindings
-from k2compat.family import FINGERPRINTS, WRAPPERS
+from k2compat.family import FINGERPRINTS, text_config
 
 FLOAT_TOLERANCE = 1e-6
 """The metadata's floats have 24 bits, the config's 53."""
@@ -23,12 +23,6 @@ class DifferentSize(NamedTuple):
     member: str
     ours: int
     theirs: int
-
-
-def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The members that describe the text model, which is all that a GGUF of it holds."""
-    wrapped = config.get(WRAPPERS.get(str(config.get("model_type")), ""))
-    return wrapped if isinstance(wrapped, Mapping) else config
 
 
 def check_config(

@@ -7,7 +7,7 @@ takes seconds for the vocabulary alone, is silent on many defects and raises on
 others; this one always returns.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,6 +98,9 @@ class GgufHeader:
     findings: tuple[Finding, ...] = ()
 
 
+Then = Callable[[ReadableFile, GgufHeader], object]
+
+
 def read_gguf(path: Path) -> GgufHeader:
     """Read the header of a GGUF file, and nothing after it.
 
@@ -108,16 +111,22 @@ def read_gguf(path: Path) -> GgufHeader:
     return read_gguf_from(open_file(path), str(path))
 
 
-def read_gguf_from(opening: AbstractContextManager[ReadableFile], path: str) -> GgufHeader:
+def read_gguf_from(
+    opening: AbstractContextManager[ReadableFile], path: str, then: Then | None = None
+) -> GgufHeader:
     """The same for a file from anywhere.
 
     Args:
-        opening: What opens the file, and may refuse to.
+        opening: Opens the file, or refuses to.
         path: Names the file where it cannot be opened.
+        then: Called with the file while it is open, and with its header.
     """
     try:
         with opening as file:
-            return _read_growing(file)
+            header = _read_growing(file)
+            if then is not None:
+                then(file, header)
+            return header
     except FileRefusedError as refusal:
         return GgufHeader(path, findings=(refusal.finding,))
 

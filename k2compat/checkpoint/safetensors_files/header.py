@@ -9,7 +9,7 @@ control characters. The data are never read.
 Not called `safetensors`, so that a reader never has to ask which one is imported.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,6 +59,9 @@ class SafetensorsHeader:
     findings: tuple[Finding, ...] = ()
 
 
+Then = Callable[[ReadableFile, SafetensorsHeader], object]
+
+
 def read_safetensors(path: Path) -> SafetensorsHeader:
     """Read the header of a safetensors file, and nothing after it.
 
@@ -70,17 +73,22 @@ def read_safetensors(path: Path) -> SafetensorsHeader:
 
 
 def read_safetensors_from(
-    opening: AbstractContextManager[ReadableFile], path: str
+    opening: AbstractContextManager[ReadableFile], path: str, then: Then | None = None
 ) -> SafetensorsHeader:
     """The same for a file from anywhere.
 
     Args:
-        opening: What opens the file, and may refuse to.
+        opening: Opens the file, or refuses to.
         path: Names the file where it cannot be opened.
+        then: Called with the file while it is open, and with its header: a second consumer needs
+            no second opening, which on the Hub is a request.
     """
     try:
         with opening as file:
-            return _read(file)
+            header = _read(file)
+            if then is not None:
+                then(file, header)
+            return header
     except FileRefusedError as refusal:
         return SafetensorsHeader(path, findings=(refusal.finding,))
 

@@ -29,18 +29,18 @@ INDEX_BYTES_MAX = 256 << 20
 """Kimi-K2.5's has 19 MB."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class WeightIndex:
     """An index that could be read.
 
     Attributes:
-        places: Tensor name → file. Names are taken out as they are found.
-        total_size: Bytes of all tensors, as it says; None where it does not.
-        files: The files it names that may be opened, in order, with how many tensors each.
-        outside: Tensors that it puts into files that may not.
+        weight_map: Tensor name → file, without the tensors in `outside`.
+        total_size: Bytes of all tensors, as metadata.total_size gives it; None without one.
+        files: The files in weight_map, in its order, with how many tensors each.
+        outside: Tensors in files outside of the folder, which are never opened.
     """
 
-    places: dict[str, str]
+    weight_map: Mapping[str, str]
     total_size: int | None = None
     files: Mapping[str, int] = field(default_factory=dict)
     outside: AbstractSet[str] = frozenset()

@@ -125,7 +125,7 @@ def _mixed_sets(root: str, names: Sequence[str]) -> Iterator[Finding]:
 
 def _absent_shards(root: str, absent: Iterable[str], index: WeightIndex) -> Iterator[Finding]:
     tensors: dict[str, list[str]] = {name: [] for name in absent}
-    for tensor, place in index.places.items() if tensors else ():
+    for tensor, place in index.weight_map.items() if tensors else ():
         if place in tensors:
             tensors[place].append(tensor)
     if len(tensors) > ALIKE_SHOWN:

@@ -22,6 +22,8 @@ from k2compat.checkpoint.sources.source import ReadableFile
 from k2compat.findings import Finding
 from k2compat.printable import shortened
 
+ByteOrder = Literal["little", "big"]
+
 MERGED_GAP_BYTES: Final = 1 << 12
 MERGED_BYTES_MAX: Final = 1 << 20
 """Reading a small gap costs less than a second read; longer reads would only hold memory."""
@@ -115,7 +117,7 @@ def sample_tensors(
     file: ReadableFile,
     tensors: Iterable[SampledTensor],
     *,
-    byte_order: Literal["little", "big"] = "little",
+    byte_order: ByteOrder = "little",
     budget: Budget = LOCAL,
     progress: Callable[[int], object] = lambda _: None,
 ) -> Sample:
@@ -163,11 +165,11 @@ class _Look:
         self,
         file: ReadableFile,
         tensors: Sequence[SampledTensor],
-        byte_order: Literal["little", "big"],
+        byte_order: ByteOrder,
     ) -> None:
         self._file = file
         self._tensors = tensors
-        self._byte_order: Literal["little", "big"] = byte_order
+        self._byte_order: ByteOrder = byte_order
         self._bytes_read = 0
         self._seen: list[Place] = []
         self._not_finite: dict[int, int] = {}

@@ -11,6 +11,7 @@ from k2compat.checkpoint.sources.regular_file import open_file
 from k2compat.checkpoint.sources.source import ReadableFile
 from k2compat.errors import RefusedError
 from k2compat.files import explained_reading
+from k2compat.findings import Finding
 
 WEIGHT_SUFFIXES = (".safetensors", ".gguf")
 
@@ -25,9 +26,11 @@ class FolderSource:
         name: As the user named it.
         folder: The listing.
         is_remote: False.
+        findings: None: what is wrong with a file is a finding of that file.
     """
 
     is_remote = False
+    findings: tuple[Finding, ...] = ()
 
     def __init__(self, name: str, folder: ModelFolder) -> None:
         """Take a listing; its files may lie elsewhere."""
@@ -50,6 +53,9 @@ class FolderSource:
             **misplaced,
             **{relative: _size(path) for relative, path in self.folder.files.items()},
         }
+
+    def close(self) -> None:
+        """Do nothing: files are open only while they are read."""
 
     def open(self, relative: str) -> AbstractContextManager[ReadableFile]:
         """Open one of the files.

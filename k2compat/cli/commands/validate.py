@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from k2compat.checkpoint.engines.verdicts import ENGINES, fold_verdicts
+from k2compat.checkpoint.engines.names import engine_names, fold_verdicts
 from k2compat.checkpoint.reporting.report import Coverage, Validation
 from k2compat.cli.completions import complete_codes
 from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output
@@ -26,7 +26,9 @@ _WEIGHTY = ("error", "warning")
     type=PATH,
     help="Hold the weights against this config, or that of this folder.",
 )
-@click.option("--engine", type=click.Choice(ENGINES), help="Make this engine's verdict an error.")
+@click.option(
+    "--engine", type=click.Choice(engine_names()), help="Make this engine's verdict an error."
+)
 @click.option("--deep", is_flag=True, help="Sample the data too: zeros, NaN, odd scales.")
 @click.option(
     "--select",

@@ -1,0 +1,25 @@
+"""TOML tables as typed values: a mistake in a table is refused with its place."""
+
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+
+def read_toml(path: Path, kind: type[T]) -> T:
+    """A TOML file as a value.
+
+    Args:
+        path: The file.
+        kind: What it holds: a `msgspec.Struct`, or any type that msgspec reads.
+
+    Raises:
+        ValueError: The file is no TOML, or holds a key or a value that `kind` does not have. The
+            message names the file and the place in it: "… - at `$.change[0].kind`".
+    """
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=kind)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error
