@@ -6,30 +6,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from k2compat.checkpoint.checkpoint import open_source
-from k2compat.checkpoint.companions.companions import check_beside, check_companions
-from k2compat.checkpoint.companions.config_file import (
+from k2compat.checkpoint.companions import (
     ReadConfig,
+    check_beside,
+    check_companions,
     parse_config,
     read_config,
     with_modelopt,
 )
-from k2compat.checkpoint.engines.verdicts import Judged, engine_verdicts
-from k2compat.checkpoint.gguf_files.validate import read_ggufs, validate_ggufs
-from k2compat.checkpoint.reporting.alike import fold_by_code, fold_equal
-from k2compat.checkpoint.reporting.report import Progress, Validation
-from k2compat.checkpoint.safetensors_files.index import INDEX_FILE
-from k2compat.checkpoint.safetensors_files.validate import validate_safetensors
-from k2compat.checkpoint.sources.folder import WEIGHT_SUFFIXES
-from k2compat.checkpoint.sources.listing import ModelFolder
-from k2compat.checkpoint.sources.regular_file import FileRefusedError, open_file
-from k2compat.checkpoint.sources.source import Source, is_single_file
+from k2compat.checkpoint.engines import Judged, engine_verdicts
+from k2compat.checkpoint.gguf_files import read_ggufs, validate_ggufs
+from k2compat.checkpoint.reporting import Progress, Validation, fold_by_code, fold_equal
+from k2compat.checkpoint.safetensors_files import INDEX_FILE, validate_safetensors
+from k2compat.checkpoint.sources import (
+    WEIGHT_SUFFIXES,
+    FileRefusedError,
+    ModelFolder,
+    Source,
+    is_single_file,
+    open_file,
+)
 from k2compat.config.text import MAXIMUM_BYTES
 from k2compat.errors import RefusedError
 from k2compat.family import CONFIG_FILE
 from k2compat.findings import Finding, Report
 
 if TYPE_CHECKING:
-    from k2compat.checkpoint.sampling.sampler import Sampler
+    from k2compat.checkpoint.sampling import Sampler
 
 _UNREAD = "only headers were read"
 
@@ -114,7 +117,7 @@ def _validate(
 
 
 def _sampler(source: Source) -> "Sampler":
-    from k2compat.checkpoint.sampling.sampler import Sampler  # --deep alone
+    from k2compat.checkpoint.sampling import Sampler  # --deep alone
 
     return Sampler(is_remote=source.is_remote)
 

@@ -10,8 +10,7 @@ from k2compat.checkpoint.companions.remote_modules import (
     missing_modules,
 )
 from k2compat.checkpoint.companions.token_ranks import RANKS_FILE, check_ranks
-from k2compat.checkpoint.sources.regular_file import FileRefusedError
-from k2compat.checkpoint.sources.source import Source
+from k2compat.checkpoint.sources import FileRefusedError, Source
 from k2compat.config import read_text
 from k2compat.config.text import MAXIMUM_BYTES
 from k2compat.errors import RefusedError

@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from k2compat.checkpoint.sources.regular_file import FileRefusedError
-from k2compat.checkpoint.sources.source import Source
+from k2compat.checkpoint.sources import FileRefusedError, Source
 from k2compat.config import ConfigText, read_text
 from k2compat.config.locate import locate
 from k2compat.config.text import MAXIMUM_BYTES

@@ -8,8 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Final
 
-from k2compat.checkpoint.sources.regular_file import FileRefusedError
-from k2compat.checkpoint.sources.source import Source
+from k2compat.checkpoint.sources import FileRefusedError, Source
 from k2compat.findings import Codes, Finding
 from k2compat.printable import shortened
 

@@ -4,8 +4,8 @@ import re
 from operator import itemgetter
 from typing import Final
 
-from k2compat.checkpoint.reporting.collector import FileFindings
-from k2compat.checkpoint.sources.source import ReadableFile
+from k2compat.checkpoint.reporting import FileFindings
+from k2compat.checkpoint.sources import ReadableFile
 from k2compat.findings import Finding
 
 RANKS_FILE: Final = "tiktoken.model"

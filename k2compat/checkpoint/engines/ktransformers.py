@@ -11,17 +11,23 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
 
-from k2compat.checkpoint.companions.companions import check_companions, read_members, remote_code
-from k2compat.checkpoint.gguf_files.against_config import other_sizes
-from k2compat.checkpoint.gguf_files.comparison import ARCHITECTURE_KEY, PROJECTOR
-from k2compat.checkpoint.gguf_files.header import GgufHeader, read_gguf
-from k2compat.checkpoint.gguf_files.metadata import Metadata, has_split_mla, read_sizes
-from k2compat.checkpoint.gguf_files.rules import deepseek2
-from k2compat.checkpoint.gguf_files.split_sets import SPLIT_COUNT, check_gguf_sets, group_gguf_files
-from k2compat.checkpoint.reporting.collector import FileFindings
-from k2compat.checkpoint.sources.folder import FolderSource
-from k2compat.checkpoint.sources.listing import ModelFolder
-from k2compat.checkpoint.sources.source import Source
+from k2compat.checkpoint.companions import check_companions, read_members, remote_code
+from k2compat.checkpoint.gguf_files import (
+    ARCHITECTURE_KEY,
+    PROJECTOR,
+    SPLIT_COUNT,
+    GgufHeader,
+    Metadata,
+    check_gguf_sets,
+    deepseek2,
+    group_gguf_files,
+    has_split_mla,
+    other_sizes,
+    read_gguf,
+    read_sizes,
+)
+from k2compat.checkpoint.reporting import FileFindings
+from k2compat.checkpoint.sources import FolderSource, ModelFolder, Source
 from k2compat.family import CONFIG_FILE, text_config
 from k2compat.findings import Codes, Finding
 from k2compat.printable import shortened

@@ -13,9 +13,8 @@ import msgspec
 
 from k2compat.checkpoint.engines.ktransformers import ktransformers_verdicts
 from k2compat.checkpoint.engines.names import engine_names
-from k2compat.checkpoint.gguf_files.comparison import ARCHITECTURE_KEY
-from k2compat.checkpoint.gguf_files.header import GgufHeader
-from k2compat.checkpoint.sources.listing import ModelFolder
+from k2compat.checkpoint.gguf_files import ARCHITECTURE_KEY, GgufHeader
+from k2compat.checkpoint.sources import ModelFolder
 from k2compat.family import fingerprint_of, text_config
 from k2compat.findings import Codes, Finding, Severity
 from k2compat.typed_toml import read_toml

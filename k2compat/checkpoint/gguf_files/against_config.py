@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from k2compat.checkpoint.gguf_files.metadata import Metadata, full_key
 from k2compat.checkpoint.gguf_files.rules import config_sizes, config_value, deepseek2
-from k2compat.checkpoint.reporting.collector import FileFindings
+from k2compat.checkpoint.reporting import FileFindings
 from k2compat.family import FINGERPRINTS, text_config
 
 FLOAT_TOLERANCE = 1e-6

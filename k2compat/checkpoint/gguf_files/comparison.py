@@ -24,7 +24,7 @@ from k2compat.checkpoint.gguf_files.rules import deepseek2
 from k2compat.checkpoint.gguf_files.split_sets import GgufSet, check_gguf_sets, group_gguf_files
 from k2compat.checkpoint.gguf_files.tensors import EMBEDDING, Stored, TensorComparison, layout_of
 from k2compat.checkpoint.gguf_files.vocabulary import check_vocabulary, token_count
-from k2compat.checkpoint.reporting.collector import FileFindings
+from k2compat.checkpoint.reporting import FileFindings
 from k2compat.findings import Finding
 from k2compat.printable import shortened
 

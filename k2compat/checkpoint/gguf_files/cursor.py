@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from k2compat.checkpoint.gguf_files.arrays import STRUCT_PREFIX, ByteOrder, GgufArray, GgufValue
 from k2compat.checkpoint.gguf_files.types import VALUE_TYPES, ValueType
-from k2compat.checkpoint.reporting.collector import FileFindings
+from k2compat.checkpoint.reporting import FileFindings
 from k2compat.printable import shortened
 
 ARRAY_DEPTH_MAX = 8

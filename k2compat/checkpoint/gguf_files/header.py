@@ -20,9 +20,8 @@ from k2compat.checkpoint.gguf_files.layout import (
     TensorEntry,
     place_tensors,
 )
-from k2compat.checkpoint.reporting.collector import FileFindings
-from k2compat.checkpoint.sources.regular_file import FileRefusedError, open_file
-from k2compat.checkpoint.sources.source import ReadableFile
+from k2compat.checkpoint.reporting import FileFindings
+from k2compat.checkpoint.sources import FileRefusedError, ReadableFile, open_file
 from k2compat.findings import Finding
 from k2compat.printable import shortened
 

@@ -11,7 +11,7 @@ from math import prod
 from typing import NamedTuple
 
 from k2compat.checkpoint.gguf_files.types import TENSOR_TYPES
-from k2compat.checkpoint.reporting.collector import FileFindings
+from k2compat.checkpoint.reporting import FileFindings
 from k2compat.printable import shortened
 
 ELEMENTS_MAX = (1 << 63) - 2

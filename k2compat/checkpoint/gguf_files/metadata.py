@@ -10,7 +10,7 @@ from math import isfinite
 
 from k2compat.checkpoint.gguf_files.arrays import GgufArray, GgufValue
 from k2compat.checkpoint.gguf_files.rules import Relation, SizeRule, ValueRule, deepseek2, evaluate
-from k2compat.checkpoint.reporting.collector import FileFindings
+from k2compat.checkpoint.reporting import FileFindings
 from k2compat.printable import shortened
 
 PER_LAYER_TYPES = ("uint32", "int32")

@@ -129,7 +129,7 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class GgufLayout:
     """Choices that a converter has, and the sizes do not tell.
 
     Attributes:
@@ -264,7 +264,9 @@ def config_value(rule: ValueRule, config: Mapping[str, Any]) -> float | bool | s
     return None
 
 
-def expected_gguf_tensors(sizes: Mapping[str, int], layout: Layout) -> Iterator[ExpectedGgufTensor]:
+def expected_gguf_tensors(
+    sizes: Mapping[str, int], layout: GgufLayout
+) -> Iterator[ExpectedGgufTensor]:
     """Every tensor of a model, one by one.
 
     Args:
@@ -291,7 +293,7 @@ def _expected(
     return ExpectedGgufTensor(name, dimensions, layer, rule)
 
 
-def _conditions(layer: int, sizes: Mapping[str, int], layout: Layout) -> frozenset[str]:
+def _conditions(layer: int, sizes: Mapping[str, int], layout: GgufLayout) -> frozenset[str]:
     conditions = {
         "split" if layout.split_mla else "joint",
         "query-rank" if sizes.get("query_rank", 1) else "no-query-rank",

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from k2compat.checkpoint.gguf_files.header import GgufHeader
-from k2compat.checkpoint.reporting.alike import NUMBERS_SHOWN
-from k2compat.checkpoint.reporting.collector import FileFindings
+from k2compat.checkpoint.reporting import NUMBERS_SHOWN, FileFindings
 from k2compat.findings import Finding
 from k2compat.printable import shortened
 

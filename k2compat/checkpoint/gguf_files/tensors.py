@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from k2compat.checkpoint.gguf_files.layout import GgufTensor
 from k2compat.checkpoint.gguf_files.rules import (
     ExpectedGgufTensor,
-    Layout,
+    GgufLayout,
     TensorRule,
     deepseek2,
     expected_gguf_tensors,
 )
-from k2compat.checkpoint.reporting.alike import named, ranges
-from k2compat.checkpoint.reporting.collector import FileFindings
+from k2compat.checkpoint.reporting import FileFindings, named, ranges
 from k2compat.printable import shortened
 
 RANGES_SHOWN = 12
@@ -48,18 +47,18 @@ def split_name(name: str) -> tuple[int | None, str]:
     return (int(match["layer"]), match["name"]) if match else (None, name)
 
 
-def layout_of(stored: Mapping[str, Stored], *, split_mla: bool) -> Layout:
+def layout_of(stored: Mapping[str, Stored], *, split_mla: bool) -> GgufLayout:
     """What the sizes do not tell, read off the names."""
     names = [split_name(name) for name in stored]
     fused = frozenset(layer for layer, rest in names if rest == _FUSED and layer is not None)
-    return Layout(split_mla, fused, mtp=any(rest == _MTP for _, rest in names))
+    return GgufLayout(split_mla, fused, mtp=any(rest == _MTP for _, rest in names))
 
 
 class TensorComparison:
     """One model's tensors against its sizes. Each `check_…` notes findings about one thing."""
 
     def __init__(
-        self, stored: Mapping[str, Stored], sizes: Mapping[str, int], layout: Layout, where: str
+        self, stored: Mapping[str, Stored], sizes: Mapping[str, int], layout: GgufLayout, where: str
     ) -> None:
         """Take the tensors by name, the sizes that are known and the file to name as a whole."""
         self._stored = stored

@@ -4,20 +4,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from k2compat.checkpoint.companions.config_file import ReadConfig
+from k2compat.checkpoint.companions import ReadConfig
 from k2compat.checkpoint.gguf_files.comparison import compare_gguf
 from k2compat.checkpoint.gguf_files.header import GgufHeader, read_gguf_from
 from k2compat.checkpoint.gguf_files.rules import deepseek2
-from k2compat.checkpoint.reporting.report import (
+from k2compat.checkpoint.reporting import (
     UNKNOWN_VARIANT,
     Coverage,
     FileSummary,
     Progress,
     Validation,
 )
-from k2compat.checkpoint.sampling.sampler import Sampler
-from k2compat.checkpoint.sampling.samples import SampledTensor
-from k2compat.checkpoint.sources.source import ReadableFile, Source, is_single_file
+from k2compat.checkpoint.sampling import SampledTensor, Sampler
+from k2compat.checkpoint.sources import ReadableFile, Source, is_single_file
 from k2compat.findings import Report
 
 GGUF = "gguf"

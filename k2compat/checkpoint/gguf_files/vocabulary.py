@@ -6,7 +6,7 @@ from k2compat.checkpoint.gguf_files.against_config import family_member
 from k2compat.checkpoint.gguf_files.arrays import GgufArray, GgufValue
 from k2compat.checkpoint.gguf_files.metadata import Metadata
 from k2compat.checkpoint.gguf_files.rules import deepseek2
-from k2compat.checkpoint.reporting.collector import FileFindings
+from k2compat.checkpoint.reporting import FileFindings
 
 MODEL = "tokenizer.ggml.model"
 PRE_TOKENIZER = "tokenizer.ggml.pre"

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from k2compat.checkpoint.model.quantization import Quantization, read_quantization
 from k2compat.checkpoint.model.rules import SIZES, VISION_SIZES, SizeRule
-from k2compat.checkpoint.reporting.collector import FileFindings
+from k2compat.checkpoint.reporting import FileFindings
 from k2compat.errors import RefusedError
 from k2compat.family import DEEPSEEK_V3, KIMI_K2, OTHER_ARCHITECTURES, SWITCHABLE, WRAPPERS
 from k2compat.findings import Finding, Severity

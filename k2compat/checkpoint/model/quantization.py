@@ -11,7 +11,7 @@ from typing import Any, Final, TypeGuard
 
 from k2compat.checkpoint.model.ignore_list import IgnoreList, PatternError
 from k2compat.checkpoint.model.rules import SCHEMES
-from k2compat.checkpoint.reporting.collector import FileFindings
+from k2compat.checkpoint.reporting import FileFindings
 from k2compat.printable import shortened
 
 UNKNOWN: Final = "unknown"

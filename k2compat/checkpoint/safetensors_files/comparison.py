@@ -12,14 +12,14 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
 
-from k2compat.checkpoint.model.architecture import Architecture
-from k2compat.checkpoint.model.parameters import model_elements
-from k2compat.checkpoint.model.tensors import (
+from k2compat.checkpoint.model import (
     TEXT_LAYERS,
     VISION_LAYERS,
+    Architecture,
     Block,
     Kind,
     expected_blocks,
+    model_elements,
 )
 from k2compat.checkpoint.safetensors_files.layout import SafetensorsTensor
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from operator import sub
 from typing import NamedTuple
 
-from k2compat.checkpoint.reporting.collector import FileFindings
+from k2compat.checkpoint.reporting import FileFindings
 from k2compat.checkpoint.safetensors_files.layout import (
     NUMBER_MAX,
     SafetensorsTensor,

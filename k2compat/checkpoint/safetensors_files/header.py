@@ -14,11 +14,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from k2compat.checkpoint.reporting.collector import FileFindings
+from k2compat.checkpoint.reporting import FileFindings
 from k2compat.checkpoint.safetensors_files.entries import read_entries
 from k2compat.checkpoint.safetensors_files.layout import SafetensorsTensor
-from k2compat.checkpoint.sources.regular_file import FileRefusedError, open_file
-from k2compat.checkpoint.sources.source import ReadableFile
+from k2compat.checkpoint.sources import FileRefusedError, ReadableFile, open_file
 from k2compat.findings import Finding
 
 __all__ = [

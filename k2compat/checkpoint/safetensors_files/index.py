@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from k2compat.checkpoint.reporting.alike import named
-from k2compat.checkpoint.reporting.collector import FileFindings
+from k2compat.checkpoint.reporting import FileFindings, named
 from k2compat.checkpoint.safetensors_files.strict_json import (
     JsonError,
     JsonObject,

@@ -5,8 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from k2compat.checkpoint.reporting.alike import ALIKE_SHOWN, named
-from k2compat.checkpoint.reporting.collector import FileFindings
+from k2compat.checkpoint.reporting import ALIKE_SHOWN, FileFindings, named
 from k2compat.checkpoint.safetensors_files.index import INDEX_FILE, WeightIndex
 from k2compat.findings import Finding
 

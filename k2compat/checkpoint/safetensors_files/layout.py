@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from math import prod
 from typing import NamedTuple
 
-from k2compat.checkpoint.model.dtypes import DTYPE_BITS
-from k2compat.checkpoint.reporting.collector import FileFindings
+from k2compat.checkpoint.model import DTYPE_BITS
+from k2compat.checkpoint.reporting import FileFindings
 from k2compat.printable import shortened
 
 NUMBER_MAX = (1 << 64) - 1

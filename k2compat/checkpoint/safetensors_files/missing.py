@@ -8,10 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
-from k2compat.checkpoint.model.architecture import Architecture
-from k2compat.checkpoint.model.tensors import MTP, TEXT_LAYERS, VISION, Block, Kind
-from k2compat.checkpoint.reporting.alike import numbered
-from k2compat.checkpoint.reporting.collector import FileFindings
+from k2compat.checkpoint.model import MTP, TEXT_LAYERS, VISION, Architecture, Block, Kind
+from k2compat.checkpoint.reporting import FileFindings, numbered
 from k2compat.checkpoint.safetensors_files.comparison import Comparison, Deviation, TensorDeviation
 from k2compat.findings import Finding
 

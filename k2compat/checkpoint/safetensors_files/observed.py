@@ -9,10 +9,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
-from k2compat.checkpoint.model.architecture import Architecture
-from k2compat.checkpoint.model.ignore_list import IgnoreList
-from k2compat.checkpoint.model.quantization import PLAIN, Quantization, without_ignore_list
-from k2compat.checkpoint.reporting.collector import FileFindings
+from k2compat.checkpoint.model import (
+    PLAIN,
+    Architecture,
+    IgnoreList,
+    Quantization,
+    without_ignore_list,
+)
+from k2compat.checkpoint.reporting import FileFindings
 from k2compat.checkpoint.safetensors_files.comparison import Comparison
 from k2compat.findings import Finding
 

@@ -9,11 +9,10 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from k2compat.checkpoint.reporting.collector import FileFindings
+from k2compat.checkpoint.reporting import FileFindings
 from k2compat.checkpoint.safetensors_files.header import SafetensorsHeader
-from k2compat.checkpoint.sampling.sampler import Sampler
-from k2compat.checkpoint.sampling.samples import SampledTensor
-from k2compat.checkpoint.sources.source import ReadableFile
+from k2compat.checkpoint.sampling import SampledTensor, Sampler
+from k2compat.checkpoint.sources import ReadableFile
 from k2compat.findings import Finding
 from k2compat.printable import shortened
 

@@ -8,10 +8,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from k2compat.checkpoint.reporting.alike import ALIKE_SHOWN, named
-from k2compat.checkpoint.reporting.collector import FileFindings
+from k2compat.checkpoint.reporting import ALIKE_SHOWN, FileFindings, named
 from k2compat.checkpoint.safetensors_files.index import INDEX_FILE, WeightIndex
-from k2compat.checkpoint.sources.naming import natural
+from k2compat.checkpoint.sources import natural
 from k2compat.findings import Finding
 from k2compat.printable import shortened
 

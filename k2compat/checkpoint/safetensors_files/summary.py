@@ -8,8 +8,13 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from k2compat.checkpoint.reporting.alike import FINDINGS_PER_CODE, RANGES_SHOWN, numbered, ranges
-from k2compat.checkpoint.reporting.collector import FileFindings
+from k2compat.checkpoint.reporting import (
+    FINDINGS_PER_CODE,
+    RANGES_SHOWN,
+    FileFindings,
+    numbered,
+    ranges,
+)
 from k2compat.checkpoint.safetensors_files.comparison import Deviation, TensorDeviation
 from k2compat.findings import Finding
 from k2compat.printable import shortened

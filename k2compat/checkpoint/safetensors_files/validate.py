@@ -13,13 +13,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 
-from k2compat.checkpoint.companions.config_file import ReadConfig
-from k2compat.checkpoint.model.architecture import Architecture, read_architecture
-from k2compat.checkpoint.model.quantization import Quantization
-from k2compat.checkpoint.reporting.collector import FileFindings
-from k2compat.checkpoint.reporting.report import (
+from k2compat.checkpoint.companions import ReadConfig
+from k2compat.checkpoint.model import Architecture, Quantization, read_architecture
+from k2compat.checkpoint.reporting import (
     UNKNOWN_VARIANT,
     Coverage,
+    FileFindings,
     FileSummary,
     Progress,
     Validation,
@@ -41,9 +40,8 @@ from k2compat.checkpoint.safetensors_files.missing import find_missing, split_un
 from k2compat.checkpoint.safetensors_files.observed import observe, reconcile, rename, settle
 from k2compat.checkpoint.safetensors_files.shards import Shards, find_shards, is_numbered
 from k2compat.checkpoint.safetensors_files.summary import group
-from k2compat.checkpoint.sampling.sampler import Sampler
-from k2compat.checkpoint.sources.regular_file import FileRefusedError
-from k2compat.checkpoint.sources.source import Source, root_of
+from k2compat.checkpoint.sampling import Sampler
+from k2compat.checkpoint.sources import FileRefusedError, Source, root_of
 from k2compat.findings import Finding, Report
 
 SAFETENSORS = "safetensors"

@@ -10,7 +10,7 @@ from k2compat.checkpoint.sampling.samples import (
     SampledTensor,
     sample_tensors,
 )
-from k2compat.checkpoint.sources.source import ReadableFile
+from k2compat.checkpoint.sources import ReadableFile
 from k2compat.findings import Finding
 
 

@@ -13,12 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-from k2compat.checkpoint.reporting.alike import named
-from k2compat.checkpoint.reporting.collector import FileFindings
+from k2compat.checkpoint.reporting import FileFindings, named
 from k2compat.checkpoint.sampling.float_layouts import LAYOUTS, OPAQUE, negative, not_finite
 from k2compat.checkpoint.sampling.zeros import Place, find_zeros
-from k2compat.checkpoint.sources.regular_file import FileRefusedError
-from k2compat.checkpoint.sources.source import ReadableFile
+from k2compat.checkpoint.sources import FileRefusedError, ReadableFile
 from k2compat.findings import Finding
 from k2compat.printable import shortened
 

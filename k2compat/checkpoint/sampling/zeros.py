@@ -9,9 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Final, NamedTuple
 
-from k2compat.checkpoint.reporting.alike import named
-from k2compat.checkpoint.reporting.collector import FileFindings
-from k2compat.checkpoint.sources.source import ReadableFile
+from k2compat.checkpoint.reporting import FileFindings, named
+from k2compat.checkpoint.sources import ReadableFile
 
 MAY_BE_ZERO: Final = (".bias", ".e_score_correction_bias")
 """Biases are zero before training, and some stay so."""

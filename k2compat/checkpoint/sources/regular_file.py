@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from k2compat.checkpoint.reporting.collector import FileFindings
+from k2compat.checkpoint.reporting import FileFindings
 from k2compat.checkpoint.sources.source import ReadableFile
 from k2compat.errors import reading
 from k2compat.findings import Finding

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import click
 
-from k2compat.checkpoint.engines.names import engine_names, fold_verdicts
-from k2compat.checkpoint.reporting.report import Coverage, Validation
+from k2compat.checkpoint import Coverage, Validation, engine_names, fold_verdicts
 from k2compat.cli.completions import complete_codes
 from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output
 from k2compat.cli.paths import PATH
