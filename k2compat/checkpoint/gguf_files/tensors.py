@@ -17,6 +17,7 @@ from k2compat.checkpoint.gguf_files.rules import (
     deepseek2,
     expected_gguf_tensors,
 )
+from k2compat.checkpoint.model import parse_sum
 from k2compat.checkpoint.reporting import FileFindings, named, ranges
 from k2compat.printable import shortened
 
@@ -25,8 +26,8 @@ RANGES_SHOWN = 12
 
 
 EMBEDDING = "token_embd.weight"
-VOCABULARY = (("vocabulary",),)
-EXPERTS = (("experts",),)
+VOCABULARY = parse_sum("vocabulary")
+EXPERTS = parse_sum("experts")
 
 _LAYER = re.compile(r"blk\.(?P<layer>[0-9]{1,9})\.(?P<name>.+)", re.DOTALL)
 _FUSED = "ffn_gate_up_exps.weight"

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from k2compat.checkpoint.model.ignore_list import IgnoreList
     from k2compat.checkpoint.model.parameters import model_elements
     from k2compat.checkpoint.model.quantization import PLAIN, Quantization, without_ignore_list
+    from k2compat.checkpoint.model.shapes import Sum, evaluate, parse_sum, text_of
     from k2compat.checkpoint.model.tensors import (
         MTP,
         TEXT_LAYERS,
@@ -35,10 +36,14 @@ __all__ = [
     "IgnoreList",
     "Kind",
     "Quantization",
+    "Sum",
+    "evaluate",
     "expected_blocks",
     "expected_tensors",
     "model_elements",
+    "parse_sum",
     "read_architecture",
+    "text_of",
     "without_ignore_list",
 ]
 
@@ -52,13 +57,17 @@ _HOMES = {
     "MTP": "tensors",
     "PLAIN": "quantization",
     "Quantization": "quantization",
+    "Sum": "shapes",
     "TEXT_LAYERS": "tensors",
     "VISION": "tensors",
     "VISION_LAYERS": "tensors",
+    "evaluate": "shapes",
     "expected_blocks": "tensors",
     "expected_tensors": "tensors",
     "model_elements": "parameters",
+    "parse_sum": "shapes",
     "read_architecture": "architecture",
+    "text_of": "shapes",
     "without_ignore_list": "quantization",
 }
 

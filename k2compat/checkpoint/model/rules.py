@@ -1,13 +1,9 @@
-"""The rules of `tensor_rules.toml` as values, and the arithmetic of their shapes."""
+"""The rules of `tensor_rules.toml` as values."""
 
-import re
 import tomllib
-from collections.abc import Iterable, Mapping
-from math import prod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
-
-_FACTOR = re.compile(r"([*/]?)(\w+)")
 
 
 class SizeRule(NamedTuple):
@@ -99,25 +95,3 @@ TENSORS: Final[tuple[TensorRule, ...]] = tuple(
     TensorRule(**{**_tuples(entry), "when": frozenset(entry.get("when", ()))})
     for entry in _TABLE["tensor"]
 )
-
-
-def shape_of(expressions: Iterable[str], sizes: Mapping[str, int]) -> tuple[int, ...]:
-    """The shape that expressions such as "nh*N + nh*R" or "d0/b0" give; "/" rounds up."""
-    return tuple(_sum(expression, sizes) for expression in expressions)
-
-
-def _sum(expression: str, sizes: Mapping[str, int]) -> int:
-    return sum(_product(term.strip(), sizes) for term in expression.split("+"))
-
-
-def _product(term: str, sizes: Mapping[str, int]) -> int:
-    factors = _FACTOR.findall(term)
-    value = prod(_size(name, sizes) for sign, name in factors if sign != "/")
-    for sign, name in factors:
-        if sign == "/":
-            value = -(-value // _size(name, sizes))
-    return value
-
-
-def _size(name: str, sizes: Mapping[str, int]) -> int:
-    return int(name) if name.isdigit() else sizes[name]

@@ -120,20 +120,18 @@ def validate_safetensors(
         progress: Called after each shard.
         sampler: A second consumer of each shard, while the shard is open.
     """
-    contents = read_contents(source)
-    validation = _validate(contents, config, progress, sampler)
-    if contents.index is None or not any(
+    validation, contents = _validate(read_contents(source), config, progress, sampler)
+    if INDEX_FILE not in source.files or not any(
         finding.code.startswith(_OF_STORAGE) for finding in validation.report
     ):
         return validation
     # The index is quicker to ask than the shards, and can be wrong about how they are stored.
-    stored = observe(_names(source, None, contents.shards))
-    if stored is None or (
-        contents.observed is not None and stored.scheme == contents.observed.scheme
-    ):
+    assumed, stored = contents.observed, observe(_names(source, None, contents.shards))
+    if stored is None or (assumed is not None and stored.scheme == assumed.scheme):
         return validation
     del validation  # it can name every tensor
-    return _validate(replace(contents, observed=stored), config, lambda _done, _total: None, None)
+    contents = replace(read_contents(source), observed=stored)
+    return _validate(contents, config, lambda _done, _total: None, None)[0]
 
 
 def read_contents(source: Source) -> CheckpointContents:
@@ -150,11 +148,15 @@ def _validate(
     config: ReadConfig,
     progress: Progress,
     sampler: Sampler | None,
-) -> Validation:
+) -> tuple[Validation, CheckpointContents]:
+    """The validation, and the contents without their index."""
     source, shards = contents.source, contents.shards
+    total_size = None if contents.index is None else contents.index.total_size
     architecture, config_findings = _architecture(contents, config)
     architecture, comparison, storage_findings = settle(architecture, config.where)
-    scan = scan_shards(contents, comparison, progress, sampler)
+    check = None if contents.index is None else IndexCheck(contents.index)
+    contents = replace(contents, index=None)  # the check releases its names shard by shard
+    scan = scan_shards(contents, comparison, check, progress, sampler)
     # An engine that takes every file of the folder hangs or fails on these as well.
     beside = [_read_header(source, name, sampler) for name in shards.beside]
     judged, hidden = _judge(contents, architecture, scan)
@@ -168,11 +170,10 @@ def _validate(
         *judged,
     ]
     if scan.is_complete:
-        total_size = None if contents.index is None else contents.index.total_size
         findings += check_total_size(contents.root, total_size, comparison.bytes)
         findings += _no_tensors(source.name, comparison)
     beyond = sum(finding.count for finding in judged if finding.code == "mtp-unused")
-    return Validation(
+    validation = Validation(
         source=source.name,
         format=SAFETENSORS,
         variant=UNKNOWN_VARIANT if architecture is None else architecture.variant,
@@ -185,6 +186,7 @@ def _validate(
         report=Report(tuple(findings)),
         coverage=_coverage(architecture, comparison, hidden=hidden, beyond=beyond),
     )
+    return validation, contents
 
 
 def _architecture(
@@ -259,19 +261,20 @@ def _read_header(source: Source, name: str, sampler: Sampler | None = None) -> S
 def scan_shards(
     contents: CheckpointContents,
     comparison: Comparison,
+    check: IndexCheck | None,
     progress: Progress,
     sampler: Sampler | None = None,
 ) -> ShardScan:
     """Read each shard's header once, and hand it to every consumer.
 
     Args:
-        contents: The shards to read, and the index.
+        contents: The shards to read.
         comparison: Takes the tensors.
+        check: Takes the tensors' names, if there is an index.
         progress: Called after each shard.
         sampler: Samples the data of each shard while it is open.
     """
     source, present = contents.source, contents.shards.present
-    check = None if contents.index is None else IndexCheck(contents.index)
     files: list[FileSummary] = []
     findings: list[Finding] = []
     unread = set(contents.shards.absent)
