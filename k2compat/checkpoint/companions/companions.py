@@ -48,7 +48,7 @@ def check_companions(source: Source, *, judged: Collection[str] = ()) -> Iterato
 
     Args:
         source: The model's files.
-        judged: Files whose absence or damage somebody else reports.
+        judged: Files whose absence or damage the caller reports.
     """
     modules: dict[str, None] = {}
     for name in (CONFIG_FILE, TOKENIZER_CONFIG_FILE):

@@ -18,7 +18,7 @@ MODELOPT_FILE = "hf_quant_config.json"
 _codes = Codes("checkpoint")
 _config_codes = Codes("config")
 
-# A config of the family counts with these; twice, and nobody knows which one an engine takes.
+# A config of the family counts with these; of two, engines differ in which one they take.
 _DECIDING = ("model_type", "quantization_config", "num_hidden_layers", "n_routed_experts")
 
 

@@ -100,7 +100,7 @@ def _equal(ours: object, theirs: object) -> bool:
 def family_member(metadata: Metadata) -> str | None:
     """Which of the family's models the metadata describe, by the fingerprint of the router.
 
-    Files from before the converter wrote the expert groups are told by the scale alone.
+    Files from before the converter wrote the expert groups are recognised by the scale alone.
     """
     said = {
         rule.config[0]: metadata.of(rule.key)

@@ -1,6 +1,6 @@
 """Read the sizes of a deepseek2 GGUF from its metadata, and find what llama.cpp stops at.
 
-A file is somebody's: each number is held against the bounds of `deepseek2.toml` before
+A file is untrusted: each number is compared with the bounds of `deepseek2.toml` before
 anything is made of it. A block_count of four billion costs no more than one of 61.
 """
 

@@ -96,7 +96,7 @@ class TensorRule:
         when: Conditions that must all hold for the layer.
         optional: Whether llama.cpp loads the file without it.
         types: Data types it may have; empty for any.
-        usual_types: Data types it has unless somebody went out of their way; empty for any.
+        usual_types: Data types that converters choose by default; empty for any.
         original: Module of the original model, without `model.layers.N.` in front.
     """
 

@@ -1,6 +1,6 @@
 """From a config to the sizes that decide which tensors a checkpoint holds.
 
-A config is somebody's file: numbers may be strings, absurd or missing. Here each becomes a
+A config is untrusted: numbers may be strings, absurd or missing. Here each becomes a
 checked `int` within the bounds of `tensor_rules.toml`, or a finding, before anything is made
 of it. A config that asks for 10¹² experts costs no more than one that asks for 384.
 """

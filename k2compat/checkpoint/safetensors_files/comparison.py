@@ -1,4 +1,4 @@
-"""Hold the tensors that are there against those that should be, shard by shard.
+"""Compare the stored tensors with those that the config requires, shard by shard.
 
     shard ──▶ add ──▶ counts, deviations        nothing else of a shard is kept
                           │
@@ -47,7 +47,7 @@ class TensorDeviation(NamedTuple):
         deviation: In which way.
         name: Whole.
         layer: The number of its layer, None outside any.
-        part: What a person calls such tensors; "" where nobody expected it.
+        part: What a person calls such tensors; "" for one that no rule describes.
         shard: The file it is in, or None.
         expected: Shape or dtype, as text.
         actual: The same.

@@ -3,7 +3,7 @@
 The format (https://huggingface.co/docs/safetensors): eight bytes with the header's
 length, little-endian; the header, one JSON object, padded with spaces; the data, without
 gaps. What counts as a defect is what the official reader refuses, and what it is silent
-on though it cannot be meant: a tensor named twice, fields nobody reads, names with
+on though it cannot be meant: a tensor named twice, fields that no engine reads, names with
 control characters. The data are never read.
 
 Not called `safetensors`, so that a reader never has to ask which one is imported.

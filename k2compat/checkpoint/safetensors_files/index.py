@@ -1,6 +1,6 @@
 """The index of a checkpoint in shards: which tensor is in which file.
 
-It is somebody's file: a path in it may lead anywhere, so none is opened that the
+It is untrusted: a path in it may lead anywhere, so none is opened that the
 checkpoint's own listing does not have.
 """
 

@@ -1,6 +1,7 @@
-"""Whole layers, MTP layers and vision towers that are missing, or that nobody expected.
+"""Summarise missing layers, MTP blocks and vision towers; list other missing tensors one by one.
 
-What is missing as a whole is told as one thing; the tensors that remain go on one by one.
+The same for layers that the config does not have. Converters drop MTP layers and vision towers, so
+these may be absent as a whole, but never in part.
 """
 
 from collections import Counter, defaultdict
@@ -32,10 +33,10 @@ class Missing(NamedTuple):
     """What is missing.
 
     Attributes:
-        findings: About wholes.
-        single: The tensors beyond those.
+        findings: About missing layers, MTP blocks and vision towers.
+        single: All other missing tensors.
         names: Every name that is reported, in either way.
-        hidden: How many are in files that could not be read, so that nobody can know.
+        hidden: How many may be in files that could not be read.
     """
 
     findings: tuple[Finding, ...]
@@ -51,7 +52,7 @@ def find_missing(
     places: Mapping[str, str],
     unread: AbstractSet[str],
 ) -> Missing:
-    """Tell what the config calls for and no shard has.
+    """Find the tensors that the config requires and no shard holds.
 
     Args:
         root: Names the checkpoint.
@@ -66,9 +67,9 @@ def find_missing(
         for rest in rests
     ]
     known = [gap for gap in gaps if places.get(gap.name) not in unread]
-    wholes = Counter(gap.kind.necessity for gap in known if gap.kind.necessity in (MTP, VISION))
+    counts = Counter(gap.kind.necessity for gap in known if gap.kind.necessity in (MTP, VISION))
     absent = {
-        necessity for necessity, count in wholes.items() if count == comparison.count(necessity)
+        necessity for necessity, count in counts.items() if count == comparison.count(necessity)
     }
     layers: defaultdict[int, list[Gap]] = defaultdict(list)
     single: list[Gap] = []
@@ -82,7 +83,7 @@ def find_missing(
     return Missing(
         findings=(
             *_missing_layers(root, architecture, layers),
-            *_absent_parts(root, architecture, absent, wholes),
+            *_absent_parts(root, architecture, absent, counts),
         ),
         single=tuple(_odd(single, places)),
         names={gap.name for gap in known},

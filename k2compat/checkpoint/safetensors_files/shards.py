@@ -53,7 +53,7 @@ def find_shards(
         root: Names the checkpoint in findings.
         files: Paths within it.
         index: Its index, if it could be read.
-        has_index: Whether there is an index at all, be it damaged.
+        has_index: Whether there is an index at all, damaged or not.
     """
     listed = set(files)
     # Engines look for shards in the folder itself, not below it.

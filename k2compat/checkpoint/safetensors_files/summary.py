@@ -1,4 +1,4 @@
-"""Say what is odd about a hundred thousand tensors in a few sentences.
+"""Summarise the deviations of a hundred thousand tensors in a few sentences.
 
 Tensors that are odd in the same way belong to one finding: "layers 12–14: 36 expert tensors
 are missing, all in model-7-of-61.safetensors". The exact names go with it as `items`.
@@ -84,7 +84,7 @@ def _finding(root: str, members: Sequence[TensorDeviation]) -> Finding:
 
 
 def _what(members: Sequence[TensorDeviation]) -> str:
-    """Say "36 expert tensors"; one alone, and what nobody knows, by name."""
+    """Words such as "36 expert tensors"; one alone, and tensors without a rule, by name."""
     first = members[0]
     count = len(members)
     if count == 1:

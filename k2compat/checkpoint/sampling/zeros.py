@@ -1,7 +1,9 @@
 """From sampled places that hold nothing but zeros to what that means for a file.
 
 Zeros up to the end are a download or a copy that stopped there: the length was set first.
-Zeros elsewhere are a piece that never came, or tensors that somebody emptied.
+Zeros elsewhere are a piece that never came, or tensors that a tool emptied. They count only in a
+row or as a whole tensor, biases and spare rows of the vocabulary never: a sound checkpoint must not
+be suspected.
 """
 
 from collections import Counter

@@ -74,7 +74,7 @@ def open_folder_source(path: Path) -> FolderSource:
         RefusedError: not-found or not-readable; weights-missing for a file that is none.
     """
     with explained_reading(path, is_model=True):
-        # What stands under the name of weights is looked into, be it a FIFO or a link to nothing.
+        # Whatever has the name of weights is opened: a FIFO or a dangling link becomes a finding.
         is_named_as_weights = path.name.endswith(WEIGHT_SUFFIXES)
         mode = (path.lstat() if is_named_as_weights and not path.is_dir() else path.stat()).st_mode
         if stat.S_ISDIR(mode):

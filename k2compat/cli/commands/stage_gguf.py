@@ -14,7 +14,7 @@ from k2compat.printable import printable
 from k2compat.staging import Action, LinkMode, Request, Staging, stage
 from k2compat.staging.left_out import DOWNLOAD_NOT
 
-# Of a model with more files than any has, the rest is told as a number.
+# Of a model with more files than any has, the rest is shown as a number.
 _SHOWN_FILES = 40
 
 
