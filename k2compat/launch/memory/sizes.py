@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any, TypeGuard
 
-from k2compat.family import WRAPPERS
+from k2compat.family import text_config
 from k2compat.findings import Codes, Finding
 
 _codes = Codes("launch")
@@ -94,7 +94,7 @@ def model_sizes(config: Mapping[str, Any]) -> ModelSizes | Finding:
         The sizes; or the finding sizes-unknown, where the config is of another architecture,
         lacks a dimension, or names a quantisation whose sizes are not known here.
     """
-    text = _text_config(config)
+    text = text_config(config)
     unread = [key for key in _REQUIRED if not _is_dimension(text.get(key))]
     if unread:
         return _unknown(f"its config has no usable {', '.join(unread)}")
@@ -123,11 +123,6 @@ def _unknown(reason: str) -> Finding:
     return _codes.finding(
         "sizes-unknown", "config.json", f"Whether the model fits is not estimated: {reason}."
     )
-
-
-def _text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    nested = config.get(WRAPPERS.get(str(config.get("model_type")), ""))
-    return nested if isinstance(nested, dict) else config
 
 
 def _is_dimension(value: object) -> TypeGuard[int]:

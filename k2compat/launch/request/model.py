@@ -19,6 +19,7 @@ from k2compat.family import (
     SWITCHABLE,
     WRAPPERS,
     fingerprint_of,
+    text_config,
 )
 from k2compat.files import explained_reading, read_regular, real_path
 from k2compat.findings import Codes, Finding
@@ -57,8 +58,7 @@ class LaunchModel:
     @property
     def text_config(self) -> Mapping[str, Any]:
         """The config of the text model, nested in that of a model with vision."""
-        nested = self.config.get(WRAPPERS.get(str(self.config.get("model_type")), ""))
-        return nested if isinstance(nested, dict) else self.config
+        return text_config(self.config)
 
     @property
     def experts(self) -> int:
