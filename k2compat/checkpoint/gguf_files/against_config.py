@@ -46,7 +46,7 @@ def check_config(
         if theirs is not None and ours is not None and not _equal(ours, theirs):
             defects.add(
                 "gguf-config-value",
-                f"the config's {rule.config[0]} is another",
+                f"{rule.config[0]} differs from the config",
                 at=f"key {full_key(rule.key)}",
                 expected=theirs,
                 actual=ours if metadata.of(rule.key) is not None else f"absent, which is {ours}",
@@ -84,7 +84,7 @@ def _check_sizes(sizes: Mapping[str, int], text: Mapping[str, Any], defects: Fil
 def _report_size(at: str, member: str, ours: int, theirs: int, defects: FileFindings) -> None:
     defects.add(
         "gguf-config-size",
-        f"the config's {member} is another",
+        f"{member} differs from the config",
         at=at,
         expected=f"{theirs:,}",
         actual=f"{ours:,}",

@@ -191,7 +191,7 @@ def _check_relation(
     shown = "absent" if metadata.of(relation.key) is None else value
     defects.add(
         "gguf-key-conflict",
-        "the value does not go with the others",
+        "conflicts with other metadata",
         at=f"key {full_key(relation.key)}",
         expected=f"{relation.operator} {other:,}{shortened(meant)}",
         actual=shown,

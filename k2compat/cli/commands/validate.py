@@ -92,7 +92,7 @@ def _verdict(counts: Mapping[str, int], left_out: int, coverage: Coverage) -> st
     if found:
         return f"Found: {found}."
     if not coverage.reasons:
-        return "Sound."
+        return "OK: no problems in what was checked."
     return (
         f"OK as far as it was checked: {coverage.judged:,} of {coverage.all:,} tensors; "
         + "; ".join(map(printable, coverage.reasons))
