@@ -37,6 +37,7 @@ test-all: test
 lint: .venv/development
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/python scripts/check_prose.py
 
 types: .venv/development
 	$(BIN)/mypy

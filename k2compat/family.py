@@ -43,6 +43,18 @@ GENERATION_CONFIG_FILE: Final = "generation_config.json"
 VOCABULARY_FILES: Final = ("tiktoken.model", "tokenizer.json", "tokenizer.model")
 
 
+def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The text model's members: those of the wrapper's member, where the config is a wrapper's.
+
+    Args:
+        config: The members of a config.json. One whose wrapper lacks the member, or has something
+            else than an object there, describes the text model itself.
+    """
+    model_type = config.get("model_type")
+    inner = config.get(WRAPPERS.get(model_type, "")) if isinstance(model_type, str) else None
+    return inner if isinstance(inner, dict) else config
+
+
 def fingerprint_of(config: Mapping[str, Any]) -> str | None:
     """Which model's fingerprint a text model's config carries.
 

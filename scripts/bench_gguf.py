@@ -22,7 +22,7 @@ from gguf import GGMLQuantizationType, GGUFWriter
 
 import k2compat
 from k2compat.checkpoint.gguf_files.rules import (
-    Layout,
+    GgufLayout,
     config_sizes,
     deepseek2,
     expected_gguf_tensors,
@@ -58,14 +58,14 @@ print(json.dumps([min(seconds), peak, len(header.tensors)]))
 _COMPARE = """
 from k2compat.checkpoint.gguf_files.header import read_gguf
 from k2compat.checkpoint.gguf_files.comparison import compare_gguf
-from k2compat.checkpoint.engines.gguf_verdicts import gguf_verdicts
+from k2compat.checkpoint.engines.verdicts import Judged, engine_verdicts
 def whole(path):
     header = read_gguf(path)
     headers = {str(path): header}
     findings = compare_gguf(headers).findings
     if findings or header.findings:
         raise SystemExit(f"the file is not sound: {[*header.findings, *findings][:3]}")
-    list(gguf_verdicts(headers, findings))
+    list(engine_verdicts(Judged(str(path), "gguf", headers=headers)))
     return header
 """
 
@@ -94,7 +94,7 @@ def write_header(path: Path) -> None:
     writer.add_token_types([1] * TOKENS)
     writer.add_token_merges([f"tok{number} en{number}" for number in range(MERGES)])
     end = 0
-    for tensor in expected_gguf_tensors(sizes, Layout(split_mla=True)):
+    for tensor in expected_gguf_tensors(sizes, GgufLayout(split_mla=True)):
         shape = tuple(size for size in tensor.dimensions[::-1] if size is not None)
         plain = bool(tensor.rule.types or tensor.rule.usual_types)
         data_type = GGMLQuantizationType.F32 if plain else GGMLQuantizationType.Q8_0

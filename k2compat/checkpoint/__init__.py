@@ -5,41 +5,111 @@
 The names are loaded when they are first asked for.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from k2compat.lazy import lazy_names
 
 if TYPE_CHECKING:
     from k2compat.checkpoint.checkpoint import Checkpoint, open_checkpoint
-    from k2compat.checkpoint.model.loaded_bytes import LoadedBytes, loaded_bytes
-    from k2compat.checkpoint.model.tensors import ExpectedTensor, expected_tensors
-    from k2compat.checkpoint.reporting.report import Validation
+    from k2compat.checkpoint.companions import check_companions
+    from k2compat.checkpoint.engines import check_ktransformers, engine_names, fold_verdicts
+    from k2compat.checkpoint.gguf_files import (
+        ExpectedGgufTensor,
+        GgufLayout,
+        config_sizes,
+        config_value,
+        deepseek2,
+        expected_gguf_tensors,
+    )
+    from k2compat.checkpoint.model import (
+        DTYPE_BITS,
+        ExpectedTensor,
+        LoadedBytes,
+        expected_tensors,
+        loaded_bytes,
+    )
+    from k2compat.checkpoint.reporting import Coverage, Validation
+    from k2compat.checkpoint.safetensors_files import INDEX_FILE
+    from k2compat.checkpoint.sources import (
+        WEIGHT_SUFFIXES,
+        BytesFile,
+        FileRefusedError,
+        FolderSource,
+        ModelFolder,
+        ReadableFile,
+        Source,
+        demand_content,
+        open_folder_source,
+        read_model_folder,
+    )
     from k2compat.checkpoint.validation import validate
 
 __all__ = [
+    "DTYPE_BITS",
+    "INDEX_FILE",
+    "WEIGHT_SUFFIXES",
+    "BytesFile",
     "Checkpoint",
+    "Coverage",
+    "ExpectedGgufTensor",
     "ExpectedTensor",
+    "FileRefusedError",
+    "FolderSource",
+    "GgufLayout",
     "LoadedBytes",
+    "ModelFolder",
+    "ReadableFile",
+    "Source",
     "Validation",
+    "check_companions",
+    "check_ktransformers",
+    "config_sizes",
+    "config_value",
+    "deepseek2",
+    "demand_content",
+    "engine_names",
+    "expected_gguf_tensors",
     "expected_tensors",
+    "fold_verdicts",
     "loaded_bytes",
     "open_checkpoint",
+    "open_folder_source",
+    "read_model_folder",
     "validate",
 ]
 
 _HOMES = {
+    "BytesFile": "sources",
     "Checkpoint": "checkpoint",
-    "ExpectedTensor": "model.tensors",
-    "LoadedBytes": "model.loaded_bytes",
-    "Validation": "reporting.report",
-    "expected_tensors": "model.tensors",
-    "loaded_bytes": "model.loaded_bytes",
+    "Coverage": "reporting",
+    "DTYPE_BITS": "model",
+    "ExpectedGgufTensor": "gguf_files",
+    "ExpectedTensor": "model",
+    "FileRefusedError": "sources",
+    "FolderSource": "sources",
+    "GgufLayout": "gguf_files",
+    "INDEX_FILE": "safetensors_files",
+    "LoadedBytes": "model",
+    "ModelFolder": "sources",
+    "ReadableFile": "sources",
+    "Source": "sources",
+    "Validation": "reporting",
+    "WEIGHT_SUFFIXES": "sources",
+    "check_companions": "companions",
+    "check_ktransformers": "engines",
+    "config_sizes": "gguf_files",
+    "config_value": "gguf_files",
+    "deepseek2": "gguf_files",
+    "demand_content": "sources",
+    "engine_names": "engines",
+    "expected_gguf_tensors": "gguf_files",
+    "expected_tensors": "model",
+    "fold_verdicts": "engines",
+    "loaded_bytes": "model",
     "open_checkpoint": "checkpoint",
+    "open_folder_source": "sources",
+    "read_model_folder": "sources",
     "validate": "validation",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -5,12 +5,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from k2compat.checkpoint.companions.config_file import read_config
-from k2compat.checkpoint.safetensors_files.header import SafetensorsHeader, read_safetensors_from
-from k2compat.checkpoint.safetensors_files.layout import SafetensorsTensor
-from k2compat.checkpoint.safetensors_files.shards import SUFFIX, natural
-from k2compat.checkpoint.sources.folder import open_folder_source
-from k2compat.checkpoint.sources.source import Source
+from k2compat.checkpoint.companions import read_config
+from k2compat.checkpoint.safetensors_files import (
+    SUFFIX,
+    SafetensorsHeader,
+    SafetensorsTensor,
+    read_safetensors_from,
+)
+from k2compat.checkpoint.sources import Source, natural, open_folder_source
 from k2compat.hub import parse_repo_url
 
 
@@ -51,9 +53,7 @@ class Checkpoint:
 
     def close(self) -> None:
         """Stop requests that are under way; a folder has nothing to close."""
-        close = getattr(self.source, "close", None)
-        if close is not None:
-            close()
+        self.source.close()
 
     def __enter__(self) -> Self:
         """Return the checkpoint."""

@@ -16,13 +16,19 @@ from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
-from k2compat.checkpoint.gguf_files.header import FIRST_BYTES as GGUF_FIRST_BYTES
-from k2compat.checkpoint.safetensors_files.header import header_end
-from k2compat.checkpoint.safetensors_files.shards import natural
-from k2compat.checkpoint.sources.folder import WEIGHT_SUFFIXES, FolderSource
-from k2compat.checkpoint.sources.listing import read_model_folder
-from k2compat.checkpoint.sources.regular_file import FileRefusedError, demand_content, refused
-from k2compat.checkpoint.sources.source import ReadableFile, Source
+from k2compat.checkpoint.gguf_files import FIRST_BYTES as GGUF_FIRST_BYTES
+from k2compat.checkpoint.safetensors_files import header_end
+from k2compat.checkpoint.sources import (
+    WEIGHT_SUFFIXES,
+    FileRefusedError,
+    FolderSource,
+    ReadableFile,
+    Source,
+    demand_content,
+    natural,
+    read_model_folder,
+    refused,
+)
 from k2compat.findings import Finding
 from k2compat.hub import (
     MODELSCOPE,

@@ -6,29 +6,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from k2compat.checkpoint.checkpoint import open_source
-from k2compat.checkpoint.companions.companions import check_beside, check_companions
-from k2compat.checkpoint.companions.config_file import (
+from k2compat.checkpoint.companions import (
     ReadConfig,
+    check_beside,
+    check_companions,
     parse_config,
     read_config,
     with_modelopt,
 )
-from k2compat.checkpoint.engines.verdicts import engine_verdicts
-from k2compat.checkpoint.gguf_files.validate import validate_gguf
-from k2compat.checkpoint.reporting.report import Progress, Validation
-from k2compat.checkpoint.safetensors_files.index import INDEX_FILE
-from k2compat.checkpoint.safetensors_files.summary import together
-from k2compat.checkpoint.safetensors_files.validate import validate_safetensors
-from k2compat.checkpoint.sources.folder import WEIGHT_SUFFIXES
-from k2compat.checkpoint.sources.regular_file import FileRefusedError, open_file
-from k2compat.checkpoint.sources.source import Source
+from k2compat.checkpoint.engines import Judged, engine_verdicts
+from k2compat.checkpoint.gguf_files import read_ggufs, validate_ggufs
+from k2compat.checkpoint.reporting import Progress, Validation, fold_by_code, fold_equal
+from k2compat.checkpoint.safetensors_files import INDEX_FILE, validate_safetensors
+from k2compat.checkpoint.sources import (
+    WEIGHT_SUFFIXES,
+    FileRefusedError,
+    ModelFolder,
+    Source,
+    is_single_file,
+    open_file,
+)
 from k2compat.config.text import MAXIMUM_BYTES
 from k2compat.errors import RefusedError
 from k2compat.family import CONFIG_FILE
 from k2compat.findings import Finding, Report
 
 if TYPE_CHECKING:
-    from k2compat.checkpoint.sampled_source import SampledSource
+    from k2compat.checkpoint.sampling import Sampler
 
 _UNREAD = "only headers were read"
 
@@ -49,9 +53,10 @@ def validate(
         place: A folder, a single file, hf://ORG/REPO[@REVISION], or a source.
         config: A config.json, or a folder with one, to hold the weights against in place of
             the checkpoint's own.
-        engine: One of ENGINES: its verdict becomes an error.
-        deep: Whether to sample the data, too: zeros, NaN, odd scales.
-        progress: Is told about each file of weights that is done, and how many there are.
+        engine: One of `engine_names()`: its verdicts become errors.
+        deep: Whether to sample the data, too: zeros, NaN, negative scales; and to open local
+            shards with the safetensors library.
+        progress: Called after each file of weights with the files done and the files in all.
 
     Raises:
         RefusedError: weights-missing: there are neither safetensors nor GGUFs; not-found or
@@ -59,19 +64,29 @@ def validate(
         HubError: The Hub does not answer.
     """
     with open_source(place) as source:
-        known: tuple[Finding, ...] = getattr(source, "findings", ())  # of the Hub's cache
-        if not deep:
-            validation = _validate(source, config, engine, progress)
-            words = f"{validation.bytes:,} bytes of data: {_UNREAD}"
-            return _completed(validation, known, words)
-        sampled = _sampled(source)
-        validation = _validate(sampled, config, engine, progress)
-        return _completed(validation, (*known, *sampled.findings), sampled.sample.words)
+        sampler = _sampler(source) if deep else None
+        validation = _validate(source, config, engine, progress, sampler)
+        if sampler is None:
+            found: tuple[Finding, ...] = ()
+            unread = f"{validation.bytes:,} bytes of data: {_UNREAD}"
+        else:
+            found = fold_by_code(source.name, sampler.sample.findings)
+            unread = sampler.sample.words
+        return replace(
+            validation,
+            report=Report((*validation.report, *source.findings, *found)),
+            not_checked=(unread, *validation.not_checked),
+        )
 
 
 def _validate(
-    source: Source, config: Path | str | None, engine: str | None, progress: Progress
+    source: Source,
+    config: Path | str | None,
+    engine: str | None,
+    progress: Progress,
+    sampler: "Sampler | None",
 ) -> Validation:
+    """Everything that is judged, in the order of the report."""
     held = _formats(source)
     if not held:
         raise RefusedError(
@@ -81,36 +96,35 @@ def _validate(
         )
     format_name = max(held, key=held.__getitem__)
     read = _own_config(source, format_name) if config is None else _other_config(Path(config))
+    judged = Judged(source.name, format_name, read.members, is_mixed=len(held) > 1)
     if format_name == SAFETENSORS:
         read = with_modelopt(source, read)
-        validation = validate_safetensors(source, read, progress)
+        validation = validate_safetensors(source, read, progress, sampler)
+        judged = replace(judged, config=read.members)
     else:
-        validation = validate_gguf(source, read, progress, engine)
-    verdicts = engine_verdicts(
-        source.name, format_name, read.members, is_mixed=len(held) > 1, engine=engine
-    )
+        contents = read_ggufs(source, progress, sampler)
+        validation = validate_ggufs(source.name, contents, read)
+        codes = frozenset(finding.code for finding in validation.report)
+        folder = None if is_single_file(source) else _folder(source)
+        judged = replace(judged, headers=contents.headers, found=codes, folder=folder)
     findings = (
         *read.findings,
         *validation.report,
         *_companions(source, format_name),
-        *verdicts,
+        *engine_verdicts(judged, engine),
     )
-    return replace(validation, report=Report(together(source.name, findings)))
+    return replace(validation, report=Report(fold_equal(source.name, findings)))
 
 
-def _sampled(source: Source) -> "SampledSource":
-    from k2compat.checkpoint.sampled_source import SampledSource  # few ask for it
+def _sampler(source: Source) -> "Sampler":
+    from k2compat.checkpoint.sampling import Sampler  # --deep alone
 
-    return SampledSource(source)
+    return Sampler(is_remote=source.is_remote)
 
 
-def _completed(validation: Validation, findings: tuple[Finding, ...], unread: str) -> Validation:
-    """Add what is known of the source and its data; what was not read of those comes first."""
-    return replace(
-        validation,
-        report=Report((*validation.report, *findings)),
-        not_checked=(unread, *validation.not_checked),
-    )
+def _folder(source: Source) -> ModelFolder:
+    files = {name: Path(name) for name in source.files}
+    return ModelFolder(Path(source.name), files, source.linked_folders)
 
 
 def _formats(source: Source) -> dict[str, int]:
@@ -127,14 +141,9 @@ def _formats(source: Source) -> dict[str, int]:
     return sizes
 
 
-def _is_folder(source: Source) -> bool:
-    """Whether there is more than one file of weights that was named by itself."""
-    return list(source.files) != [source.name.rpartition("/")[2]]
-
-
 def _own_config(source: Source, format_name: str) -> ReadConfig:
     # GGUFs bring their own metadata, and a file alone has nothing beside it.
-    if CONFIG_FILE not in source.files and (format_name == GGUF or not _is_folder(source)):
+    if CONFIG_FILE not in source.files and (format_name == GGUF or is_single_file(source)):
         return ReadConfig(None, f"{source.name}/{CONFIG_FILE}")
     return read_config(source)
 
@@ -156,7 +165,7 @@ def _other_config(path: Path) -> ReadConfig:
 
 
 def _companions(source: Source, format_name: str) -> Iterator[Finding]:
-    if not _is_folder(source):
+    if is_single_file(source):
         return
     if format_name == SAFETENSORS:
         yield from check_companions(source, judged=(CONFIG_FILE,))

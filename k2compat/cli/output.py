@@ -17,6 +17,7 @@ from typing import Any, TextIO
 from k2compat.cli.finding_text import finding_texts
 from k2compat.errors import K2CompatError
 from k2compat.findings import Finding, Report
+from k2compat.printable import printable
 
 OK = 0
 FOUND_ERRORS = 1
@@ -217,17 +218,6 @@ def _wrapped(words: str, taken: int = 0, indent: str = "  ") -> str:
         break_on_hyphens=False,
     )
     return filled[taken:]
-
-
-def printable(text: str) -> str:
-    """The text with what could steer a terminal or hide itself written as escapes."""
-    return "".join(
-        character if character.isprintable() else _escape(character) for character in text
-    )
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def _has_colors(stream: TextIO | None) -> bool:

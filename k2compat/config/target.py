@@ -1,4 +1,8 @@
-"""The config file that a person means, and whether it may be written in place."""
+"""The config file that a person means, and whether it may be written in place.
+
+A folder may be a link: model folders are often reached by a link to the disk that has room for
+them. A config that is itself a link is refused: the file behind it belongs to another folder.
+"""
 
 import os
 import re

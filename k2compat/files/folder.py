@@ -103,7 +103,7 @@ def make_folder(path: Path) -> Path:
 def _no_folder_any_more(place: Path) -> RefusedError:
     return RefusedError(
         "changed-meanwhile",
-        f"{place} is no folder, or is reached through a link that somebody made while this "
+        f"{place} is no folder, or is reached through a link that another process made while this "
         "command ran; nothing is written through a link.",
         hint="Find out who writes there; then run the same command again.",
     )

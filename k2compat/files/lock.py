@@ -65,6 +65,8 @@ def exclusive(path: Path, waiting: Callable[[], None] | None = None) -> Iterator
 
 
 def _lock(folder: Folder, waiting: Callable[[], None] | None) -> bool:
+    # Wait, not fail: in a Slurm job all nodes run one command on one shared folder, and all should
+    # succeed.
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
         try:

@@ -55,7 +55,7 @@ def _demand_unchanged(folder: Folder, name: str, was: bytes) -> None:
     if read_regular_in(folder.descriptor, name) != was:
         raise RefusedError(
             "changed-meanwhile",
-            f"{folder.path / name} was changed by somebody else while this command ran.",
+            f"{folder.path / name} was changed by another process while this command ran.",
             hint="Run the same command again.",
         )
 

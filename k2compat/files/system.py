@@ -169,7 +169,7 @@ def read_input(path: Path) -> bytes:
     """The bytes of a small file that the user named: a regular one, or one that is open already.
 
     What the shell opens for a process (`<(…)`, a redirection to /dev/fd/N) is read to its end:
-    nothing waits for a writer there that nobody meant to start. A FIFO by name is refused.
+    nothing waits for a writer that may never start. A FIFO by name is refused.
 
     Raises:
         OSError: As open_regular, or what reading the descriptor raises.

@@ -241,7 +241,7 @@ def publish(prepared: Prepared, folder: Folder, relative: str, *, replace: bool 
 
 def _link_or_rename(prepared: Prepared, place: Folder, name: str) -> None:
     try:
-        # Unlike a rename, a link never replaces what somebody put there meanwhile.
+        # Unlike a rename, a link never replaces what another process put there meanwhile.
         os.link(
             prepared.name,
             name,

@@ -95,7 +95,7 @@ def snapshot_findings(repo: HubRepo, snapshot: Path) -> tuple[Finding, ...]:
     """What should be known about a folder that `cached_companions` returned.
 
     Without the Hub, the library compares a snapshot with the repo's listing, if that is in the
-    cache; otherwise it returns whatever is there, be it a single file.
+    cache; otherwise it returns whatever is there, even a single file.
     """
     if _is_listed(repo, snapshot):
         return ()

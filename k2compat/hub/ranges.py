@@ -23,7 +23,7 @@ WAITS: Final = (0.5, 1.0, 2.0, 4.0)
 """Seconds before the second, third, … try of a request."""
 
 RETRY_AFTER_MAX = 60.0
-"""Seconds. The Hub's rate limits count in windows of five minutes; nobody waits that long."""
+"""Seconds. The Hub counts its rate limits in windows of five minutes; more looks like a hang."""
 
 SKIPPED_BYTES_MAX = 16 << 20
 """So much is read and thrown away where a server sends a file from its beginning."""

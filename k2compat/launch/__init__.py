@@ -11,7 +11,7 @@ names are loaded when they are first asked for.
 
 from typing import TYPE_CHECKING
 
-from k2compat.launch.lazy import lazy_names
+from k2compat.lazy import lazy_names
 
 if TYPE_CHECKING:
     from k2compat.launch.engines import PROFILES, STRATEGIES, engine_names

@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from k2compat.checkpoint.model.tensors import ExpectedTensor, expected_tensors
-from k2compat.checkpoint.safetensors_files.index import INDEX_FILE
+from k2compat.checkpoint import INDEX_FILE, ExpectedTensor, expected_tensors
 from k2compat.samples.configs import tiny_config
 from k2compat.samples.safetensors_file import header_bytes, stored_bytes
 

@@ -1,15 +1,16 @@
 """A small GGUF of the same model, whole: llama.cpp loads it.
 
-What is in it comes from the rules that `validate` holds GGUFs against; the weights are random.
+Its content comes from the rules that `validate` compares GGUFs with; the weights are random. A
+mistake in these rules would cancel out in the tests, were they not run in llama.cpp as well.
 """
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from k2compat.checkpoint.gguf_files.rules import (
+from k2compat.checkpoint import (
     ExpectedGgufTensor,
-    Layout,
+    GgufLayout,
     config_sizes,
     config_value,
     deepseek2,
@@ -73,7 +74,7 @@ def add_architecture(writer: Any, config: Mapping[str, Any], *, joint_mla: bool)
 
 def tensors_of(config: Mapping[str, Any], *, joint_mla: bool) -> Iterator[ExpectedGgufTensor]:
     """The tensors of the file, in its order."""
-    return expected_gguf_tensors(_sizes(config), Layout(split_mla=not joint_mla))
+    return expected_gguf_tensors(_sizes(config), GgufLayout(split_mla=not joint_mla))
 
 
 def write_all(writer: Any) -> None:

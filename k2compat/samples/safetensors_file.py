@@ -1,6 +1,7 @@
 """Headers of safetensors files, by hand.
 
-The safetensors package writes BF16 and FP8 only from PyTorch's tensors.
+The headers of a full-scale checkpoint describe a terabyte that is never written. The safetensors
+library writes a header together with its data only, and chooses the order of the tensors itself.
 Layout: https://github.com/huggingface/safetensors#format
 """
 
@@ -9,8 +10,7 @@ import struct
 from collections.abc import Iterable
 from typing import Any
 
-from k2compat.checkpoint.model.dtypes import DTYPE_BITS
-from k2compat.checkpoint.model.tensors import ExpectedTensor
+from k2compat.checkpoint import DTYPE_BITS, ExpectedTensor
 
 _ALIGNMENT = 8
 

@@ -81,7 +81,7 @@ def _publish(hidden: Prepared, folder: Folder, file: PlannedFile) -> None:
         except FileExistsError as error:
             raise RefusedError(
                 "changed-meanwhile",
-                f"{place} was made by somebody else while this command ran.",
+                f"{place} was made by another process while this command ran.",
                 hint="Run the same command again: it compares the files anew.",
             ) from error
 
@@ -116,6 +116,7 @@ class _Maker:
         self._workspace = workspace
         self._room = room
         self._asked = mode
+        # Never hard or symbolic links: users edit the staged config, which must not be the model's.
         self._mode = LinkMode.CLONE if mode is LinkMode.AUTO else mode
         self._fell_back = False
 

@@ -1,4 +1,8 @@
-"""Hold each file of the model against its place in the target: new, same or different."""
+"""Compare each file of the model with its place in the target: new, same or different.
+
+A conflict does not stop staging: GGUF repos bring a README.md of their own, so a first run nearly
+always has one. The user's file stays, the rest is staged, and the exit status is 1.
+"""
 
 import os
 import stat

@@ -4,11 +4,15 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 
-from k2compat.checkpoint.engines.ktransformers import check_ktransformers
-from k2compat.checkpoint.sources.folder import FolderSource
-from k2compat.checkpoint.sources.listing import ModelFolder, read_model_folder
-from k2compat.checkpoint.sources.regular_file import BytesFile, demand_content
-from k2compat.checkpoint.sources.source import ReadableFile
+from k2compat.checkpoint import (
+    BytesFile,
+    FolderSource,
+    ModelFolder,
+    ReadableFile,
+    check_ktransformers,
+    demand_content,
+    read_model_folder,
+)
 from k2compat.files import explained_reading
 from k2compat.findings import Finding
 from k2compat.staging.plan import Action, Plan, PlannedFile

@@ -1,4 +1,8 @@
-"""The files of a model that are to be staged; what looks like one but is not, is refused."""
+"""The files of a model that are to be staged; what looks like one but is not, is refused.
+
+Links lead to one Hub cache entry at most: staging copies what links lead to, often as root, so a
+link that leads anywhere else is a question to the user.
+"""
 
 import errno
 import os
@@ -149,7 +153,7 @@ def naming(names: Sequence[str], most: int = 5) -> str:
 
 
 class _Walk:
-    """What a walk has found so far, refusals included: they are told all at once."""
+    """What a walk has found so far, refusals included: they are reported all at once."""
 
     def __init__(self, folder: Path, *, follow_links: bool, exclude: tuple[str, ...]) -> None:
         self.files: list[SourceFile] = []

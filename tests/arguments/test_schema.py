@@ -1,4 +1,4 @@
-"""Arguments against their tool's schema: what does not fit, and what can be mended."""
+"""Arguments against their tool's schema: what does not fit, and what can be corrected."""
 
 import json
 import subprocess

@@ -308,7 +308,7 @@ def test_offline_a_damaged_index_names_nothing(
 
 def test_a_few_requests_are_made_at_once_and_no_more(hub: Hub, client: Path) -> None:
     hub.commit(REPO, {f"model-{number:03}.safetensors": sound() for number in range(24)})
-    # Nobody is answered before as many as allowed have come.
+    # No request is answered before as many as allowed have come.
     together = threading.Barrier(CONNECTIONS, timeout=60)
     lock, running, most = threading.Lock(), 0, 0
 

@@ -12,7 +12,7 @@ from k2compat.checkpoint import validate
 from k2compat.checkpoint.model.parameters import model_elements
 from k2compat.checkpoint.model.quantization import read_quantization
 from k2compat.checkpoint.model.tensors import ExpectedTensor
-from k2compat.checkpoint.reporting.collector import Defects
+from k2compat.checkpoint.reporting.collector import FileFindings
 from k2compat.checkpoint.reporting.report import Coverage
 from k2compat.samples import VARIANTS, tiny_config
 from tests.checkpoint.gguf_files.gguf_models import Model, tiny
@@ -203,4 +203,4 @@ def test_what_a_stored_tensor_holds_of_the_model(
     ],
 )
 def test_the_bits_of_an_unknown_quantisation(quantization: object, expected: int | None) -> None:
-    assert read_quantization(quantization, Defects("config.json")).bits == expected
+    assert read_quantization(quantization, FileFindings("config.json")).bits == expected

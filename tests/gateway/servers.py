@@ -31,7 +31,7 @@ class Upstream:
     def __init__(
         self,
         answer: Handler | None = None,
-        owner: str = "somebody",
+        owner: str = "another",
         models: Handler | None = None,
     ) -> None:
         self.answer = answer or whole("hi")

@@ -16,7 +16,7 @@ def test_every_engine_has_a_dialect(engine: str) -> None:
     [
         ({"data": [{"id": "kimi", "owned_by": "vllm"}]}, "vllm"),
         ({"data": [{"owned_by": "sglang"}]}, "sglang"),
-        ({"data": [{"owned_by": "somebody"}, {"owned_by": "llamacpp"}]}, "llama.cpp"),
+        ({"data": [{"owned_by": "another"}, {"owned_by": "llamacpp"}]}, "llama.cpp"),
         ({"data": [{"owned_by": "tensorrt_llm"}]}, "trtllm"),
         ({"data": [{"owned_by": "moonshot"}]}, "openai"),
         ({"data": [{"owned_by": ["vllm"]}, "vllm", None]}, "openai"),

@@ -10,7 +10,7 @@ from gguf import GGUFReader
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from k2compat.checkpoint.engines.gguf_verdicts import gguf_verdicts
+from k2compat.checkpoint.engines.verdicts import Judged, engine_verdicts
 from k2compat.checkpoint.gguf_files.comparison import compare_gguf
 from k2compat.checkpoint.gguf_files.header import GgufArray, GgufHeader, parse_gguf, read_gguf
 from k2compat.samples import tiny_config
@@ -141,7 +141,8 @@ def compare_always(headers: dict[str, GgufHeader], config: dict[str, object] | N
         assert finding.where.startswith("x.gguf") or finding.where == "."
         assert all(str(shown).isprintable() for shown in finding.as_dict().values())
     assert comparison.tensors == sum(len(header.tensors) for header in headers.values())
-    list(gguf_verdicts(headers, comparison.findings))
+    codes = frozenset(finding.code for finding in comparison.findings)
+    list(engine_verdicts(Judged("model.gguf", "gguf", headers=headers, found=codes)))
 
 
 @pytest.fixture(scope="module")

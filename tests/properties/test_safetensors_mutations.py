@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from k2compat.checkpoint.model.dtypes import DTYPE_BITS
-from k2compat.checkpoint.reporting.collector import Defects
+from k2compat.checkpoint.reporting.collector import FileFindings
 from k2compat.checkpoint.safetensors_files.entries import read_canonical, read_strictly
 from k2compat.checkpoint.safetensors_files.header import parse_safetensors
 from k2compat.findings import Severity
@@ -78,7 +78,7 @@ def test_sound_files_are_sound_to_both_readers(header: tuple[str, int]) -> None:
 @settings(deadline=None)
 def test_both_ways_of_reading_agree(header: tuple[str, int]) -> None:
     text, data_bytes = header
-    defects = Defects("x.safetensors")
+    defects = FileFindings("x.safetensors")
     assert read_canonical(text, data_bytes) in (None, read_strictly(text, data_bytes, defects))
     assert defects.findings() == ()
 
@@ -108,6 +108,6 @@ def test_the_quick_way_accepts_only_what_the_strict_way_finds_sound(data: st.Dat
     mutated = data.draw(mutations(text.encode())).decode(errors="replace")
     quick = read_canonical(mutated, data_bytes)
     if quick is not None:
-        defects = Defects("x.safetensors")
+        defects = FileFindings("x.safetensors")
         assert quick == read_strictly(mutated, data_bytes, defects)
         assert defects.findings() == ()

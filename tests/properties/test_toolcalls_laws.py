@@ -183,7 +183,7 @@ ARGUMENT_TEXTS = st.lists(ARGUMENT_PIECES, max_size=20).map(
 @settings(max_examples=400, deadline=None)
 @given(ARGUMENT_TEXTS, st.data())
 def test_law_1_cutting_arguments_makes_no_difference(text: str, data: st.DataObject) -> None:
-    """White space waits or not, quotes are told from escaped ones, wherever a piece ends."""
+    """White space waits or not, and quotes differ from escaped ones, wherever a piece ends."""
     whole = read([text])
     assert read(cut(text, 1)) == whole
     assert read(data.draw(chunked(text))) == whole

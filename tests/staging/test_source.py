@@ -190,12 +190,12 @@ class TestHubCache:
         assert len(read_source(overlay).files) == 2
 
     def test_another_entry_is_outside(self, snapshot: Path, tmp_path: Path) -> None:
-        other = self.entry(tmp_path / "hub" / "models--somebody--private")
+        other = self.entry(tmp_path / "hub" / "models--owner--private")
         (snapshot / "LICENSE").symlink_to(other / "config.json")
         assert refusal(snapshot).code == "link-outside"
 
     def test_an_overlay_of_two_entries_is_outside(self, snapshot: Path, tmp_path: Path) -> None:
-        other = self.entry(tmp_path / "hub" / "models--somebody--private")
+        other = self.entry(tmp_path / "hub" / "models--owner--private")
         overlay = tmp_path / "overlay"
         overlay.mkdir()
         (overlay / "config.json").symlink_to(snapshot / "config.json")

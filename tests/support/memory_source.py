@@ -9,6 +9,7 @@ from typing import Any
 from k2compat.checkpoint.model.tensors import expected_tensors
 from k2compat.checkpoint.safetensors_files.index import INDEX_FILE
 from k2compat.checkpoint.sources.regular_file import refused
+from k2compat.findings import Finding
 from k2compat.samples import checkpoint_files
 from k2compat.samples.checkpoint import index_bytes, shards_by_layer
 from k2compat.samples.safetensors_file import header_bytes
@@ -34,10 +35,14 @@ class MemorySource:
     contents: dict[str, tuple[bytes, int]]
     linked_folders: tuple[str, ...] = ()
     is_remote: bool = False
+    findings: tuple[Finding, ...] = ()
 
     @property
     def files(self) -> Mapping[str, int | None]:
         return {path: size for path, (_, size) in self.contents.items()}
+
+    def close(self) -> None:
+        """Nothing is open."""
 
     @contextmanager
     def open(self, relative: str) -> Iterator[MemoryFile]:

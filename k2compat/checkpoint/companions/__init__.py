@@ -1,1 +1,43 @@
 """The files that a model needs besides its weights."""
+
+from typing import TYPE_CHECKING
+
+from k2compat.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from k2compat.checkpoint.companions.companions import (
+        check_beside,
+        check_companions,
+        read_members,
+        remote_code,
+    )
+    from k2compat.checkpoint.companions.config_file import (
+        ReadConfig,
+        parse_config,
+        read_config,
+        with_modelopt,
+    )
+
+__all__ = [
+    "ReadConfig",
+    "check_beside",
+    "check_companions",
+    "parse_config",
+    "read_config",
+    "read_members",
+    "remote_code",
+    "with_modelopt",
+]
+
+_HOMES = {
+    "ReadConfig": "config_file",
+    "check_beside": "companions",
+    "check_companions": "companions",
+    "parse_config": "config_file",
+    "read_config": "config_file",
+    "read_members": "companions",
+    "remote_code": "companions",
+    "with_modelopt": "config_file",
+}
+
+__getattr__ = lazy_names(__name__, _HOMES)

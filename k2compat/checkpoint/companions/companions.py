@@ -10,9 +10,7 @@ from k2compat.checkpoint.companions.remote_modules import (
     missing_modules,
 )
 from k2compat.checkpoint.companions.token_ranks import RANKS_FILE, check_ranks
-from k2compat.checkpoint.reporting.collector import printable
-from k2compat.checkpoint.sources.regular_file import FileRefusedError
-from k2compat.checkpoint.sources.source import Source
+from k2compat.checkpoint.sources import FileRefusedError, Source
 from k2compat.config import read_text
 from k2compat.config.text import MAXIMUM_BYTES
 from k2compat.errors import RefusedError
@@ -24,6 +22,7 @@ from k2compat.family import (
     WRAPPERS,
 )
 from k2compat.findings import Codes, Finding
+from k2compat.printable import shortened
 
 _codes = Codes("checkpoint")
 
@@ -49,7 +48,7 @@ def check_companions(source: Source, *, judged: Collection[str] = ()) -> Iterato
 
     Args:
         source: The model's files.
-        judged: Files whose absence or damage somebody else reports.
+        judged: Files whose absence or damage the caller reports.
     """
     modules: dict[str, None] = {}
     for name in (CONFIG_FILE, TOKENIZER_CONFIG_FILE):
@@ -102,14 +101,14 @@ def remote_code(source: Source, paths: Iterable[str]) -> Iterator[Finding]:
     """
     digests = {path: hashlib.sha256(_whole(source, path)).hexdigest() for path in paths}
     if digests:
-        named = ", ".join(f"{printable(path)} (sha256:{of})" for path, of in digests.items())
+        named = ", ".join(f"{shortened(path)} (sha256:{of})" for path, of in digests.items())
         are = "file runs as a program" if len(digests) == 1 else "files run as programs"
         yield _codes.finding(
             "remote-code",
             source.name,
             f"{len(digests)} Python {are} where trust_remote_code is set: {named}.",
             count=len(digests),
-            items=tuple(f"sha256:{of}  {printable(path)}" for path, of in digests.items()),
+            items=tuple(f"sha256:{of}  {shortened(path)}" for path, of in digests.items()),
         )
 
 

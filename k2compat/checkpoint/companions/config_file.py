@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from k2compat.checkpoint.sources.regular_file import FileRefusedError
-from k2compat.checkpoint.sources.source import Source
+from k2compat.checkpoint.sources import FileRefusedError, Source
 from k2compat.config import ConfigText, read_text
 from k2compat.config.locate import locate
 from k2compat.config.text import MAXIMUM_BYTES
@@ -19,7 +18,7 @@ MODELOPT_FILE = "hf_quant_config.json"
 _codes = Codes("checkpoint")
 _config_codes = Codes("config")
 
-# A config of the family counts with these; twice, and nobody knows which one an engine takes.
+# A config of the family counts with these; of two, engines differ in which one they take.
 _DECIDING = ("model_type", "quantization_config", "num_hidden_layers", "n_routed_experts")
 
 

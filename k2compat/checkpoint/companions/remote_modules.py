@@ -8,10 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Final
 
-from k2compat.checkpoint.reporting.collector import printable
-from k2compat.checkpoint.sources.regular_file import FileRefusedError
-from k2compat.checkpoint.sources.source import Source
+from k2compat.checkpoint.sources import FileRefusedError, Source
 from k2compat.findings import Codes, Finding
+from k2compat.printable import shortened
 
 MODULE_BYTES_MAX: Final = 4 << 20
 """modeling_deepseek.py has 80,000."""
@@ -56,12 +55,12 @@ def missing_modules(
     """
     for module, classes in modules.items():
         if module not in source.files:
-            shown = printable(module)
+            shown = shortened(module)
             yield _codes.finding(
                 "remote-code-missing",
                 f"{source.name}/{shown}",
                 f"{shown} is missing; the auto_map in {where} loads "
-                f"{printable(', '.join(classes))} from it.",
+                f"{shortened(', '.join(classes))} from it.",
                 expected=shown,
             )
 
@@ -85,11 +84,11 @@ def missing_imports(source: Source, modules: Sequence[str]) -> Iterator[Finding]
             if found is not None:
                 waiting.append(found)
                 continue
-            shown = printable(candidates[0])
+            shown = shortened(candidates[0])
             yield _codes.finding(
                 "remote-code-missing",
                 f"{source.name}/{shown}",
-                f"{shown} is missing; {printable(importer)} imports it.",
+                f"{shown} is missing; {shortened(importer)} imports it.",
                 expected=shown,
             )
 

@@ -4,8 +4,8 @@ import re
 from operator import itemgetter
 from typing import Final
 
-from k2compat.checkpoint.reporting.collector import Defects
-from k2compat.checkpoint.sources.source import ReadableFile
+from k2compat.checkpoint.reporting import FileFindings
+from k2compat.checkpoint.sources import ReadableFile
 from k2compat.findings import Finding
 
 RANKS_FILE: Final = "tiktoken.model"
@@ -36,7 +36,7 @@ def check_ranks(file: ReadableFile) -> tuple[Finding, ...]:
 
 
 def _damaged(file: ReadableFile, number: int) -> tuple[Finding, ...]:
-    defects = Defects(str(file.path))
+    defects = FileFindings(str(file.path))
     message = "the file is cut or damaged: this line is no token in base64 with its rank"
     defects.add("companion-damaged", message, at=f"line {number}")
     return defects.findings()

@@ -11,19 +11,26 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
 
-from k2compat.checkpoint.companions.companions import check_companions, read_members, remote_code
-from k2compat.checkpoint.gguf_files.against_config import other_sizes, text_config
-from k2compat.checkpoint.gguf_files.comparison import ARCHITECTURE_KEY, PROJECTOR
-from k2compat.checkpoint.gguf_files.header import GgufHeader, read_gguf
-from k2compat.checkpoint.gguf_files.metadata import Metadata, has_split_mla, read_sizes
-from k2compat.checkpoint.gguf_files.rules import deepseek2
-from k2compat.checkpoint.gguf_files.split_sets import SPLIT_COUNT, check_gguf_sets, group_gguf_files
-from k2compat.checkpoint.reporting.collector import Defects, printable
-from k2compat.checkpoint.sources.folder import FolderSource
-from k2compat.checkpoint.sources.listing import ModelFolder
-from k2compat.checkpoint.sources.source import Source
-from k2compat.family import CONFIG_FILE
+from k2compat.checkpoint.companions import check_companions, read_members, remote_code
+from k2compat.checkpoint.gguf_files import (
+    ARCHITECTURE_KEY,
+    PROJECTOR,
+    SPLIT_COUNT,
+    GgufHeader,
+    Metadata,
+    check_gguf_sets,
+    deepseek2,
+    group_gguf_files,
+    has_split_mla,
+    other_sizes,
+    read_gguf,
+    read_sizes,
+)
+from k2compat.checkpoint.reporting import FileFindings
+from k2compat.checkpoint.sources import FolderSource, ModelFolder, Source
+from k2compat.family import CONFIG_FILE, text_config
 from k2compat.findings import Codes, Finding
+from k2compat.printable import shortened
 
 _codes = Codes("checkpoint")
 
@@ -111,7 +118,7 @@ def _other_models(
         if architecture == PROJECTOR:
             yield _foreign("ktransformers-projector", first.path, "a vision projector")
         elif isinstance(architecture, str) and architecture != deepseek2().architecture:
-            what = f"a model of architecture {printable(architecture)}"
+            what = f"a model of architecture {shortened(architecture)}"
             yield _foreign("ktransformers-other-architecture", first.path, what, architecture)
         elif architecture is not None and config is not None:
             yield from _other_sizes(first, config)
@@ -132,7 +139,7 @@ def _foreign(code: str, path: str, what: str, architecture: str = PROJECTOR) -> 
         path,
         f"{PurePath(path).name} is {what}; KTransformers merges it with the other GGUFs.",
         expected=deepseek2().architecture,
-        actual=printable(architecture),
+        actual=shortened(architecture),
         fix="Move it out of the folder.",
     )
 
@@ -140,7 +147,7 @@ def _foreign(code: str, path: str, what: str, architecture: str = PROJECTOR) -> 
 def _other_sizes(header: GgufHeader, config: Mapping[str, Any]) -> Iterator[Finding]:
     metadata = Metadata(header.metadata, header.value_types)
     split_mla = has_split_mla(metadata)
-    sizes = read_sizes(metadata, Defects(header.path), split_mla=split_mla)
+    sizes = read_sizes(metadata, FileFindings(header.path), split_mla=split_mla)
     different = tuple(other_sizes(sizes, text_config(config)))
     if different:
         first = different[0]

@@ -1,82 +1,173 @@
-"""Where engines differ about a checkpoint that is sound, as `verdicts.toml` knows it."""
+"""What each engine accepts of a checkpoint: a table an engine, found by listing this folder.
 
-import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+An engine without a table has no verdicts. A verdict holds where all of its conditions do.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from k2compat.family import WRAPPERS, fingerprint_of
-from k2compat.findings import Codes, Finding, Report, Severity
+import msgspec
 
-ENGINES: Final = ("vllm", "sglang", "ktransformers", "trtllm", "transformers", "llama.cpp")
-
-_CODES: Final = ("engine-", *(f"{engine.replace('.', '-')}-" for engine in ENGINES))
-"""What the codes of verdicts begin with."""
+from k2compat.checkpoint.engines.ktransformers import ktransformers_verdicts
+from k2compat.checkpoint.engines.names import engine_names
+from k2compat.checkpoint.gguf_files import ARCHITECTURE_KEY, GgufHeader
+from k2compat.checkpoint.sources import ModelFolder
+from k2compat.family import fingerprint_of, text_config
+from k2compat.findings import Codes, Finding, Severity
+from k2compat.typed_toml import read_toml
 
 _codes = Codes("checkpoint")
 
 
-def engine_verdicts(
-    where: str,
-    format_name: str,
-    config: Mapping[str, Any] | None,
-    *,
-    is_mixed: bool,
-    engine: str | None = None,
-) -> Iterator[Finding]:
-    """What engines have to say about a checkpoint.
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an engine makes of some checkpoints.
 
-    Args:
-        where: Names the checkpoint.
-        format_name: "safetensors" or "gguf".
+    Attributes:
+        code: A key of `codes.toml`. Its severity is the one for the engine's own users.
+        message: One sentence.
+        format: The checkpoint's format; None for any.
+        architecture: The general.architecture of one of its GGUFs; None for any.
+        model_types: The config's model_type is one of them; empty for any.
+        fingerprint: Whose fingerprint the config carries, a key of `family.FINGERPRINTS`.
+        mixed: Whether GGUFs and safetensors lie in one folder; None for either.
+        replaces: Codes of the engine's folder checks that report the same.
+        source: Where the fact can be read.
+    """
+
+    code: str
+    message: str
+    format: Literal["safetensors", "gguf"] | None = None
+    architecture: str | None = None
+    model_types: tuple[str, ...] = ()
+    fingerprint: Literal["kimi_k2", "deepseek_v3"] | None = None
+    mixed: bool | None = None
+    replaces: tuple[str, ...] = ()
+    source: str = ""
+
+
+class Refusal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Findings that keep an engine from loading a GGUF, and the finding that sums them up."""
+
+    code: str
+    message: str
+    findings: frozenset[str]
+
+
+class EngineTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The table of one engine.
+
+    Attributes:
+        verdict: Its verdicts.
+        refuses: Codes of findings that keep it from loading a GGUF.
+        folder_checks: The checks of a GGUF folder in code that no table can express.
+    """
+
+    verdict: tuple[Verdict, ...] = ()
+    refuses: Refusal | None = None
+    folder_checks: Literal["ktransformers"] | None = None
+
+
+_FOLDER_CHECKS: Final[
+    Mapping[str, Callable[[ModelFolder, Mapping[str, GgufHeader], None], Iterator[Finding]]]
+] = {"ktransformers": ktransformers_verdicts}
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The checkpoint that engines judge.
+
+    Attributes:
+        where: Names it.
+        format: "safetensors" or "gguf".
         config: The members of its config, if there is one.
         is_mixed: Whether GGUFs and safetensors lie in one folder.
-        engine: One of ENGINES: its verdicts are errors, but for those that are always an info,
-            and the others' are left out.
+        headers: Path → header, of every GGUF; empty for safetensors.
+        found: Codes of all findings about the GGUFs.
+        folder: The folder of the GGUFs; None for a single file and for safetensors.
     """
-    for verdict in _verdicts():
-        is_meant = engine is None or engine in verdict["engines"]
-        if is_meant and _holds(verdict, format_name, config or {}, is_mixed=is_mixed):
-            finding = _codes.finding(verdict["code"], where, verdict["message"])
-            is_info = engine is None or verdict.get("always_info", False)
-            yield finding if is_info else replace(finding, severity=Severity.ERROR)
 
-
-def fold_verdicts(report: Report) -> Report:
-    """The report with what single engines make of a checkpoint as one info that lists the codes.
-
-    Most people use one engine. The verdict of an engine that the user named is no info.
-    """
-    verdicts = [finding for finding in report if _is_verdict(finding)]
-    if not verdicts:
-        return report
-    codes = sorted({finding.code for finding in verdicts})
-    message = f"Engines differ: {', '.join(codes)}. Add --engine NAME to judge for one of them."
-    folded = _codes.finding("engines-differ", "", message, count=len(codes))
-    return Report((*(finding for finding in report if not _is_verdict(finding)), folded))
-
-
-def _is_verdict(finding: Finding) -> bool:
-    return finding.severity is Severity.INFO and finding.code.startswith(_CODES)
-
-
-def _holds(
-    verdict: Mapping[str, Any], format_name: str, config: Mapping[str, Any], *, is_mixed: bool
-) -> bool:
-    model_type = config.get("model_type")
-    text = config.get(WRAPPERS.get(model_type, "")) if isinstance(model_type, str) else None
-    fingerprint = fingerprint_of(text if isinstance(text, dict) else config)
-    return (
-        verdict.get("format", format_name) == format_name
-        and model_type in verdict.get("model_types", [model_type])
-        and verdict.get("fingerprint", fingerprint) == fingerprint
-        and verdict.get("mixed", is_mixed) == is_mixed
-    )
+    where: str
+    format: str
+    config: Mapping[str, Any] | None = None
+    is_mixed: bool = False
+    headers: Mapping[str, GgufHeader] = field(default_factory=dict)
+    found: frozenset[str] = frozenset()
+    folder: ModelFolder | None = None
 
 
 @cache
-def _verdicts() -> tuple[Mapping[str, Any], ...]:
-    text = Path(__file__).with_name("verdicts.toml").read_text(encoding="utf-8")
-    return tuple(tomllib.loads(text)["verdict"])
+def engine_table(engine: str) -> EngineTable:
+    """The table of an engine.
+
+    Raises:
+        ValueError: The table is wrong; the message names the file and the place.
+    """
+    return read_toml(Path(__file__).with_name(f"{engine}.toml"), EngineTable)
+
+
+def engine_verdicts(judged: Judged, engine: str | None = None) -> Iterator[Finding]:
+    """What engines accept of a checkpoint, as infos.
+
+    Args:
+        judged: The checkpoint.
+        engine: One of `engine_names()`: the others' verdicts are left out, and its own are
+            errors, but for those that the catalogue has as infos.
+    """
+    for name in engine_names() if engine is None else (engine,):
+        for finding in verdicts_of(engine_table(name), judged):
+            is_info = engine is None or finding.severity is Severity.INFO
+            yield replace(finding, severity=Severity.INFO if is_info else Severity.ERROR)
+
+
+def verdicts_of(table: EngineTable, judged: Judged) -> Iterator[Finding]:
+    """One engine's verdicts, with the catalogue's severities."""
+    held = [(verdict, where) for verdict in table.verdict if (where := _holds_at(verdict, judged))]
+    for verdict, where in held:
+        yield _codes.finding(verdict.code, where, verdict.message)
+    yield from _refusals(table.refuses, judged)
+    if table.folder_checks is not None and judged.folder is not None:
+        replaced = {code for verdict, _ in held for code in verdict.replaces}
+        # The validation compares sizes with the config itself, for every engine.
+        for finding in _FOLDER_CHECKS[table.folder_checks](judged.folder, judged.headers, None):
+            if finding.code not in replaced:
+                yield finding
+
+
+def _holds_at(verdict: Verdict, judged: Judged) -> str | None:
+    """The place of which a verdict holds; None where a condition fails."""
+    config = judged.config or {}
+    where: str | None = judged.where
+    if verdict.architecture is not None:
+        where = _first_of(verdict.architecture, judged.headers)
+    holds = (
+        verdict.format in (None, judged.format)
+        and (not verdict.model_types or config.get("model_type") in verdict.model_types)
+        and verdict.fingerprint in (None, fingerprint_of(text_config(config)))
+        and verdict.mixed in (None, judged.is_mixed)
+    )
+    return where if holds else None
+
+
+def _first_of(architecture: str, headers: Mapping[str, GgufHeader]) -> str | None:
+    return next(
+        (
+            header.path
+            for header in headers.values()
+            if header.metadata.get(ARCHITECTURE_KEY) == architecture
+        ),
+        None,
+    )
+
+
+def _refusals(refuses: Refusal | None, judged: Judged) -> Iterator[Finding]:
+    codes = sorted(judged.found & refuses.findings) if refuses is not None else []
+    if refuses is not None and codes:
+        yield _codes.finding(
+            refuses.code,
+            next(iter(judged.headers)),
+            f"{refuses.message}: {', '.join(codes)}.",
+            count=len(codes),
+        )

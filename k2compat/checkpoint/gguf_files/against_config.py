@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 from k2compat.checkpoint.gguf_files.metadata import Metadata, full_key
 from k2compat.checkpoint.gguf_files.rules import config_sizes, config_value, deepseek2
-from k2compat.checkpoint.reporting.collector import Defects
-from k2compat.family import FINGERPRINTS, WRAPPERS
+from k2compat.checkpoint.model import text_of
+from k2compat.checkpoint.reporting import FileFindings
+from k2compat.family import FINGERPRINTS, text_config
 
 FLOAT_TOLERANCE = 1e-6
 """The metadata's floats have 24 bits, the config's 53."""
@@ -25,14 +26,8 @@ class DifferentSize(NamedTuple):
     theirs: int
 
 
-def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The members that describe the text model, which is all that a GGUF of it holds."""
-    wrapped = config.get(WRAPPERS.get(str(config.get("model_type")), ""))
-    return wrapped if isinstance(wrapped, Mapping) else config
-
-
 def check_config(
-    metadata: Metadata, sizes: Mapping[str, int], config: Mapping[str, Any], defects: Defects
+    metadata: Metadata, sizes: Mapping[str, int], config: Mapping[str, Any], defects: FileFindings
 ) -> None:
     """Note each difference.
 
@@ -51,7 +46,7 @@ def check_config(
         if theirs is not None and ours is not None and not _equal(ours, theirs):
             defects.add(
                 "gguf-config-value",
-                f"the config's {rule.config[0]} is another",
+                f"{rule.config[0]} differs from the config",
                 at=f"key {full_key(rule.key)}",
                 expected=theirs,
                 actual=ours if metadata.of(rule.key) is not None else f"absent, which is {ours}",
@@ -74,11 +69,11 @@ def other_sizes(sizes: Mapping[str, int], config: Mapping[str, Any]) -> Iterator
         # Files from before the converter wrote the groups of experts have none.
         lacking = rule.name == "expert_groups" and not ours
         if ours is not None and expected is not None and ours != expected and not lacking:
-            member = " + ".join(" * ".join(product) for product in rule.config)
+            member = text_of(rule.config)
             yield DifferentSize(full_key(rule.key), member, ours, expected)
 
 
-def _check_sizes(sizes: Mapping[str, int], text: Mapping[str, Any], defects: Defects) -> None:
+def _check_sizes(sizes: Mapping[str, int], text: Mapping[str, Any], defects: FileFindings) -> None:
     for key, member, ours, theirs in other_sizes(sizes, text):
         _report_size(f"key {key}", member, ours, theirs, defects)
     rows, tokens = sizes.get("vocabulary"), text.get("vocab_size")
@@ -86,10 +81,10 @@ def _check_sizes(sizes: Mapping[str, int], text: Mapping[str, Any], defects: Def
         _report_size("tensor token_embd.weight", "vocab_size", rows, tokens, defects)
 
 
-def _report_size(at: str, member: str, ours: int, theirs: int, defects: Defects) -> None:
+def _report_size(at: str, member: str, ours: int, theirs: int, defects: FileFindings) -> None:
     defects.add(
         "gguf-config-size",
-        f"the config's {member} is another",
+        f"{member} differs from the config",
         at=at,
         expected=f"{theirs:,}",
         actual=f"{ours:,}",
@@ -105,7 +100,7 @@ def _equal(ours: object, theirs: object) -> bool:
 def family_member(metadata: Metadata) -> str | None:
     """Which of the family's models the metadata describe, by the fingerprint of the router.
 
-    Files from before the converter wrote the expert groups are told by the scale alone.
+    Files from before the converter wrote the expert groups are recognised by the scale alone.
     """
     said = {
         rule.config[0]: metadata.of(rule.key)

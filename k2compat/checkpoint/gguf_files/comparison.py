@@ -24,8 +24,9 @@ from k2compat.checkpoint.gguf_files.rules import deepseek2
 from k2compat.checkpoint.gguf_files.split_sets import GgufSet, check_gguf_sets, group_gguf_files
 from k2compat.checkpoint.gguf_files.tensors import EMBEDDING, Stored, TensorComparison, layout_of
 from k2compat.checkpoint.gguf_files.vocabulary import check_vocabulary, token_count
-from k2compat.checkpoint.reporting.collector import Defects, printable
+from k2compat.checkpoint.reporting import FileFindings
 from k2compat.findings import Finding
+from k2compat.printable import shortened
 
 ARCHITECTURE_KEY = "general.architecture"
 PROJECTOR = "clip"
@@ -74,7 +75,7 @@ def compare_gguf(
         findings += model.findings(config)
     if headers and all(header.version and not header.tensor_count for header in headers.values()):
         first = next(iter(headers))
-        defects = Defects(first)
+        defects = FileFindings(first)
         defects.add("weights-empty", "holds no tensors")
         findings += defects.findings()
     variants = (model.variant() for model in models)
@@ -120,7 +121,7 @@ class _Model:
         """What is wrong with metadata and tensors; nothing where metadata could not be read."""
         if not self._has_first:
             return
-        defects = Defects(self._where)
+        defects = FileFindings(self._where)
         if self.architecture != deepseek2().architecture:
             _report_architecture(self.architecture, defects)
             yield from defects.findings()
@@ -173,7 +174,7 @@ class _Model:
             yield from defects.findings()
 
 
-def _report_architecture(architecture: object, defects: Defects) -> None:
+def _report_architecture(architecture: object, defects: FileFindings) -> None:
     if not isinstance(architecture, str):
         message = "the metadata do not say which architecture the model has"
         defects.add("gguf-architecture-missing", message, at=f"key {ARCHITECTURE_KEY}")
@@ -181,7 +182,7 @@ def _report_architecture(architecture: object, defects: Defects) -> None:
     known = deepseek2().other_architectures.get(architecture)
     defects.add(
         "gguf-architecture-other",
-        f"the model is {known or 'of the architecture ' + printable(architecture)};"
+        f"the model is {known or 'of the architecture ' + shortened(architecture)};"
         " its header was checked, its tensors were not",
         at=f"key {ARCHITECTURE_KEY}",
         expected=deepseek2().architecture,

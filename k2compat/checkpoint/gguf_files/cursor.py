@@ -9,7 +9,8 @@ from typing import NoReturn
 
 from k2compat.checkpoint.gguf_files.arrays import STRUCT_PREFIX, ByteOrder, GgufArray, GgufValue
 from k2compat.checkpoint.gguf_files.types import VALUE_TYPES, ValueType
-from k2compat.checkpoint.reporting.collector import Defects, printable
+from k2compat.checkpoint.reporting import FileFindings
+from k2compat.printable import shortened
 
 ARRAY_DEPTH_MAX = 8
 """Arrays inside arrays; no known file has any."""
@@ -41,7 +42,7 @@ class Walk:
         data: bytes,
         capacity: int,
         byte_order: ByteOrder,
-        defects: Defects,
+        defects: FileFindings,
         position: int = 0,
     ) -> None:
         """Begin a walk.
@@ -147,7 +148,7 @@ class Walk:
                 "gguf-value-utf8",
                 f"the text is not UTF-8 at its byte {error.start}",
                 at=at,
-                actual=printable(repr(raw[error.start : error.end])),
+                actual=shortened(repr(raw[error.start : error.end])),
             )
         return raw.decode("utf-8", "replace")
 

@@ -7,7 +7,7 @@ takes seconds for the vocabulary alone, is silent on many defects and raises on
 others; this one always returns.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,10 +20,10 @@ from k2compat.checkpoint.gguf_files.layout import (
     TensorEntry,
     place_tensors,
 )
-from k2compat.checkpoint.reporting.collector import Defects, printable
-from k2compat.checkpoint.sources.regular_file import FileRefusedError, open_file
-from k2compat.checkpoint.sources.source import ReadableFile
+from k2compat.checkpoint.reporting import FileFindings
+from k2compat.checkpoint.sources import FileRefusedError, ReadableFile, open_file
 from k2compat.findings import Finding
+from k2compat.printable import shortened
 
 __all__ = [
     "GgufArray",
@@ -97,6 +97,9 @@ class GgufHeader:
     findings: tuple[Finding, ...] = ()
 
 
+Then = Callable[[ReadableFile, GgufHeader], object]
+
+
 def read_gguf(path: Path) -> GgufHeader:
     """Read the header of a GGUF file, and nothing after it.
 
@@ -107,16 +110,22 @@ def read_gguf(path: Path) -> GgufHeader:
     return read_gguf_from(open_file(path), str(path))
 
 
-def read_gguf_from(opening: AbstractContextManager[ReadableFile], path: str) -> GgufHeader:
+def read_gguf_from(
+    opening: AbstractContextManager[ReadableFile], path: str, then: Then | None = None
+) -> GgufHeader:
     """The same for a file from anywhere.
 
     Args:
-        opening: What opens the file, and may refuse to.
+        opening: Opens the file, or refuses to.
         path: Names the file where it cannot be opened.
+        then: Called with the file while it is open, and with its header.
     """
     try:
         with opening as file:
-            return _read_growing(file)
+            header = _read_growing(file)
+            if then is not None:
+                then(file, header)
+            return header
     except FileRefusedError as refusal:
         return GgufHeader(path, findings=(refusal.finding,))
 
@@ -166,7 +175,7 @@ class _Parser:
         self._path = path
         self._file_size = file_size
         self._capacity = capacity
-        self._defects = Defects(path)
+        self._defects = FileFindings(path)
         self._walk = Walk(data, capacity, "little", self._defects)
         self._version = 0
         self._metadata: dict[str, GgufValue] = {}
@@ -283,7 +292,7 @@ class _Parser:
         walk = self._walk
         walk.place = f"key {index}"
         key = self._name(walk.string(), KEY_BYTES_MAX)
-        walk.place = f"key {printable(key)}"
+        walk.place = f"key {shortened(key)}"
         value_type = walk.value_type()
         value = walk.value(value_type)
         if key in self._metadata:
@@ -327,7 +336,7 @@ class _Parser:
         walk = self._walk
         walk.place = f"tensor {index}"
         name = self._name(walk.string(), TENSOR_NAME_BYTES_MAX)
-        walk.place = f"tensor {printable(name)}"
+        walk.place = f"tensor {shortened(name)}"
         at = walk.at()
         dimension_count = walk.uint32()
         if dimension_count > DIMENSIONS_MAX:
@@ -363,7 +372,7 @@ class _Parser:
         if not name.isprintable():
             self._defects.add(
                 "gguf-name-control",
-                f"the name has characters that do not print: {printable(name)}",
+                f"the name has characters that do not print: {shortened(name)}",
                 at=place,
                 actual=name,
             )

@@ -11,7 +11,8 @@ from math import prod
 from typing import NamedTuple
 
 from k2compat.checkpoint.gguf_files.types import TENSOR_TYPES
-from k2compat.checkpoint.reporting.collector import Defects, printable
+from k2compat.checkpoint.reporting import FileFindings
+from k2compat.printable import shortened
 
 ELEMENTS_MAX = (1 << 63) - 2
 """ggml counts elements in a signed 64-bit number and refuses its largest value."""
@@ -63,7 +64,7 @@ class GgufTensor:
 
 
 def place_tensors(
-    entries: Sequence[TensorEntry], section: DataSection, defects: Defects
+    entries: Sequence[TensorEntry], section: DataSection, defects: FileFindings
 ) -> tuple[GgufTensor, ...]:
     """Turn entries into tensors with their place in the file; note what is wrong with them."""
     tensors = tuple(_tensor(entry, section, defects) for entry in entries)
@@ -76,7 +77,7 @@ def place_tensors(
     return tensors
 
 
-def _tensor(entry: TensorEntry, section: DataSection, defects: Defects) -> GgufTensor:
+def _tensor(entry: TensorEntry, section: DataSection, defects: FileFindings) -> GgufTensor:
     start = section.start + entry.offset
     size = _data_size(entry, defects)
     known = TENSOR_TYPES.get(entry.type_id)
@@ -91,9 +92,9 @@ def _tensor(entry: TensorEntry, section: DataSection, defects: Defects) -> GgufT
     )
 
 
-def _data_size(entry: TensorEntry, defects: Defects) -> int | None:
+def _data_size(entry: TensorEntry, defects: FileFindings) -> int | None:
     """Bytes of a tensor's data; None, with a finding, where that cannot be said."""
-    at = f"tensor {printable(entry.name)}"
+    at = f"tensor {shortened(entry.name)}"
     sane = _check_dimensions(entry, at, defects)
     known = TENSOR_TYPES.get(entry.type_id)
     if known is None:
@@ -113,7 +114,7 @@ def _data_size(entry: TensorEntry, defects: Defects) -> int | None:
     return prod(entry.dimensions) // known.block_elements * known.block_bytes if sane else None
 
 
-def _check_dimensions(entry: TensorEntry, at: str, defects: Defects) -> bool:
+def _check_dimensions(entry: TensorEntry, at: str, defects: FileFindings) -> bool:
     elements = prod(entry.dimensions)
     if elements == 0:
         defects.add(
@@ -134,31 +135,31 @@ def _check_dimensions(entry: TensorEntry, at: str, defects: Defects) -> bool:
     return True
 
 
-def _check_alignment(tensor: GgufTensor, section: DataSection, defects: Defects) -> None:
+def _check_alignment(tensor: GgufTensor, section: DataSection, defects: FileFindings) -> None:
     if tensor.offset % section.alignment:
         defects.add(
             "gguf-tensor-unaligned",
             f"the data offset {tensor.offset:,} is not a multiple of the alignment",
-            at=f"tensor {printable(tensor.name)}",
+            at=f"tensor {shortened(tensor.name)}",
             expected=f"a multiple of {section.alignment}",
             actual=tensor.offset,
         )
 
 
-def _check_order(tensors: Sequence[GgufTensor], defects: Defects) -> None:
+def _check_order(tensors: Sequence[GgufTensor], defects: FileFindings) -> None:
     """One finding for all: a single tensor out of place puts its neighbours out, too."""
     out_of_order = [second for first, second in pairwise(tensors) if second.offset < first.offset]
     if out_of_order:
         defects.add(
             "gguf-tensor-order",
             "the data do not stand in the order of the tensors' entries",
-            at=f"tensor {printable(out_of_order[0].name)}",
+            at=f"tensor {shortened(out_of_order[0].name)}",
             count=len(out_of_order),
         )
 
 
 def _check_neighbours(
-    by_offset: Sequence[GgufTensor], section: DataSection, defects: Defects
+    by_offset: Sequence[GgufTensor], section: DataSection, defects: FileFindings
 ) -> None:
     """Find overlaps and gaps; after a tensor of unknown size neither can be told."""
     end: int | None = section.start
@@ -170,11 +171,11 @@ def _check_neighbours(
             end = None
         elif end is None or tensor.end > end:
             end = tensor.end
-        before = f"tensor {printable(tensor.name)}"
+        before = f"tensor {shortened(tensor.name)}"
 
 
 def _check_start(
-    tensor: GgufTensor, end: int, before: str, section: DataSection, defects: Defects
+    tensor: GgufTensor, end: int, before: str, section: DataSection, defects: FileFindings
 ) -> None:
     expected = section.start + _aligned(end - section.start, section.alignment)
     if tensor.start < end:
@@ -186,13 +187,15 @@ def _check_start(
     defects.add(
         code,
         message,
-        at=f"tensor {printable(tensor.name)}",
+        at=f"tensor {shortened(tensor.name)}",
         expected=f"offset {expected - section.start}",
         actual=f"offset {tensor.offset}",
     )
 
 
-def _check_end(by_offset: Sequence[GgufTensor], section: DataSection, defects: Defects) -> None:
+def _check_end(
+    by_offset: Sequence[GgufTensor], section: DataSection, defects: FileFindings
+) -> None:
     ends = [tensor.end for tensor in by_offset if tensor.end is not None]
     cut = [tensor for tensor in by_offset if (tensor.end or tensor.start) > section.file_size]
     if cut:
@@ -200,7 +203,7 @@ def _check_end(by_offset: Sequence[GgufTensor], section: DataSection, defects: D
         defects.add(
             "gguf-data-truncated",
             f"the file ends before the data of {len(cut):,} tensors do",
-            at=f"tensor {printable(cut[0].name)}",
+            at=f"tensor {shortened(cut[0].name)}",
             count=len(cut),
             expected=f"{needed:,} bytes",
             actual=f"{section.file_size:,} bytes",
@@ -210,7 +213,7 @@ def _check_end(by_offset: Sequence[GgufTensor], section: DataSection, defects: D
         _check_trailing(max(ends), section, defects)
 
 
-def _check_trailing(end: int, section: DataSection, defects: Defects) -> None:
+def _check_trailing(end: int, section: DataSection, defects: FileFindings) -> None:
     padded = section.start + _aligned(end - section.start, section.alignment)
     if section.file_size > padded:
         defects.add(

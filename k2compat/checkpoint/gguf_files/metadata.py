@@ -1,6 +1,6 @@
 """Read the sizes of a deepseek2 GGUF from its metadata, and find what llama.cpp stops at.
 
-A file is somebody's: each number is held against the bounds of `deepseek2.toml` before
+A file is untrusted: each number is compared with the bounds of `deepseek2.toml` before
 anything is made of it. A block_count of four billion costs no more than one of 61.
 """
 
@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from math import isfinite
 
 from k2compat.checkpoint.gguf_files.arrays import GgufArray, GgufValue
-from k2compat.checkpoint.gguf_files.rules import Relation, SizeRule, ValueRule, deepseek2, evaluate
-from k2compat.checkpoint.reporting.collector import Defects, printable
+from k2compat.checkpoint.gguf_files.rules import Relation, SizeRule, ValueRule, deepseek2
+from k2compat.checkpoint.model import evaluate, text_of
+from k2compat.checkpoint.reporting import FileFindings
+from k2compat.printable import shortened
 
 PER_LAYER_TYPES = ("uint32", "int32")
 """Of arrays with a number for each layer."""
@@ -51,7 +53,7 @@ def has_split_mla(metadata: Metadata) -> bool:
     return any(metadata.number(key) for key in keys)
 
 
-def read_sizes(metadata: Metadata, defects: Defects, *, split_mla: bool) -> dict[str, int]:
+def read_sizes(metadata: Metadata, defects: FileFindings, *, split_mla: bool) -> dict[str, int]:
     """The model's sizes by the names of the table, without those that are unusable.
 
     Args:
@@ -70,7 +72,7 @@ def read_sizes(metadata: Metadata, defects: Defects, *, split_mla: bool) -> dict
 
 
 def check_values(
-    metadata: Metadata, sizes: Mapping[str, int], defects: Defects, *, split_mla: bool
+    metadata: Metadata, sizes: Mapping[str, int], defects: FileFindings, *, split_mla: bool
 ) -> None:
     """Find what is wrong with the values that change no shape, and between values."""
     has = {
@@ -92,7 +94,7 @@ def _read_size(
     metadata: Metadata,
     rule: SizeRule,
     sizes: Mapping[str, int],
-    defects: Defects,
+    defects: FileFindings,
     *,
     split_mla: bool,
 ) -> int | None:
@@ -127,7 +129,9 @@ def _may_lack(rule: SizeRule, sizes: Mapping[str, int]) -> bool:
     )
 
 
-def _check_value(metadata: Metadata, rule: ValueRule, defects: Defects, *, required: bool) -> None:
+def _check_value(
+    metadata: Metadata, rule: ValueRule, defects: FileFindings, *, required: bool
+) -> None:
     value = metadata.of(rule.key)
     if value is None:
         if required:
@@ -147,7 +151,7 @@ def _check_value(metadata: Metadata, rule: ValueRule, defects: Defects, *, requi
 
 
 def _has_type(
-    metadata: Metadata, key: str, value_type: str, defects: Defects, *, per_layer: bool
+    metadata: Metadata, key: str, value_type: str, defects: FileFindings, *, per_layer: bool
 ) -> bool:
     """Whether llama.cpp can read the value, which it takes in one type only."""
     full = full_key(key)
@@ -169,12 +173,12 @@ def _has_type(
     return False
 
 
-def _missing(key: str, defects: Defects) -> None:
+def _missing(key: str, defects: FileFindings) -> None:
     defects.add("gguf-key-missing", "the key is missing", at=f"key {full_key(key)}")
 
 
 def _check_relation(
-    metadata: Metadata, relation: Relation, sizes: Mapping[str, int], defects: Defects
+    metadata: Metadata, relation: Relation, sizes: Mapping[str, int], defects: FileFindings
 ) -> None:
     other = evaluate(relation.to, sizes)
     value = metadata.number(relation.key)
@@ -182,14 +186,14 @@ def _check_relation(
         value = evaluate(relation.absent, sizes)
     if other is None or value is None or _holds(value, relation.operator, other):
         return
-    names = " + ".join(" * ".join(product) for product in relation.to)
+    names = text_of(relation.to)
     meant = "" if names.isdigit() else f" ({names})"
     shown = "absent" if metadata.of(relation.key) is None else value
     defects.add(
         "gguf-key-conflict",
-        "the value does not go with the others",
+        "conflicts with other metadata",
         at=f"key {full_key(relation.key)}",
-        expected=f"{relation.operator} {other:,}{printable(meant)}",
+        expected=f"{relation.operator} {other:,}{shortened(meant)}",
         actual=shown,
     )
 

@@ -8,14 +8,12 @@ import tomllib
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
-_TABLE = Path(__file__).with_name("deepseek2.toml")
+from k2compat.checkpoint.model import Sum, evaluate, parse_sum
 
-Sum = tuple[tuple[str, ...], ...]
-"""A sum of products of names: `a * b + c` is `(("a", "b"), ("c",))`."""
+_TABLE = Path(__file__).with_name("deepseek2.toml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +96,7 @@ class TensorRule:
         when: Conditions that must all hold for the layer.
         optional: Whether llama.cpp loads the file without it.
         types: Data types it may have; empty for any.
-        usual_types: Data types it has unless somebody went out of their way; empty for any.
+        usual_types: Data types that converters choose by default; empty for any.
         original: Module of the original model, without `model.layers.N.` in front.
     """
 
@@ -129,7 +127,7 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class GgufLayout:
     """Choices that a converter has, and the sizes do not tell.
 
     Attributes:
@@ -186,7 +184,7 @@ def deepseek2() -> Rules:
 
 
 def _size_rule(name: str, entry: Mapping[str, Any]) -> SizeRule:
-    return SizeRule(**{**entry, "name": name, "config": _parse(entry.get("config", ""))})
+    return SizeRule(**{**entry, "name": name, "config": parse_sum(entry.get("config", ""))})
 
 
 def _value_rule(entry: Mapping[str, Any]) -> ValueRule:
@@ -198,41 +196,22 @@ def _relation(entry: Mapping[str, Any]) -> Relation:
     return Relation(
         key=entry["key"],
         operator=entry["is"],
-        to=_parse(entry["to"]),
+        to=parse_sum(entry["to"]),
         when=entry.get("when"),
-        absent=_parse(entry.get("absent", "")),
+        absent=parse_sum(entry.get("absent", "")),
     )
 
 
 def _tensor_rule(entry: Mapping[str, Any]) -> TensorRule:
     return TensorRule(
         name=entry["name"],
-        shape=tuple(map(_parse, entry["shape"])),
+        shape=tuple(map(parse_sum, entry["shape"])),
         original=entry["original"],
         when=frozenset(entry.get("when", ())),
         optional=entry.get("optional", False),
         types=tuple(entry.get("types", ())),
         usual_types=tuple(entry.get("usual_types", ())),
     )
-
-
-def _parse(text: str) -> Sum:
-    products = [product.split("*") for product in text.split("+") if product.strip()]
-    return tuple(tuple(name.strip() for name in product) for product in products)
-
-
-def evaluate(expression: Sum, values: Mapping[str, int]) -> int | None:
-    """The value of a sum of products; None where one of its names has none.
-
-    A name of digits is a number.
-    """
-    total = 0
-    for product in expression:
-        factors = [int(name) if name.isdigit() else values.get(name) for name in product]
-        if None in factors:
-            return None
-        total += prod(factor for factor in factors if factor is not None)
-    return total
 
 
 def config_sizes(config: Mapping[str, Any]) -> dict[str, int]:
@@ -264,7 +243,9 @@ def config_value(rule: ValueRule, config: Mapping[str, Any]) -> float | bool | s
     return None
 
 
-def expected_gguf_tensors(sizes: Mapping[str, int], layout: Layout) -> Iterator[ExpectedGgufTensor]:
+def expected_gguf_tensors(
+    sizes: Mapping[str, int], layout: GgufLayout
+) -> Iterator[ExpectedGgufTensor]:
     """Every tensor of a model, one by one.
 
     Args:
@@ -291,7 +272,7 @@ def _expected(
     return ExpectedGgufTensor(name, dimensions, layer, rule)
 
 
-def _conditions(layer: int, sizes: Mapping[str, int], layout: Layout) -> frozenset[str]:
+def _conditions(layer: int, sizes: Mapping[str, int], layout: GgufLayout) -> frozenset[str]:
     conditions = {
         "split" if layout.split_mla else "joint",
         "query-rank" if sizes.get("query_rank", 1) else "no-query-rank",

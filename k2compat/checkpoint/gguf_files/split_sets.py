@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from k2compat.checkpoint.gguf_files.header import GgufHeader
-from k2compat.checkpoint.reporting.collector import Defects, printable
+from k2compat.checkpoint.reporting import NUMBERS_SHOWN, FileFindings
 from k2compat.findings import Finding
+from k2compat.printable import shortened
 
 SPLIT_NUMBER = "split.no"
 """Counts from 0; the number in the file's name counts from 1."""
@@ -22,7 +23,6 @@ SPLIT_COUNT = "split.count"
 SPLIT_TENSORS = "split.tensors.count"
 """Tensors of the whole set, said in every member."""
 
-MOST_NUMBERS_NAMED = 20
 
 _SPLIT_NAME = re.compile(r"(?P<name>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})\.gguf", re.DOTALL)
 _PROJECTOR_PREFIX = "mmproj"
@@ -92,11 +92,11 @@ def _check_mixture(sets: Sequence[GgufSet]) -> tuple[Finding, ...]:
     if len(models) < 2:
         return ()
     first, second = (_first_member(gguf_set) for gguf_set in models[:2])
-    defects = Defects(str(PurePath(first).parent))
+    defects = FileFindings(str(PurePath(first).parent))
     defects.add(
         "gguf-split-mixed",
-        f"{len(models)} models lie in one place, among them {printable(PurePath(first).name)}"
-        f" and {printable(PurePath(second).name)}",
+        f"{len(models)} models lie in one place, among them {shortened(PurePath(first).name)}"
+        f" and {shortened(PurePath(second).name)}",
         expected="the files of one model",
         actual=f"{len(models)} sets",
     )
@@ -107,7 +107,7 @@ def _check_names(gguf_set: GgufSet) -> tuple[Finding, ...]:
     total = gguf_set.total
     if total is None:
         return ()
-    defects = Defects(_first_member(gguf_set))
+    defects = FileFindings(_first_member(gguf_set))
     beyond = [number for number in gguf_set.members if not 1 <= number <= total]
     if beyond:
         defects.add(
@@ -123,7 +123,7 @@ def _check_missing(gguf_set: GgufSet, total: int) -> tuple[Finding, ...]:
     missing = list(gguf_set.missing)
     if not missing:
         return ()
-    defects = Defects(f"{gguf_set.name}{_suffix(missing[0] - 1, total)}")
+    defects = FileFindings(f"{gguf_set.name}{_suffix(missing[0] - 1, total)}")
     are = "is" if len(missing) == 1 else "are"
     defects.add(
         "gguf-split-missing",
@@ -150,7 +150,7 @@ def _check_headers(gguf_set: GgufSet, headers: Mapping[str, GgufHeader]) -> list
 
 
 def _check_member(total: int | None, number: int, header: GgufHeader) -> tuple[Finding, ...]:
-    defects = Defects(header.path)
+    defects = FileFindings(header.path)
     said_number, said_total = header.metadata.get(SPLIT_NUMBER), header.metadata.get(SPLIT_COUNT)
     if total is None:
         # A file with a split.count of 0 or 1 is whole, whatever its name.
@@ -173,7 +173,7 @@ def _check_member(total: int | None, number: int, header: GgufHeader) -> tuple[F
 
 
 def _compare_with_name(
-    number: int, total: int, said_number: object, said_total: object, defects: Defects
+    number: int, total: int, said_number: object, said_total: object, defects: FileFindings
 ) -> None:
     if said_number != number - 1:
         defects.add(
@@ -198,7 +198,7 @@ def _check_tensor_counts(gguf_set: GgufSet, read: Mapping[int, GgufHeader]) -> t
     said.pop(None, None)
     if not said:
         return ()
-    defects = Defects(_first_member(gguf_set))
+    defects = FileFindings(_first_member(gguf_set))
     if len(said) > 1:
         defects.add(
             "gguf-split-tensors",
@@ -224,12 +224,12 @@ def _check_duplicates(read: Mapping[int, GgufHeader]) -> list[Finding]:
     for header in read.values():
         twice = [tensor.name for tensor in header.tensors if tensor.name in holders]
         if twice:
-            defects = Defects(header.path)
-            other = printable(holders[twice[0]])
+            defects = FileFindings(header.path)
+            other = shortened(holders[twice[0]])
             defects.add(
                 "gguf-split-duplicate",
                 f"{len(twice)} of its tensors stand in other files of the set, too, in {other}",
-                at=f"tensor {printable(twice[0])}",
+                at=f"tensor {shortened(twice[0])}",
                 count=len(twice),
             )
             found += defects.findings()
@@ -247,5 +247,5 @@ def _suffix(number: object, total: int) -> str:
 
 
 def _numbers(numbers: list[int]) -> str:
-    named = ", ".join(map(str, numbers[:MOST_NUMBERS_NAMED]))
-    return f"{named}, …" if len(numbers) > MOST_NUMBERS_NAMED else named
+    named = ", ".join(map(str, numbers[:NUMBERS_SHOWN]))
+    return f"{named}, …" if len(numbers) > NUMBERS_SHOWN else named

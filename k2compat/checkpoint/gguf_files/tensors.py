@@ -8,26 +8,26 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 from k2compat.checkpoint.gguf_files.layout import GgufTensor
 from k2compat.checkpoint.gguf_files.rules import (
     ExpectedGgufTensor,
-    Layout,
+    GgufLayout,
     TensorRule,
     deepseek2,
     expected_gguf_tensors,
 )
-from k2compat.checkpoint.reporting.collector import Defects, printable
+from k2compat.checkpoint.model import parse_sum
+from k2compat.checkpoint.reporting import FileFindings, named, ranges
+from k2compat.printable import shortened
 
-RANGES_NAMED = 12
-"""Ranges of layers in a sentence."""
+RANGES_SHOWN = 12
+"""Ranges of layers in a place such as `blk.{0-2,5}`, which is shorter than a sentence."""
 
-NAMES_NAMED = 3
 
 EMBEDDING = "token_embd.weight"
-VOCABULARY = (("vocabulary",),)
-EXPERTS = (("experts",),)
+VOCABULARY = parse_sum("vocabulary")
+EXPERTS = parse_sum("experts")
 
 _LAYER = re.compile(r"blk\.(?P<layer>[0-9]{1,9})\.(?P<name>.+)", re.DOTALL)
 _FUSED = "ffn_gate_up_exps.weight"
@@ -48,33 +48,33 @@ def split_name(name: str) -> tuple[int | None, str]:
     return (int(match["layer"]), match["name"]) if match else (None, name)
 
 
-def layout_of(stored: Mapping[str, Stored], *, split_mla: bool) -> Layout:
+def layout_of(stored: Mapping[str, Stored], *, split_mla: bool) -> GgufLayout:
     """What the sizes do not tell, read off the names."""
     names = [split_name(name) for name in stored]
     fused = frozenset(layer for layer, rest in names if rest == _FUSED and layer is not None)
-    return Layout(split_mla, fused, mtp=any(rest == _MTP for _, rest in names))
+    return GgufLayout(split_mla, fused, mtp=any(rest == _MTP for _, rest in names))
 
 
 class TensorComparison:
     """One model's tensors against its sizes. Each `check_…` notes findings about one thing."""
 
     def __init__(
-        self, stored: Mapping[str, Stored], sizes: Mapping[str, int], layout: Layout, where: str
+        self, stored: Mapping[str, Stored], sizes: Mapping[str, int], layout: GgufLayout, where: str
     ) -> None:
         """Take the tensors by name, the sizes that are known and the file to name as a whole."""
         self._stored = stored
         self._sizes = sizes
         self._split_mla = layout.split_mla
         self._where = where
-        self._defects: dict[str, Defects] = {}
+        self._defects: dict[str, FileFindings] = {}
         self.expected = {tensor.name: tensor for tensor in expected_gguf_tensors(sizes, layout)}
 
-    def findings(self) -> Iterator[Defects]:
-        """What was noted, one `Defects` for each file."""
+    def findings(self) -> Iterator[FileFindings]:
+        """What was noted, one `FileFindings` for each file."""
         yield from self._defects.values()
 
-    def _in(self, path: str) -> Defects:
-        return self._defects.setdefault(path, Defects(path))
+    def _in(self, path: str) -> FileFindings:
+        return self._defects.setdefault(path, FileFindings(path))
 
     def check_missing(self) -> None:
         """Find tensors that are nowhere. Only for a set whose files are all there and whole."""
@@ -88,7 +88,7 @@ class TensorComparison:
             self._in(self._where).add(
                 "gguf-layer-missing",
                 f"{len(empty)} of {self._sizes['layers']} layers have no tensor at all",
-                at=f"layers {ranges(empty)}",
+                at=f"layers {_layers(empty)}",
                 count=sum(tensor.layer in empty for tensor in missing),
                 items=_items(tensor.name for tensor in missing if tensor.layer in empty),
             )
@@ -122,13 +122,11 @@ class TensorComparison:
                 self._report_extra(code, path, names)
 
     def _report_extra(self, code: str, path: str, names: Sequence[str]) -> None:
-        shown = ", ".join(map(printable, names[:NAMES_NAMED]))
-        more = ", …" if len(names) > NAMES_NAMED else ""
         layers = {split_name(name)[0] for name in names} - {None}
         self._in(path).add(
             code,
-            f"{_count(names)} that nothing calls for: {shown}{more}",
-            at=f"layers {ranges(layers)}" if len(layers) > 1 else f"tensor {printable(names[0])}",
+            f"{_count(names)} that nothing calls for: {named(names)}",
+            at=f"layers {_layers(layers)}" if len(layers) > 1 else f"tensor {shortened(names[0])}",
             count=len(names),
             items=_items(names),
         )
@@ -146,7 +144,7 @@ class TensorComparison:
         return "gguf-tensor-extra"
 
     def _report_original_names(self, path: str, names: Sequence[str]) -> None:
-        first = printable(names[0])
+        first = shortened(names[0])
         mapped = _gguf_name(names[0], self._sizes["layers"])
         self._in(path).add(
             "gguf-tensor-original-name",
@@ -274,7 +272,7 @@ def _at(tensors: Sequence[ExpectedGgufTensor]) -> str:
     """`tensor blk.3.attn_norm.weight`, or `tensors blk.{3-5,9}.attn_norm.weight` of several."""
     if len(tensors) == 1:
         return f"tensor {tensors[0].name}"
-    layers = ranges({tensor.layer for tensor in tensors if tensor.layer is not None})
+    layers = _layers({tensor.layer for tensor in tensors if tensor.layer is not None})
     return f"tensors blk.{{{layers}}}.{tensors[0].rule.name}"
 
 
@@ -302,11 +300,8 @@ def _shape(dimensions: Iterable[int | None]) -> str:
     return str(["?" if size is None else size for size in dimensions]).replace("'", "")
 
 
-def ranges(numbers: Iterable[int | None]) -> str:
-    """Numbers as ranges, `0-2,5`; of many ranges the first ones."""
-    ordered = sorted(number for number in numbers if number is not None)
-    found = []
-    for _, group in groupby(enumerate(ordered), key=lambda pair: pair[1] - pair[0]):
-        run = [number for _, number in group]
-        found.append(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}")
-    return ",".join(found[:RANGES_NAMED]) + (",…" if len(found) > RANGES_NAMED else "")
+def _layers(numbers: Iterable[int | None]) -> str:
+    """Layers as ranges, `0-2,5`; of many ranges the first ones."""
+    found = ranges(number for number in numbers if number is not None)
+    shown = [f"{first}" if first == last else f"{first}-{last}" for first, last in found]
+    return ",".join(shown[:RANGES_SHOWN]) + (",…" if len(shown) > RANGES_SHOWN else "")

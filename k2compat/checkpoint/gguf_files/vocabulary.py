@@ -6,7 +6,7 @@ from k2compat.checkpoint.gguf_files.against_config import family_member
 from k2compat.checkpoint.gguf_files.arrays import GgufArray, GgufValue
 from k2compat.checkpoint.gguf_files.metadata import Metadata
 from k2compat.checkpoint.gguf_files.rules import deepseek2
-from k2compat.checkpoint.reporting.collector import Defects
+from k2compat.checkpoint.reporting import FileFindings
 
 MODEL = "tokenizer.ggml.model"
 PRE_TOKENIZER = "tokenizer.ggml.pre"
@@ -26,7 +26,7 @@ def token_count(metadata: Metadata) -> int | None:
     return tokens.count if isinstance(tokens, GgufArray) else None
 
 
-def check_vocabulary(metadata: Metadata, rows: int | None, defects: Defects) -> None:
+def check_vocabulary(metadata: Metadata, rows: int | None, defects: FileFindings) -> None:
     """Note what is wrong.
 
     Args:
@@ -61,7 +61,7 @@ def check_vocabulary(metadata: Metadata, rows: int | None, defects: Defects) -> 
         )
 
 
-def _check_repeated(tokens: "GgufValue", defects: Defects) -> None:
+def _check_repeated(tokens: "GgufValue", defects: FileFindings) -> None:
     """The only look at each token: 50 ms for Kimi-K2's."""
     if not isinstance(tokens, GgufArray) or tokens.element_type != "string":
         return
@@ -77,7 +77,7 @@ def _check_repeated(tokens: "GgufValue", defects: Defects) -> None:
         )
 
 
-def _check_model(metadata: Metadata, defects: Defects) -> None:
+def _check_model(metadata: Metadata, defects: FileFindings) -> None:
     model, known = metadata.values.get(MODEL), deepseek2().tokenizer_model
     if not isinstance(model, str):
         defects.add(
@@ -96,7 +96,7 @@ def _check_model(metadata: Metadata, defects: Defects) -> None:
         )
 
 
-def _check_pre_tokenizer(metadata: Metadata, defects: Defects) -> None:
+def _check_pre_tokenizer(metadata: Metadata, defects: FileFindings) -> None:
     expected = deepseek2().pre_tokenizers.get(family_member(metadata) or "")
     actual = metadata.values.get(PRE_TOKENIZER)
     if expected is not None and actual != expected:
@@ -109,7 +109,7 @@ def _check_pre_tokenizer(metadata: Metadata, defects: Defects) -> None:
         )
 
 
-def _check_array(metadata: Metadata, key: str, element_type: str, defects: Defects) -> None:
+def _check_array(metadata: Metadata, key: str, element_type: str, defects: FileFindings) -> None:
     value = metadata.values.get(key)
     if value is None:
         optional = key == TYPES or (

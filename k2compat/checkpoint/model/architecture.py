@@ -1,6 +1,6 @@
 """From a config to the sizes that decide which tensors a checkpoint holds.
 
-A config is somebody's file: numbers may be strings, absurd or missing. Here each becomes a
+A config is untrusted: numbers may be strings, absurd or missing. Here each becomes a
 checked `int` within the bounds of `tensor_rules.toml`, or a finding, before anything is made
 of it. A config that asks for 10¹² experts costs no more than one that asks for 384.
 """
@@ -11,10 +11,11 @@ from typing import Any, Final
 
 from k2compat.checkpoint.model.quantization import Quantization, read_quantization
 from k2compat.checkpoint.model.rules import SIZES, VISION_SIZES, SizeRule
-from k2compat.checkpoint.reporting.collector import Defects, printable
+from k2compat.checkpoint.reporting import FileFindings
 from k2compat.errors import RefusedError
 from k2compat.family import DEEPSEEK_V3, KIMI_K2, OTHER_ARCHITECTURES, SWITCHABLE, WRAPPERS
 from k2compat.findings import Finding, Severity
+from k2compat.printable import shortened
 
 TEXT_PREFIX: Final = "language_model."
 """Before the text model's tensors where a vision model wraps it."""
@@ -90,7 +91,7 @@ def read_architecture(
     Returns:
         The architecture, or None where it cannot be known; and everything that is wrong.
     """
-    defects = Defects(where)
+    defects = FileFindings(where)
     text, member = _text_config(config, defects)
     if text is None:
         return None, defects.findings()
@@ -133,7 +134,7 @@ def demand_architecture(config: Mapping[str, Any]) -> Architecture:
 
 
 def _text_config(
-    config: Mapping[str, Any], defects: Defects
+    config: Mapping[str, Any], defects: FileFindings
 ) -> tuple[Mapping[str, Any] | None, str]:
     """The text model's members, and where they stand: "" or "text_config."."""
     model_type = config.get("model_type")
@@ -160,7 +161,9 @@ def _text_config(
     return text, f"{wrapped}."
 
 
-def _is_family(model_type: object, known: tuple[str, ...], member: str, defects: Defects) -> bool:
+def _is_family(
+    model_type: object, known: tuple[str, ...], member: str, defects: FileFindings
+) -> bool:
     if isinstance(model_type, str) and model_type in known:
         return True
     if isinstance(model_type, str) and model_type in OTHER_ARCHITECTURES:
@@ -183,7 +186,7 @@ def _is_family(model_type: object, known: tuple[str, ...], member: str, defects:
 
 
 def _read_sizes(
-    config: Mapping[str, Any], rules: Mapping[str, SizeRule], member: str, defects: Defects
+    config: Mapping[str, Any], rules: Mapping[str, SizeRule], member: str, defects: FileFindings
 ) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for name, rule in rules.items():
@@ -193,7 +196,7 @@ def _read_sizes(
     return sizes
 
 
-def _read_size(value: object, rule: SizeRule, at: str, defects: Defects) -> int:
+def _read_size(value: object, rule: SizeRule, at: str, defects: FileFindings) -> int:
     if value is None and rule.null:
         return 0
     if (value is None or value is _MISSING) and rule.default is not None:
@@ -213,7 +216,7 @@ def _read_size(value: object, rule: SizeRule, at: str, defects: Defects) -> int:
     return 0
 
 
-def _read_vision(vision: object, defects: Defects) -> dict[str, int]:
+def _read_vision(vision: object, defects: FileFindings) -> dict[str, int]:
     if vision is None:
         vision = {}  # Transformers fills it in
     if not isinstance(vision, dict):
@@ -245,7 +248,7 @@ def _read_vision(vision: object, defects: Defects) -> dict[str, int]:
 
 
 def _traits(
-    config: Mapping[str, Any], sizes: Mapping[str, int], member: str, defects: Defects
+    config: Mapping[str, Any], sizes: Mapping[str, int], member: str, defects: FileFindings
 ) -> Iterator[str]:
     yield "q_lora" if sizes["q_lora_rank"] else "no_q_lora"
     yield "tied" if _flag(config, "tie_word_embeddings", member, defects) else "untied"
@@ -258,7 +261,7 @@ def _traits(
         yield "noaux_tc"
 
 
-def _flag(config: Mapping[str, Any], name: str, member: str, defects: Defects) -> bool:
+def _flag(config: Mapping[str, Any], name: str, member: str, defects: FileFindings) -> bool:
     value = config.get(name)
     if value is not None and not isinstance(value, bool):
         at = member + name
@@ -267,7 +270,7 @@ def _flag(config: Mapping[str, Any], name: str, member: str, defects: Defects) -
     return value is True
 
 
-def _check_together(sizes: Mapping[str, int], member: str, defects: Defects) -> None:
+def _check_together(sizes: Mapping[str, int], member: str, defects: FileFindings) -> None:
     """Bounds that need more than one member."""
     experts, layers = sizes["n_routed_experts"], sizes["num_hidden_layers"]
     if experts and not sizes["moe_intermediate_size"]:
@@ -294,4 +297,4 @@ def _shown(value: object) -> str:
         return str(value).lower()
     if isinstance(value, int) and abs(value) >= 10**24:
         return "a number of more than 24 digits"
-    return printable(repr(value) if isinstance(value, str) else str(value))
+    return shortened(repr(value) if isinstance(value, str) else str(value))

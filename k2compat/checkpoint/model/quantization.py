@@ -11,7 +11,8 @@ from typing import Any, Final, TypeGuard
 
 from k2compat.checkpoint.model.ignore_list import IgnoreList, PatternError
 from k2compat.checkpoint.model.rules import SCHEMES
-from k2compat.checkpoint.reporting.collector import Defects, printable
+from k2compat.checkpoint.reporting import FileFindings
+from k2compat.printable import shortened
 
 UNKNOWN: Final = "unknown"
 
@@ -60,7 +61,7 @@ class Quantization:
 PLAIN: Final = Quantization("bf16")
 
 
-def read_quantization(config: object, defects: Defects) -> Quantization:
+def read_quantization(config: object, defects: FileFindings) -> Quantization:
     """What a quantization_config says.
 
     Args:
@@ -93,7 +94,7 @@ def read_quantization(config: object, defects: Defects) -> Quantization:
     return quantization
 
 
-def without_ignore_list(quantization: Quantization, defects: Defects) -> Quantization:
+def without_ignore_list(quantization: Quantization, defects: FileFindings) -> Quantization:
     """An unknown quantisation in place of one whose ignore list takes too long to follow.
 
     Args:
@@ -104,7 +105,7 @@ def without_ignore_list(quantization: Quantization, defects: Defects) -> Quantiz
     return replace(quantization, scheme=UNKNOWN)
 
 
-def _add_unknown(name: str, defects: Defects, reason: str = "") -> None:
+def _add_unknown(name: str, defects: FileFindings, reason: str = "") -> None:
     defects.add(
         "quantization-unknown",
         f"which tensors {name} stores for a quantised module is not known here{reason}: they were "
@@ -181,7 +182,7 @@ def _name(config: Mapping[str, Any]) -> str:
     for key in ("quant_algo", "quant_method"):
         value = config.get(key)
         if isinstance(value, str) and value:
-            return printable(value).lower()
+            return shortened(value).lower()
     return UNKNOWN
 
 

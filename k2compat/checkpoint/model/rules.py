@@ -1,17 +1,18 @@
-"""The rules of `tensor_rules.toml` as values, and the arithmetic of their shapes."""
+"""The rules of `tensor_rules.toml` as typed values; the table explains them.
 
-import re
-import tomllib
-from collections.abc import Iterable, Mapping
-from math import prod
+A key that is not known, or a value of another kind, is refused with its place.
+"""
+
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, Literal
 
-_FACTOR = re.compile(r"([*/]?)(\w+)")
+import msgspec
+
+from k2compat.typed_toml import read_toml
 
 
-class SizeRule(NamedTuple):
-    """Bounds of a config's member; see the table."""
+class SizeRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Bounds of a config's member."""
 
     symbol: str
     least: int
@@ -21,39 +22,39 @@ class SizeRule(NamedTuple):
     alias: str = ""
 
 
-class TensorRule(NamedTuple):
-    """One entry of the table.
+class TensorRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A tensor, or one of each layer or expert.
 
     Attributes:
-        where: "outside", "layer", "mtp", "vision" or "vision_layer".
-        name: What follows the place's prefix, with {e} for an expert's number.
-        shape: Expressions over sizes.
-        part: What a person calls it.
-        module: "projection", "linear" or "": whether a scheme may quantise it.
-        role: A key of ROLES.
+        where: The block that the tensor belongs to.
+        name: What follows the block's prefix, with {e} for an expert's number.
+        shape: Expressions over sizes, see `shapes`.
+        part: The word for such tensors in messages.
+        module: Whether a scheme may quantise it.
+        role: A key of `[role]`.
         when: Traits that must all hold.
-        kind: "required", "optional" or "legacy".
+        kind: Whether a checkpoint may lack it.
     """
 
-    where: str
+    where: Literal["outside", "layer", "mtp", "vision", "vision_layer"]
     name: str
     shape: tuple[str, ...]
     part: str
-    module: str = ""
+    module: Literal["projection", "linear", ""] = ""
     role: str = "plain"
     when: frozenset[str] = frozenset()
-    kind: str = "required"
+    kind: Literal["required", "optional", "legacy"] = "required"
 
 
-class Role(NamedTuple):
+class Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Dtypes that are right, and those that load but have lost precision."""
 
     dtypes: tuple[str, ...]
     weaker: tuple[str, ...] = ()
 
 
-class StoredTensor(NamedTuple):
-    """One of the tensors that stand for a quantised weight; see `[scheme]` in the table."""
+class StoredTensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One of the tensors that a quantised weight is stored as."""
 
     suffix: str
     shape: tuple[str, ...]
@@ -61,63 +62,27 @@ class StoredTensor(NamedTuple):
     scale: bool = False
 
 
-class Scheme(NamedTuple):
+class Scheme(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How quantised modules are stored, and which modules can be."""
 
     modules: tuple[str, ...]
     tensors: tuple[StoredTensor, ...]
 
 
-def _tuples(entry: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
+class TensorRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole table."""
+
+    size: dict[str, SizeRule]
+    vision_size: dict[str, SizeRule]
+    role: dict[str, Role]
+    scheme: dict[str, Scheme]
+    tensor: tuple[TensorRule, ...]
 
 
-def _read() -> Mapping[str, Any]:
-    text = Path(__file__).with_name("tensor_rules.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text)
+_TABLE: Final = read_toml(Path(__file__).with_name("tensor_rules.toml"), TensorRules)
 
-
-_TABLE = _read()
-
-SIZES: Final[Mapping[str, SizeRule]] = {
-    name: SizeRule(**entry) for name, entry in _TABLE["size"].items()
-}
-VISION_SIZES: Final[Mapping[str, SizeRule]] = {
-    name: SizeRule(**entry) for name, entry in _TABLE["vision_size"].items()
-}
-ROLES: Final[Mapping[str, Role]] = {
-    name: Role(**_tuples(entry)) for name, entry in _TABLE["role"].items()
-}
-SCHEMES: Final[Mapping[str, Scheme]] = {
-    name: Scheme(
-        modules=tuple(entry["modules"]),
-        tensors=tuple(StoredTensor(**_tuples(tensor)) for tensor in entry["tensors"]),
-    )
-    for name, entry in _TABLE["scheme"].items()
-}
-TENSORS: Final[tuple[TensorRule, ...]] = tuple(
-    TensorRule(**{**_tuples(entry), "when": frozenset(entry.get("when", ()))})
-    for entry in _TABLE["tensor"]
-)
-
-
-def shape_of(expressions: Iterable[str], sizes: Mapping[str, int]) -> tuple[int, ...]:
-    """The shape that expressions such as "nh*N + nh*R" or "d0/b0" give; "/" rounds up."""
-    return tuple(_sum(expression, sizes) for expression in expressions)
-
-
-def _sum(expression: str, sizes: Mapping[str, int]) -> int:
-    return sum(_product(term.strip(), sizes) for term in expression.split("+"))
-
-
-def _product(term: str, sizes: Mapping[str, int]) -> int:
-    factors = _FACTOR.findall(term)
-    value = prod(_size(name, sizes) for sign, name in factors if sign != "/")
-    for sign, name in factors:
-        if sign == "/":
-            value = -(-value // _size(name, sizes))
-    return value
-
-
-def _size(name: str, sizes: Mapping[str, int]) -> int:
-    return int(name) if name.isdigit() else sizes[name]
+SIZES: Final = _TABLE.size
+VISION_SIZES: Final = _TABLE.vision_size
+ROLES: Final = _TABLE.role
+SCHEMES: Final = _TABLE.scheme
+TENSORS: Final = _TABLE.tensor

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 from k2compat.checkpoint.model.architecture import Architecture, demand_architecture
 from k2compat.checkpoint.model.parameters import model_elements
 from k2compat.checkpoint.model.quantization import Quantization
-from k2compat.checkpoint.model.rules import ROLES, SCHEMES, TENSORS, TensorRule, shape_of
+from k2compat.checkpoint.model.rules import ROLES, SCHEMES, TENSORS, TensorRule
+from k2compat.checkpoint.model.shapes import shape_of
 
 VISION_LAYERS = "vision_tower.encoder.blocks."
 TEXT_LAYERS = "model.layers."

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from k2compat.findings import Report
 
 Progress = Callable[[int, int], object]
-"""Is told how many files of weights are done, and of how many."""
+"""Takes the number of files of weights that are done, and of all."""
 
 UNKNOWN_VARIANT = "unknown"
 

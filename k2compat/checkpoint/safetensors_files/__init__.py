@@ -1,1 +1,38 @@
 """Safetensors: headers, index and shards, held against the model."""
+
+from typing import TYPE_CHECKING
+
+from k2compat.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from k2compat.checkpoint.safetensors_files.header import (
+        SafetensorsHeader,
+        header_end,
+        read_safetensors_from,
+    )
+    from k2compat.checkpoint.safetensors_files.index import INDEX_FILE
+    from k2compat.checkpoint.safetensors_files.layout import SafetensorsTensor
+    from k2compat.checkpoint.safetensors_files.shards import SUFFIX
+    from k2compat.checkpoint.safetensors_files.validate import validate_safetensors
+
+__all__ = [
+    "INDEX_FILE",
+    "SUFFIX",
+    "SafetensorsHeader",
+    "SafetensorsTensor",
+    "header_end",
+    "read_safetensors_from",
+    "validate_safetensors",
+]
+
+_HOMES = {
+    "INDEX_FILE": "index",
+    "SUFFIX": "shards",
+    "SafetensorsHeader": "header",
+    "SafetensorsTensor": "layout",
+    "header_end": "header",
+    "read_safetensors_from": "header",
+    "validate_safetensors": "validate",
+}
+
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -1,4 +1,4 @@
-"""Hold the tensors that are there against those that should be, shard by shard.
+"""Compare the stored tensors with those that the config requires, shard by shard.
 
     shard ──▶ add ──▶ counts, deviations        nothing else of a shard is kept
                           │
@@ -12,14 +12,14 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
 
-from k2compat.checkpoint.model.architecture import Architecture
-from k2compat.checkpoint.model.parameters import model_elements
-from k2compat.checkpoint.model.tensors import (
+from k2compat.checkpoint.model import (
     TEXT_LAYERS,
     VISION_LAYERS,
+    Architecture,
     Block,
     Kind,
     expected_blocks,
+    model_elements,
 )
 from k2compat.checkpoint.safetensors_files.layout import SafetensorsTensor
 
@@ -40,14 +40,14 @@ class Deviation(StrEnum):
     DUPLICATE = "tensor-duplicate"
 
 
-class Odd(NamedTuple):
+class TensorDeviation(NamedTuple):
     """A tensor that is not as expected.
 
     Attributes:
         deviation: In which way.
         name: Whole.
         layer: The number of its layer, None outside any.
-        part: What a person calls such tensors; "" where nobody expected it.
+        part: What a person calls such tensors; "" for one that no rule describes.
         shard: The file it is in, or None.
         expected: Shape or dtype, as text.
         actual: The same.
@@ -62,7 +62,7 @@ class Odd(NamedTuple):
     actual: str = ""
 
 
-class _Open:
+class UnseenTensors:
     """A block, and the names in it that have not been seen."""
 
     __slots__ = ("block", "unseen")
@@ -90,16 +90,16 @@ class Comparison:
         self.unjudged = 0
         self._other_model_elements = 0  # of tensors that are not as a rule describes them
         self.bytes = 0
-        self.deviations: list[Odd] = []
+        self.deviations: list[TensorDeviation] = []
         self._architecture = architecture
         self._bits = None if architecture is None else architecture.quantization.bits
         self._names: set[str] = set()  # only where nothing else would notice a name's return
-        self._blocks: dict[str, _Open] = {}
+        self._blocks: dict[str, UnseenTensors] = {}
         self._lists: tuple[str, ...] = ()
         if architecture is not None:
             self._lists = (architecture.prefix + TEXT_LAYERS, VISION_LAYERS)
             for block in expected_blocks(architecture):
-                self._blocks[block.prefix] = _Open(block)
+                self._blocks[block.prefix] = UnseenTensors(block)
 
     def add(self, shard: str, tensors: Iterable[SafetensorsTensor]) -> None:
         """Take the tensors of one shard.
@@ -131,7 +131,7 @@ class Comparison:
             kind = kinds.get(rest)
             if kind is None:
                 self._count(tensor)
-                self._add_stranger(shard, tensor, rest, layer, kinds, unseen)
+                self._add_unexpected(shard, tensor, rest, layer, kinds, unseen)
                 continue
             if rest in unseen:
                 unseen.remove(rest)
@@ -170,7 +170,7 @@ class Comparison:
             total += sums[id(kinds)] - unseen
         return total
 
-    def strike(self, names: Iterable[str]) -> None:
+    def mark_unreadable(self, names: Iterable[str]) -> None:
         """Take names whose entries are too damaged to be tensors: they are not missing."""
         for name in names:
             prefix = self._prefix_of(name)
@@ -209,7 +209,7 @@ class Comparison:
                 return name[:end] if name[len(start) : end - 1].isdecimal() else ""
         return ""
 
-    def _add_stranger(
+    def _add_unexpected(
         self,
         shard: str,
         tensor: SafetensorsTensor,
@@ -280,7 +280,9 @@ class Comparison:
         expected: str = "",
         actual: str = "",
     ) -> None:
-        self.deviations.append(Odd(deviation, name, layer, part, shard, expected, actual))
+        self.deviations.append(
+            TensorDeviation(deviation, name, layer, part, shard, expected, actual)
+        )
 
 
 @lru_cache(maxsize=1024)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from operator import sub
 from typing import NamedTuple
 
-from k2compat.checkpoint.reporting.collector import Defects, printable
+from k2compat.checkpoint.reporting import FileFindings
 from k2compat.checkpoint.safetensors_files.layout import (
     NUMBER_MAX,
     SafetensorsTensor,
@@ -28,6 +28,7 @@ from k2compat.checkpoint.safetensors_files.strict_json import (
     OtherNumber,
     load_json,
 )
+from k2compat.printable import shortened
 
 METADATA_KEY = "__metadata__"
 FIELDS = ("dtype", "shape", "data_offsets")
@@ -68,7 +69,7 @@ class _Kind(NamedTuple):
     size: int | None
 
 
-def read_entries(text: str, data_bytes: int, defects: Defects) -> Entries:
+def read_entries(text: str, data_bytes: int, defects: FileFindings) -> Entries:
     """Read a header's text; what is wrong with it goes to `defects`.
 
     Args:
@@ -156,7 +157,7 @@ def _is_unicode(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def read_strictly(text: str, data_bytes: int, defects: Defects) -> Entries:
+def read_strictly(text: str, data_bytes: int, defects: FileFindings) -> Entries:
     """Read any header, and name everything that is wrong with it."""
     values = sum(map(text.count, ",[{"))
     if values > VALUES_MAX:
@@ -177,7 +178,7 @@ def read_strictly(text: str, data_bytes: int, defects: Defects) -> Entries:
     return _read_header(header, data_bytes, defects)
 
 
-def _read_header(header: JsonObject, data_bytes: int, defects: Defects) -> Entries:
+def _read_header(header: JsonObject, data_bytes: int, defects: FileFindings) -> Entries:
     _check_repeated(header, "safetensors-tensor-duplicate", "header", defects)
     metadata: Mapping[str, str] = {}
     tensors: list[SafetensorsTensor] = []
@@ -196,7 +197,7 @@ def _read_header(header: JsonObject, data_bytes: int, defects: Defects) -> Entri
     return Entries(metadata, tuple(tensors), tuple(malformed))
 
 
-def _report_too_many(things: str, count: int, most: int, defects: Defects) -> None:
+def _report_too_many(things: str, count: int, most: int, defects: FileFindings) -> None:
     defects.add(
         "safetensors-count",
         f"the header has {count:,} {things}; it was not read",
@@ -206,7 +207,7 @@ def _report_too_many(things: str, count: int, most: int, defects: Defects) -> No
     )
 
 
-def _report_no_json(error: JsonError, defects: Defects) -> None:
+def _report_no_json(error: JsonError, defects: FileFindings) -> None:
     if error.position is None:
         defects.add("safetensors-depth", f"the header is {error.message}", at="header")
         return
@@ -217,13 +218,13 @@ def _report_no_json(error: JsonError, defects: Defects) -> None:
     )
 
 
-def _check_repeated(value: JsonObject, code: str, at: str, defects: Defects) -> None:
+def _check_repeated(value: JsonObject, code: str, at: str, defects: FileFindings) -> None:
     for key, times in Counter(key for key, _ in value).items():
         if times > 1:
-            defects.add(code, f"{printable(key)} stands {times} times", at=at, actual=times)
+            defects.add(code, f"{shortened(key)} stands {times} times", at=at, actual=times)
 
 
-def _read_metadata(value: JsonValue, defects: Defects) -> dict[str, str]:
+def _read_metadata(value: JsonValue, defects: FileFindings) -> dict[str, str]:
     texts = _texts(value)
     # The official reader takes null for no metadata.
     if texts is None and value is not None:
@@ -236,18 +237,18 @@ def _read_metadata(value: JsonValue, defects: Defects) -> dict[str, str]:
     return texts or {}
 
 
-def _check_name(name: str, defects: Defects) -> None:
+def _check_name(name: str, defects: FileFindings) -> None:
     if not name.isprintable():
         defects.add(
             "safetensors-name-control",
-            f"the name has characters that do not print: {printable(name)}",
-            at=f"tensor {printable(name)}",
+            f"the name has characters that do not print: {shortened(name)}",
+            at=f"tensor {shortened(name)}",
             actual=name,
         )
 
 
-def _read_entry(name: str, entry: JsonValue, defects: Defects) -> SafetensorsTensor | None:
-    at = f"tensor {printable(name)}"
+def _read_entry(name: str, entry: JsonValue, defects: FileFindings) -> SafetensorsTensor | None:
+    at = f"tensor {shortened(name)}"
     if not isinstance(entry, JsonObject):
         message = "the entry is not an object"
         defects.add("safetensors-entry", message, at=at, actual=_shown(entry))
@@ -255,7 +256,7 @@ def _read_entry(name: str, entry: JsonValue, defects: Defects) -> SafetensorsTen
     _check_repeated(entry, "safetensors-field-duplicate", at, defects)
     fields = dict(entry)
     for field in sorted(fields.keys() - set(FIELDS)):
-        message = f"the field {printable(field)} is unknown"
+        message = f"the field {shortened(field)} is unknown"
         defects.add("safetensors-field-unknown", message, at=at, actual=field)
     missing = [field for field in FIELDS if field not in fields]
     if missing:
@@ -270,14 +271,14 @@ def _read_entry(name: str, entry: JsonValue, defects: Defects) -> SafetensorsTen
     return SafetensorsTensor(name, dtype, shape, *offsets)
 
 
-def _dtype(value: JsonValue, at: str, defects: Defects) -> str | None:
+def _dtype(value: JsonValue, at: str, defects: FileFindings) -> str | None:
     if isinstance(value, str):
         return value
     defects.add("safetensors-dtype", "the dtype is not a text", at=at, actual=_shown(value))
     return None
 
 
-def _shape(value: JsonValue, at: str, defects: Defects) -> tuple[int, ...] | None:
+def _shape(value: JsonValue, at: str, defects: FileFindings) -> tuple[int, ...] | None:
     numbers = _naturals(value)
     if numbers is None:
         defects.add(
@@ -297,7 +298,7 @@ def _shape(value: JsonValue, at: str, defects: Defects) -> tuple[int, ...] | Non
     return numbers
 
 
-def _offsets(value: JsonValue, at: str, defects: Defects) -> tuple[int, int] | None:
+def _offsets(value: JsonValue, at: str, defects: FileFindings) -> tuple[int, int] | None:
     numbers = _naturals(value)
     if numbers is None or len(numbers) != 2:
         defects.add(

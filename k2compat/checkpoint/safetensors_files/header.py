@@ -3,22 +3,21 @@
 The format (https://huggingface.co/docs/safetensors): eight bytes with the header's
 length, little-endian; the header, one JSON object, padded with spaces; the data, without
 gaps. What counts as a defect is what the official reader refuses, and what it is silent
-on though it cannot be meant: a tensor named twice, fields nobody reads, names with
+on though it cannot be meant: a tensor named twice, fields that no engine reads, names with
 control characters. The data are never read.
 
 Not called `safetensors`, so that a reader never has to ask which one is imported.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from k2compat.checkpoint.reporting.collector import Defects
+from k2compat.checkpoint.reporting import FileFindings
 from k2compat.checkpoint.safetensors_files.entries import read_entries
 from k2compat.checkpoint.safetensors_files.layout import SafetensorsTensor
-from k2compat.checkpoint.sources.regular_file import FileRefusedError, open_file
-from k2compat.checkpoint.sources.source import ReadableFile
+from k2compat.checkpoint.sources import FileRefusedError, ReadableFile, open_file
 from k2compat.findings import Finding
 
 __all__ = [
@@ -59,6 +58,9 @@ class SafetensorsHeader:
     findings: tuple[Finding, ...] = ()
 
 
+Then = Callable[[ReadableFile, SafetensorsHeader], object]
+
+
 def read_safetensors(path: Path) -> SafetensorsHeader:
     """Read the header of a safetensors file, and nothing after it.
 
@@ -70,17 +72,22 @@ def read_safetensors(path: Path) -> SafetensorsHeader:
 
 
 def read_safetensors_from(
-    opening: AbstractContextManager[ReadableFile], path: str
+    opening: AbstractContextManager[ReadableFile], path: str, then: Then | None = None
 ) -> SafetensorsHeader:
     """The same for a file from anywhere.
 
     Args:
-        opening: What opens the file, and may refuse to.
+        opening: Opens the file, or refuses to.
         path: Names the file where it cannot be opened.
+        then: Called with the file while it is open, and with its header: a second consumer needs
+            no second opening, which on the Hub is a request.
     """
     try:
         with opening as file:
-            return _read(file)
+            header = _read(file)
+            if then is not None:
+                then(file, header)
+            return header
     except FileRefusedError as refusal:
         return SafetensorsHeader(path, findings=(refusal.finding,))
 
@@ -104,7 +111,7 @@ def parse_safetensors(prefix: bytes, *, path: str, file_size: int) -> Safetensor
         path: Names the file in findings.
         file_size: Bytes of the whole file.
     """
-    defects = Defects(path)
+    defects = FileFindings(path)
     text = _header_text(prefix, file_size, defects)
     if text is None:
         return SafetensorsHeader(path, file_size=file_size, findings=defects.findings())
@@ -129,7 +136,7 @@ def _read(file: ReadableFile) -> SafetensorsHeader:
     return parse_safetensors(prefix, path=str(file.path), file_size=size)
 
 
-def _header_text(prefix: bytes, file_size: int, defects: Defects) -> str | None:
+def _header_text(prefix: bytes, file_size: int, defects: FileFindings) -> str | None:
     """The header's JSON; None, with a finding, where the length or the encoding is wrong."""
     if file_size < LENGTH_BYTES:
         defects.add(
@@ -154,7 +161,7 @@ def _header_text(prefix: bytes, file_size: int, defects: Defects) -> str | None:
     return None
 
 
-def _check_length(length: int, prefix: bytes, file_size: int, defects: Defects) -> bool:
+def _check_length(length: int, prefix: bytes, file_size: int, defects: FileFindings) -> bool:
     if length == 0:
         defects.add("safetensors-length-zero", "the header's length is zero", at="byte 0")
     elif length > HEADER_BYTES_MAX:

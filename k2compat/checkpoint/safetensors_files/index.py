@@ -1,18 +1,18 @@
 """The index of a checkpoint in shards: which tensor is in which file.
 
-It is somebody's file: a path in it may lead anywhere, so none is opened that the
+It is untrusted: a path in it may lead anywhere, so none is opened that the
 checkpoint's own listing does not have.
 """
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from k2compat.checkpoint.reporting.collector import Defects, printable
+from k2compat.checkpoint.reporting import FileFindings, named
 from k2compat.checkpoint.safetensors_files.strict_json import (
     JsonError,
     JsonObject,
@@ -21,26 +21,25 @@ from k2compat.checkpoint.safetensors_files.strict_json import (
 )
 from k2compat.errors import reading
 from k2compat.findings import Finding
+from k2compat.printable import shortened
 
 INDEX_FILE = "model.safetensors.index.json"
 INDEX_BYTES_MAX = 256 << 20
 """Kimi-K2.5's has 19 MB."""
 
-MOST_NAMED = 5
 
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class WeightIndex:
     """An index that could be read.
 
     Attributes:
-        places: Tensor name → file. Names are taken out as they are found.
-        total_size: Bytes of all tensors, as it says; None where it does not.
-        files: The files it names that may be opened, in order, with how many tensors each.
-        outside: Tensors that it puts into files that may not.
+        weight_map: Tensor name → file, without the tensors in `outside`.
+        total_size: Bytes of all tensors, as metadata.total_size gives it; None without one.
+        files: The files in weight_map, in its order, with how many tensors each.
+        outside: Tensors in files outside of the folder, which are never opened.
     """
 
-    places: dict[str, str]
+    weight_map: Mapping[str, str]
     total_size: int | None = None
     files: Mapping[str, int] = field(default_factory=dict)
     outside: AbstractSet[str] = frozenset()
@@ -53,7 +52,7 @@ def parse_index(data: bytes, where: str) -> tuple[WeightIndex | None, tuple[Find
         data: The file's bytes.
         where: Names the file in findings.
     """
-    defects = Defects(where)
+    defects = FileFindings(where)
     with reading(where):
         members = _members(data, defects)
     if members is None:
@@ -89,7 +88,7 @@ def parse_index(data: bytes, where: str) -> tuple[WeightIndex | None, tuple[Find
     return WeightIndex(places, size, files, refused), defects.findings()
 
 
-def _members(data: bytes, defects: Defects) -> dict[str, Any] | None:
+def _members(data: bytes, defects: FileFindings) -> dict[str, Any] | None:
     if len(data) > INDEX_BYTES_MAX:
         message = f"has {len(data):,} bytes and was not read"
         defects.add("index-damaged", message, expected=f"at most {INDEX_BYTES_MAX:,}")
@@ -120,7 +119,7 @@ def _count_members(value: dict[str, Any]) -> int:
     return len(value) + sum(len(member) for member in value.values() if isinstance(member, dict))
 
 
-def _check_repeated(members: JsonValue, defects: Defects) -> None:
+def _check_repeated(members: JsonValue, defects: FileFindings) -> None:
     """Note keys that stand twice; each member has a colon, so where those fit there are none."""
     pairs = members if isinstance(members, JsonObject) else JsonObject()
     for at, value in (("", pairs), *pairs):
@@ -130,12 +129,12 @@ def _check_repeated(members: JsonValue, defects: Defects) -> None:
             defects.add(
                 "index-key-repeated",
                 f"{len(repeated):,} names stand more than once: {named(repeated)}",
-                at=printable(at),
+                at=shortened(at),
                 count=len(repeated),
             )
 
 
-def _total_size(members: Mapping[str, Any], defects: Defects) -> int | None:
+def _total_size(members: Mapping[str, Any], defects: FileFindings) -> int | None:
     metadata = members.get("metadata")
     if metadata is None:
         return None
@@ -167,10 +166,3 @@ def _is_inside(name: str) -> bool:
         # Engines compare these paths as text: "./model-1-of-2" is no file of the folder to them.
         and str(path) == name
     )
-
-
-def named(names: Iterable[str]) -> str:
-    """The first few names, made printable."""
-    listed = list(names)
-    shown = ", ".join(printable(name) for name in listed[:MOST_NAMED])
-    return f"{shown}, …" if len(listed) > MOST_NAMED else shown

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 from math import prod
 from typing import NamedTuple
 
-from k2compat.checkpoint.model.dtypes import DTYPE_BITS
-from k2compat.checkpoint.reporting.collector import Defects, printable
+from k2compat.checkpoint.model import DTYPE_BITS
+from k2compat.checkpoint.reporting import FileFindings
+from k2compat.printable import shortened
 
 NUMBER_MAX = (1 << 64) - 1
 """Readers count in unsigned 64-bit numbers and refuse what does not fit."""
@@ -58,7 +59,7 @@ def data_size(dtype: str, shape: Iterable[int]) -> int | None:
 
 
 def check_tensors(
-    tensors: Sequence[SafetensorsTensor], data_bytes: int, complete: bool, defects: Defects
+    tensors: Sequence[SafetensorsTensor], data_bytes: int, complete: bool, defects: FileFindings
 ) -> None:
     """Note what is wrong with tensors whose entries are well-formed.
 
@@ -77,12 +78,12 @@ def check_tensors(
     _check_end(forward, data_bytes, complete, defects)
 
 
-def _check_tensor(tensor: SafetensorsTensor, defects: Defects) -> None:
-    at = f"tensor {printable(tensor.name)}"
+def _check_tensor(tensor: SafetensorsTensor, defects: FileFindings) -> None:
+    at = f"tensor {shortened(tensor.name)}"
     bits = DTYPE_BITS.get(tensor.dtype)
     held = tensor.end - tensor.start
     if bits is None:
-        message = f"the dtype {printable(tensor.dtype)} is unknown"
+        message = f"the dtype {shortened(tensor.dtype)} is unknown"
         defects.add("safetensors-dtype", message, at=at, actual=tensor.dtype)
     if held < 0:
         defects.add(
@@ -102,12 +103,12 @@ def _check_tensor(tensor: SafetensorsTensor, defects: Defects) -> None:
 
 
 def _check_neighbours(
-    by_offset: Sequence[SafetensorsTensor], complete: bool, defects: Defects
+    by_offset: Sequence[SafetensorsTensor], complete: bool, defects: FileFindings
 ) -> None:
     end = 0
     before = "the header"
     for tensor in by_offset:
-        at = f"tensor {printable(tensor.name)}"
+        at = f"tensor {shortened(tensor.name)}"
         expected, actual = f"offset {end}", f"offset {tensor.start}"
         if tensor.start < end:
             message = f"the data begin before those of {before} end"
@@ -120,7 +121,7 @@ def _check_neighbours(
 
 
 def _check_end(
-    by_offset: Sequence[SafetensorsTensor], data_bytes: int, complete: bool, defects: Defects
+    by_offset: Sequence[SafetensorsTensor], data_bytes: int, complete: bool, defects: FileFindings
 ) -> None:
     needed = max((tensor.end for tensor in by_offset), default=0)
     cut = [tensor for tensor in by_offset if tensor.end > data_bytes]
@@ -128,7 +129,7 @@ def _check_end(
         defects.add(
             "safetensors-truncated",
             f"the file ends before the data of {len(cut):,} tensors do",
-            at=f"tensor {printable(cut[0].name)}",
+            at=f"tensor {shortened(cut[0].name)}",
             count=len(cut),
             expected=f"{needed:,} bytes of data",
             actual=f"{data_bytes:,} bytes of data",

@@ -1,6 +1,7 @@
-"""Whole layers, MTP layers and vision towers that are missing, or that nobody expected.
+"""Summarise missing layers, MTP blocks and vision towers; list other missing tensors one by one.
 
-What is missing as a whole is told as one thing; the tensors that remain go on one by one.
+The same for layers that the config does not have. Converters drop MTP layers and vision towers, so
+these may be absent as a whole, but never in part.
 """
 
 from collections import Counter, defaultdict
@@ -8,11 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
-from k2compat.checkpoint.model.architecture import Architecture
-from k2compat.checkpoint.model.tensors import MTP, TEXT_LAYERS, VISION, Block, Kind
-from k2compat.checkpoint.reporting.collector import Defects
-from k2compat.checkpoint.safetensors_files.comparison import Comparison, Deviation, Odd
-from k2compat.checkpoint.safetensors_files.summary import numbered
+from k2compat.checkpoint.model import MTP, TEXT_LAYERS, VISION, Architecture, Block, Kind
+from k2compat.checkpoint.reporting import FileFindings, numbered
+from k2compat.checkpoint.safetensors_files.comparison import Comparison, Deviation, TensorDeviation
 from k2compat.findings import Finding
 
 
@@ -34,14 +33,14 @@ class Missing(NamedTuple):
     """What is missing.
 
     Attributes:
-        findings: About wholes.
-        single: The tensors beyond those.
+        findings: About missing layers, MTP blocks and vision towers.
+        single: All other missing tensors.
         names: Every name that is reported, in either way.
-        hidden: How many are in files that could not be read, so that nobody can know.
+        hidden: How many may be in files that could not be read.
     """
 
     findings: tuple[Finding, ...]
-    single: tuple[Odd, ...]
+    single: tuple[TensorDeviation, ...]
     names: AbstractSet[str]
     hidden: int
 
@@ -53,7 +52,7 @@ def find_missing(
     places: Mapping[str, str],
     unread: AbstractSet[str],
 ) -> Missing:
-    """Tell what the config calls for and no shard has.
+    """Find the tensors that the config requires and no shard holds.
 
     Args:
         root: Names the checkpoint.
@@ -68,9 +67,9 @@ def find_missing(
         for rest in rests
     ]
     known = [gap for gap in gaps if places.get(gap.name) not in unread]
-    wholes = Counter(gap.kind.necessity for gap in known if gap.kind.necessity in (MTP, VISION))
+    counts = Counter(gap.kind.necessity for gap in known if gap.kind.necessity in (MTP, VISION))
     absent = {
-        necessity for necessity, count in wholes.items() if count == comparison.count(necessity)
+        necessity for necessity, count in counts.items() if count == comparison.count(necessity)
     }
     layers: defaultdict[int, list[Gap]] = defaultdict(list)
     single: list[Gap] = []
@@ -84,7 +83,7 @@ def find_missing(
     return Missing(
         findings=(
             *_missing_layers(root, architecture, layers),
-            *_absent_parts(root, architecture, absent, wholes),
+            *_absent_parts(root, architecture, absent, counts),
         ),
         single=tuple(_odd(single, places)),
         names={gap.name for gap in known},
@@ -93,15 +92,15 @@ def find_missing(
 
 
 def split_unexpected(
-    root: str, architecture: Architecture, odd: Iterable[Odd]
-) -> tuple[list[Odd], tuple[Finding, ...]]:
+    root: str, architecture: Architecture, odd: Iterable[TensorDeviation]
+) -> tuple[list[TensorDeviation], tuple[Finding, ...]]:
     """Take out the tensors of layers that the config does not have.
 
     Returns:
         The rest, and findings about those layers.
     """
     layers: defaultdict[int, list[str]] = defaultdict(list)
-    rest: list[Odd] = []
+    rest: list[TensorDeviation] = []
     start = architecture.prefix + TEXT_LAYERS
     first_unknown = architecture.layers + architecture.mtp_layers
     for one in odd:
@@ -115,7 +114,7 @@ def split_unexpected(
             layers[one.layer].append(one.name)
         else:
             rest.append(one)
-    defects = Defects(root)
+    defects = FileFindings(root)
     mtp = {layer for layer, names in layers.items() if _is_mtp(names)}
     for code, numbers, words in (
         ("mtp-unused", mtp, "for multi-token prediction, which the config does not name"),
@@ -142,7 +141,7 @@ def _missing_layers(
 ) -> Iterator[Finding]:
     if not layers:
         return
-    defects = Defects(root)
+    defects = FileFindings(root)
     defects.add(
         "layer-missing",
         f"{numbered('layer', layers)}: nothing of them is there",
@@ -157,7 +156,7 @@ def _missing_layers(
 def _absent_parts(
     root: str, architecture: Architecture, absent: AbstractSet[str], counts: Mapping[str, int]
 ) -> Iterator[Finding]:
-    defects = Defects(root)
+    defects = FileFindings(root)
     if MTP in absent:
         first = architecture.layers
         numbers = range(first, first + architecture.mtp_layers)
@@ -169,7 +168,7 @@ def _absent_parts(
     yield from defects.findings()
 
 
-def _odd(gaps: Iterable[Gap], places: Mapping[str, str]) -> Iterator[Odd]:
+def _odd(gaps: Iterable[Gap], places: Mapping[str, str]) -> Iterator[TensorDeviation]:
     gaps = list(gaps)
     # A scale is only worth a word of its own where its weight is there.
     weightless = {_module(gap) for gap in gaps if not gap.kind.is_scale}
@@ -177,7 +176,7 @@ def _odd(gaps: Iterable[Gap], places: Mapping[str, str]) -> Iterator[Odd]:
         is_alone = gap.kind.is_scale and _module(gap) not in weightless
         deviation = Deviation.SCALE_MISSING if is_alone else Deviation.MISSING
         place = places.get(gap.name)
-        yield Odd(deviation, gap.name, gap.block.layer, gap.kind.part, place)
+        yield TensorDeviation(deviation, gap.name, gap.block.layer, gap.kind.part, place)
 
 
 def _module(gap: Gap) -> str:

@@ -9,10 +9,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
-from k2compat.checkpoint.model.architecture import Architecture
-from k2compat.checkpoint.model.ignore_list import IgnoreList
-from k2compat.checkpoint.model.quantization import PLAIN, Quantization, without_ignore_list
-from k2compat.checkpoint.reporting.collector import Defects
+from k2compat.checkpoint.model import (
+    PLAIN,
+    Architecture,
+    IgnoreList,
+    Quantization,
+    without_ignore_list,
+)
+from k2compat.checkpoint.reporting import FileFindings
 from k2compat.checkpoint.safetensors_files.comparison import Comparison
 from k2compat.findings import Finding
 
@@ -74,7 +78,7 @@ def rename(
         found = match[1] if match else found
     if found is None:
         return architecture, ()
-    defects = Defects(root)
+    defects = FileFindings(root)
     defects.add(
         "tensor-prefix",
         f"no tensor's name begins with {start}, those of the layers begin with {found or 'layers'}",
@@ -99,7 +103,7 @@ def reconcile(
     said = architecture.quantization
     if observed is None or not said.is_known or observed.scheme == said.scheme:
         return architecture, ()
-    defects = Defects(where)
+    defects = FileFindings(where)
     if said.scheme == "":
         defects.add(
             "quantization-undeclared",
@@ -132,7 +136,7 @@ def settle(
     comparison = Comparison(architecture)
     if architecture is None or not architecture.quantization.ignore.is_exhausted:
         return architecture, comparison, ()
-    defects = Defects(where)
+    defects = FileFindings(where)
     quantization = without_ignore_list(architecture.quantization, defects)
     architecture = replace(architecture, quantization=quantization)
     return architecture, Comparison(architecture), defects.findings()

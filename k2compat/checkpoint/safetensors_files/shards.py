@@ -8,10 +8,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from k2compat.checkpoint.reporting.collector import Defects, printable
-from k2compat.checkpoint.safetensors_files.index import INDEX_FILE, WeightIndex, named
-from k2compat.checkpoint.safetensors_files.summary import MOST_ALONE
+from k2compat.checkpoint.reporting import ALIKE_SHOWN, FileFindings, named
+from k2compat.checkpoint.safetensors_files.index import INDEX_FILE, WeightIndex
+from k2compat.checkpoint.sources import natural
 from k2compat.findings import Finding
+from k2compat.printable import shortened
 
 SUFFIX = ".safetensors"
 LEFTOVERS = (".incomplete", ".part", ".crdownload", ".tmp")
@@ -52,7 +53,7 @@ def find_shards(
         root: Names the checkpoint in findings.
         files: Paths within it.
         index: Its index, if it could be read.
-        has_index: Whether there is an index at all, be it damaged.
+        has_index: Whether there is an index at all, damaged or not.
     """
     listed = set(files)
     # Engines look for shards in the folder itself, not below it.
@@ -61,7 +62,7 @@ def find_shards(
     if index is None:
         present, absent = _shards_among(in_folder), list[str]()
         if len(present) > 1 and not has_index:
-            defects = Defects(root)
+            defects = FileFindings(root)
             defects.add("index-missing", f"has {len(present)} shards and no {INDEX_FILE}")
             found += defects.findings()
     else:
@@ -77,14 +78,6 @@ def find_shards(
     found += _beside(root, [name for name in beside if not (mixed and is_numbered(name))])
     found += _leftovers(root, listed)
     return Shards(tuple(present), tuple(beside), tuple(absent), tuple(found))
-
-
-def natural(name: str) -> list[tuple[int, str]]:
-    """Sorts model-2 before model-10."""
-    return [
-        (int(part), "") if part.isdigit() and len(part) < 20 else (-1, part)
-        for part in re.split(r"([0-9]+)", name)
-    ]
 
 
 def is_numbered(name: str) -> bool:
@@ -117,7 +110,7 @@ def _mixed_sets(root: str, names: Sequence[str]) -> Iterator[Finding]:
     sets = _sets(names)
     if len(sets) < 2:
         return
-    defects = Defects(root)
+    defects = FileFindings(root)
     words = [f"{name}-*-of-{total} ({len(files)} files)" for (name, total), files in sets.items()]
     defects.add(
         "shard-sets-mixed",
@@ -131,11 +124,11 @@ def _mixed_sets(root: str, names: Sequence[str]) -> Iterator[Finding]:
 
 def _absent_shards(root: str, absent: Iterable[str], index: WeightIndex) -> Iterator[Finding]:
     tensors: dict[str, list[str]] = {name: [] for name in absent}
-    for tensor, place in index.places.items() if tensors else ():
+    for tensor, place in index.weight_map.items() if tensors else ():
         if place in tensors:
             tensors[place].append(tensor)
-    if len(tensors) > MOST_ALONE:
-        defects = Defects(root)
+    if len(tensors) > ALIKE_SHOWN:
+        defects = FileFindings(root)
         defects.add(
             "shard-missing",
             f"{len(tensors):,} shards do not exist: {named(tensors)}; the index puts "
@@ -146,7 +139,7 @@ def _absent_shards(root: str, absent: Iterable[str], index: WeightIndex) -> Iter
         yield from defects.findings()
         return
     for name, lost in tensors.items():
-        defects = Defects(f"{root}/{name}")
+        defects = FileFindings(f"{root}/{name}")
         defects.add(
             "shard-missing",
             f"does not exist; the index puts {len(lost):,} tensors into it",
@@ -168,10 +161,10 @@ def _missing_numbers(
         missing = (n for n in range(first, first + total) if n not in files)
         shown = ", ".join(str(next(missing)) for _ in range(min(count, 5)))
         shown += ", …" if count > 5 else ""
-        defects = Defects(root)
+        defects = FileFindings(root)
         defects.add(
             "shard-missing",
-            f"{count} of {total} shards {printable(name)}-* are missing: {shown}",
+            f"{count} of {total} shards {shortened(name)}-* are missing: {shown}",
             count=count,
             expected=f"{total} files",
             actual=f"{len(files)} files",
@@ -181,7 +174,7 @@ def _missing_numbers(
 
 def _beside(root: str, names: Iterable[str]) -> Iterator[Finding]:
     for name in names:
-        defects = Defects(f"{root}/{name}")
+        defects = FileFindings(f"{root}/{name}")
         if _NUMBERED.fullmatch(name):
             defects.add(
                 "shard-unlisted", "is not named by the index; only its header was looked at"
@@ -194,12 +187,12 @@ def _beside(root: str, names: Iterable[str]) -> Iterator[Finding]:
 
 def _leftovers(root: str, files: set[str]) -> Iterator[Finding]:
     for name in sorted(files):
-        defects = Defects(f"{root}/{name}")
+        defects = FileFindings(f"{root}/{name}")
         if name.endswith(CONTROL_FILE):
             whole = name.removesuffix(CONTROL_FILE)
             defects.add(
                 "download-unfinished",
-                f"is the control file of a download of {printable(whole)} that did not end",
+                f"is the control file of a download of {shortened(whole)} that did not end",
             )
         elif name.endswith(LEFTOVERS):
             defects.add("download-leftover", "is a part of a download that was stopped")

@@ -1,26 +1,29 @@
 """Judge a checkpoint in safetensors: headers, index, set of shards, and tensors against config.
 
-config ──▶ architecture ──▶ Comparison ◀──┬── headers, one shard after the other
-index ──▶ shards to read ──▶ IndexCheck ◀─┘
-└──▶ findings
+index, names of shards ──▶ CheckpointContents ──▶ each shard's header, read once
+├──▶ Comparison with the config
+├──▶ IndexCheck
+└──▶ Sampler (--deep), while it is open
+CheckpointContents, ShardScan ──▶ findings
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 
-from k2compat.checkpoint.companions.config_file import ReadConfig
-from k2compat.checkpoint.model.architecture import Architecture, read_architecture
-from k2compat.checkpoint.model.quantization import Quantization
-from k2compat.checkpoint.reporting.collector import Defects
-from k2compat.checkpoint.reporting.report import (
+from k2compat.checkpoint.companions import ReadConfig
+from k2compat.checkpoint.model import Architecture, Quantization, read_architecture
+from k2compat.checkpoint.reporting import (
     UNKNOWN_VARIANT,
     Coverage,
+    FileFindings,
     FileSummary,
     Progress,
     Validation,
 )
-from k2compat.checkpoint.safetensors_files.comparison import Comparison, Deviation
+from k2compat.checkpoint.safetensors_files.comparison import Comparison, Deviation, TensorDeviation
 from k2compat.checkpoint.safetensors_files.header import SafetensorsHeader, read_safetensors_from
 from k2compat.checkpoint.safetensors_files.index import (
     INDEX_BYTES_MAX,
@@ -28,13 +31,17 @@ from k2compat.checkpoint.safetensors_files.index import (
     WeightIndex,
     parse_index,
 )
-from k2compat.checkpoint.safetensors_files.index_check import IndexCheck, check_total_size
+from k2compat.checkpoint.safetensors_files.index_check import (
+    IndexCheck,
+    IndexDifferences,
+    check_total_size,
+)
 from k2compat.checkpoint.safetensors_files.missing import find_missing, split_unexpected
 from k2compat.checkpoint.safetensors_files.observed import observe, reconcile, rename, settle
 from k2compat.checkpoint.safetensors_files.shards import Shards, find_shards, is_numbered
 from k2compat.checkpoint.safetensors_files.summary import group
-from k2compat.checkpoint.sources.regular_file import FileRefusedError
-from k2compat.checkpoint.sources.source import Source
+from k2compat.checkpoint.sampling import Sampler
+from k2compat.checkpoint.sources import FileRefusedError, Source, root_of
 from k2compat.findings import Finding, Report
 
 SAFETENSORS = "safetensors"
@@ -45,91 +52,128 @@ _OF_STORAGE = ("tensor-", "quantization-undeclared", "quantization-mismatch")
 
 
 @dataclass(frozen=True, slots=True)
-class _Inputs:
-    """What is known before the tensors are compared; `index` is used up by a comparison."""
+class CheckpointContents:
+    """A checkpoint before its tensors are compared: values that nothing changes.
+
+    Attributes:
+        source: The files.
+        root: Names the folder in findings.
+        index: Its index, if it could be read.
+        index_findings: What is wrong with the index itself.
+        shards: The files to read.
+        observed: The quantisation that names of tensors show; None where they show nothing.
+    """
 
     source: Source
-    config: ReadConfig
+    root: str
     index: WeightIndex | None
     index_findings: tuple[Finding, ...]
     shards: Shards
     observed: Quantization | None
 
+    @property
+    def is_part(self) -> bool:
+        """Whether the user named one shard of a set: the rest of the set is not meant."""
+        return self.root != self.source.name and any(map(is_numbered, self.shards.present))
 
-@dataclass(slots=True)
-class _Shelf:
-    """What reading the shards gave."""
+
+@dataclass(frozen=True, slots=True)
+class ShardScan:
+    """Results of reading all shard headers.
+
+    The headers themselves are not kept: 139,644 tensors take 40 MiB, and the peak of a whole
+    validation is 85 MiB without them (scripts/bench_validate.py, bar 100 MiB).
+
+    Attributes:
+        comparison: The tensors against the config.
+        index: The tensors against the index, if there is one.
+        files: The shards.
+        unread: Files of which no tensor could be read, absent ones included.
+        findings: What is wrong with single shards.
+    """
 
     comparison: Comparison
-    index: IndexCheck | None
-    files: list[FileSummary] = field(default_factory=list)
-    unread: set[str] = field(default_factory=set)
-    findings: list[Finding] = field(default_factory=list)
+    index: IndexDifferences | None
+    files: tuple[FileSummary, ...]
+    unread: frozenset[str]
+    findings: tuple[Finding, ...]
 
     @property
-    def is_whole(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether every tensor of the index was read, once."""
-        odd = self.comparison.deviations
         return (
             not self.unread
             and not self.findings
-            and (self.index is None or not self.index.left)
-            and all(one.deviation is not Deviation.DUPLICATE for one in odd)
+            and (self.index is None or not self.index.absent)
+            and all(one.deviation is not Deviation.DUPLICATE for one in self.comparison.deviations)
         )
 
 
-def validate_safetensors(source: Source, config: ReadConfig, progress: Progress) -> Validation:
+def validate_safetensors(
+    source: Source, config: ReadConfig, progress: Progress, sampler: Sampler | None = None
+) -> Validation:
     """Judge a checkpoint in safetensors.
 
     Args:
         source: Its files.
-        config: What to hold the tensors against.
-        progress: Is told about each shard.
+        config: The config that the tensors are compared with.
+        progress: Called after each shard.
+        sampler: A second consumer of each shard, while the shard is open.
     """
-    index, index_findings = _read_index(source)
-    shards = find_shards(_root(source), source.files, index, has_index=INDEX_FILE in source.files)
-    observed = observe(_names(source, index, shards))
-    inputs = _Inputs(source, config, index, index_findings, shards, observed)
-    validation = _validate(inputs, progress)
-    if index is None or not any(
+    validation, contents = _validate(read_contents(source), config, progress, sampler)
+    if INDEX_FILE not in source.files or not any(
         finding.code.startswith(_OF_STORAGE) for finding in validation.report
     ):
         return validation
     # The index is quicker to ask than the shards, and can be wrong about how they are stored.
-    stored = observe(_names(source, None, shards))
-    if stored is None or (observed is not None and stored.scheme == observed.scheme):
+    assumed, stored = contents.observed, observe(_names(source, None, contents.shards))
+    if stored is None or (assumed is not None and stored.scheme == assumed.scheme):
         return validation
     del validation  # it can name every tensor
-    index, _ = _read_index(source)  # the first comparison used it up
-    return _validate(replace(inputs, index=index, observed=stored), lambda _done, _total: None)
+    contents = replace(read_contents(source), observed=stored)
+    return _validate(contents, config, lambda _done, _total: None, None)[0]
 
 
-def _validate(inputs: _Inputs, progress: Progress) -> Validation:
-    source, config, shards = inputs.source, inputs.config, inputs.shards
-    root = _root(source)
-    # One shard that was named by itself: that its set is elsewhere is what the user wanted.
-    is_part = root != source.name and any(map(is_numbered, shards.present))
-    findings = [*inputs.index_findings, *(() if is_part else shards.findings)]
-    architecture, problems = _architecture(inputs, root)
-    findings += problems
-    architecture, comparison, problems = settle(architecture, config.where)
-    findings += problems
-    index = inputs.index
-    total_size = None if index is None else index.total_size
-    shelf = _Shelf(comparison, None if index is None else IndexCheck(index))
-    shelf.unread.update(shards.absent)
-    _read_shards(source, shards, shelf, progress)
-    findings += shelf.findings
+def read_contents(source: Source) -> CheckpointContents:
+    """Read the index, choose the shards, and observe how the weights are stored."""
+    index, findings = _read_index(source)
+    root = root_of(source)
+    shards = find_shards(root, source.files, index, has_index=INDEX_FILE in source.files)
+    observed = observe(_names(source, index, shards))
+    return CheckpointContents(source, root, index, findings, shards, observed)
+
+
+def _validate(
+    contents: CheckpointContents,
+    config: ReadConfig,
+    progress: Progress,
+    sampler: Sampler | None,
+) -> tuple[Validation, CheckpointContents]:
+    """The validation, and the contents without their index."""
+    source, shards = contents.source, contents.shards
+    total_size = None if contents.index is None else contents.index.total_size
+    architecture, config_findings = _architecture(contents, config)
+    architecture, comparison, storage_findings = settle(architecture, config.where)
+    check = None if contents.index is None else IndexCheck(contents.index)
+    contents = replace(contents, index=None)  # the check releases its names shard by shard
+    scan = scan_shards(contents, comparison, check, progress, sampler)
     # An engine that takes every file of the folder hangs or fails on these as well.
-    findings += (found for name in shards.beside for found in _read_header(source, name).findings)
-    judged, hidden = _judge(root, architecture, shelf, is_part=is_part)
-    judged = list(judged)
-    findings += judged
-    if shelf.is_whole:
-        findings += check_total_size(root, total_size, comparison.bytes)
+    beside = [_read_header(source, name, sampler) for name in shards.beside]
+    judged, hidden = _judge(contents, architecture, scan)
+    findings = [
+        *contents.index_findings,
+        *(() if contents.is_part else shards.findings),
+        *config_findings,
+        *storage_findings,
+        *scan.findings,
+        *(found for header in beside for found in header.findings),
+        *judged,
+    ]
+    if scan.is_complete:
+        findings += check_total_size(contents.root, total_size, comparison.bytes)
         findings += _no_tensors(source.name, comparison)
     beyond = sum(finding.count for finding in judged if finding.code == "mtp-unused")
-    return Validation(
+    validation = Validation(
         source=source.name,
         format=SAFETENSORS,
         variant=UNKNOWN_VARIANT if architecture is None else architecture.variant,
@@ -137,32 +181,35 @@ def _validate(inputs: _Inputs, progress: Progress) -> Validation:
         parameters=comparison.elements,
         model_parameters=comparison.model_elements,
         bytes=comparison.bytes,
-        files=tuple(shelf.files),
+        files=scan.files,
         not_checked=tuple(_not_checked(architecture, hidden)),
         report=Report(tuple(findings)),
         coverage=_coverage(architecture, comparison, hidden=hidden, beyond=beyond),
     )
+    return validation, contents
 
 
-def _architecture(inputs: _Inputs, root: str) -> tuple[Architecture | None, tuple[Finding, ...]]:
+def _architecture(
+    contents: CheckpointContents, config: ReadConfig
+) -> tuple[Architecture | None, tuple[Finding, ...]]:
     """What the config describes, under the names and in the storage that the tensors have."""
-    source, config, shards = inputs.source, inputs.config, inputs.shards
     if config.members is None:
         return None, ()
     architecture, findings = read_architecture(config.members, config.where)
     if architecture is None:
         return None, findings
-    architecture, storage = reconcile(architecture, inputs.observed, config.where)
-    # An index can be wrong about the names: the shards are asked before anybody is blamed.
-    names = chain(_names(source, inputs.index, shards), _names(source, None, shards))
-    renamed, names_differ = rename(root, architecture, names)
+    architecture, storage = reconcile(architecture, contents.observed, config.where)
+    # An index can be wrong about the names: the shards are asked before a prefix is reported.
+    source, shards = contents.source, contents.shards
+    names = chain(_names(source, contents.index, shards), _names(source, None, shards))
+    renamed, names_differ = rename(contents.root, architecture, names)
     return renamed, (*findings, *storage, *names_differ)
 
 
 def _no_tensors(where: str, comparison: Comparison) -> tuple[Finding, ...]:
     if comparison.tensors:
         return ()
-    defects = Defects(where)
+    defects = FileFindings(where)
     defects.add("weights-empty", "holds no tensors")
     return defects.findings()
 
@@ -183,12 +230,6 @@ def _coverage(
     return Coverage(judged, comparison.tensors + hidden, tuple(reasons))
 
 
-def _root(source: Source) -> str:
-    """What the files' paths are below: the checkpoint, or the folder of a single file."""
-    folder, _, name = source.name.rpartition("/")
-    return (folder or ".") if list(source.files) == [name] else source.name
-
-
 def _read_index(source: Source) -> tuple[WeightIndex | None, tuple[Finding, ...]]:
     if INDEX_FILE not in source.files:
         return None, ()
@@ -202,56 +243,82 @@ def _read_index(source: Source) -> tuple[WeightIndex | None, tuple[Finding, ...]
 
 
 def _names(source: Source, index: WeightIndex | None, shards: Shards) -> Iterable[str]:
-    """Names of tensors, from the index or from as many shards as somebody asks for."""
+    """Names of tensors: from the index, or from as many shards as the caller iterates over."""
     if index is not None:
-        return index.places
+        return index.weight_map
     return (tensor.name for name in shards.present for tensor in _read_header(source, name).tensors)
 
 
-def _read_header(source: Source, name: str) -> SafetensorsHeader:
-    return read_safetensors_from(source.open(name), f"{source.name}/{name}")
+def _read_header(source: Source, name: str, sampler: Sampler | None = None) -> SafetensorsHeader:
+    opening, path = source.open(name), f"{source.name}/{name}"
+    if sampler is None:
+        return read_safetensors_from(opening, path)
+    from k2compat.checkpoint.safetensors_files.second_opinion import look_deeper  # --deep alone
+
+    return read_safetensors_from(opening, path, partial(look_deeper, sampler))
 
 
-def _read_shards(source: Source, shards: Shards, shelf: _Shelf, progress: Progress) -> None:
-    total = len(shards.present)
-    for done, name in enumerate(shards.present, start=1):
-        header = _read_header(source, name)
-        shelf.findings += header.findings
+def scan_shards(
+    contents: CheckpointContents,
+    comparison: Comparison,
+    check: IndexCheck | None,
+    progress: Progress,
+    sampler: Sampler | None = None,
+) -> ShardScan:
+    """Read each shard's header once, and hand it to every consumer.
+
+    Args:
+        contents: The shards to read.
+        comparison: Takes the tensors.
+        check: Takes the tensors' names, if there is an index.
+        progress: Called after each shard.
+        sampler: Samples the data of each shard while it is open.
+    """
+    source, present = contents.source, contents.shards.present
+    files: list[FileSummary] = []
+    findings: list[Finding] = []
+    unread = set(contents.shards.absent)
+    for done, name in enumerate(present, start=1):
+        header = _read_header(source, name, sampler)
+        findings += header.findings
         names = [tensor.name for tensor in header.tensors]
         if not names and header.findings:
-            shelf.unread.add(name)
-        shelf.comparison.add(name, header.tensors)
-        shelf.comparison.strike(header.malformed)
-        if shelf.index is not None:
-            shelf.index.add(name, [*names, *header.malformed])
-        shelf.files.append(FileSummary(name, source.files.get(name), len(names)))
-        progress(done, total)
+            unread.add(name)
+        comparison.add(name, header.tensors)
+        comparison.mark_unreadable(header.malformed)
+        if check is not None:
+            check.add(name, [*names, *header.malformed])
+        files.append(FileSummary(name, source.files.get(name), len(names)))
+        progress(done, len(present))
+    differences = None if check is None else check.result()
+    return ShardScan(comparison, differences, tuple(files), frozenset(unread), tuple(findings))
 
 
 def _judge(
-    root: str, architecture: Architecture | None, shelf: _Shelf, *, is_part: bool
-) -> tuple[Iterator[Finding] | list[Finding], int]:
-    """The findings about tensors, and how many tensors nobody can know about."""
-    odd = shelf.comparison.deviations
+    contents: CheckpointContents, architecture: Architecture | None, scan: ShardScan
+) -> tuple[list[Finding], int]:
+    """The findings about tensors, and how many tensors are in files that were not read."""
+    deviations: Sequence[TensorDeviation] = scan.comparison.deviations
     findings: list[Finding] = []
     hidden = 0
-    reported: frozenset[str] | set[str] = frozenset()
+    reported: AbstractSet[str] = frozenset()
+    root = contents.root
     if architecture is not None:
-        places = {} if shelf.index is None else shelf.index.left
-        missing = find_missing(root, architecture, shelf.comparison, places, shelf.unread)
-        odd, beyond = split_unexpected(root, architecture, odd)
-        if is_part:
+        places = {} if scan.index is None else scan.index.absent
+        missing = find_missing(root, architecture, scan.comparison, places, scan.unread)
+        deviations, beyond = split_unexpected(root, architecture, deviations)
+        if contents.is_part:
             hidden = len(missing.names)
         else:
-            odd = [*missing.single, *odd]
+            deviations = [*missing.single, *deviations]
             findings += missing.findings
-            hidden, reported = missing.hidden, set(missing.names)
+            hidden, reported = missing.hidden, missing.names
         findings += beyond
-    findings += group(root, odd)
-    if shelf.index is not None:
-        duplicates = {one.name for one in odd if one.deviation is Deviation.DUPLICATE}
-        findings += shelf.index.findings(
-            root, expected=reported, duplicates=duplicates, unread=shelf.unread
+    findings += group(root, deviations)
+    if scan.index is not None:
+        duplicates = {one.name for one in deviations if one.deviation is Deviation.DUPLICATE}
+        findings += scan.index.findings(
+            root, expected=reported, duplicates=duplicates, unread=scan.unread
         )
     return findings, hidden
 

@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-from k2compat.checkpoint.reporting.collector import Defects, printable
+from k2compat.checkpoint.reporting import FileFindings, named
 from k2compat.checkpoint.sampling.float_layouts import LAYOUTS, OPAQUE, negative, not_finite
-from k2compat.checkpoint.sampling.zeros import Place, find_zeros, shown
-from k2compat.checkpoint.sources.regular_file import FileRefusedError
-from k2compat.checkpoint.sources.source import ReadableFile
+from k2compat.checkpoint.sampling.zeros import Place, find_zeros
+from k2compat.checkpoint.sources import FileRefusedError, ReadableFile
 from k2compat.findings import Finding
+from k2compat.printable import shortened
+
+ByteOrder = Literal["little", "big"]
 
 MERGED_GAP_BYTES: Final = 1 << 12
 MERGED_BYTES_MAX: Final = 1 << 20
@@ -113,7 +115,7 @@ def sample_tensors(
     file: ReadableFile,
     tensors: Iterable[SampledTensor],
     *,
-    byte_order: Literal["little", "big"] = "little",
+    byte_order: ByteOrder = "little",
     budget: Budget = LOCAL,
     progress: Callable[[int], object] = lambda _: None,
 ) -> Sample:
@@ -161,11 +163,11 @@ class _Look:
         self,
         file: ReadableFile,
         tensors: Sequence[SampledTensor],
-        byte_order: Literal["little", "big"],
+        byte_order: ByteOrder,
     ) -> None:
         self._file = file
         self._tensors = tensors
-        self._byte_order: Literal["little", "big"] = byte_order
+        self._byte_order: ByteOrder = byte_order
         self._bytes_read = 0
         self._seen: list[Place] = []
         self._not_finite: dict[int, int] = {}
@@ -200,7 +202,7 @@ class _Look:
             self._negative[number] = self._negative.get(number, 0) + count
 
     def result(self) -> Sample:
-        defects = Defects(str(self._file.path))
+        defects = FileFindings(str(self._file.path))
         read = {place.tensor for place in self._seen}
         try:
             names = [tensor.name for tensor in self._tensors]
@@ -217,7 +219,7 @@ class _Look:
             len(self._tensors),
         )
 
-    def _report(self, code: str, what: str, counts: dict[int, int], defects: Defects) -> None:
+    def _report(self, code: str, what: str, counts: dict[int, int], defects: FileFindings) -> None:
         """One finding for each dtype: thousands of tensors go wrong in the same way."""
         by_dtype: dict[str, list[int]] = {}
         for number in counts:
@@ -227,8 +229,8 @@ class _Look:
             names = [self._tensors[number].name for number in numbers]
             defects.add(
                 code,
-                f"{values:,} {what} values of {printable(dtype)} were sampled in {shown(names)}",
-                at=f"tensor {printable(names[0])}",
+                f"{values:,} {what} values of {shortened(dtype)} were sampled in {named(names)}",
+                at=f"tensor {shortened(names[0])}",
                 count=len(names),
                 items=names,
             )

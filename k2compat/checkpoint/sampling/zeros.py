@@ -1,7 +1,9 @@
 """From sampled places that hold nothing but zeros to what that means for a file.
 
 Zeros up to the end are a download or a copy that stopped there: the length was set first.
-Zeros elsewhere are a piece that never came, or tensors that somebody emptied.
+Zeros elsewhere are a piece that never came, or tensors that a tool emptied. They count only in a
+row or as a whole tensor, biases and spare rows of the vocabulary never: a sound checkpoint must not
+be suspected.
 """
 
 from collections import Counter
@@ -9,8 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Final, NamedTuple
 
-from k2compat.checkpoint.reporting.collector import Defects, printable
-from k2compat.checkpoint.sources.source import ReadableFile
+from k2compat.checkpoint.reporting import FileFindings, named
+from k2compat.checkpoint.sources import ReadableFile
 
 MAY_BE_ZERO: Final = (".bias", ".e_score_correction_bias")
 """Biases are zero before training, and some stay so."""
@@ -25,7 +27,6 @@ VOCABULARY: Final = (
 """A row for each token: of those that no text has, the last ones, rows may be zero."""
 
 PROBE_BYTES: Final = 1 << 12
-NAMES_SHOWN: Final = 3
 
 
 class Place(NamedTuple):
@@ -50,7 +51,7 @@ class Place(NamedTuple):
 
 
 def find_zeros(
-    file: ReadableFile, names: Sequence[str], places: Sequence[Place], defects: Defects
+    file: ReadableFile, names: Sequence[str], places: Sequence[Place], defects: FileFindings
 ) -> int:
     """Note zeros that cannot be meant.
 
@@ -111,14 +112,14 @@ def _split(ordered: Sequence[Place]) -> tuple[Sequence[Place], Sequence[Place]]:
     return ordered[:length], ordered[length:]
 
 
-def _note_inside(runs: _Runs, places: Sequence[Place], defects: Defects) -> None:
+def _note_inside(runs: _Runs, places: Sequence[Place], defects: FileFindings) -> None:
     damaged = [run for run in _zero_runs(places) if runs.means_damage(run, least=2)]
     if not damaged:
         return
     tensors = runs.tensors(place for run in damaged for place in run)
     defects.add(
         "data-zero",
-        f"zero at each of {sum(map(len, damaged)):,} places that were sampled in {shown(tensors)}",
+        f"zero at each of {sum(map(len, damaged)):,} places that were sampled in {named(tensors)}",
         at=f"byte {damaged[0][0].start}",
         count=len(tensors),
         items=tensors,
@@ -132,14 +133,14 @@ def _zero_runs(places: Sequence[Place]) -> Iterator[list[Place]]:
 
 
 def _note_tail(
-    runs: _Runs, tail: Sequence[Place], beginning: int, known: int, defects: Defects
+    runs: _Runs, tail: Sequence[Place], beginning: int, known: int, defects: FileFindings
 ) -> None:
     end = max(place.end for place in tail)
     tensors = runs.tensors(tail)
     what = "all data are" if beginning == known == tail[0].start else "the data are"
     defects.add(
         "data-zero-tail",
-        f"{what} zero from byte {beginning:,} on, wherever they were sampled: {shown(tensors)}",
+        f"{what} zero from byte {beginning:,} on, wherever they were sampled: {named(tensors)}",
         at=f"byte {beginning}",
         count=len(tensors),
         items=tensors,
@@ -168,10 +169,3 @@ class _Finder:
                 zero = middle
         content = self._file.read(known, zero - known).rstrip(b"\0")
         return known + len(content)
-
-
-def shown(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    first = ", ".join(printable(name) for name in names[:NAMES_SHOWN])
-    rest = len(names) - NAMES_SHOWN
-    return f"{first} and {rest:,} more" if rest > 0 else first

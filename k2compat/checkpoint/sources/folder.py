@@ -11,6 +11,7 @@ from k2compat.checkpoint.sources.regular_file import open_file
 from k2compat.checkpoint.sources.source import ReadableFile
 from k2compat.errors import RefusedError
 from k2compat.files import explained_reading
+from k2compat.findings import Finding
 
 WEIGHT_SUFFIXES = (".safetensors", ".gguf")
 
@@ -25,9 +26,11 @@ class FolderSource:
         name: As the user named it.
         folder: The listing.
         is_remote: False.
+        findings: None: what is wrong with a file is a finding of that file.
     """
 
     is_remote = False
+    findings: tuple[Finding, ...] = ()
 
     def __init__(self, name: str, folder: ModelFolder) -> None:
         """Take a listing; its files may lie elsewhere."""
@@ -51,6 +54,9 @@ class FolderSource:
             **{relative: _size(path) for relative, path in self.folder.files.items()},
         }
 
+    def close(self) -> None:
+        """Do nothing: files are open only while they are read."""
+
     def open(self, relative: str) -> AbstractContextManager[ReadableFile]:
         """Open one of the files.
 
@@ -68,7 +74,7 @@ def open_folder_source(path: Path) -> FolderSource:
         RefusedError: not-found or not-readable; weights-missing for a file that is none.
     """
     with explained_reading(path, is_model=True):
-        # What stands under the name of weights is looked into, be it a FIFO or a link to nothing.
+        # Whatever has the name of weights is opened: a FIFO or a dangling link becomes a finding.
         is_named_as_weights = path.name.endswith(WEIGHT_SUFFIXES)
         mode = (path.lstat() if is_named_as_weights and not path.is_dir() else path.stat()).st_mode
         if stat.S_ISDIR(mode):

@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from k2compat.checkpoint.reporting.collector import Defects, printable
+from k2compat.checkpoint.reporting import FileFindings
 from k2compat.checkpoint.sources.source import ReadableFile
 from k2compat.errors import reading
 from k2compat.findings import Finding
+from k2compat.printable import shortened
 
 LOOK_AHEAD_BYTES = 512
 """Enough to know a Git-LFS pointer or a web page."""
@@ -159,7 +160,7 @@ def _why_not_opened(path: Path, error: OSError | ValueError) -> tuple[str, str]:
     if number in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, None):
         # Path.is_symlink raises again for a name that is too long, or has a NUL in it.
         if os.path.islink(path):  # noqa: PTH114
-            target = printable(os.path.realpath(path))
+            target = shortened(os.path.realpath(path))
             return "file-link-dangling", f"is a link to nothing, {target}"
         return "file-missing", "does not exist"
     return "file-unreadable", f"cannot be opened: {os.strerror(number or 0)}"
@@ -167,6 +168,6 @@ def _why_not_opened(path: Path, error: OSError | ValueError) -> tuple[str, str]:
 
 def refused(path: Path | str, code: str, message: str) -> FileRefusedError:
     """The error for a file that cannot be read, with its finding."""
-    defects = Defects(str(path))
+    defects = FileFindings(str(path))
     defects.add(code, message)
     return FileRefusedError(defects.findings()[0])

@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+from k2compat.findings import Finding
+
 
 class ReadableFile(Protocol):
     """A regular, non-empty file whose bytes can be read from anywhere."""
@@ -48,6 +50,13 @@ class Source(Protocol):
     def is_remote(self) -> bool:
         """Whether each place that is read is a request over the network."""
 
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Findings about the source itself, as on an incomplete snapshot in a cache."""
+
+    def close(self) -> None:
+        """Stop requests that are under way."""
+
     def open(self, relative: str) -> AbstractContextManager[ReadableFile]:
         """Open one of the files, or find that it is not there.
 
@@ -55,3 +64,14 @@ class Source(Protocol):
             FileRefusedError: There is no such file, or it cannot be read; its finding says why.
             HubError: The Hub does not answer.
         """
+
+
+def is_single_file(source: Source) -> bool:
+    """Whether the user named one file, not a folder or a repo."""
+    return list(source.files) == [source.name.rpartition("/")[2]]
+
+
+def root_of(source: Source) -> str:
+    """What the files' paths are below: the checkpoint, or the folder of a single file."""
+    folder = source.name.rpartition("/")[0]
+    return (folder or ".") if is_single_file(source) else source.name

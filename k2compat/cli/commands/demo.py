@@ -13,9 +13,10 @@ from pathlib import Path
 import click
 
 from k2compat.cli.gateway_demo import WHY, ask_through_gateway
-from k2compat.cli.output import FOUND_ERRORS, OK, REFUSED, Outcome, Output, printable
+from k2compat.cli.output import FOUND_ERRORS, OK, REFUSED, Outcome, Output
 from k2compat.cli.paths import PATH
 from k2compat.errors import RefusedError
+from k2compat.printable import printable
 from k2compat.shell_line import shell_line
 
 MODEL = "Kimi-K2-tiny"

@@ -92,6 +92,8 @@ def command(
 
 def _outcome(message: Message, *, events: bool, strict: bool) -> Outcome:
     report = Report(tuple(_finding(problem) for problem in message.problems))
+    # The message is the whole answer, with and without --json: a schema or findings in it would
+    # make it something else than OpenAI's document.
     document = None if events else assistant_message(message)
     failed = strict and bool(message.problems)
     return Outcome(document or {}, "", report, FOUND_ERRORS if failed else OK, bare=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output, printable
+from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output
 from k2compat.cli.paths import PATH
 from k2compat.config import (
     Overlay,
@@ -20,6 +20,7 @@ from k2compat.config import (
 )
 from k2compat.family import SWITCHABLE, WRAPPERS
 from k2compat.findings import Finding, Report
+from k2compat.printable import printable
 
 
 @click.command("patch-config")

@@ -10,7 +10,7 @@ import click
 from k2compat.cli.common_options import with_common_options
 from k2compat.cli.engine_flags import EngineCommand
 from k2compat.cli.launch_options import SECTIONS, launch_options, read_request
-from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, printable
+from k2compat.cli.output import FOUND_ERRORS, OK, Outcome
 from k2compat.cli.paths import PATH
 from k2compat.cli.values import TEXT
 from k2compat.errors import RefusedError
@@ -25,6 +25,7 @@ from k2compat.launch import (
     plan_launch,
     preflight_plan,
 )
+from k2compat.printable import printable
 
 _COMPARE = "--compare"
 

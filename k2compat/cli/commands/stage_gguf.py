@@ -4,16 +4,17 @@ from pathlib import Path
 
 import click
 
-from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output, printable
+from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output
 from k2compat.cli.paths import PATH
 from k2compat.cli.progress import progress_bar
 from k2compat.family import DEEPSEEK_V3
 from k2compat.findings import Finding, Report
 from k2compat.hub import RemoteRepo, find_companions, parse_repo_url
+from k2compat.printable import printable
 from k2compat.staging import Action, LinkMode, Request, Staging, stage
 from k2compat.staging.left_out import DOWNLOAD_NOT
 
-# Of a model with more files than any has, the rest is told as a number.
+# Of a model with more files than any has, the rest is shown as a number.
 _SHOWN_FILES = 40
 
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import click
 
-from k2compat.checkpoint.engines.verdicts import ENGINES, fold_verdicts
-from k2compat.checkpoint.reporting.report import Coverage, Validation
+from k2compat.checkpoint import Coverage, Validation, engine_names, fold_verdicts
 from k2compat.cli.completions import complete_codes
-from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output, printable
+from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output
 from k2compat.cli.paths import PATH
 from k2compat.cli.progress import counting_bar
 from k2compat.findings import Report, explanation
 from k2compat.hub import parse_repo_url
+from k2compat.printable import printable
 
 _WEIGHTY = ("error", "warning")
 
@@ -25,7 +25,9 @@ _WEIGHTY = ("error", "warning")
     type=PATH,
     help="Hold the weights against this config, or that of this folder.",
 )
-@click.option("--engine", type=click.Choice(ENGINES), help="Make this engine's verdict an error.")
+@click.option(
+    "--engine", type=click.Choice(engine_names()), help="Make this engine's verdict an error."
+)
 @click.option("--deep", is_flag=True, help="Sample the data too: zeros, NaN, odd scales.")
 @click.option(
     "--select",
@@ -90,7 +92,7 @@ def _verdict(counts: Mapping[str, int], left_out: int, coverage: Coverage) -> st
     if found:
         return f"Found: {found}."
     if not coverage.reasons:
-        return "Sound."
+        return "OK: no problems in what was checked."
     return (
         f"OK as far as it was checked: {coverage.judged:,} of {coverage.all:,} tensors; "
         + "; ".join(map(printable, coverage.reasons))

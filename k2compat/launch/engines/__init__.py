@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from k2compat.errors import RefusedError
-from k2compat.launch.lazy import lazy_names
+from k2compat.lazy import lazy_names
 
 if TYPE_CHECKING:
     from k2compat.launch.engines.derivation import derivation_of

@@ -5,7 +5,7 @@ from functools import cache
 import msgspec
 
 from k2compat.launch.engines import engine_folder
-from k2compat.launch.typed_toml import read_toml
+from k2compat.typed_toml import read_toml
 
 
 class BatchFlags(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -74,7 +74,7 @@ from k2compat.launch.engines.profile_entries import (
     Row,
 )
 from k2compat.launch.request import is_fact
-from k2compat.launch.typed_toml import read_toml
+from k2compat.typed_toml import read_toml
 
 # What the table of sources names besides groups of rows.
 _OTHER_SOURCES = ("", "findings", "prerequisites")

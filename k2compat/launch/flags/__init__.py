@@ -22,7 +22,7 @@ from k2compat.launch.flags.loading import (
 )
 from k2compat.launch.flags.passthrough import passed_through
 from k2compat.launch.flags.table import Abbreviated, Ambiguous, Exact, Flag, FlagTable, Unknown
-from k2compat.launch.lazy import lazy_names
+from k2compat.lazy import lazy_names
 
 __all__ = [
     "ENGINES",

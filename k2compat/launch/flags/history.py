@@ -32,7 +32,7 @@ from packaging.version import Version
 
 from k2compat.launch.engines import engine_folder
 from k2compat.launch.request import GPUS_PER_NODE
-from k2compat.launch.typed_toml import read_toml
+from k2compat.typed_toml import read_toml
 
 Kind: TypeAlias = Literal[
     "added",  # the flag exists from then on

@@ -16,7 +16,7 @@ from packaging.version import Version
 from k2compat.errors import RefusedError
 from k2compat.launch.engines import engine_folder, engine_names
 from k2compat.launch.flags.loading import newest_version, version_of
-from k2compat.launch.typed_toml import read_toml
+from k2compat.typed_toml import read_toml
 
 _PYTHON: Final = "{python}"
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from k2compat.launch.lazy import lazy_names
+from k2compat.lazy import lazy_names
 
 if TYPE_CHECKING:
     from k2compat.launch.memory.alternatives import check_fit

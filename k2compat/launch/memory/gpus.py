@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from k2compat.errors import RefusedError
-from k2compat.launch.typed_toml import read_toml
+from k2compat.typed_toml import read_toml
 
 _TABLE = Path(__file__).with_name("gpus.toml")
 _MAXIMUM_GIB = 4096  # a number above it is bytes or MiB, not GiB

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 import msgspec
 
 from k2compat.errors import RefusedError
-from k2compat.family import WRAPPERS
+from k2compat.family import text_config
 from k2compat.findings import Codes, Finding
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def model_sizes(config: Mapping[str, Any]) -> ModelSizes | Finding:
     dimensions = model_dimensions(config)
     if isinstance(dimensions, Finding):
         return dimensions
-    text = {**_text_config(config), "quantization_config": _settings(config)}
+    text = {**text_config(config), "quantization_config": _settings(config)}
     try:
         loaded = _loaded_bytes(text, dimensions)
     except RefusedError as error:
@@ -129,7 +129,7 @@ def model_dimensions(config: Mapping[str, Any]) -> ModelDimensions | Finding:
     Returns:
         The dimensions; or the finding sizes-unknown, as `model_sizes` returns it.
     """
-    text = _text_config(config)
+    text = text_config(config)
     unread = [key for key in _REQUIRED if not _is_dimension(text.get(key))]
     if unread:
         return _unknown(f"its config has no usable {', '.join(unread)}")
@@ -154,11 +154,6 @@ def _unknown(reason: str) -> Finding:
     )
 
 
-def _text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    nested = config.get(WRAPPERS.get(str(config.get("model_type")), ""))
-    return nested if isinstance(nested, dict) else config
-
-
 def _is_dimension(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < _MAXIMUM
 
@@ -169,7 +164,7 @@ def _number(text: Mapping[str, Any], key: str) -> int:
 
 
 def _settings(config: Mapping[str, Any]) -> object:
-    return _text_config(config).get("quantization_config") or config.get("quantization_config")
+    return text_config(config).get("quantization_config") or config.get("quantization_config")
 
 
 def _quantisation(settings: object) -> _Quantisation | None:

@@ -11,7 +11,7 @@ read: reports are passed around, and no key may be in one.
 
 from typing import TYPE_CHECKING
 
-from k2compat.launch.lazy import lazy_names
+from k2compat.lazy import lazy_names
 
 if TYPE_CHECKING:
     from k2compat.launch.preflight.checks import node_of

@@ -6,9 +6,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from k2compat.checkpoint import validate
-from k2compat.checkpoint.companions.companions import check_companions
-from k2compat.checkpoint.sources.folder import open_folder_source
+from k2compat.checkpoint import check_companions, open_folder_source, validate
 from k2compat.errors import RefusedError
 from k2compat.findings import Codes, Finding, Severity
 

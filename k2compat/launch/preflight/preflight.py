@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from k2compat.checkpoint.sources.folder import open_folder_source
+from k2compat.checkpoint import open_folder_source
 from k2compat.findings import Finding
 from k2compat.launch.plan import Plan
 from k2compat.launch.preflight.checks import check_node, check_offline, node_of, without_open

@@ -13,9 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from k2compat.checkpoint.sources.folder import WEIGHT_SUFFIXES
-from k2compat.checkpoint.sources.regular_file import FileRefusedError
-from k2compat.checkpoint.sources.source import Source
+from k2compat.checkpoint import WEIGHT_SUFFIXES, FileRefusedError, Source
 from k2compat.launch.preflight.engine_python import engine_python, installed_versions
 from k2compat.launch.preflight.facts import (
     OWN_ADDRESS_VARIABLES,

@@ -17,7 +17,7 @@ from packaging.version import Version
 
 from k2compat.launch.engines import engine_folder, engine_names
 from k2compat.launch.flags import has_word, values_of
-from k2compat.launch.typed_toml import read_toml
+from k2compat.typed_toml import read_toml
 
 _COMMON = Path(__file__).with_name("requirements.toml")
 

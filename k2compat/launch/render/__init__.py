@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from k2compat.launch.lazy import lazy_names
 from k2compat.launch.plan import Plan
 from k2compat.launch.render.script import Script
+from k2compat.lazy import lazy_names
 
 if TYPE_CHECKING:
     from k2compat.launch.render.document import as_document

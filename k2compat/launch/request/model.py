@@ -19,10 +19,11 @@ from k2compat.family import (
     SWITCHABLE,
     WRAPPERS,
     fingerprint_of,
+    text_config,
 )
 from k2compat.findings import Codes, Finding
 from k2compat.launch.request.arguments import Argument, user_value
-from k2compat.launch.typed_toml import read_toml
+from k2compat.typed_toml import read_toml
 
 _MODELS = Path(__file__).with_name("models.toml")
 
@@ -81,8 +82,7 @@ class LaunchModel(msgspec.Struct, frozen=True):
     @property
     def text_config(self) -> Mapping[str, Any]:
         """The config of the text model, nested in that of a model with vision."""
-        nested = self.config.get(WRAPPERS.get(str(self.config.get("model_type")), ""))
-        return nested if isinstance(nested, dict) else self.config
+        return text_config(self.config)
 
     @property
     def experts(self) -> int:

@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from k2compat.checkpoint.model.tensors import ExpectedTensor, expected_tensors
-from k2compat.checkpoint.safetensors_files.index import INDEX_FILE
+from k2compat.checkpoint import INDEX_FILE, ExpectedTensor, expected_tensors
 from k2compat.samples.checkpoint import index_bytes, shards_by_layer
 from k2compat.samples.talking.number_formats import bfloat16, block_scales, float8
 

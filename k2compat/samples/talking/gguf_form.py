@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from k2compat.checkpoint.gguf_files.rules import ExpectedGgufTensor, deepseek2
+from k2compat.checkpoint import ExpectedGgufTensor, deepseek2
 from k2compat.samples.gguf_file import add_architecture, tensors_of, write_all
 from k2compat.samples.talking.tokenizer_files import CHAT_TEMPLATE, byte_level
 from k2compat.samples.talking.vocabulary import BOS, END_OF_TURN, Vocabulary

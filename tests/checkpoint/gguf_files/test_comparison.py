@@ -10,7 +10,7 @@ import pytest
 
 from k2compat.checkpoint.gguf_files.comparison import GgufComparison, compare_gguf
 from k2compat.checkpoint.gguf_files.header import GgufHeader
-from k2compat.checkpoint.gguf_files.rules import Layout, config_sizes, expected_gguf_tensors
+from k2compat.checkpoint.gguf_files.rules import GgufLayout, config_sizes, expected_gguf_tensors
 from k2compat.findings import Finding, Severity
 from k2compat.samples import tiny_config
 from tests.checkpoint.gguf_files.gguf_cases import BROKEN, SOUND, Case, fused, tokens, with_mtp
@@ -63,7 +63,9 @@ def real_sizes() -> dict[str, int]:
 
 
 def test_kimi_k2_has_1096_tensors() -> None:
-    tensors = {tensor.name: tensor for tensor in expected_gguf_tensors(real_sizes(), Layout(True))}
+    tensors = {
+        tensor.name: tensor for tensor in expected_gguf_tensors(real_sizes(), GgufLayout(True))
+    }
     assert len(tensors) == 1096
     shapes = {name: tensor.dimensions for name, tensor in tensors.items()}
     assert shapes["token_embd.weight"] == (7168, 163_840)
@@ -80,7 +82,9 @@ def test_kimi_k2_has_1096_tensors() -> None:
 
 
 def test_older_files_of_kimi_k2_have_one_tensor_less_in_each_layer() -> None:
-    tensors = {tensor.name: tensor for tensor in expected_gguf_tensors(real_sizes(), Layout(False))}
+    tensors = {
+        tensor.name: tensor for tensor in expected_gguf_tensors(real_sizes(), GgufLayout(False))
+    }
     assert len(tensors) == 1096 - 61
     assert tensors["blk.60.attn_kv_b.weight"].dimensions == (512, 16_384)
 

@@ -1,12 +1,10 @@
 """Our word on GGUFs against llama.cpp's: what is sound runs there, what it refuses is found."""
 
-import tomllib
 from pathlib import Path
 
 import pytest
 
-from k2compat import checkpoint
-from k2compat.checkpoint.engines.gguf_verdicts import LLAMA_CPP, gguf_verdicts
+from k2compat.checkpoint.engines.verdicts import Judged, engine_table, verdicts_of
 from k2compat.checkpoint.gguf_files.comparison import compare_gguf
 from k2compat.checkpoint.gguf_files.header import GgufHeader, read_gguf
 from k2compat.findings import Finding
@@ -44,8 +42,9 @@ def findings(headers: dict[str, GgufHeader]) -> list[Finding]:
 
 def refused(headers: dict[str, GgufHeader]) -> bool:
     """Whether our verdict for llama.cpp is that it refuses."""
-    verdicts = gguf_verdicts(headers, findings(headers))
-    return any(verdict.engine == LLAMA_CPP for verdict in verdicts)
+    codes = frozenset(finding.code for finding in findings(headers))
+    judged = Judged("model.gguf", "gguf", headers=headers, found=codes)
+    return any(verdicts_of(engine_table("llama.cpp"), judged))
 
 
 def read(*paths: Path) -> dict[str, GgufHeader]:
@@ -126,11 +125,8 @@ def test_what_is_wrong_with_a_header_is_refused(tmp_path: Path) -> None:
 
 
 def test_every_code_that_llama_cpp_refuses_was_loaded_there() -> None:
-    table = tomllib.loads(
-        (Path(checkpoint.__file__).parent / "engines" / "gguf_verdicts.toml").read_text(
-            encoding="utf-8"
-        )
-    )
+    refuses = engine_table("llama.cpp").refuses
+    assert refuses is not None
     elsewhere = {*LAYOUT, "gguf-data-truncated", "gguf-key-duplicate", "gguf-split-missing"}
     loaded = {case.code for case in BROKEN if not case.runs} | elsewhere
-    assert set(table["llama_cpp"]["refuses"]) == loaded - {"gguf-tokenizer-other"}
+    assert refuses.findings == loaded - {"gguf-tokenizer-other"}

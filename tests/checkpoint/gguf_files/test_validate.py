@@ -5,7 +5,7 @@ from pathlib import Path
 
 from k2compat.checkpoint.sources.folder import open_folder_source
 from k2compat.checkpoint.validation import validate
-from k2compat.findings import Report, Severity
+from k2compat.findings import Finding, Report, Severity
 from k2compat.samples import tiny_config
 from tests.checkpoint.gguf_files.gguf_models import ARCH, Model, tiny
 
@@ -90,6 +90,8 @@ def test_a_repo_has_no_linked_folders(tmp_path: Path) -> None:
         name, files, open = "hf://org/repo", local.files, local.open
         linked_folders: tuple[str, ...] = ()
         is_remote = True
+        findings: tuple[Finding, ...] = ()
+        close = local.close
 
     report = validate(Repo()).report
     assert "ktransformers-linked-folder" not in codes(report)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from k2compat.checkpoint import validate
 from k2compat.checkpoint.model.ignore_list import IgnoreList, PatternError
 from k2compat.checkpoint.model.quantization import Quantization, read_quantization
-from k2compat.checkpoint.reporting.collector import Defects
+from k2compat.checkpoint.reporting.collector import FileFindings
 from k2compat.samples import tiny_config
 from tests.support.drafts import draft
 
@@ -20,7 +20,7 @@ INT4: dict[str, Any] = tiny_config("int4")["quantization_config"]
 
 
 def read(config: object) -> tuple[Quantization, list[str]]:
-    defects = Defects("config.json")
+    defects = FileFindings("config.json")
     quantization = read_quantization(config, defects)
     return quantization, [finding.code for finding in defects.findings()]
 

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, deserialize
 from safetensors.numpy import save, save_file
 
 from k2compat.checkpoint.model.dtypes import DTYPE_BITS
-from k2compat.checkpoint.reporting.collector import Defects
+from k2compat.checkpoint.reporting.collector import FileFindings
 from k2compat.checkpoint.safetensors_files.entries import Entries, read_canonical, read_strictly
 from k2compat.checkpoint.safetensors_files.header import (
     SafetensorsHeader,
@@ -109,8 +109,8 @@ WRITTEN = save(
 CANONICAL = WRITTEN[8 : header_end(WRITTEN)].decode()
 
 
-def both(text: str, data_bytes: int = 36) -> tuple[Entries | None, Entries, Defects]:
-    defects = Defects("x.safetensors")
+def both(text: str, data_bytes: int = 36) -> tuple[Entries | None, Entries, FileFindings]:
+    defects = FileFindings("x.safetensors")
     return read_canonical(text, data_bytes), read_strictly(text, data_bytes, defects), defects
 
 

@@ -1,17 +1,15 @@
 """A hundred thousand odd tensors in a few sentences."""
 
-import pytest
-
-from k2compat.checkpoint.safetensors_files.comparison import Deviation, Odd
-from k2compat.checkpoint.safetensors_files.summary import group, numbered, ranges
+from k2compat.checkpoint.safetensors_files.comparison import Deviation, TensorDeviation
+from k2compat.checkpoint.safetensors_files.summary import group
 
 
-def odd(layer: int | None, expert: int, shard: str | None, part: str = "expert") -> Odd:
+def odd(layer: int | None, expert: int, shard: str | None, part: str = "expert") -> TensorDeviation:
     name = f"model.layers.{layer}.mlp.experts.{expert}.up_proj.weight"
-    return Odd(Deviation.MISSING, name, layer, part, shard)
+    return TensorDeviation(Deviation.MISSING, name, layer, part, shard)
 
 
-def messages(*tensors: Odd) -> list[str]:
+def messages(*tensors: TensorDeviation) -> list[str]:
     return [finding.message for finding in group("model", tensors)]
 
 
@@ -44,10 +42,10 @@ def test_scattered_experts_are_not_listed() -> None:
 
 def test_unknown_names_are_grouped_by_their_likeness() -> None:
     strangers = [
-        Odd(Deviation.UNEXPECTED, f"model.layers.{layer}.extra", layer, "", "a")
+        TensorDeviation(Deviation.UNEXPECTED, f"model.layers.{layer}.extra", layer, "", "a")
         for layer in range(3)
     ]
-    outside = Odd(Deviation.UNEXPECTED, "extra", None, "", "a")
+    outside = TensorDeviation(Deviation.UNEXPECTED, "extra", None, "", "a")
     assert messages(*strangers, outside) == [
         (
             "layers 0–2: 3 tensors like model.layers.0.extra that the config does not call for, "
@@ -60,24 +58,8 @@ def test_unknown_names_are_grouped_by_their_likeness() -> None:
 def test_a_hostile_header_does_not_end_in_a_finding_for_each_name() -> None:
     letters = "abcdefghijklmnopqrstuvwxyz"
     names = [a + b + c for a in letters[:4] for b in letters for c in letters]
-    found = list(group("model", [Odd(Deviation.UNEXPECTED, n, None, "", "a") for n in names]))
+    found = list(
+        group("model", [TensorDeviation(Deviation.UNEXPECTED, n, None, "", "a") for n in names])
+    )
     assert len(found) == 1001
     assert found[-1].count == len(names) - 1000
-
-
-@pytest.mark.parametrize(
-    ("numbers", "words"),
-    [
-        ([3], "layer 3"),
-        ([3, 4, 5], "layers 3–5"),
-        ([9, 3, 4, 5], "layers 3–5 and 9"),
-        ([1, 3, 5, 7], "layers 1, 3, 5 and 7"),
-        ([1, 3, 5, 7, 9], "layers 1, 3, 5, 7, …"),
-    ],
-)
-def test_numbers_in_words(numbers: list[int], words: str) -> None:
-    assert numbered("layer", numbers) == words
-
-
-def test_no_numbers_have_no_ranges() -> None:
-    assert ranges([]) == []

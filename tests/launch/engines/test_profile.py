@@ -1,4 +1,4 @@
-"""The profiles are data; whoever writes them is told every mistake."""
+"""The profiles are data; their reader reports every mistake."""
 
 from pathlib import Path
 

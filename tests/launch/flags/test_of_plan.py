@@ -113,13 +113,13 @@ def test_flags_that_do_harm_together_are_named() -> None:
 
 def test_a_start_rank_of_zero_is_named_where_it_means_something_else() -> None:
     settings = ("data-parallel-start-rank=0",)
-    for version, told in (("0.27.0", False), ("0.28.0", True)):
+    for version, expected in (("0.27.0", False), ("0.28.0", True)):
         found = plan("vllm", nodes=TWO, strategy="dp-ep", settings=settings, engine_version=version)
-        assert ("flag-meaning-changed" in codes(found)) is told
+        assert ("flag-meaning-changed" in codes(found)) is expected
 
 
 @pytest.mark.parametrize(
-    ("gpus_per_node", "nodes", "profile", "told"),
+    ("gpus_per_node", "nodes", "profile", "expected"),
     [
         (16, TWO[:1], "default", False),
         (16, TWO[:1], "guide", False),
@@ -130,7 +130,7 @@ def test_a_start_rank_of_zero_is_named_where_it_means_something_else() -> None:
     ],
 )
 def test_a_world_is_too_large_where_it_exceeds_the_gpus_of_its_node(
-    gpus_per_node: int, nodes: tuple[str, ...], profile: str, told: bool
+    gpus_per_node: int, nodes: tuple[str, ...], profile: str, expected: bool
 ) -> None:
     found = plan(
         "vllm",
@@ -140,4 +140,4 @@ def test_a_world_is_too_large_where_it_exceeds_the_gpus_of_its_node(
         strategy="tp",
         engine_version=NEWEST,
     )
-    assert ("flag-refused" in codes(found)) is told
+    assert ("flag-refused" in codes(found)) is expected

@@ -38,7 +38,7 @@ def without_quantisation(repo: str) -> dict[str, Any]:
 
 
 def test_fp8_weights_are_the_real_index_total_to_the_byte() -> None:
-    inv_freq = 61 * (7168 // 64 // 2) * 2  # legacy, in the genuine index, loaded by nobody
+    inv_freq = 61 * (7168 // 64 // 2) * 2  # legacy, in the genuine index, loaded by no engine
     assert sizes_of(INSTRUCT).total_bytes == 1_029_173_256_720 - inv_freq
 
 

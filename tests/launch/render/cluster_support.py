@@ -37,7 +37,7 @@ BY_NODE = [case for case in CASES if case[0] != "trtllm"]
 
 
 def unnamed(engine: str, strategy: str | None) -> tuple[Node, ...]:
-    """Nodes that somebody else chooses: two, or as many as the engine can use."""
+    """Nodes that a scheduler chooses: two, or as many as the engine can use."""
     if strategy == "pd":
         return (*nodes_at(["2"], "prefill"), *nodes_at(["3"], "decode"))
     return nodes_at(["1" if engine == "ktransformers" else "2"])

@@ -9,8 +9,8 @@ from typing import Any
 def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
     """The `__getattr__` of a package whose names lie in its modules.
 
-    An eager face would import all of a room for one name of it: `launch --help` needs the names
-    of formats, and would load the flag tables' readers.
+    An eager face imports all of a room for one name of it: `validate --help` needs the names of
+    the engines, and would load the readers of GGUFs.
 
     Args:
         package: The package's `__name__`.

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError, safe_open
 
 from k2compat.checkpoint import validate
-from k2compat.checkpoint.engines.verdicts import ENGINES
+from k2compat.checkpoint.engines.names import engine_names
 from k2compat.checkpoint.hub_source import open_hub_source
+from k2compat.checkpoint.safetensors_files import second_opinion
 from k2compat.checkpoint.safetensors_files.header import read_safetensors
-from k2compat.checkpoint.sampled_source import SampledSource
 from k2compat.checkpoint.sampling.samples import REMOTE
-from k2compat.checkpoint.sources.folder import open_folder_source
 from k2compat.findings import Severity
 from k2compat.hub import HubRepo
 from k2compat.samples import checkpoint_files, write_gguf
@@ -65,17 +65,14 @@ def test_a_checkpoint_that_was_never_filled_is_one_finding(tmp_path: Path) -> No
     for number in range(10):
         body = len(header).to_bytes(8, "little") + header + bytes(256)
         (root / f"model-{number}-of-9.safetensors").write_bytes(body)
-    source = SampledSource(open_folder_source(root))
-    for name in source.files:
-        with source.open(name):
-            pass
-    (finding,) = source.findings
+    report = validate(root, deep=True).report
+    (finding,) = (one for one in report if one.code == "data-zero-tail")
     assert (finding.code, finding.where) == ("data-zero-tail", str(root))
     assert (finding.count, len(finding.items)) == (10, 10)
     assert "10 times, first at" in finding.message
 
 
-@pytest.mark.parametrize("engine", [None, *ENGINES])
+@pytest.mark.parametrize("engine", [None, *engine_names()])
 def test_deep_only_adds_findings(tmp_path: Path, engine: str | None) -> None:
     """A stricter option hides nothing: a link to a folder is found with and without --deep."""
     write_gguf(tmp_path / "model.gguf")
@@ -93,17 +90,9 @@ def test_ggufs_are_sampled(tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     write_gguf(path)
     body = path.read_bytes()
-    source = SampledSource(open_folder_source(path))
-    with source.open(path.name):
-        pass
-    assert source.sample.findings == ()
+    assert worst(path, deep=True) == []
     path.write_bytes(body[:-4] + b"\xff" * 4)
-    source = SampledSource(open_folder_source(path))
-    for _ in range(2):
-        with source.open(path.name):
-            pass
-    # Once, though it was opened twice.
-    assert [finding.code for finding in source.sample.findings] == ["data-not-finite"]
+    assert [code for code, _ in worst(path, deep=True)] == ["data-not-finite"]
 
 
 def test_a_damaged_header_is_no_obstacle(folder: Path) -> None:
@@ -130,3 +119,38 @@ def test_of_a_repo_little_is_sampled(hub: Hub, client: Path, folder: Path) -> No
     for shard in source.files:
         # The header, the places, and those that find where the zeros begin.
         assert len(hub.got(shard)) <= 2 * (1 + REMOTE.reads + 30)
+
+
+def refused_by_the_library(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the library open every file but one."""
+    opened = safe_open
+
+    def refuse(file: Path, framework: str) -> object:
+        if file == path:
+            raise SafetensorError("Error while deserializing header: \x1b[31m")
+        return opened(file, framework=framework)
+
+    monkeypatch.setattr(second_opinion, "safe_open", refuse)
+
+
+def test_a_shard_that_the_safetensors_library_refuses(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shard = max(folder.glob("*.safetensors"))
+    refused_by_the_library(shard, monkeypatch)
+    assert worst(folder, deep=False) == []
+    assert worst(folder, deep=True) == [("safetensors-reader-refuses", str(shard))]
+    (finding,) = (one for one in validate(folder, deep=True).report if one.severity == "error")
+    assert finding.message.endswith(r"Error while deserializing header: \x1b[31m")
+    # What k2compat itself finds in a header needs no second opinion.
+    shard.write_bytes(b"\xff" * 100)
+    assert [code for code, _ in worst(folder, deep=True)].count("safetensors-reader-refuses") == 0
+
+
+def test_the_safetensors_library_refuses_what_it_cannot_map(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    (gone,) = second_opinion.official_opinion(path)
+    path.write_bytes(b"\x08" + bytes(7) + b'{"a":3} ')
+    (damaged,) = second_opinion.official_opinion(path)
+    assert {gone.code, damaged.code} == {"safetensors-reader-refuses"}
+    assert "expected struct TensorInfo" in damaged.message

@@ -1,0 +1,50 @@
+"""A deeper look into a shard that is open: samples of its data, and the official reader.
+
+Both belong to `--deep` alone. Opening 61 shards of 139,644 tensors with `safe_open` takes 0.3 s,
+a third of the whole plain validation.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from k2compat.checkpoint.reporting import FileFindings
+from k2compat.checkpoint.safetensors_files.header import SafetensorsHeader
+from k2compat.checkpoint.sampling import SampledTensor, Sampler
+from k2compat.checkpoint.sources import ReadableFile
+from k2compat.findings import Finding
+from k2compat.printable import shortened
+
+
+def look_deeper(sampler: Sampler, file: ReadableFile, header: SafetensorsHeader) -> None:
+    """Sample an open shard, and ask the official reader about one that is sound and local."""
+    sampler.add(file, _sampled(header))
+    if isinstance(file.path, Path) and not header.findings:
+        sampler.note(official_opinion(file.path))
+
+
+def official_opinion(path: Path) -> tuple[Finding, ...]:
+    """A finding where the safetensors library, which every engine uses, refuses a file.
+
+    Only the header is read: the library maps the file, and touches no tensor.
+
+    Args:
+        path: A shard on this machine.
+    """
+    findings = FileFindings(str(path))
+    try:
+        with safe_open(path, framework="np"):
+            pass
+    except (SafetensorError, OSError) as refusal:
+        findings.add(
+            "safetensors-reader-refuses",
+            f"the safetensors library refuses this file: {shortened(str(refusal))}",
+        )
+    return findings.findings()
+
+
+def _sampled(header: SafetensorsHeader) -> Iterator[SampledTensor]:
+    for tensor in header.tensors:
+        start = header.data_start + tensor.start
+        yield SampledTensor(tensor.name, tensor.dtype, start, tensor.end - tensor.start)

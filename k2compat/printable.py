@@ -1,0 +1,27 @@
+"""Text from untrusted files, made fit for a terminal."""
+
+from typing import Final
+
+CHARACTERS_SHOWN: Final = 200
+"""Of one name or value in a finding: a header may hold a name of a megabyte."""
+
+
+def printable(text: str) -> str:
+    r"""The text with every character escaped that a terminal does not print as itself.
+
+    Line feeds, escape sequences, characters that turn the writing direction and lone surrogates
+    become `\n`, `\x1b`, `\u202e`, `\ud800`.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )
+
+
+def shortened(text: str) -> str:
+    """The same of at most `CHARACTERS_SHOWN` characters; "…" replaces the rest."""
+    if len(text) > CHARACTERS_SHOWN:
+        text = text[:CHARACTERS_SHOWN] + "…"
+    return printable(text)
