@@ -4,9 +4,11 @@
 
 Measured against `python -c "import click, json"`, the least that a command line in Python can
 be; the two take turns, so that a busy machine slows both. Prints the median of each and their
-ratio, and exits with 1 where the ratio is above the bar.
+ratio, and exits with 1 where the ratio is above the bar. The package is compiled before, as an
+installer compiles it.
 """
 
+import compileall
 import statistics
 import subprocess
 import sys
@@ -33,6 +35,7 @@ def main() -> int:
     least = [sys.executable, "-c", "import click, json"]
     program = str(Path(sys.executable).with_name("k2compat"))
     ours, theirs = [], []
+    compileall.compile_dir(Path(__file__).parents[1] / "k2compat", quiet=1)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "config.json").write_bytes(CONFIG.read_bytes())
         # There and back: every run writes.

@@ -5,18 +5,23 @@ it reads HF_HUB_CACHE (or HF_HOME), HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE by 
 every request goes through its session.
 """
 
-from k2compat.hub.address import MODELSCOPE, HubRepo, parse_hub_url, parse_repo_url
-from k2compat.hub.cache import (
-    cache_entry_of,
-    cached_checkpoint,
-    is_offline,
-    snapshot_findings,
-)
-from k2compat.hub.companions import find_companions, list_repo
-from k2compat.hub.failures import HubFileError, offline_missing
-from k2compat.hub.ranges import RemoteRepo, list_remote
-from k2compat.hub.remote_file import RemoteFile
-from k2compat.hub.workers import Workers
+from typing import TYPE_CHECKING
+
+from k2compat.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from k2compat.hub.address import MODELSCOPE, HubRepo, parse_hub_url, parse_repo_url
+    from k2compat.hub.cache import (
+        cache_entry_of,
+        cached_checkpoint,
+        is_offline,
+        snapshot_findings,
+    )
+    from k2compat.hub.companions import find_companions, list_repo
+    from k2compat.hub.failures import HubFileError, offline_missing
+    from k2compat.hub.ranges import RemoteRepo, list_remote
+    from k2compat.hub.remote_file import RemoteFile
+    from k2compat.hub.workers import Workers
 
 __all__ = [
     "MODELSCOPE",
@@ -36,3 +41,25 @@ __all__ = [
     "parse_repo_url",
     "snapshot_findings",
 ]
+
+# patch-config needs two names of this room, and would import the clients of two hubs for them.
+_HOMES = {
+    "HubFileError": "failures",
+    "HubRepo": "address",
+    "MODELSCOPE": "address",
+    "RemoteFile": "remote_file",
+    "RemoteRepo": "ranges",
+    "Workers": "workers",
+    "cache_entry_of": "cache",
+    "cached_checkpoint": "cache",
+    "find_companions": "companions",
+    "is_offline": "cache",
+    "list_remote": "ranges",
+    "list_repo": "companions",
+    "offline_missing": "failures",
+    "parse_hub_url": "address",
+    "parse_repo_url": "address",
+    "snapshot_findings": "cache",
+}
+
+__getattr__ = lazy_names(__name__, _HOMES)
