@@ -111,6 +111,7 @@ class Action(IntEnum):
     OPEN_REASONING = auto()
     CLOSE_REASONING = auto()
     REPORT_THINK_MARKER = auto()
+    NOTE_NATIVE_CALL = auto()
     END_MESSAGE = auto()
     READ_AGAIN = auto()
 
@@ -149,6 +150,7 @@ TABLE: Final[Mapping[State, Row]] = {
             Symbol.THINK_BEGIN: Step(State.OUTSIDE, (Action.OPEN_REASONING,)),
             Symbol.THINK_END: Step(State.OUTSIDE, (Action.CLOSE_REASONING,)),
             Symbol.THINK_STRAY: Step(State.OUTSIDE, (Action.REPORT_THINK_MARKER,)),
+            Symbol.NATIVE_CALL: Step(State.OUTSIDE, (Action.NOTE_NATIVE_CALL,)),
             Symbol.END_OF_TEXT: Step(State.FINISHED, (Action.END_MESSAGE,)),
         },
         otherwise=Step(State.OUTSIDE),

@@ -130,9 +130,9 @@ class ForcedTurn:
         else:
             self._text_behind(unit.text, unit.at)
 
-    def whole_calls(self, text: str, at: int, begin: int) -> int:
-        """Read whole calls, as `Turn.whole_calls` does."""
-        return self._turn.whole_calls(text, at, begin) if self._phase is Phase.MARKERS else at
+    def calls_in_form(self, text: str, at: int, begin: int) -> int:
+        """Read calls in the model's own form, as `Turn.calls_in_form` does."""
+        return self._turn.calls_in_form(text, at, begin) if self._phase is Phase.MARKERS else at
 
     @property
     def _in_reasoning(self) -> bool:

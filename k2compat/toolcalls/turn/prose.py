@@ -79,6 +79,10 @@ class Prose:
             self._report(codes.TEXT_AFTER_TURN, self._stray)
         self._content.end()
 
+    def note_native_call(self) -> None:
+        """A call begins that the server took out of the text."""
+        self._content.note_native_call()
+
     def enter_section(self, *, marked: bool) -> None:
         """A section begins, with or without a marker of its own."""
         self._content.interrupt()
