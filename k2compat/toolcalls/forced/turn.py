@@ -165,6 +165,8 @@ class ForcedTurn:
             self._turn.prose.thinking = Thinking.CLOSED
             self._units.append(unit)
         elif self._in_reasoning or unit.symbol in _THINKING:
+            if unit.symbol is Symbol.THINK_BEGIN:
+                self._pass_on_units()  # what comes before the reasoning is not around the JSON
             self._pass_on(unit)
         else:
             self._units.append(unit)
@@ -182,16 +184,22 @@ class ForcedTurn:
         """The output is of another form: read as markers all that followed the reasoning."""
         self._phase = Phase.MARKERS
         self._turn.hands_back = False
-        units, self._units = self._units, []
-        first = next(unit for unit in units if unit.symbol is None and unit.text.strip(WHITE_SPACE))
+        first = next(
+            unit for unit in self._units if unit.symbol is None and unit.text.strip(WHITE_SPACE)
+        )
         text = first.text.lstrip(WHITE_SPACE)
         place = first.at + len(first.text) - len(text)
         self._turn.record.problem(codes.FORM_DIFFERENT, place, text[0])
+        self._pass_on_units()
+
+    def _pass_on_units(self) -> None:
+        units, self._units = self._units, []
         for unit in units:
             self._pass_on(unit)
 
     def _text_in_json(self, unit: Unit) -> None:
         if len(self._turn.record.calls) == self._calls_before:
+            # A marker in a string stays one: if the form is another, it is read as such.
             self._units.append(unit)
         used = self._form.read(unit.text, unit.at)
         if self._form.differs:
@@ -203,7 +211,7 @@ class ForcedTurn:
 
     def _symbol_in_json(self, unit: Unit) -> None:
         if self._form.in_string and not unit.certain:
-            self._text_in_json(unit._replace(symbol=None))
+            self._text_in_json(unit)
             return
         if unit.symbol in (Symbol.ARGUMENT_BEGIN, Symbol.ARGUMENT_END):
             return
@@ -224,8 +232,8 @@ class ForcedTurn:
             self._behind.add(text, at)
 
     def _report_behind(self) -> None:
-        if self._behind.parts:
-            text = self._behind.take()
+        blank, text = self._behind.blank, self._behind.take()
+        if not blank:
             self._turn.record.problem(codes.FORCED_TEXT_UNUSED, self._behind.at, text)
 
     def _end(self, unit: Unit) -> None:

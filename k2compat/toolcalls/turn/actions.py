@@ -85,8 +85,13 @@ def report_think_marker(turn: TurnState, unit: Unit) -> None:
     turn.record.problem(codes.THINK_MARKER_STRAY, unit.at, unit.text)
 
 
-def begin_section(turn: TurnState, _unit: Unit) -> None:
-    turn.prose.enter_section(marked=True)
+def begin_section(turn: TurnState, unit: Unit) -> None:
+    if turn.hands_back and turn.prose.thinking is Thinking.OPEN:
+        # A forced form follows: for its reader the marker ends the reasoning.
+        turn.state = State.OUTSIDE
+        turn.taken_back.append(unit)
+    else:
+        turn.prose.enter_section(marked=True)
 
 
 def end_section(turn: TurnState, _unit: Unit) -> None:
