@@ -38,7 +38,7 @@ class Symbol(IntEnum):
 
 
 # Every way in which models and providers have been seen to write a marker.
-# In each of them `<` or `[` stands at the beginning and nowhere else.
+# Each begins with `<` or `[`, and has it nowhere else.
 TOOL_MARKERS: Final = {
     "<|tool_calls_section_begin|>": Symbol.SECTION_BEGIN,
     "<|tool_call_section_begin|>": Symbol.SECTION_BEGIN,
@@ -58,7 +58,7 @@ REASONING_MARKERS: Final = {
     "</think>": Symbol.THINK_END,
 }
 MARKERS: Final = TOOL_MARKERS | REASONING_MARKERS
-# The next turn begins with one of these. They count only behind an end of turn.
+# The next turn begins with one of these. They count only after an end of turn.
 ROLE_MARKERS: Final = ("<|im_user|>", "<|im_assistant|>", "<|im_system|>")
 # The markup of Kimi-K3, which is another format. It is only reported.
 OTHER_MARKERS: Final = ("<|open|>", "<|sep|>", "<|close|>")

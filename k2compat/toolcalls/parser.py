@@ -213,7 +213,7 @@ class StreamParser:
         return self._take_events()
 
     def feed_token(self, token_id: int, text: str) -> list[Event]:
-        """Read the next token. It is a marker only if its id says so.
+        """Read the next token. It is a marker only if its id is a marker's.
 
         Args:
             token_id: the token's id.

@@ -57,7 +57,7 @@ class ForcedTurn:
     """Reads one assistant turn as bare JSON; same doors as `Turn`.
 
     Reasoning is read by the turn itself. White space and markers around the
-    JSON are stripped. If the output is not of the form, all of it behind the
+    JSON are stripped. If the output is not of the form, all of it after the
     reasoning is read by the turn.
     """
 
@@ -76,7 +76,7 @@ class ForcedTurn:
         self._form: FormReader = (
             ArrayForm(turn.calls, turn.record) if name is None else ArgumentsForm(turn.calls, name)
         )
-        self._units: list[Unit] = []  # all behind the reasoning, until the form is certain
+        self._units: list[Unit] = []  # all after the reasoning, until the form is certain
         self._calls_before = 0  # calls in the reasoning
         self._behind = Passage()
 

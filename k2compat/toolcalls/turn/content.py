@@ -50,7 +50,7 @@ class ContentWriter:
             self._record.content(part, place)
 
     def interrupt(self) -> None:
-        """Something else than content comes: calls without markers cannot go on behind it."""
+        """Something else than content comes: calls without markers cannot go on after it."""
         if self._stripped is not None and self._held is not None:
             self._stripped.clear()
             self._release(self._held)

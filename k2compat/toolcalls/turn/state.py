@@ -34,11 +34,11 @@ class TurnState:
         header: the last header.
         doubt: the header, as long as its call is in doubt.
         object: the call that a header's object is.
-        held: markers in an open string, and white space behind them.
+        held: markers in an open string, and white space after them.
         held_before: the state in which the first of them was read.
-        ending: ends of turn, and white space behind them.
+        ending: ends of turn, and white space after them.
         ending_before: the state in which the first of them was read.
-        role: the beginning of a role marker behind these.
+        role: the beginning of a role marker after these.
         taken_back: units of a call begin that was taken back, to be read again. A stack:
             the last unit is read next.
         again: units that were held in a string, to be read again before `taken_back`.

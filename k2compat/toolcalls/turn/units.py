@@ -1,4 +1,4 @@
-"""Pieces of the output between the lexer and the state machine."""
+"""Pieces of the output between the search for markers and the state machine."""
 
 from typing import Final, NamedTuple
 
