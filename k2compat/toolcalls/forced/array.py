@@ -224,9 +224,7 @@ class ArrayForm:
         self._is_open = False
 
     def _report(self, passage: Passage) -> None:
-        blank, text = passage.blank, passage.take()
-        if not blank:
-            self._record.problem(codes.FORCED_TEXT_UNUSED, passage.at, text)
+        self._record.problem(codes.FORCED_TEXT_UNUSED, passage.at, passage.take())
 
     def _break_off(self) -> None:
         """What follows cannot belong to such an array."""

@@ -220,7 +220,7 @@ def miss_call_end(turn: TurnState, unit: Unit) -> None:
 def fill_blank(turn: TurnState, unit: Unit) -> None:
     if turn.call.arguments.blank:
         turn.call.arguments_at = unit.at
-    turn.calls.fill_blank()
+        turn.calls.fill_blank()
 
 
 def end_call(turn: TurnState, _unit: Unit) -> None:
