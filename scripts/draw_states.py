@@ -42,7 +42,7 @@ def diagram() -> str:
         "```mermaid",
         "stateDiagram-v2",
         f"    [*] --> {State.OUTSIDE.name}",
-        f"    {State.BETWEEN.name} --> {State.ID_BETWEEN.name}: an argument marker behind an id",
+        f"    {State.BETWEEN.name} --> {State.ID_BETWEEN.name}: an argument marker after an id",
         f"    {State.HEADER.name} --> {State.ID_HEADER.name}: a marker, and the header is an id",
         f"    {State.HEADER.name} --> {State.SHORT_HEADER.name}: a marker, and it may become one",
         *(

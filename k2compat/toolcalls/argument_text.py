@@ -139,7 +139,7 @@ class ArgumentText:
     def _quotes_are_open(self) -> bool:
         """Whether a string is open as far as the quotes alone tell: cheap.
 
-        Where they say no, none is, whatever stands between them: strings are
+        If they are even, no string is open, whatever is between them: strings are
         open only in what can still become an object, and there each quote opens
         or closes one.
         """

@@ -5,7 +5,7 @@ become `chat.completion.chunk` objects. All are plain dicts, ready for `json`.
 
 A client that puts our chunks together gets the message that `parse` returns.
 For that the chunks follow the two courtesies of `Message`: reasoning does not
-end in white space, and content of white space alone beside calls is none. Such
+end in white space, and content of white space alone next to calls is none. Such
 white space waits until it is known to count.
 
 Clients differ in two things, so two options choose. `reasoning_field` names the
@@ -35,7 +35,7 @@ WireIds: TypeAlias = Literal["native", "safe"]
 DONE: Final = b"data: [DONE]\n\n"
 """The last line of a stream of server-sent events."""
 
-# Only the engine knows these; whatever else it says, the text tells better.
+# Only the engine knows these; the text decides all other reasons.
 _ENGINE_KNOWS: Final = ("length", "content_filter")
 
 
@@ -54,7 +54,7 @@ def assistant_message(
 
     Returns:
         A dict with `role` and `content`; with `tool_calls` and the reasoning's
-        field where there are any. `content` is None beside calls that have
+        field where there are any. `content` is None next to calls that have
         none, otherwise a string: a request that sends the message back as
         history must have one of the two.
 

@@ -6,7 +6,7 @@ event of another.
 """
 
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Any, TypeAlias, cast
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +90,28 @@ class Problem:
     text: str
 
 
-# An event made of these three equals one made by its class. A frozen dataclass takes twice
-# as long to make itself, which would be half the cost of most chunks.
-new_event: Final = object.__new__
-set_index: Final = vars(ArgumentsDelta)["index"].__set__
-set_text: Final = vars(ArgumentsDelta)["text"].__set__
+class OpenDelta:
+    """An `ArgumentsDelta` that is not frozen yet: same slots, and no `__init__`.
+
+    A frozen dataclass sets its attributes through `object.__setattr__`, which
+    takes two thirds of the time of a chunk. An object of this class whose
+    `__class__` is set to `ArgumentsDelta` afterwards is made in a third of
+    that time, and is an `ArgumentsDelta` in every respect.
+    """
+
+    __slots__ = ("index", "text")
+
+    index: int
+    text: str
 
 
 def arguments_delta(index: int, text: str) -> ArgumentsDelta:
-    """Make an `ArgumentsDelta` in half the time that its class takes."""
-    event = new_event(ArgumentsDelta)
-    set_index(event, index)
-    set_text(event, text)
-    return event
+    """Make an `ArgumentsDelta` in less than half the time that its class takes."""
+    event: Any = OpenDelta()
+    event.index = index
+    event.text = text
+    event.__class__ = ArgumentsDelta
+    return cast("ArgumentsDelta", event)
 
 
 Event: TypeAlias = Content | Reasoning | CallStart | ArgumentsDelta | CallEnd | Problem

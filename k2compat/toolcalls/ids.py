@@ -22,7 +22,7 @@ _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
 _PREFIX_FORGOTTEN: Final = re.compile(
     r"(?!functions\.:)(?P<name>[A-Za-z0-9_.-]+):(?P<number>[0-9]+)"
 )
-# What may stand before a declared name, and behind it.
+# What may precede and follow a declared name.
 _AROUND_DECLARED: Final = (
     ("functions_", re.compile(r"_(?P<number>[0-9]+)")),
     ("functions.", re.compile(r"(?P<number>[0-9]+)?")),

@@ -1,4 +1,4 @@
-"""Says, while JSON text arrives, whether it can still become one JSON object.
+"""Decides, while JSON text arrives, whether it can still become one JSON object.
 
 Two questions are asked of a call's arguments: is this an open string (then a
 marker is text), and is this one whole object (then the call is complete)?
@@ -45,7 +45,7 @@ _NAME_OR_NUMBER: Final = rf"(?:{_NUMBER}|true|false|null)"
 _SCALAR: Final = rf"(?:{_STRING}|{_NAME_OR_NUMBER})"
 
 
-# How a compiled expression that matches everywhere, be it nothing, is used.
+# A compiled expression that always matches, possibly the empty string.
 _Matching: TypeAlias = Callable[[str, int], re.Match[str]]
 
 
@@ -70,7 +70,7 @@ class Expect(IntEnum):
 _STRINGS: Final = (Expect.IN_KEY, Expect.IN_VALUE, Expect.IN_ITEM)
 _VALUES: Final = (Expect.VALUE, Expect.FIRST_ITEM, Expect.ITEM)
 
-# The brackets allowed next, and what is expected behind a bracket that opens.
+# The brackets allowed next, and what is expected after a bracket that opens.
 _BRACKETS: Final = {
     Expect.OBJECT: "{",
     Expect.FIRST_KEY: "}",
@@ -85,7 +85,7 @@ _BRACKETS: Final = {
     **dict.fromkeys(_STRINGS, ""),
 }
 _BEHIND_OPENING: Final = {"{": Expect.FIRST_KEY, "[": Expect.FIRST_ITEM}
-# What is expected behind a value, by the container it is in.
+# What is expected after a value, by the container it is in.
 _BEHIND_VALUE: Final = {ord("{"): Expect.NEXT_MEMBER, ord("["): Expect.NEXT_ITEM}
 # What is expected where a group of the expressions below stands.
 _REACHED: Final = {
@@ -127,8 +127,8 @@ def _scalar(behind: str, inside: str) -> str:
 class _Patterns:
     """The compiled expressions. They are built on first use: it takes milliseconds.
 
-    Each of `reading` matches at any place, be it nothing. Its last group names
-    what is expected behind the match, as in `_REACHED`; without a group the
+    Each pattern of `reading` always matches, possibly the empty string. Its last group names
+    what is expected after the match, as in `_REACHED`; without a group the
     same as before.
     """
 
@@ -196,7 +196,7 @@ def reads_as_object(text: str) -> bool:
 
 
 class ObjectPrefix:
-    """Reads text and says how it stands to being one JSON object.
+    """Reads text that may be one JSON object, and tells how far it is one.
 
     Attributes:
         possible: whether what was read can still become one JSON object.
@@ -217,7 +217,7 @@ class ObjectPrefix:
 
     @property
     def quote_is_open(self) -> bool:
-        """Whether it ends inside a string of such an object, be it inside an escape."""
+        """Whether it ends inside a string of such an object, or inside an escape of one."""
         return self.possible and self._expect in _STRINGS
 
     @property
@@ -253,7 +253,7 @@ class ObjectPrefix:
         return self.in_string and _MORE_OF_STRING.fullmatch(text) is not None
 
     def _read_on(self, text: str, at: int) -> int:
-        """Read as far as no container opens or closes, then what is there; the place behind it."""
+        """Read as far as no container opens or closes, then what is there; the place after it."""
         patterns = _patterns()
         match = patterns.reading[self._expect](text, at)
         if match.lastgroup:

@@ -6,18 +6,18 @@ The theory
 The text is cut into markers and what lies between them. A marker, the end of
 the text, and a few things that text shows are symbols. `TABLE` gives for a
 state and a symbol the next state and the actions on the way. A symbol that a
-state does not list is treated as the state's `otherwise` says. So every state
+state does not list is treated by the state's `otherwise`. So every state
 has an answer to everything, which is why nothing a model writes can raise.
 
 The states follow the format:
 
 - OUTSIDE any section; text is content (after a section with calls: a problem).
 - BETWEEN calls, inside a section.
-- HEADER: behind `<|tool_call_begin|>`, where the id is. It is read whole.
+- HEADER: after `<|tool_call_begin|>`, where the id is. It is read whole.
 - OBJECT_HEADER: the header begins with `{`, and is read as one JSON object.
-- ARGUMENTS: behind the argument marker.
-- TURN_OVER: behind an end of turn. AFTER_TURN: text follows it, and is reported.
-- FINISHED: behind the end of the text.
+- ARGUMENTS: after the argument marker.
+- TURN_OVER: after an end of turn. AFTER_TURN: text follows it, and is reported.
+- FINISHED: after the end of the text.
 
 Some rows count in place of a state's own row. Which one counts is asked only
 when a marker arrives:
@@ -36,15 +36,17 @@ the name of the state in which the doubt arose.
   header is no id. TAKE_BACK reads all that followed the call begin again, as
   if the call begin were not there. An id and its argument marker end the doubt.
 - TURN_ENDING holds an end of turn. Only the end of the text or a role marker
-  behind it confirms it. HEADER_ENDING is the same behind a header.
+  after it confirms it. HEADER_ENDING is the same after a header.
 - In an open string the model may have forgotten the closing quote.
-  CALL_END_HELD holds `<|tool_call_end|>`, SECTION_END_HELD a section end behind
-  it, TURN_END_HELD ends of turn behind these or alone. CONFIRM reads all that
+  CALL_END_HELD holds `<|tool_call_end|>`, SECTION_END_HELD a section end after
+  it, TURN_END_HELD ends of turn after these or alone. CONFIRM reads all that
   was held as markers. RELEASE takes the first marker for text and looks the
   others up, since white space may have broken the string in between.
 
 A marker known by its token id leaves no doubt: no string hides it, and an end
-of turn is TURN_DONE at once. READ_AGAIN looks the symbol up in the next state.
+of turn is TURN_DONE at once. NATIVE_CALL is a call that the server took out of
+the text: the turn goes on, as at any other marker. READ_AGAIN looks the symbol
+up in the next state.
 
 Reasoning is not in the table, for it is independent of it: closed, open, or
 interrupted by a section. A thinking marker that changes nothing is looked up
@@ -111,6 +113,7 @@ class Action(IntEnum):
     OPEN_REASONING = auto()
     CLOSE_REASONING = auto()
     REPORT_THINK_MARKER = auto()
+    NOTE_NATIVE_CALL = auto()
     END_MESSAGE = auto()
     READ_AGAIN = auto()
 
@@ -149,6 +152,7 @@ TABLE: Final[Mapping[State, Row]] = {
             Symbol.THINK_BEGIN: Step(State.OUTSIDE, (Action.OPEN_REASONING,)),
             Symbol.THINK_END: Step(State.OUTSIDE, (Action.CLOSE_REASONING,)),
             Symbol.THINK_STRAY: Step(State.OUTSIDE, (Action.REPORT_THINK_MARKER,)),
+            Symbol.NATIVE_CALL: Step(State.OUTSIDE, (Action.NOTE_NATIVE_CALL,)),
             Symbol.END_OF_TEXT: Step(State.FINISHED, (Action.END_MESSAGE,)),
         },
         otherwise=Step(State.OUTSIDE),

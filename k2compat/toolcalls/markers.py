@@ -33,10 +33,12 @@ class Symbol(IntEnum):
     ARGUMENT_OBJECT = auto()  # `{` follows an id
     CALL_OBJECT = auto()  # the header's object is whole, and a call
     NO_OBJECT = auto()  # no JSON object, or none of a call, can come of it
+    # What the server shows.
+    NATIVE_CALL = auto()  # it read a call by itself, so the turn goes on
 
 
 # Every way in which models and providers have been seen to write a marker.
-# In each of them `<` or `[` stands at the beginning and nowhere else.
+# Each begins with `<` or `[`, and has it nowhere else.
 TOOL_MARKERS: Final = {
     "<|tool_calls_section_begin|>": Symbol.SECTION_BEGIN,
     "<|tool_call_section_begin|>": Symbol.SECTION_BEGIN,
@@ -56,7 +58,7 @@ REASONING_MARKERS: Final = {
     "</think>": Symbol.THINK_END,
 }
 MARKERS: Final = TOOL_MARKERS | REASONING_MARKERS
-# The next turn begins with one of these. They count only behind an end of turn.
+# The next turn begins with one of these. They count only after an end of turn.
 ROLE_MARKERS: Final = ("<|im_user|>", "<|im_assistant|>", "<|im_system|>")
 # The markup of Kimi-K3, which is another format. It is only reported.
 OTHER_MARKERS: Final = ("<|open|>", "<|sep|>", "<|close|>")
@@ -69,16 +71,17 @@ class MarkerSet:
     Attributes:
         symbols: what each marker stands for.
         pattern: matches any of them.
+        beginnings: what may still become one of them.
     """
 
-    __slots__ = ("_beginnings", "_with_angle", "_with_reasoning", "pattern", "symbols")
+    __slots__ = ("_with_angle", "_with_reasoning", "beginnings", "pattern", "symbols")
 
     def __init__(self, symbols: Mapping[str, Symbol]) -> None:
         self.symbols = symbols
         self.pattern = _pattern(symbols)
         self._with_reasoning = not symbols.keys().isdisjoint(REASONING_MARKERS)
         self._with_angle = _pattern(marker for marker in symbols if marker.startswith("<"))
-        self._beginnings = frozenset(
+        self.beginnings = frozenset(
             marker[:length] for marker in symbols for length in range(1, len(marker))
         )
 
@@ -112,7 +115,7 @@ class MarkerSet:
             The place of that beginning of a marker, or the length of the text.
         """
         at = max(text.rfind("<"), text.rfind("["))
-        return at if at >= 0 and text[at:] in self._beginnings else len(text)
+        return at if at >= 0 and text[at:] in self.beginnings else len(text)
 
 
 def _pattern(markers: Iterable[str]) -> re.Pattern[str]:
@@ -129,10 +132,11 @@ def marker_set(*, reasoning: bool) -> MarkerSet:
     return MarkerSet(MARKERS if reasoning else TOOL_MARKERS)
 
 
-# A whole call in the model's own form, with no marker in its arguments but perhaps in brackets.
-WHOLE_CALL: Final = re.compile(
+# The beginning of a call in the model's own form. Where the whole call follows and no marker
+# is in its arguments, but perhaps one in brackets, the arguments are the last group.
+CALL_OPENING: Final = re.compile(
     r"<\|tool_call_begin\|>(functions\.([A-Za-z0-9_.-]+):([0-9]{1,15}))"
-    r"<\|tool_call_argument_begin\|>(\{[^<]*\})<\|tool_call_end\|>"
+    r"<\|tool_call_argument_begin\|>(?:(\{[^<]*\})<\|tool_call_end\|>)?"
 )
 
 

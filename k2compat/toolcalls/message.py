@@ -34,7 +34,7 @@ class Message:
 
     Attributes:
         content: the answer, or None if there is none (or nothing but white
-            space beside tool calls).
+            space next to tool calls).
         reasoning: the reasoning without trailing white space, or None.
         tool_calls: the calls in the order the model made them.
         problems: what deviated from the format, in the order it was found.

@@ -1,10 +1,10 @@
 """The streaming parser, and reading a whole text with it."""
 
 from collections.abc import Mapping
-from typing import Final, Literal, NoReturn, TypeAlias
+from typing import Any, Final, Literal, NoReturn, TypeAlias
 
 from .argument_text import PIECES_AT_MOST, ArgumentText
-from .events import ArgumentsDelta, Event, new_event, set_index, set_text
+from .events import ArgumentsDelta, Event, OpenDelta
 from .forced import ForcedTurn
 from .machine import State
 from .markers import Symbol, marker_set
@@ -19,6 +19,7 @@ Form: TypeAlias = Literal["markers", "calls", "arguments"]
 _CALL_BEGIN: Final = Symbol.CALL_BEGIN
 _BETWEEN: Final = State.BETWEEN
 _FINISHED: Final = State.FINISHED
+_BEFORE_NATIVE_CALL: Final = (State.OUTSIDE, State.TURN_ENDING, State.HEADER_ENDING)
 
 _FORMS: Final = ("markers", "calls", "arguments")
 _THINKING: Final = {
@@ -157,6 +158,20 @@ class StreamParser:
         """Read `<think>` and `</think>` as markers from here on, whatever `reasoning` was."""
         self._markers = marker_set(reasoning=True)
 
+    def note_native_call(self) -> list[Event]:
+        """Note that a call follows which the server took out of the text.
+
+        Where the text ends in what may be an end of turn, it is none then
+        (docs/format.md, row 14), and content is not looked through for calls
+        without markers.
+
+        Returns:
+            What is now certain, in order.
+        """
+        if self._turn.state in _BEFORE_NATIVE_CALL and not self._record.calls:
+            self._symbol(Symbol.NATIVE_CALL, "")
+        return self._take_events()
+
     def feed(self, text: str) -> list[Event]:
         """Read the next piece of the output.
 
@@ -187,9 +202,10 @@ class StreamParser:
                     if not plain:
                         return []
                 # As `arguments_delta` does it: a call would take a tenth of the chunk's time.
-                event = new_event(ArgumentsDelta)
-                set_index(event, arguments.index)
-                set_text(event, plain)
+                event: Any = OpenDelta()
+                event.index = arguments.index
+                event.text = plain
+                event.__class__ = ArgumentsDelta
                 return [event]
         self._leave_fast_path()
         self._refuse(text)
@@ -197,7 +213,7 @@ class StreamParser:
         return self._take_events()
 
     def feed_token(self, token_id: int, text: str) -> list[Event]:
-        """Read the next token. It is a marker only if its id says so.
+        """Read the next token. It is a marker only if its id is a marker's.
 
         Args:
             token_id: the token's id.
@@ -267,6 +283,9 @@ class StreamParser:
 
     def _read(self, text: str) -> None:
         text = self._open_end + text
+        if text in self._markers.beginnings:
+            self._open_end = text
+            return
         turn, symbols, begin = self._turn, self._markers.symbols, self._position
         at, end = 0, len(text)
         if self._markers.may_contain_or_end_in_marker(text):
@@ -279,7 +298,7 @@ class StreamParser:
                 symbol = symbols[marker]
                 at = stop
                 if symbol is _CALL_BEGIN and turn.state is _BETWEEN:
-                    at = turn.whole_calls(text, start, begin)
+                    at = turn.calls_in_form(text, start, begin)
                     if at > start:
                         continue
                     at = stop

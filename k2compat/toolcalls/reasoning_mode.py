@@ -22,7 +22,7 @@ def reasoning_mode(
 
     The prompt's end decides where it is known: `<think>` is "prefilled" (K2.5
     and later), `<think></think>` is "off" (the same, thinking switched off).
-    Otherwise the chat template decides: one that writes `<think>` behind its
+    Otherwise the chat template decides: one that writes `<think>` after its
     generation prompt makes such prompts, one that knows `<think>` elsewhere
     belongs to a model that writes it itself ("tagged", K2-Thinking), one
     without it to a model that does not think ("off", K2-Instruct).

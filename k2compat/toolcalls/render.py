@@ -141,7 +141,7 @@ def render_conversation(
 
 
 class _Turn(NamedTuple):
-    """What an assistant's turn says; the calls are written already."""
+    """The text of an assistant's turn; the calls are written already."""
 
     content: str
     reasoning: str

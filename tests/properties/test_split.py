@@ -23,7 +23,11 @@ def test_the_split_does_not_matter(
     made = shapes(text, {"reasoning": reasoning}, message)
     assume(shape in made)
     size = data.draw(st.integers(1, 40))
-    reading = read(deltas(made[shape], size), made[shape].finish_reason, reasoning=reasoning)
+    reading = read(
+        deltas(made[shape], size, calls_last=shape == "native"),
+        made[shape].finish_reason,
+        reasoning=reasoning,
+    )
     assert what_is_said(reading.message) == what_is_said(message)
 
 

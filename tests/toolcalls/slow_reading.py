@@ -179,25 +179,29 @@ class SlowReading:
 
     def _outside(self) -> None:
         stray: list[Unit] = []
-        while (kind := self._kind(self._next)) != END:
-            over = kind == "turn end" and self._turn_is_over(self._next)
-            if kind == TEXT or (kind == "turn end" and not over):
-                self._text_outside(self._take(), stray)
-                continue
-            self._stray("text-after-calls", stray)
-            if over:
-                self._behind_the_turn()
-            elif kind == "section begin":
-                self._take()
-                self._section(marked=True)
-            elif kind == "call begin":
-                if not self._quoted(self._next):
-                    self._section(marked=False)
-            elif kind in THINKS:
-                self._think(self._take())
-            else:
-                self._take()
+        while self._kind(self._next) != END:
+            self._step_outside(stray)
         self._stray("text-after-calls", stray)
+
+    def _step_outside(self, stray: list[Unit]) -> None:
+        kind = self._kind(self._next)
+        over = kind == "turn end" and self._turn_is_over(self._next)
+        if kind == TEXT or (kind == "turn end" and not over):
+            self._text_outside(self._take(), stray)
+            return
+        self._stray("text-after-calls", stray)
+        if over:
+            self._behind_the_turn()
+        elif kind == "section begin":
+            self._take()
+            self._section(marked=True)
+        elif kind == "call begin":
+            if not self._quoted(self._next):
+                self._section(marked=False)
+        elif kind in THINKS:
+            self._think(self._take())
+        else:
+            self._take()
 
     def _behind_the_turn(self) -> None:
         rest = self._units[self._behind_turn_ends(self._next) :]

@@ -28,10 +28,11 @@ class Member:
         key: its name, once it was read.
         value_at: how many characters of the text precede its value.
         first: the value's first character that is no white space.
+        first_at: the place of that character.
         streams: whether its value is passed on as the call's arguments.
     """
 
-    __slots__ = ("at", "first", "key", "parts", "streams", "value_at")
+    __slots__ = ("at", "first", "first_at", "key", "parts", "streams", "value_at")
 
     def __init__(self, at: int) -> None:
         self.at = at
@@ -39,17 +40,12 @@ class Member:
         self.key: str | None = None
         self.value_at = 0
         self.first = ""
+        self.first_at = at
         self.streams = False
 
     @property
     def text(self) -> str:
         return "".join(self.parts)
-
-    @property
-    def place_of_value(self) -> int:
-        written = self.text[self.value_at :]
-        white = len(written) - len(written.lstrip(WHITE_SPACE))
-        return self.at + self.value_at + white
 
     @property
     def value(self) -> str:
@@ -146,7 +142,7 @@ class ArrayForm:
         if self._member.key is None:
             self._read_key(piece, mark)
         else:
-            self._read_value(piece, mark)
+            self._read_value(piece, mark, at)
         if self._prefix.depth < _IN_CALL:
             self._end_element()
         elif mark == "," and self._prefix.depth == _IN_CALL:
@@ -160,12 +156,15 @@ class ArrayForm:
             member.key = json.loads(member.text[:-1])
             member.value_at = len(member.text)
 
-    def _read_value(self, piece: str, mark: str) -> None:
+    def _read_value(self, piece: str, mark: str, at: int) -> None:
         member, depth = self._member, self._prefix.depth
         ends = depth < _IN_CALL or (mark == "," and depth == _IN_CALL)
         written = piece[:-1] if ends else piece
         member.parts.append(written)
-        member.first = member.first or written.lstrip(WHITE_SPACE)[:1]
+        begun = written.lstrip(WHITE_SPACE)
+        if begun and not member.first:
+            member.first = begun[0]
+            member.first_at = at + len(written) - len(begun)
         if member.streams:
             self._calls.write(written)
         elif (
@@ -185,7 +184,7 @@ class ArrayForm:
         value = member.value
         if member.key == "name" and self._name is None and self._may_be_called(value):
             self._name = json.loads(value)
-            self._name_at = member.place_of_value
+            self._name_at = member.first_at
             self._name_text = value
         elif member.key in _ARGUMENTS and self._arguments is None:
             self._arguments = json.loads(value) if value.startswith('"') else value
@@ -202,7 +201,7 @@ class ArrayForm:
     def _begin_call(self, name: str, member: Member) -> None:
         self._begun = self._is_open = True
         call = self._calls.begin_unnumbered(name, self._name_at, self._name_text)
-        call.arguments_at = member.place_of_value
+        call.arguments_at = member.first_at
 
     def _end_element(self) -> None:
         if self._name is None:
@@ -225,9 +224,7 @@ class ArrayForm:
         self._is_open = False
 
     def _report(self, passage: Passage) -> None:
-        blank, text = passage.blank, passage.take()
-        if not blank:
-            self._record.problem(codes.FORCED_TEXT_UNUSED, passage.at, text)
+        self._record.problem(codes.FORCED_TEXT_UNUSED, passage.at, passage.take())
 
     def _break_off(self) -> None:
         """What follows cannot belong to such an array."""

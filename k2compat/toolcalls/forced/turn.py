@@ -57,7 +57,7 @@ class ForcedTurn:
     """Reads one assistant turn as bare JSON; same doors as `Turn`.
 
     Reasoning is read by the turn itself. White space and markers around the
-    JSON are stripped. If the output is not of the form, all of it behind the
+    JSON are stripped. If the output is not of the form, all of it after the
     reasoning is read by the turn.
     """
 
@@ -76,7 +76,7 @@ class ForcedTurn:
         self._form: FormReader = (
             ArrayForm(turn.calls, turn.record) if name is None else ArgumentsForm(turn.calls, name)
         )
-        self._units: list[Unit] = []  # all behind the reasoning, until the form is certain
+        self._units: list[Unit] = []  # all after the reasoning, until the form is certain
         self._calls_before = 0  # calls in the reasoning
         self._behind = Passage()
 
@@ -130,9 +130,9 @@ class ForcedTurn:
         else:
             self._text_behind(unit.text, unit.at)
 
-    def whole_calls(self, text: str, at: int, begin: int) -> int:
-        """Read whole calls, as `Turn.whole_calls` does."""
-        return self._turn.whole_calls(text, at, begin) if self._phase is Phase.MARKERS else at
+    def calls_in_form(self, text: str, at: int, begin: int) -> int:
+        """Read calls in the model's own form, as `Turn.calls_in_form` does."""
+        return self._turn.calls_in_form(text, at, begin) if self._phase is Phase.MARKERS else at
 
     @property
     def _in_reasoning(self) -> bool:
@@ -165,6 +165,8 @@ class ForcedTurn:
             self._turn.prose.thinking = Thinking.CLOSED
             self._units.append(unit)
         elif self._in_reasoning or unit.symbol in _THINKING:
+            if unit.symbol is Symbol.THINK_BEGIN:
+                self._pass_on_units()  # what comes before the reasoning is not around the JSON
             self._pass_on(unit)
         else:
             self._units.append(unit)
@@ -182,16 +184,22 @@ class ForcedTurn:
         """The output is of another form: read as markers all that followed the reasoning."""
         self._phase = Phase.MARKERS
         self._turn.hands_back = False
-        units, self._units = self._units, []
-        first = next(unit for unit in units if unit.symbol is None and unit.text.strip(WHITE_SPACE))
+        first = next(
+            unit for unit in self._units if unit.symbol is None and unit.text.strip(WHITE_SPACE)
+        )
         text = first.text.lstrip(WHITE_SPACE)
         place = first.at + len(first.text) - len(text)
         self._turn.record.problem(codes.FORM_DIFFERENT, place, text[0])
+        self._pass_on_units()
+
+    def _pass_on_units(self) -> None:
+        units, self._units = self._units, []
         for unit in units:
             self._pass_on(unit)
 
     def _text_in_json(self, unit: Unit) -> None:
         if len(self._turn.record.calls) == self._calls_before:
+            # A marker in a string stays one: if the form is another, it is read as such.
             self._units.append(unit)
         used = self._form.read(unit.text, unit.at)
         if self._form.differs:
@@ -203,7 +211,7 @@ class ForcedTurn:
 
     def _symbol_in_json(self, unit: Unit) -> None:
         if self._form.in_string and not unit.certain:
-            self._text_in_json(unit._replace(symbol=None))
+            self._text_in_json(unit)
             return
         if unit.symbol in (Symbol.ARGUMENT_BEGIN, Symbol.ARGUMENT_END):
             return
@@ -224,8 +232,8 @@ class ForcedTurn:
             self._behind.add(text, at)
 
     def _report_behind(self) -> None:
-        if self._behind.parts:
-            text = self._behind.take()
+        blank, text = self._behind.blank, self._behind.take()
+        if not blank:
             self._turn.record.problem(codes.FORCED_TEXT_UNUSED, self._behind.at, text)
 
     def _end(self, unit: Unit) -> None:

@@ -1,4 +1,4 @@
-"""Plug-ins for engines: the parser behind vLLM's and SGLang's own interfaces.
+"""Plug-ins for engines: the parser under vLLM's and SGLang's own interfaces.
 
 An engine calls an entry point in each of its processes as soon as the package
 is installed. So the entry points (`vllm.register`, `sglang.register`) import the

@@ -1,7 +1,7 @@
 """The parsers for vLLM. Only vLLM imports this module.
 
 Both read text alone. vLLM gives token ids, too, but with a stop string its text
-lags behind them, and a parser that pairs the two loses calls.
+trails them, and a parser that pairs the two loses calls.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,7 +25,7 @@ _TOOL_PARSERS: Final = (
 )
 _THINK_BEGIN: Final = "<think>"
 _ENDS: Final = ("</think>", "<|tool_calls_section_begin|>", "<|tool_call_begin|>")
-# Behind it a turn's text begins: what was thought in earlier turns does not count.
+# After it a turn's text begins: what was thought in earlier turns does not count.
 _TURN: Final = "<|im_middle|>"
 
 
@@ -124,7 +124,7 @@ class K2ReasoningParser(_ReasoningParser):  # type: ignore[misc] # as above
 
     @property
     def reasoning_end_str(self) -> str:
-        """The marker behind it."""
+        """The marker after it."""
         return _ENDS[0]
 
     def adjust_request(self, request: Any) -> Any:
@@ -146,7 +146,7 @@ class K2ReasoningParser(_ReasoningParser):  # type: ignore[misc] # as above
         return False
 
     def extract_content_ids(self, input_ids: list[int]) -> list[int]:
-        """The ids behind the reasoning. vLLM hands them on, and the tool parser ignores them."""
+        """The ids after the reasoning. vLLM hands them on, and the tool parser ignores them."""
         for at, token_id in enumerate(input_ids):
             if token_id in self._ends:
                 return input_ids[at + 1 :]

@@ -76,19 +76,27 @@ class NativeCalls:
         is_cut: whether the end of the output cut the last of them.
     """
 
-    def __init__(self, tools: DeclaredTools, order: CallOrder, report: Report) -> None:
+    def __init__(
+        self,
+        tools: DeclaredTools,
+        order: CallOrder,
+        report: Report,
+        before_first: Callable[[], None],
+    ) -> None:
         """Begin a message.
 
         Args:
             tools: the declared tools.
             order: takes the calls.
             report: takes the code and the text of a problem.
+            before_first: is called before the first call begins.
         """
         self.count = 0
         self.is_cut = False
         self._tools = tools
         self._order = order
         self._report = report
+        self._before_first = before_first
         self._by_index: dict[int, _NativeCall] = {}
         self._latest: _NativeCall | None = None
         self._open: deque[_NativeCall] = deque()
@@ -164,6 +172,8 @@ class NativeCalls:
             self._add(native, early)
 
     def _begin_call(self, native: _NativeCall, call: Call) -> None:
+        if not self.count:
+            self._before_first()
         self.count += 1
         native.calls.append(call)
         self._order.begin(call)

@@ -90,7 +90,7 @@ class SplitReader:
         self._events: list[Event] = []
         self._problems: list[Problem] = []
         self._order = CallOrder(first_index, max_calls, self._events)
-        self._native = NativeCalls(declared, self._order, self._report)
+        self._native = NativeCalls(declared, self._order, self._report, self._before_native_calls)
         self._text_calls: list[Call] = []
         self._field: _Field | None = None
         self._is_finished = False
@@ -255,6 +255,11 @@ class SplitReader:
         if is_exact:
             return at
         return len(text) if all(each in self._marker_ids for each in behind) else -1
+
+    def _before_native_calls(self) -> None:
+        # An end of turn before a call is text (docs/format.md, row 14), also where
+        # the server took the call out of the text.
+        self._take(self._parser.note_native_call())
 
     def _take(self, events: Iterable[Event]) -> None:
         """Pass the text's events on; its calls go through the order of both sources."""

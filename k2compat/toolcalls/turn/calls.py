@@ -125,9 +125,9 @@ class Calls:
             self._record.arguments(call.index, written)
 
     def fill_blank(self) -> None:
-        """Make blank arguments `{}`: an end marker shows that the call has none."""
+        """Make the arguments, which are blank, `{}`: an end marker shows that there are none."""
         call = self.current
-        if call.parsed_id is not None and call.arguments.blank:
+        if call.parsed_id is not None:
             call.is_filled = True
             self.write("{}")
 

@@ -16,7 +16,7 @@ class ContentWriter:
     neither reasoning nor a section.
     """
 
-    __slots__ = ("_calls", "_from", "_held", "_record", "_stripped", "_tools")
+    __slots__ = ("_calls", "_from", "_has_native_call", "_held", "_record", "_stripped", "_tools")
 
     def __init__(
         self, record: Record, tools: DeclaredTools, calls: Calls, *, recover: bool
@@ -34,11 +34,12 @@ class ContentWriter:
         self._calls = calls
         self._stripped = StrippedCalls(tools) if recover else None
         self._held = HeldContent() if recover else None
+        self._has_native_call = False
         self._from = 0  # the offset in the content from which on such calls count
 
     def write(self, text: str, at: int) -> None:
         """Write content whose first character is at that place."""
-        if self._stripped is None or self._held is None or self._record.calls:
+        if self._stripped is None or self._held is None or self._has_calls:
             self._record.content(text, at)
             return
         self._held.add(text, at)
@@ -49,15 +50,24 @@ class ContentWriter:
             self._record.content(part, place)
 
     def interrupt(self) -> None:
-        """Something else than content comes: calls without markers cannot go on behind it."""
+        """Something else than content comes: calls without markers cannot go on after it."""
         if self._stripped is not None and self._held is not None:
             self._stripped.clear()
             self._release(self._held)
         self._from = self._record.written.places.length
 
+    @property
+    def _has_calls(self) -> bool:
+        return self._has_native_call or bool(self._record.calls)
+
+    def note_native_call(self) -> None:
+        """Note a call that the server took out of the text: the markers did arrive."""
+        self.interrupt()
+        self._has_native_call = True
+
     def end(self) -> None:
         """The message ends: report other formats in a message without calls."""
-        if self._record.calls:
+        if self._has_calls:
             return
         if self._stripped is None or self._held is None:
             self._report_stripped()

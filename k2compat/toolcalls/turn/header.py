@@ -31,7 +31,7 @@ class Header:
     Attributes:
         begin: the call begin.
         before: the state in which it was read.
-        units: all that arrived behind it, as long as the call is in doubt.
+        units: all that arrived after it, as long as the call is in doubt.
         problems: what is to be reported as soon as the call is certain.
         at: the place of the header's first character.
     """
@@ -121,7 +121,7 @@ class Header:
                 return self._behind_space(text, match.start())
             if match[0] != "{":
                 return Found(Symbol.NO_ID, match.start())
-            # Only a NAME without `{` is told from its arguments.
+            # Only a NAME without `{` can be separated from its arguments.
             if not self._brace and is_canonical(self._id_before(text, match.start())):
                 return Found(Symbol.ARGUMENT_OBJECT, match.start())
             self._brace = True
@@ -157,7 +157,7 @@ class Header:
         return self._parsed[1]
 
     def row(self, tools: DeclaredTools) -> State:
-        """The row of the state table that counts for a marker behind this header."""
+        """The row of the state table that counts for a marker after this header."""
         if self.parsed_id(tools) is not None:
             return State.ID_HEADER
         return State.SHORT_HEADER if _CUT_SHORT.fullmatch(self.raw_id) else State.HEADER

@@ -79,6 +79,10 @@ class Prose:
             self._report(codes.TEXT_AFTER_TURN, self._stray)
         self._content.end()
 
+    def note_native_call(self) -> None:
+        """A call begins that the server took out of the text."""
+        self._content.note_native_call()
+
     def enter_section(self, *, marked: bool) -> None:
         """A section begins, with or without a marker of its own."""
         self._content.interrupt()
@@ -96,8 +100,10 @@ class Prose:
             self._after_calls = True
         if self.thinking is Thinking.INTERRUPTED:
             self.thinking = Thinking.OPEN
+        if section.call_began:
+            return
         passages = section.take_passages()
-        if section.call_began or all(passage.blank for passage in passages):
+        if all(passage.blank for passage in passages):
             return
         for passage in passages:
             self.write(passage.take(), passage.at)
@@ -107,7 +113,8 @@ class Prose:
         """A marker came inside the section: end the text before it."""
         section = self.section
         if section.call_began:
-            self._report(codes.TEXT_BETWEEN_CALLS, section.latest)
+            if section.latest.parts:
+                self._report(codes.TEXT_BETWEEN_CALLS, section.latest)
         elif section.marked:
             section.cut()
         else:

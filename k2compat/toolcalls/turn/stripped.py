@@ -73,8 +73,8 @@ class StrippedCalls:
 
     def _reset(self) -> None:
         self.found: list[StrippedCall] = []
-        self._settled: list[str] = []  # the whole calls, and white space behind them
-        self._open: list[str] = []  # what is held behind these
+        self._settled: list[str] = []  # the whole calls, and white space after them
+        self._open: list[str] = []  # what is held after these
         self._start = (0, 0)  # the offsets of the open call's id and arguments
         self._raw_id = ""
         self._expect = Expect.PREFIX
@@ -134,7 +134,7 @@ class StrippedCalls:
         return released
 
     def _give_up(self) -> tuple[str, str]:
-        """What is held is no call: the next candidate begins behind its first character.
+        """What is held is no call: the next candidate begins after its first character.
 
         Returns:
             The content that is certain, and what is to be read again.

@@ -1,8 +1,11 @@
-"""Pieces of the output between the lexer and the state machine."""
+"""Pieces of the output between the search for markers and the state machine."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ..markers import WHITE_SPACE, Symbol
+
+# Symbols that stand for text, which is read again as text.
+FOUND_IN_TEXT: Final = frozenset({Symbol.TEXT, Symbol.ROLE_MARKER})
 
 
 class Unit(NamedTuple):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from k2compat.toolcalls import Message, ReasoningMode, SplitReader, parse
+from k2compat.toolcalls import Message, ReasoningMode, SplitReader, codes, parse
 from k2compat.toolcalls.markers import MARKERS, WHITE_SPACE
 from tests.toolcalls.transcripts import Reading, cut, merged
 
@@ -22,8 +22,10 @@ def shapes(text: str, options: dict[str, Any], message: Message) -> dict[str, An
     reasoning = options.get("reasoning", "off")
     raw = Answer(text, None, [], "stop")
     made = {"raw": raw}
-    calls = [native(call) for call in message.tool_calls]
-    if native_says_the_same(message) and is_text_alone(message, options):
+    # No server reads calls whose markers it dropped.
+    stripped = any(problem.code == codes.MARKERS_STRIPPED for problem in message.problems)
+    calls = [] if stripped else [native(call) for call in message.tool_calls]
+    if not stripped and native_says_the_same(message) and is_text_alone(message, options):
         # An empty field shows that the server reads the reasoning: there is none.
         reasoned = message.reasoning or ("" if reasoning == "prefilled" else None)
         made["native"] = Answer(message.content, reasoned, calls, message.finish_reason)
@@ -63,8 +65,10 @@ def native_says_the_same(message: Message) -> bool:
 
 
 def is_text_alone(message: Message, options: dict[str, Any]) -> bool:
-    """Whether both texts mean the same alone: an end of turn, for one, is text before a call."""
-    content = parse(message.content or "", **{**options, "reasoning": "off"})
+    """Whether both texts mean the same where they are alone, before the native calls."""
+    # An end of turn is text before a call, which a section begin shows here.
+    calls = "<|tool_calls_section_begin|>" if message.tool_calls else ""
+    content = parse((message.content or "") + calls, **{**options, "reasoning": "off"})
     reasoning = parse(message.reasoning or "", reasoning="prefilled")
     return (content.content, reasoning.reasoning) == (message.content, message.reasoning)
 
@@ -74,19 +78,25 @@ def native(call: Any) -> dict[str, Any]:
     return {"id": call.id, "type": "function", "function": function}
 
 
-def deltas(answer: Answer, size: int) -> Iterator[dict[str, Any]]:
-    """The answer as a server streams it: native calls before the text that repeats them."""
+def deltas(answer: Answer, size: int, *, calls_last: bool) -> Iterator[dict[str, Any]]:
+    """The answer as a server streams it: native calls before the text that repeats them.
+
+    Where the content is what came before the calls, it is streamed first.
+    """
+    content = [{"content": piece} for piece in cut(answer.content or "", size)]
     if answer.reasoning is not None:
         for piece in cut(answer.reasoning, size) or [""]:
             yield {"reasoning": piece}
+    if calls_last:
+        yield from content
     for index, call in enumerate(answer.tool_calls):
         arguments = call["function"]["arguments"]
         head = {**call, "index": index, "function": {**call["function"], "arguments": ""}}
         yield {"tool_calls": [head]}
         for piece in cut(arguments, size):
             yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
-    for piece in cut(answer.content or "", size):
-        yield {"content": piece}
+    if not calls_last:
+        yield from content
 
 
 def whole(answer: Answer) -> Iterator[dict[str, Any]]:

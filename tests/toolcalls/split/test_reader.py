@@ -45,24 +45,17 @@ def codes(reader: SplitReader) -> list[str]:
     return [problem.code for problem in reader.message.problems]
 
 
-# Options that the reader of split answers does not have.
-FORCED = {"form", "name", "max_calls", "recover_stripped"}
-
-
 @pytest.mark.parametrize(
     "case",
-    [
-        case
-        for case in transcripts()
-        if case.token_ids != "only" and not FORCED & case.options.keys()
-    ],
+    [case for case in transcripts() if case.token_ids != "only"],
     ids=lambda case: case.name,
 )
 def test_every_transcript_in_every_shape(case: Transcript) -> None:
     message = parse(case.text, **case.options)
-    for answer in shapes(case.text, case.options, message).values():
+    for shape, answer in shapes(case.text, case.options, message).items():
         for size in (1, 7, 1000):
-            reading = read(deltas(answer, size), answer.finish_reason, **case.options)
+            pieces = deltas(answer, size, calls_last=shape == "native")
+            reading = read(pieces, answer.finish_reason, **case.options)
             assert what_is_said(reading.message) == what_is_said(message)
         reading = read(whole(answer), answer.finish_reason, **case.options)
         assert what_is_said(reading.message) == what_is_said(message)
@@ -196,6 +189,39 @@ class TestLimits:
         reader.finish("stop")
         assert [call.arguments for call in reader.message.tool_calls] == ['{"a": 1}']
         assert reader.message.reasoning == "Hm."
+
+
+class TestWhatANativeCallShows:
+    def test_an_end_of_turn_before_it_is_text(self) -> None:
+        reader = SplitReader()
+        assert reader.feed(content="Append <|im_end|>") == [Content("Append ")]
+        assert reader.feed(tool_calls=[NATIVE])[0] == Content("<|im_end|>")
+        reader.finish("tool_calls")
+        assert reader.message.content == "Append <|im_end|>"
+
+    def test_an_end_of_turn_behind_it_is_none(self) -> None:
+        reader = SplitReader()
+        reader.feed(content="Let me look.", tool_calls=[NATIVE])
+        reader.feed(content="<|im_end|>")
+        reader.finish("tool_calls")
+        assert reader.message.content == "Let me look."
+
+    def test_a_call_begin_and_an_end_of_turn_before_it_are_text(self) -> None:
+        reader = SplitReader()
+        reader.feed(content="<|tool_call_begin|>functions.f<|im_end|>", tool_calls=[NATIVE])
+        reader.finish("tool_calls")
+        assert reader.message.content == "functions.f<|im_end|>"
+        assert codes(reader) == ["call-begin-quoted"]
+
+    def test_the_markers_arrive_so_that_text_is_no_call_without_them(self) -> None:
+        reader = SplitReader(recover_stripped=True)
+        text = 'Write functions.f:0{"a": 1}'
+        reader.feed(content=text)
+        reader.feed(tool_calls=[NATIVE])
+        reader.feed(content=text)
+        reader.finish("tool_calls")
+        assert reader.message.content == text * 2
+        assert codes(reader) == []
 
 
 class TestOrder:
