@@ -1,0 +1,191 @@
+"""k2compat check-endpoint: whether a server's tool calls are right, and if not why."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output
+from k2compat.cli.paths import PATH
+from k2compat.cli.progress import counting_bar
+from k2compat.endpoint import Request, plan
+from k2compat.endpoint.target import base_url, read_key, refuse_without_extra
+from k2compat.findings import Report
+
+if TYPE_CHECKING:
+    from k2compat.endpoint.check import Work
+    from k2compat.endpoint.client import Target
+    from k2compat.endpoint.report import EndpointReport
+
+_BUDGET = 100_000
+_SAMPLE_BUDGET = 1 << 40
+
+
+@click.command("check-endpoint")
+@click.argument("url", metavar="URL")
+@click.option(
+    "--model", metavar="NAME", help="The model's name there; needed where it has several."
+)
+@click.option("--key-file", metavar="FILE", type=PATH, help="A file with the key for URL.")
+@click.option(
+    "--folder", metavar="MODEL", type=PATH, help="The model's folder: prompts are counted exactly."
+)
+@click.option("--deep", is_flag=True, help="More cases: about 50 requests more.")
+@click.option("--schemas", is_flag=True, help="A forced call for 60 schemas, whole and streamed.")
+@click.option("--samples", metavar="FILE", type=PATH, help="Chat requests, as JSON Lines.")
+@click.option("--baseline", metavar="FILE", type=PATH, help="Another API's answers to --samples.")
+@click.option(
+    "--through-gateway", is_flag=True, help="Ask again through k2compat serve: what it repairs."
+)
+@click.option(
+    "--budget",
+    metavar="TOKENS",
+    type=click.IntRange(min=1),
+    help=f"Stop before more tokens are used. [default: {_BUDGET:,}; none with --samples]",
+)
+@click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    default=180.0,
+    show_default=True,
+    help="For one answer.",
+)
+@click.option(
+    "--parallel",
+    metavar="N",
+    type=click.IntRange(1, 64),
+    default=4,
+    show_default=True,
+    help="Requests that are open at the same time.",
+)
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["text", "markdown"]),
+    default="text",
+    show_default=True,
+    help="For a terminal, or a table to paste into an issue.",
+)
+@click.option("--dry-run", is_flag=True, help="List the requests and send none.")
+@click.pass_obj
+def command(
+    output: Output,
+    /,
+    url: str,
+    output_format: str,
+    dry_run: bool,
+    **options: Any,
+) -> Outcome:
+    """Check the OpenAI-compatible server at URL, such as http://127.0.0.1:8000/v1.
+
+    About 40 small requests at temperature 0 show whether tool calls, ids, streams, thoughts,
+    token counts and tool_choice are right. Each finding names its cause and its cure. A key goes
+    to URL and nowhere else.
+    """
+    base = base_url(url)
+    if (options["samples"] is None) != (options["baseline"] is None):
+        raise click.UsageError("--samples and --baseline go together.")
+    requests, baseline = _asked(options)
+    if dry_run:
+        return _listed(base, requests)
+    refuse_without_extra()
+    report = run_check(output, *_target_and_work(base, requests, options))
+    return outcome_of(_with_figures(report, baseline), output_format)
+
+
+def run_check(output: Output, target: "Target", work: "Work") -> "EndpointReport":
+    """Run a check, with a progress bar."""
+    import asyncio
+
+    from k2compat.endpoint.check import check
+
+    total = len(work.requests) * (2 if work.through_gateway else 1)
+    done = 0
+    with counting_bar("checking", "answers", output) as progress:
+
+        def show(_request: Request) -> None:
+            nonlocal done
+            done += 1
+            progress(done, total)
+
+        return asyncio.run(check(target, work, show))
+
+
+def outcome_of(report: "EndpointReport", output_format: str = "text") -> Outcome:
+    """The outcome of a check; in markdown the findings are part of the answer."""
+    from k2compat.endpoint.report import as_markdown, as_text
+
+    code = FOUND_ERRORS if report.report.has_errors else OK
+    if output_format == "markdown":
+        return Outcome(report.as_dict(), as_markdown(report), Report(), code)
+    return Outcome(report.as_dict(), as_text(report), report.report, code)
+
+
+def _asked(options: dict[str, Any]) -> tuple[Sequence[Request], dict[str, str]]:
+    requests = plan(deep=options["deep"], schemas=options["schemas"])
+    if options["samples"] is None:
+        return requests, {}
+    from k2compat.endpoint.figures import read_baseline, read_samples
+
+    return (*requests, *read_samples(options["samples"])), read_baseline(options["baseline"])
+
+
+def _target_and_work(
+    base: str, requests: Sequence[Request], options: dict[str, Any]
+) -> tuple["Target", "Work"]:
+    from k2compat.endpoint.check import Work
+    from k2compat.endpoint.client import Target
+    from k2compat.endpoint.prompt_tokens import read_prompt_folder
+
+    key_file, folder = options["key_file"], options["folder"]
+    default_budget = _BUDGET if options["samples"] is None else _SAMPLE_BUDGET
+    target = Target(
+        base=base,
+        model=options["model"],
+        key=None if key_file is None else read_key(key_file),
+        timeout=options["timeout"],
+        parallel=options["parallel"],
+        budget=options["budget"] or default_budget,
+    )
+    work = Work(
+        requests=requests,
+        counter=None if folder is None else read_prompt_folder(folder),
+        folder=folder,
+        through_gateway=options["through_gateway"],
+    )
+    return target, work
+
+
+def _with_figures(report: "EndpointReport", baseline: dict[str, str]) -> "EndpointReport":
+    from k2compat.endpoint.figures import figures_of, schemas_of
+
+    answers = report.judgement.answers
+    figures = figures_of(answers, baseline) if baseline else None
+    return replace(report, figures=figures, schemas=schemas_of(answers))
+
+
+def _listed(base: str, requests: Sequence[Request]) -> Outcome:
+    """What would be sent."""
+    tokens = sum(request.estimated_tokens for request in requests)
+    lines = [
+        f"{request.name:16} {request.estimated_tokens:6,} tokens  {request.purpose}"
+        for request in requests
+    ]
+    # The list of models is a request too, without tokens.
+    total = f"{len(requests) + 1} requests to {base}, about {tokens:,} tokens; none was sent."
+    document = {
+        "endpoint": base,
+        "requests": [
+            {
+                "name": request.name,
+                "purpose": request.purpose,
+                "tokens": request.estimated_tokens,
+                "body": dict(request.body),
+            }
+            for request in requests
+        ],
+        "tokens": tokens,
+    }
+    return Outcome(document, "\n".join([*lines, total]))

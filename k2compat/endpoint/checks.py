@@ -1,0 +1,30 @@
+"""The list of checks: data in checks.toml, which the docs list and the verdicts read."""
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+
+import msgspec
+
+
+class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What belongs to a code beside its explanation.
+
+    Attributes:
+        shows: what is compared.
+        explained_by: the codes that make this one a consequence.
+        everywhere: whether the code explains findings of the whole run.
+        repaired_by: the gateway's step that repairs it; "" for none.
+    """
+
+    shows: str
+    explained_by: tuple[str, ...] = ()
+    everywhere: bool = False
+    repaired_by: str = ""
+
+
+@cache
+def checks() -> Mapping[str, Check]:
+    """All checks by code, in the order of the file."""
+    data = files("k2compat.endpoint").joinpath("checks.toml").read_bytes()
+    return msgspec.toml.decode(data, type=dict[str, Check])

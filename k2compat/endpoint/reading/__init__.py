@@ -1,0 +1,1 @@
+"""What an endpoint answered: recorded bytes become one value, with what deviates beside it."""
