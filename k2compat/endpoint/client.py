@@ -93,7 +93,9 @@ async def run(
         headers=headers,
         trust_env=False,
         cookie_jar=aiohttp.DummyCookieJar(),
-        connector=aiohttp.TCPConnector(limit=target.parallel),
+        # A connection that a server closes while it is idle fails the next request, and a check
+        # must not repeat requests: llama.cpp closes them after some answers.
+        connector=aiohttp.TCPConnector(limit=target.parallel, force_close=True),
     ) as session:
         sender = _Sender(session, target, on_answer)
         models = await sender.models()

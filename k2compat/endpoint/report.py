@@ -27,10 +27,10 @@ class Repairs:
 
     @property
     def repaired(self) -> dict[str, str]:
-        """The causes that are gone, each with the gateway's step."""
+        """The causes that are gone, each with the gateway's step; "" where none is named."""
         left = _causes(self.after)
         return {
-            code: checks()[code].repaired_by or READING
+            code: checks()[code].repaired_by
             for code in _causes(self.before)
             if code not in left
         }
@@ -193,7 +193,7 @@ def _repairs(repairs: Repairs | None) -> Iterator[str]:
     if repairs is None:
         return
     for code, step in repairs.repaired.items():
-        yield f"Through k2compat serve: {code} is gone ({_step(step)})."
+        yield f"Through k2compat serve: {code} is gone{_step(step)}."
     for code in repairs.left:
         yield f"Through k2compat serve: {code} stays."
     for code in repairs.added:
@@ -203,7 +203,10 @@ def _repairs(repairs: Repairs | None) -> Iterator[str]:
 
 
 def _step(name: str) -> str:
-    return "it reads the answers" if name == READING else f"step {name}"
+    """What repairs it; a server that fails on a request may be helped by any step."""
+    if not name:
+        return ""
+    return " (it reads the answers)" if name == READING else f" (step {name})"
 
 
 def _causes(report: Report) -> list[str]:
