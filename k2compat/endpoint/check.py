@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
+import msgspec
 from aiohttp import web
 
 from k2compat.endpoint.asking.request import Request
@@ -12,7 +12,7 @@ from k2compat.endpoint.client import Run, Target, run
 from k2compat.endpoint.prompt_tokens import PromptCounter
 from k2compat.endpoint.report import EndpointReport, Repairs
 from k2compat.endpoint.verdicts.judge import Judgement, judge
-from k2compat.gateway import Options, Settings, engine_of_models, reasoning_mode
+from k2compat.gateway import Engine, Options, Settings, engine_of_models, reasoning_mode
 from k2compat.gateway.service import make_gateway, start_runner
 
 
@@ -23,14 +23,12 @@ class Work:
     Attributes:
         requests: what is asked.
         counter: counts prompts exactly; None without the model's folder.
-        folder: the model's folder, for the gateway.
-        through_gateway: whether the same is asked again through the gateway.
+        gateway: the settings of a gateway through which the same is asked again; None asks once.
     """
 
     requests: Sequence[Request]
     counter: PromptCounter | None = None
-    folder: Path | None = None
-    through_gateway: bool = False
+    gateway: Settings | None = None
 
 
 async def check(
@@ -49,8 +47,8 @@ async def check(
     direct = await run(target, work.requests, on_answer)
     judgement = _judged(direct, work)
     repairs = None
-    if work.through_gateway:
-        async with _gateway(target, direct, work) as url:
+    if work.gateway is not None:
+        async with _serving(work.gateway, engine_of_models(direct.models)) as url:
             inner = replace(target, base=url, model=direct.model)
             through = await run(inner, work.requests, on_answer)
         repairs = Repairs(judgement.report, _judged(through, work).report)
@@ -65,15 +63,13 @@ def _judged(answered: Run, work: Work) -> Judgement:
 
 
 @asynccontextmanager
-async def _gateway(target: Target, direct: Run, work: Work) -> AsyncIterator[str]:
-    """A gateway before the target, on a free port of this machine; its base URL."""
-    settings = Settings(
-        upstream=target.base,
+async def _serving(settings: Settings, engine: Engine) -> AsyncIterator[str]:
+    """A gateway on a free port of this machine; its base URL."""
+    settings = msgspec.structs.replace(
+        settings,
         listen="127.0.0.1:0",
-        engine=engine_of_models(direct.models),
-        folder=None if work.folder is None else str(work.folder),
-        first_byte_timeout=target.timeout,
-        gap_timeout=target.timeout,
+        key_file=None,
+        engine=engine if settings.engine == "auto" else settings.engine,
     )
     runner = await start_runner(make_gateway(settings), settings)
     try:

@@ -6,7 +6,7 @@ used, and the key is a header of these requests alone.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import aiohttp
@@ -23,6 +23,7 @@ from k2compat.gateway import InvalidJsonError, decode, encode
 ANSWER_LIMIT: Final = 32 * 1024 * 1024
 """Bytes of an answer that are read."""
 _CONNECT_SECONDS: Final = 10.0
+_REMOVED_KEY: Final = b"(the key)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +156,15 @@ class _Sender:
         return recordings
 
     async def _send(self, method: str, path: str, body: bytes | None) -> Recording:
+        recording = await self._exchange(method, path, body)
+        if self._target.key is None:
+            return recording
+        # Servers quote a key that they refuse, and reports are pasted into issues.
+        return replace(
+            recording, body=recording.body.replace(self._target.key.encode(), _REMOVED_KEY)
+        )
+
+    async def _exchange(self, method: str, path: str, body: bytes | None) -> Recording:
         self.sent += 1
         received = bytearray()
         status, content_type = None, ""

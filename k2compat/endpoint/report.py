@@ -30,9 +30,7 @@ class Repairs:
         """The causes that are gone, each with the gateway's step; "" where none is named."""
         left = _causes(self.after)
         return {
-            code: checks()[code].repaired_by
-            for code in _causes(self.before)
-            if code not in left
+            code: checks()[code].repaired_by for code in _causes(self.before) if code not in left
         }
 
     @property

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import fields, replace
 from typing import Any
 
 from aiohttp import web
@@ -11,6 +12,7 @@ from k2compat.endpoint import Judgement, Recording, Request, judge, plan
 from k2compat.endpoint.check import Work, check
 from k2compat.endpoint.client import Target
 from k2compat.endpoint.report import EndpointReport
+from k2compat.gateway import Settings
 from tests.endpoint.standin import Response, Server, dump
 
 
@@ -19,7 +21,8 @@ async def serving(server: Server) -> AsyncIterator[str]:
     """The base URL of a server on a free port."""
 
     async def chat(request: web.Request) -> web.StreamResponse:
-        answer = server.handle(await request.read())
+        answer = server.admit(request.headers) or server.handle(await request.read())
+        await asyncio.sleep(answer.pause)
         headers = {"Content-Type": answer.content_type, **answer.headers}
         response = web.StreamResponse(status=answer.status, headers=headers)
         await response.prepare(request)
@@ -30,8 +33,11 @@ async def serving(server: Server) -> AsyncIterator[str]:
         await response.write_eof()
         return response
 
-    async def models(_request: web.Request) -> web.StreamResponse:
-        return web.json_response(server.models())
+    async def models(request: web.Request) -> web.StreamResponse:
+        answer = server.admit(request.headers) or server.models()
+        if isinstance(answer, Response):
+            return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
+        return web.json_response(answer)
 
     application = web.Application(client_max_size=1 << 26)
     application.router.add_post("/v1/chat/completions", chat)
@@ -48,15 +54,16 @@ async def serving(server: Server) -> AsyncIterator[str]:
 def checked(
     server: Server, requests: Sequence[Request] | None = None, **more: Any
 ) -> EndpointReport:
-    """A check of a server over sockets."""
-    target = {
-        name: more.pop(name) for name in ("key", "model", "budget", "timeout") if name in more
-    }
+    """A check of a server over sockets, with `gateway=True` through the gateway too."""
+    of_target = {field.name for field in fields(Target)} & more.keys()
+    target = {name: more.pop(name) for name in of_target}
+    through = more.pop("gateway", False)
     work = Work(requests=plan() if requests is None else requests, **more)
 
     async def run() -> EndpointReport:
         async with serving(server) as url:
-            return await check(Target(base=url, **target), work)
+            gateway = Settings(upstream=url) if through else None
+            return await check(Target(base=url, **target), replace(work, gateway=gateway))
 
     return asyncio.run(run())
 

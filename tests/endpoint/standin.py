@@ -43,6 +43,7 @@ class Response:
     body: bytes = b""
     is_cut: bool = False  # the connection breaks behind the body
     headers: Json = field(default_factory=dict)
+    pause: float = 0.0  # seconds before it
 
 
 class Server:
@@ -69,7 +70,11 @@ class Server:
             return self.stream_response(self.chunks(body, reply, usage))
         return Response(body=dump(self.whole(body, reply, usage)))
 
-    def models(self) -> Json:
+    def admit(self, headers: Any) -> "Response | None":
+        """An answer to every request with such headers, before it is read."""
+        return None
+
+    def models(self) -> "Json | Response":
         return {"object": "list", "data": [{"id": self.model, "owned_by": self.owner}]}
 
     def refusal(self, message: str) -> Response:
@@ -87,9 +92,8 @@ class Server:
         calls = self.calls(body, orders) if body.get("tools") else ()
         if calls:
             return Reply(calls=calls, reason="tool_calls")
-        if (body.get("chat_template_kwargs") or {}).get("thinking"):
-            return Reply("71", "Seventy-one is larger.")
-        return Reply("ready")
+        thinks = (body.get("chat_template_kwargs") or {}).get("thinking", True)
+        return Reply("ready", "Nothing else is wanted." if thinks else "")
 
     def calls(self, body: Json, orders: list[tuple[str, str]]) -> tuple[Call, ...]:
         choice = body.get("tool_choice", "auto")

@@ -6,7 +6,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from k2compat.endpoint.asking.wanted import CUT, EMPTY, NESTED, PARIS, ROME, TWO, UNICODE, WantedCall
+from k2compat.endpoint.asking.wanted import (
+    CUT,
+    EMPTY,
+    NESTED,
+    PARIS,
+    ROME,
+    TWO,
+    UNICODE,
+    WantedCall,
+)
 from k2compat.samples.talking import GGUF_FILE, Script, write_talking_model
 from k2compat.samples.talking.scripts import call_parts, section_parts
 from tests.support.llama_server import llama_server

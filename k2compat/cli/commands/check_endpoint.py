@@ -6,19 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output
+from k2compat.cli.endpoint_check import BUDGET, outcome_of, run_check
+from k2compat.cli.output import Outcome, Output
 from k2compat.cli.paths import PATH
-from k2compat.cli.progress import counting_bar
 from k2compat.endpoint import Request, plan
 from k2compat.endpoint.target import base_url, read_key, refuse_without_extra
-from k2compat.findings import Report
 
 if TYPE_CHECKING:
     from k2compat.endpoint.check import Work
     from k2compat.endpoint.client import Target
     from k2compat.endpoint.report import EndpointReport
 
-_BUDGET = 100_000
 _SAMPLE_BUDGET = 1 << 40
 
 
@@ -31,7 +29,7 @@ _SAMPLE_BUDGET = 1 << 40
 @click.option(
     "--folder", metavar="MODEL", type=PATH, help="The model's folder: prompts are counted exactly."
 )
-@click.option("--deep", is_flag=True, help="More cases: about 50 requests more.")
+@click.option("--deep", is_flag=True, help="More cases: 30 requests more.")
 @click.option("--schemas", is_flag=True, help="A forced call for 60 schemas, whole and streamed.")
 @click.option("--samples", metavar="FILE", type=PATH, help="Chat requests, as JSON Lines.")
 @click.option("--baseline", metavar="FILE", type=PATH, help="Another API's answers to --samples.")
@@ -42,7 +40,7 @@ _SAMPLE_BUDGET = 1 << 40
     "--budget",
     metavar="TOKENS",
     type=click.IntRange(min=1),
-    help=f"Stop before more tokens are used. [default: {_BUDGET:,}; none with --samples]",
+    help=f"Stop before more tokens are used. [default: {BUDGET:,}; none with --samples]",
 )
 @click.option(
     "--timeout",
@@ -95,34 +93,6 @@ def command(
     return outcome_of(_with_figures(report, baseline), output_format)
 
 
-def run_check(output: Output, target: "Target", work: "Work") -> "EndpointReport":
-    """Run a check, with a progress bar."""
-    import asyncio
-
-    from k2compat.endpoint.check import check
-
-    total = len(work.requests) * (2 if work.through_gateway else 1)
-    done = 0
-    with counting_bar("checking", "answers", output) as progress:
-
-        def show(_request: Request) -> None:
-            nonlocal done
-            done += 1
-            progress(done, total)
-
-        return asyncio.run(check(target, work, show))
-
-
-def outcome_of(report: "EndpointReport", output_format: str = "text") -> Outcome:
-    """The outcome of a check; in markdown the findings are part of the answer."""
-    from k2compat.endpoint.report import as_markdown, as_text
-
-    code = FOUND_ERRORS if report.report.has_errors else OK
-    if output_format == "markdown":
-        return Outcome(report.as_dict(), as_markdown(report), Report(), code)
-    return Outcome(report.as_dict(), as_text(report), report.report, code)
-
-
 def _asked(options: dict[str, Any]) -> tuple[Sequence[Request], dict[str, str]]:
     requests = plan(deep=options["deep"], schemas=options["schemas"])
     if options["samples"] is None:
@@ -138,9 +108,10 @@ def _target_and_work(
     from k2compat.endpoint.check import Work
     from k2compat.endpoint.client import Target
     from k2compat.endpoint.prompt_tokens import read_prompt_folder
+    from k2compat.gateway import Settings
 
     key_file, folder = options["key_file"], options["folder"]
-    default_budget = _BUDGET if options["samples"] is None else _SAMPLE_BUDGET
+    default_budget = BUDGET if options["samples"] is None else _SAMPLE_BUDGET
     target = Target(
         base=base,
         model=options["model"],
@@ -149,11 +120,11 @@ def _target_and_work(
         parallel=options["parallel"],
         budget=options["budget"] or default_budget,
     )
+    in_use = Settings(upstream=base, folder=None if folder is None else str(folder))
     work = Work(
         requests=requests,
         counter=None if folder is None else read_prompt_folder(folder),
-        folder=folder,
-        through_gateway=options["through_gateway"],
+        gateway=in_use if options["through_gateway"] else None,
     )
     return target, work
 

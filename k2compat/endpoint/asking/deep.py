@@ -34,10 +34,10 @@ _QUOTES: Final = WantedCall(
     "write_file", {"path": "a\\b/c d.md", "text": '"\\"\\\\" {"a": [1, 2]} </b> \r\n\u2028'}
 )
 _MARKERS: Final = (
-    ("section", "<|tool_calls_section_begin|>", "<|tool_calls_section_begix|>"),
-    ("call", "<|tool_call_begin|>", "<|tool_call_begix|>"),
-    ("system", "<|im_system|>", "<|im_systex|>"),
-    ("end-of-text", "[EOS]", "[EOX]"),
+    ("section", "<|tool_calls_section_begin|>"),
+    ("call", "<|tool_call_begin|>"),
+    ("system", "<|im_system|>"),
+    ("end-of-text", "[EOS]"),
 )
 
 
@@ -100,10 +100,8 @@ def _turns() -> Iterator[Request]:
 def _prompts() -> Iterator[Request]:
     from k2compat.endpoint.asking.plan import body_of, history, marker_requests, user
 
-    for place, marker, harmless in _MARKERS:
-        for request in marker_requests("user", marker, harmless):
-            name = request.name.replace("-user", f"-{place}")
-            yield Request(name=name, purpose=request.purpose, body=request.body)
+    for place, marker in _MARKERS:
+        yield from marker_requests(place, marker)
     parts = [{"type": "text", "text": "Sunny, "}, {"type": "text", "text": "21 degrees."}]
     messages = history("functions.get_weather:0")
     messages[-1] = {**messages[-1], "content": parts}

@@ -225,8 +225,8 @@ def _counts() -> Iterator[Request]:
     ):
         body = body_of([user(_READY)], 1, tools=tools)
         yield Request(name=name, purpose=purpose, body=body)
-    yield from marker_requests("user", "<|im_end|>", "<|im_enx|>")
-    yield from marker_requests("result", "<|tool_calls_section_end|>", "<|tool_calls_section_enx|>")
+    yield from marker_requests("user", "<|im_end|>")
+    yield from marker_requests("result", "<|tool_calls_section_end|>")
     yield Request(
         name="bad-messages",
         purpose="a wrong request is refused with 4xx",
@@ -235,19 +235,25 @@ def _counts() -> Iterator[Request]:
     )
 
 
-def marker_requests(place: str, marker: str, harmless: str) -> Iterator[Request]:
+def marker_requests(place: str, marker: str) -> Iterator[Request]:
     """Two requests that differ in a marker's text and harmless text of the same kind."""
-    for name, text in (("marker", marker), ("harmless", harmless)):
+    for name, text in (("marker", marker), ("harmless", harmless_text(marker))):
         content = " ".join([text] * _REPEATS)
-        if place == "user":
-            body = body_of([user(f"What does this text mean? {content}")], 1)
-        else:
+        if place == "result":
             messages = history(_NATIVE_ID)
             messages[-1] = {**messages[-1], "content": content}
             body = body_of(messages, 1, tools=list(TOOLS))
-        yield Request(
-            name=f"{name}-{place}",
-            purpose=f"{'a' if name == 'marker' else 'harmless text like a'} marker's text "
-            f"in a {'user message' if place == 'user' else 'tool result'}: its prompt tokens",
-            body=body,
-        )
+        else:
+            body = body_of([user(f"What does this text mean? {content}")], 1)
+        kind = "a marker's text" if name == "marker" else "harmless text like a marker's"
+        where = "a tool result" if place == "result" else "a user message"
+        purpose = f"{kind} in {where}: its prompt tokens"
+        yield Request(name=f"{name}-{place}", purpose=purpose, body=body)
+
+
+def harmless_text(marker: str) -> str:
+    """Text that is no marker and has as many ordinary tokens, give or take one.
+
+    The words stay, since another word may have several tokens more; only the end differs.
+    """
+    return f"{marker[:-2]}>|" if marker.endswith("|>") else f"{marker[:-1]})"

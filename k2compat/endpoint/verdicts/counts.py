@@ -40,8 +40,8 @@ def _is_no_more(count: int, measure: int) -> bool:
 
 
 def _lacks_text(count: int, measure: int) -> bool:
-    """A marker's text has several tokens; the marker has one."""
-    return measure - count > 2 * MARKERS_EACH
+    """A marker's text has three tokens or more; the marker has one."""
+    return measure - count > MARKERS_EACH
 
 
 COMPARISONS: Final = (
