@@ -82,17 +82,16 @@ class Tokenizer:
         if piece in self._ranks:
             return 1
         parts = [piece[at : at + 1] for at in range(len(piece))]
-        while len(parts) > 1:
+        while True:
             merges = [
                 (rank, at)
                 for at in range(len(parts) - 1)
                 if (rank := self._ranks.get(parts[at] + parts[at + 1])) is not None
             ]
             if not merges:
-                break
+                return len(parts)
             _, at = min(merges)
             parts[at : at + 2] = [parts[at] + parts[at + 1]]
-        return len(parts)
 
 
 class PromptCounter:

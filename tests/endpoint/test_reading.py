@@ -137,6 +137,19 @@ def test_arguments_that_are_no_text_in_a_delta_are_named() -> None:
     assert codes(answer)[0] == "arguments-not-text"
 
 
+def test_a_delta_of_a_call_may_lack_arguments() -> None:
+    call = {"index": 0, "id": "i", "type": "function", "function": {"name": "f"}}
+    answer = stream(delta({"role": "assistant", "tool_calls": [call]}, "stop"), {"usage": {}})
+    assert [call.arguments for call in answer.calls] == [""]
+    assert codes(answer) == []
+
+
+def test_an_answer_without_usage_is_named() -> None:
+    message = {"role": "assistant", "content": "x"}
+    answer = whole({"choices": [{"message": message, "finish_reason": "stop"}]})
+    assert codes(answer) == ["usage-missing"]
+
+
 def test_a_delta_that_is_none_is_read() -> None:
     answer = stream(delta(None), delta({"role": "assistant", "content": "x"}, "stop"))
     assert answer.content == "x"

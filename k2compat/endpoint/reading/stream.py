@@ -176,7 +176,7 @@ class _Chunks:
         elif len(self._roles) > 1:
             words = "The role is sent more than once."
             answer.observe("stream-role-repeated", words, "1", len(self._roles))
-        if len(set(self._ids)) > 1:
+        if len(set(self._ids) - {""}) > 1:
             words = "The chunks of one answer have different ids."
             answer.observe("stream-id-changes", words, "one id", len(set(self._ids)))
         if answer.usage is None:
