@@ -72,7 +72,6 @@ class NativeCalls:
     """The native calls of one message.
 
     Attributes:
-        count: how many there are.
         is_cut: whether the end of the output cut the last of them.
     """
 
@@ -84,7 +83,6 @@ class NativeCalls:
             order: takes the calls.
             report: takes the code and the text of a problem.
         """
-        self.count = 0
         self.is_cut = False
         self._tools = tools
         self._order = order
@@ -164,7 +162,6 @@ class NativeCalls:
             self._add(native, early)
 
     def _begin_call(self, native: _NativeCall, call: Call) -> None:
-        self.count += 1
         native.calls.append(call)
         self._order.begin(call)
 
