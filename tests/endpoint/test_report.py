@@ -101,20 +101,20 @@ def finding(code: str) -> Finding:
 
 
 def test_repairs_are_what_is_gone_what_stays_and_what_is_new() -> None:
-    before = Report((finding("markers-stripped"), finding("usage-wrong"), finding("server-failed")))
+    before = Report((finding("marker-text-acts"), finding("usage-wrong"), finding("server-failed")))
     after = Report((finding("usage-wrong"), finding("stream-held-back"), finding("call-not-made")))
     repairs = Repairs(before, after)
     report = replace(checked(Server(), SHORT), repairs=repairs)
     assert [line for line in as_text(report).splitlines() if "serve" in line] == [
-        "Through k2compat serve: markers-stripped is gone (step extras).",
         "Through k2compat serve: server-failed is gone.",
+        "Through k2compat serve: marker-text-acts is gone (step marker-text).",
         "Through k2compat serve: usage-wrong stays.",
         "Through k2compat serve: stream-held-back is new.",
     ]
     assert "- Through k2compat serve: usage-wrong stays." in as_markdown(report).splitlines()
     assert report.as_dict()["through_gateway"]["repaired"] == {
-        "markers-stripped": "extras",
         "server-failed": "",
+        "marker-text-acts": "marker-text",
     }
 
 

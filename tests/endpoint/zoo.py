@@ -84,6 +84,14 @@ class SpecialTokensSkipped(Server):
         return as_content(reply, re.sub(r"<\|[a-z_]+\|>", "", native_text(reply)))
 
 
+@fault("other-format")
+class KimiK3(Server):
+    def reply(self, body: Json) -> Reply:
+        reply = super().reply(body)
+        calls = "".join(f"<|open|>{c.name}<|sep|>{c.arguments}<|close|>" for c in reply.calls)
+        return as_content(reply, calls) if calls else reply
+
+
 @fault("end-marker-leaked")
 class EndOfTurnShown(Server):
     def reply(self, body: Json) -> Reply:

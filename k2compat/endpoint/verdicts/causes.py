@@ -16,7 +16,9 @@ from k2compat.findings import Codes, Finding, Report, Severity
 _ROOM = Codes("endpoint")
 _PARSER = Codes("toolcalls")
 _ORDER = list(Severity)
-_OF_THE_PARSER = frozenset(("tool-undeclared", "arguments-not-object"))
+_OF_THE_PARSER = frozenset(
+    ("markers-stripped", "other-format", "tool-undeclared", "arguments-not-object")
+)
 
 
 def report_of(observations: Iterable[Observation]) -> Report:

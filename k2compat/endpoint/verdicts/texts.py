@@ -15,6 +15,7 @@ _TOOL_MARKER: Final = re.compile(
 _END_MARKER: Final = re.compile(r"<\|im_end\|>|\[EOS\]|\[EOT\]")
 _THINK_MARKER: Final = re.compile(r"</?think>")
 _STRIPPED: Final = re.compile(r"functions\.[^\s:{]+:\d+\s*\{")
+_KIMI_K3: Final = ("<|open|>", "<|sep|>", "<|close|>")
 _DAMAGED: Final = "\ufffd"
 
 
@@ -33,6 +34,9 @@ def judge_text(answer: Answer) -> None:
         if found and not _TOOL_MARKER.search(text):
             words = f"The {place} holds a call whose markers are gone."
             answer.observe("markers-stripped", words, actual=_around(text, found.start()))
+    if all(marker in answer.content for marker in _KIMI_K3):
+        words = "The content holds the markup of Kimi-K3."
+        answer.observe("other-format", words, actual=answer.content)
     _judge_thoughts(answer)
     _judge_calls_in_text(answer)
     _judge_damage(answer)
