@@ -1,12 +1,15 @@
 """k2compat check-endpoint, and serve --check, as their users run them."""
 
 import asyncio
+import importlib.util
 import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.endpoint.serving import serving
 from tests.endpoint.standin import Server
@@ -156,3 +159,12 @@ def test_where_nothing_listens_it_ends_with_2(command: Command) -> None:
     done = command("check-endpoint", "http://127.0.0.1:9")
     assert done.code == 2
     assert "[endpoint-unreachable]" in done.words
+
+
+def test_without_the_extra_it_says_what_to_install(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    done = command("check-endpoint", "http://127.0.0.1:9")
+    assert done.code == 2
+    assert "pip install 'k2compat[serve]'" in done.words

@@ -215,3 +215,16 @@ def test_a_request_without_a_name_stands_for_itself() -> None:
     request = Request(name="r", purpose="", body={"max_tokens": -1})
     assert request.case == "r"
     assert request.estimated_tokens == request.estimated_prompt_tokens
+
+
+def test_a_thought_that_max_tokens_ends_is_no_difference_of_the_stream() -> None:
+    class Rambling(Server):
+        """Thinks until the limit, where the answer is streamed or the history has foreign ids."""
+
+        def reply(self, body: Json) -> Reply:
+            reply = super().reply(body)
+            if body["max_tokens"] > 100 and (body.get("stream") or "call_" in str(body)):
+                return Reply(reasoning="hm", reason="length", written=body["max_tokens"])
+            return reply
+
+    assert causes(judged(Rambling())) == []

@@ -87,6 +87,11 @@ class Answer:
     pieces: int = 1
     observations: list[Observation] = field(default_factory=list)
 
+    @property
+    def ran_out(self) -> bool:
+        """Whether max_tokens ended an answer that was to be whole."""
+        return self.finish_reason == "length" and self.request.case != "cut"
+
     def observe(
         self, code: str, message: str, expected: object = None, actual: object = None
     ) -> None:

@@ -10,6 +10,8 @@ def judge_choice(answer: Answer) -> None:
     if choice == "none" and names:
         words = "A call comes with tool_choice none."
         answer.observe("tool-choice-none-ignored", words, "no call", ", ".join(names))
+    elif answer.ran_out and not names:
+        return  # a long thought took all tokens
     elif choice == "required" and not names:
         words = "No call comes with tool_choice required."
         answer.observe("tool-choice-required-ignored", words, "a call", answer.content)
