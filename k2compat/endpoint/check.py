@@ -18,7 +18,7 @@ from k2compat.gateway.service import make_gateway, start_runner
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What is to be checked beside the target.
+    """What is to be checked at the target.
 
     Attributes:
         requests: what is asked.

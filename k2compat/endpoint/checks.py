@@ -8,7 +8,7 @@ import msgspec
 
 
 class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What belongs to a code beside its explanation.
+    """What belongs to a code apart from its explanation.
 
     Attributes:
         shows: what is compared.

@@ -107,12 +107,19 @@ def read_samples(path: Path) -> list[Request]:
     requests = []
     for number, line in _lines(path):
         body = line.get("request", line)
-        if not isinstance(body, dict) or not isinstance(body.get("messages"), list):
+        messages = body.get("messages") if isinstance(body, dict) else None
+        if not isinstance(messages, list):
             raise _malformed(path, number, "holds no chat request")
         kept = {name: value for name, value in body.items() if name not in _OWN_FIELDS}
-        kept["tools"] = objects(kept.get("tools"))
-        name = f"sample-{_index_of(line, number)}"
-        requests.append(Request(name=name, purpose="a sample", body=kept))
+        requests.append(
+            Request(
+                name=f"sample-{_index_of(line, number)}",
+                purpose="a sample",
+                body=kept,
+                calls_before=sum(len(objects(m.get("tool_calls"))) for m in objects(messages)),
+                is_sample=True,
+            )
+        )
     return requests
 
 
@@ -142,7 +149,7 @@ def figures_of(answers: Mapping[str, Answer], baseline: Mapping[str, str]) -> Fi
     answered = {
         name: answer
         for name, answer in answers.items()
-        if name.startswith("sample-") and answer.is_chat
+        if answer.request.is_sample and answer.is_chat
     }
     calling = {name for name, answer in answered.items() if answer.finish_reason == "tool_calls"}
     compared = answered.keys() & baseline.keys()
@@ -166,11 +173,7 @@ def schemas_of(answers: Mapping[str, Answer]) -> Share | None:
 
 def _is_valid(answer: Answer) -> bool:
     """Whether each call names a declared tool and fits its schema; no call is not valid."""
-    tools = {
-        tool["function"]["name"]: tool
-        for tool in answer.request.body["tools"]
-        if isinstance(tool.get("function"), dict)
-    }
+    tools = answer.request.tools
     return bool(answer.calls) and all(
         call.name in tools and _fits(call.arguments, tools[call.name]) for call in answer.calls
     )

@@ -25,7 +25,7 @@ FILE_LIMIT: Final = 16 * 1024 * 1024
 """Bytes; Kimi-K2's tiktoken.model has 2.8 MB."""
 
 SPECIAL_PLACES: Final = 256
-"""Special tokens behind the ordinary ones; a place without a name is a reserved token."""
+"""Special tokens after the ordinary ones; a place without a name is a reserved token."""
 
 # How text is cut before its pieces are merged. Source: pat_str in tokenization_kimi.py of
 # moonshotai/Kimi-K2-Instruct; `&&` needs regex's version 1.
@@ -112,7 +112,7 @@ class PromptCounter:
         self._tokenizer = tokenizer
 
     def counts(self, requests: Sequence[Request]) -> dict[str, int]:
-        """The prompt tokens of each request that declares no tools, by name.
+        """The prompt tokens of each request of the check that declares no tools, by name.
 
         Raises:
             RefusedError: endpoint-folder, the template fails on a request.
@@ -120,7 +120,7 @@ class PromptCounter:
         return {
             request.name: self._tokenizer.count(self.render(request.body))
             for request in requests
-            if not request.must_be_refused and not request.body.get("tools")
+            if not (request.must_be_refused or request.is_sample or request.body.get("tools"))
         }
 
     def render(self, body: Mapping[str, Any]) -> str:

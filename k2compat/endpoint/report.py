@@ -84,7 +84,7 @@ class EndpointReport:
         return self.judgement.report
 
     def as_dict(self) -> dict[str, Any]:
-        """For a JSON document; the findings are beside it."""
+        """For a JSON document, without the findings, which the document has as a member."""
         judgement = self.judgement
         return {
             "endpoint": self.base,
@@ -104,7 +104,7 @@ class EndpointReport:
 
 
 def as_text(report: EndpointReport) -> str:
-    """The summary for a person; the findings are printed beside it."""
+    """The summary for a person, without the findings, which are printed by themselves."""
     return "\n".join(
         [*_head(report), *_figures(report), *_repairs(report.repairs), verdict(report)]
     )

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from tests.endpoint.faulty.prompts import MarkersAct
+from tests.endpoint.faulty.texts import NoParser
 from tests.endpoint.serving import serving
 from tests.endpoint.standin import Server
 from tests.endpoint.test_client import KEY, Keyed
-from tests.endpoint.zoo import MarkersAct, NoParser
 from tests.support.command import Result
 from tests.support.talking_models import talking_model
 
@@ -65,7 +66,7 @@ def test_a_faulty_server_ends_with_1_and_its_cause(command: Command) -> None:
 
 def test_the_document_holds_causes_and_what_follows(command: Command) -> None:
     with running(NoParser()) as url:
-        document = command("check-endpoint", url, "--json").document
+        document = command("check-endpoint", url, "--json", "--format", "markdown").document
     assert document["schema"] == "k2compat.check-endpoint/1"
     assert document["calls_asked"] == 19
     cause, *others = document["findings"]

@@ -41,7 +41,7 @@ class Response:
     status: int = 200
     content_type: str = "application/json"
     body: bytes = b""
-    is_cut: bool = False  # the connection breaks behind the body
+    is_cut: bool = False  # the connection breaks after the body
     headers: Json = field(default_factory=dict)
     pause: float = 0.0  # seconds before it
 

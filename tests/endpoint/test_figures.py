@@ -18,9 +18,9 @@ from k2compat.endpoint.figures import (
     wilson,
 )
 from k2compat.errors import RefusedError
+from tests.endpoint.faulty.calls import NumbersAsText
 from tests.endpoint.serving import checked
 from tests.endpoint.standin import Server
-from tests.endpoint.zoo import NumbersAsText
 
 TOOL: Any = {
     "type": "function",
@@ -42,7 +42,9 @@ def recorded_answers(count: int = 200) -> tuple[dict[str, Answer], dict[str, str
     answers, baseline = {}, {}
     for number in range(1, count + 1):
         name = f"sample-{number}"
-        request = Request(name=name, purpose="", body={"messages": [], "tools": [TOOL]})
+        request = Request(
+            name=name, purpose="", body={"messages": [], "tools": [TOOL]}, is_sample=True
+        )
         calls = tuple(
             AnsweredCall(f"functions.f:{place}", chance.choice("fffg"), chance.choice(ARGUMENTS))
             for place in range(chance.randint(0, 2))
@@ -125,7 +127,7 @@ def test_samples_without_an_answer_or_a_baseline_do_not_count() -> None:
     answers, baseline = recorded_answers(4)
     answers["sample-1"].is_chat = False
     del baseline["sample-2"]
-    figures = figures_of(answers | {"one.whole": answers["sample-3"]}, baseline)
+    figures = figures_of(answers | {"one.whole": Answer(plan()[0])}, baseline)
     assert figures.answered == 3
     assert figures.true_positive + figures.false_positive + figures.false_negative <= 2
 
@@ -133,7 +135,7 @@ def test_samples_without_an_answer_or_a_baseline_do_not_count() -> None:
 def test_a_sample_with_a_broken_schema_is_not_valid() -> None:
     broken = {"type": "function", "function": {"name": "f", "parameters": {"type": 7}}}
     body = {"messages": [], "tools": [{"type": "function"}, broken]}
-    request = Request(name="sample-1", purpose="", body=body)
+    request = Request(name="sample-1", purpose="", body=body, is_sample=True)
     call = AnsweredCall("functions.f:0", "f", "{}")
     answer = Answer(request, calls=(call,), finish_reason="tool_calls")
     assert figures_of({"sample-1": answer}, {}).valid == 0
@@ -141,13 +143,16 @@ def test_a_sample_with_a_broken_schema_is_not_valid() -> None:
 
 def test_samples_keep_their_own_fields(tmp_path: Path) -> None:
     line = {"messages": [], "model": "m", "stream": True, "temperature": 0.6, "tools": [TOOL]}
-    lines = [line, {"data_index": 9, "request": {"messages": [], "tools": None}}]
+    past = {"role": "assistant", "tool_calls": [{}, {}]}
+    lines = [line, {"data_index": 9, "request": {"messages": [past, 7], "tools": None}}]
     path = tmp_path / "samples.jsonl"
     path.write_text("\n\n".join(map(json.dumps, lines)) + "\n")
     first, second = read_samples(path)
     assert (first.name, second.name) == ("sample-1", "sample-9")
     assert first.body == {"messages": [], "temperature": 0.6, "tools": [TOOL]}
-    assert second.body == {"messages": [], "tools": []}
+    assert second.body == {"messages": [past, 7], "tools": None}
+    assert second.calls_before == 2
+    assert not second.tools
 
 
 def test_the_baseline_is_the_verifiers_file(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Exact prompt tokens: the folder's template and vocabulary, beside other implementations."""
+"""Exact prompt tokens: the folder's template and vocabulary, held against another reader."""
 
 import base64
 import json

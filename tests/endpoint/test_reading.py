@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k2compat.endpoint import Answer, Recording, judge, plan
+from k2compat.endpoint import Answer, Recording, Request, judge, plan
+from k2compat.endpoint.figures import figures_of
 from k2compat.endpoint.reading.answer import shown
 from k2compat.endpoint.reading.errors import error_text
 from k2compat.endpoint.reading.read import read_answer
@@ -86,6 +87,44 @@ def test_any_bytes_are_judged(status: int | None, body: bytes) -> None:
         kinds = ("text/event-stream", "application/json", "")
         for kind in kinds:
             judge([request], {name: Recording(status, kind, body)})
+
+
+@given(
+    values,
+    st.fixed_dictionaries(
+        {},
+        optional=dict.fromkeys(
+            ("messages", "tools", "tool_choice", "chat_template_kwargs", "max_tokens"), values
+        ),
+    ),
+)
+def test_samples_of_any_shape_are_judged(answer: Any, body: Any) -> None:
+    request = Request(name="sample-1", purpose="", body=body, is_sample=True)
+    recording = Recording(200, "application/json", json.dumps(answer).encode())
+    judgement = judge([request], {"sample-1": recording}, typescript=True)
+    assert request.estimated_tokens >= 0
+    assert figures_of(judgement.answers, {}).answered in (0, 1)
+
+
+def test_a_sample_with_tools_that_are_no_functions_is_judged() -> None:
+    body = {
+        "tools": [
+            {"type": "builtin_function"},
+            {"function": {"name": 7}},
+            {"function": {"name": "f", "parameters": {"type": 7}}},
+        ],
+        "tool_choice": {"type": "allowed_tools", "function": []},
+        "chat_template_kwargs": {"thinking": "yes"},
+    }
+    request = Request(name="sample-1", purpose="", body=body, is_sample=True)
+    function = {"name": "f", "arguments": '{"a": 1}'}
+    calls = [{"id": "functions.f:0", "type": "function", "function": function}] * 2
+    message = {"role": "assistant", "content": None, "tool_calls": calls}
+    answer = {"choices": [{"message": message, "finish_reason": "tool_calls"}], "usage": {}}
+    recording = Recording(200, "application/json", json.dumps(answer).encode())
+    report = judge([request], {"sample-1": recording}).report
+    assert {finding.code for finding in report} == {"call-id-restarts", "usage-wrong"}
+    assert list(request.tools) == ["f"]
 
 
 def test_a_message_is_read() -> None:

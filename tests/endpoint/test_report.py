@@ -6,19 +6,13 @@ from k2compat.endpoint import plan
 from k2compat.endpoint.figures import Figures, Share
 from k2compat.endpoint.report import Repairs, as_markdown, as_text
 from k2compat.findings import Codes, Finding, Report
+from tests.endpoint.faulty.calls import HexIds, StopsAtForeignIds
+from tests.endpoint.faulty.choices import NoneIgnored
+from tests.endpoint.faulty.prompts import ListsPrinted, MarkersAct, NullThoughtPrinted, ToolsDropped
+from tests.endpoint.faulty.streams import NoDone
+from tests.endpoint.faulty.texts import NoParser
 from tests.endpoint.serving import checked
 from tests.endpoint.standin import Json, Reply, Response, Server, dump
-from tests.endpoint.zoo import (
-    HexIds,
-    ListsPrinted,
-    MarkersAct,
-    NoDone,
-    NoneIgnored,
-    NoParser,
-    NullThoughtPrinted,
-    StopsAtForeignIds,
-    ToolsDropped,
-)
 
 SHORT = [request for request in plan() if request.case in ("plain", "one", "cut")]
 ROOM = Codes("endpoint")

@@ -90,7 +90,8 @@ def command(
         return _listed(base, requests)
     refuse_without_extra()
     report = run_check(output, *_target_and_work(base, requests, options))
-    return outcome_of(_with_figures(report, baseline), output_format)
+    form = "text" if output.as_json else output_format  # in a document findings are members
+    return outcome_of(_with_figures(report, baseline), form)
 
 
 def _asked(options: dict[str, Any]) -> tuple[Sequence[Request], dict[str, str]]:

@@ -3,6 +3,16 @@
 from collections.abc import Iterator
 from typing import Final
 
+from k2compat.endpoint.asking.build import (
+    LARGE_TOKENS,
+    NATIVE_ID,
+    body_of,
+    call_of,
+    calls_case,
+    history,
+    marker_requests,
+    user,
+)
 from k2compat.endpoint.asking.request import Request
 from k2compat.endpoint.asking.wanted import (
     EMPTY,
@@ -17,7 +27,6 @@ from k2compat.endpoint.asking.wanted import (
     order_of,
 )
 
-_LARGE_TOKENS: Final = 6144
 _MANY: Final = tuple(
     WantedCall("get_weather", {"city": city})
     for city in ("Bern", "Cairo", "Delhi", "Hanoi", "Kyiv", "Lagos", "Quito", "Seoul")
@@ -47,16 +56,16 @@ def deep_plan() -> tuple[Request, ...]:
 
 
 def _calls() -> Iterator[Request]:
-    from k2compat.endpoint.asking.plan import calls_case
-
     yield from calls_case("many", "eight calls in one answer", *_MANY)
     yield from calls_case("mixed", "calls of four tools", PARIS, EMPTY, UNICODE, NESTED)
     yield from calls_case("numbers", "numbers at the edge of what clients read", _NUMBERS)
     yield from calls_case("quotes", "quotes, backslashes and JSON in a string", _QUOTES)
     yield from calls_case(
-        "large-again", "large arguments, whole", LARGE, max_tokens=_LARGE_TOKENS, forms=("whole",)
+        "large-again", "large arguments, whole", LARGE, max_tokens=LARGE_TOKENS, forms=("whole",)
     )
-    yield from calls_case("stop", "a call beside a stop string", PARIS, stop=["#never-written#"])
+    yield from calls_case(
+        "stop", "a call with a stop string in the request", PARIS, stop=["#never-written#"]
+    )
     yield from calls_case(
         "thinking-call",
         "a call with thinking on",
@@ -66,9 +75,7 @@ def _calls() -> Iterator[Request]:
 
 
 def _turns() -> Iterator[Request]:
-    from k2compat.endpoint.asking.plan import call_of, calls_case, history, user
-
-    first = history("functions.get_weather:0")
+    first = history(NATIVE_ID)
     second = [
         user("And in Oslo?"),
         {
@@ -98,12 +105,10 @@ def _turns() -> Iterator[Request]:
 
 
 def _prompts() -> Iterator[Request]:
-    from k2compat.endpoint.asking.plan import body_of, history, marker_requests, user
-
     for place, marker in _MARKERS:
         yield from marker_requests(place, marker)
     parts = [{"type": "text", "text": "Sunny, "}, {"type": "text", "text": "21 degrees."}]
-    messages = history("functions.get_weather:0")
+    messages = history(NATIVE_ID)
     messages[-1] = {**messages[-1], "content": parts}
     yield Request(
         name="next-list",
@@ -113,8 +118,6 @@ def _prompts() -> Iterator[Request]:
 
 
 def _wrong() -> Iterator[Request]:
-    from k2compat.endpoint.asking.plan import user
-
     for name, body in (
         ("bad-role", {"messages": [{"content": "no role"}], "max_tokens": 1}),
         ("bad-limit", {"messages": [user("x")], "max_tokens": "many"}),

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from k2compat.endpoint.asking.wanted import WantedCall
@@ -24,6 +24,7 @@ class Request:
         calls_before: how many calls the history holds.
         is_optional: whether a server may refuse it, since it uses a field that not all take.
         must_be_refused: whether the request is wrong on purpose.
+        is_sample: whether it is the user's own, of any shape, and not one of the check's.
     """
 
     name: str
@@ -32,7 +33,8 @@ class Request:
     wants: tuple[WantedCall, ...] = ()
     calls_before: int = 0
     is_optional: bool = False
-    must_be_refused: bool = field(default=False)
+    must_be_refused: bool = False
+    is_sample: bool = False
 
     @property
     def streams(self) -> bool:
@@ -43,6 +45,36 @@ class Request:
     def case(self) -> str:
         """The name without ".whole" or ".stream"."""
         return self.name.rpartition(".")[0] or self.name
+
+    @property
+    def tools(self) -> dict[str, Mapping[str, Any]]:
+        """The declared functions by name; a tool that is none is left out."""
+        tools = self.body.get("tools")
+        functions = [
+            (tool, tool["function"])
+            for tool in (tools if isinstance(tools, list) else ())
+            if isinstance(tool, dict) and isinstance(tool.get("function"), dict)
+        ]
+        return {
+            function["name"]: tool
+            for tool, function in functions
+            if isinstance(function.get("name"), str)
+        }
+
+    @property
+    def forced_tool(self) -> str | None:
+        """The tool that tool_choice names; None where it names none."""
+        choice = self.body.get("tool_choice")
+        function = choice.get("function") if isinstance(choice, dict) else None
+        name = function.get("name") if isinstance(function, dict) else None
+        return name if isinstance(name, str) else None
+
+    @property
+    def thinking(self) -> bool | None:
+        """The switch in chat_template_kwargs; None where it is not set."""
+        switches = self.body.get("chat_template_kwargs")
+        thinking = switches.get("thinking") if isinstance(switches, dict) else None
+        return thinking if isinstance(thinking, bool) else None
 
     @property
     def estimated_tokens(self) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from k2compat.endpoint.asking.build import body_of, user, whole_and_stream
 from k2compat.endpoint.asking.request import Request
 from k2compat.endpoint.asking.wanted import WantedCall, order_of
 
@@ -53,8 +54,6 @@ def schema_plan() -> tuple[Request, ...]:
 
 
 def _requests() -> Iterator[Request]:
-    from k2compat.endpoint.asking.plan import body_of, user, whole_and_stream
-
     for name, case in schema_cases().items():
         tool_name = f"take_{name.replace('-', '_')}"
         function = {

@@ -1,1 +1,1 @@
-"""What an endpoint answered: recorded bytes become one value, with what deviates beside it."""
+"""What an endpoint answered: recorded bytes become one value that notes what deviates."""

@@ -8,6 +8,7 @@ from k2compat.arguments import check
 from k2compat.endpoint.asking.plan import CUT_TOKENS
 from k2compat.endpoint.asking.wanted import WantedCall
 from k2compat.endpoint.reading.answer import Answer, AnsweredCall
+from k2compat.errors import RefusedError
 from k2compat.gateway import InvalidJsonError, decode
 
 _NATIVE_ID: Final = re.compile(r"functions\.(?P<name>.+):(?P<number>[0-9]+)")
@@ -48,7 +49,7 @@ def value_of(call: AnsweredCall) -> Any:
 
 
 def _judge_call(answer: Answer, call: AnsweredCall) -> None:
-    tools = {tool["function"]["name"]: tool for tool in answer.request.body.get("tools", ())}
+    tools = answer.request.tools
     if _MARKER.search(call.name) or _MARKER.search(call.id):
         words = "A call's name or id holds a marker."
         answer.observe("markers-leaked", words, actual=f"{call.name} {call.id}")
@@ -77,9 +78,17 @@ def _judge_arguments(answer: Answer, call: AnsweredCall, value: Any, tool: Any) 
         words = "A value that the schema wants as an object or a list is JSON text."
         answer.observe("arguments-nested-as-text", words, actual=call.arguments)
     else:
-        for problem in check(call.arguments, tool)[:1]:
-            words = f"A call's arguments do not fit the schema: {problem.message}"
-            answer.observe("arguments-off-schema", words, actual=call.arguments)
+        _judge_schema(answer, call, tool)
+
+
+def _judge_schema(answer: Answer, call: AnsweredCall, tool: Any) -> None:
+    try:
+        problems = check(call.arguments, tool)
+    except RefusedError:  # a sample's own schema is broken
+        return
+    for problem in problems[:1]:
+        words = f"A call's arguments do not fit the schema: {problem.message}"
+        answer.observe("arguments-off-schema", words, actual=call.arguments)
 
 
 def _is_cut(value: dict[str, Any], wanted: WantedCall) -> bool:
@@ -121,7 +130,9 @@ def _judge_ids(answer: Answer) -> None:
 
 
 def _judge_repetition(answer: Answer) -> None:
-    """A call that comes more often than it was asked for."""
+    """A call that comes more often than it was asked for; a sample asks for none by name."""
+    if answer.request.is_sample:
+        return
     wanted = Counter(str(each) for each in answer.request.wants)
     given = Counter(
         str(WantedCall(call.name, value))
@@ -150,7 +161,7 @@ def _judge_obedience(answer: Answer) -> None:
 def _judge_reason(answer: Answer) -> None:
     reason = answer.finish_reason
     # OpenAI's own API ends a named choice with "stop".
-    named = isinstance(answer.request.body.get("tool_choice"), dict)
+    named = answer.request.forced_tool is not None
     right = ("tool_calls", "length", *(("stop",) if named else ()))
     if answer.calls and reason and reason not in right:
         words = "An answer with calls does not end with tool_calls."

@@ -15,8 +15,8 @@ def judge_choice(answer: Answer) -> None:
     elif choice == "required" and not names:
         words = "No call comes with tool_choice required."
         answer.observe("tool-choice-required-ignored", words, "a call", answer.content)
-    elif isinstance(choice, dict):
-        _judge_named(answer, choice["function"]["name"], names)
+    elif answer.request.forced_tool is not None:
+        _judge_named(answer, answer.request.forced_tool, names)
     if body.get("parallel_tool_calls") is False and len(names) > 1:
         words = "Several calls come with parallel_tool_calls false."
         answer.observe("parallel-calls-not-limited", words, "1", len(names))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
-from k2compat.endpoint.asking.plan import MARKERS_EACH
+from k2compat.endpoint.asking.build import MARKERS_EACH
 from k2compat.endpoint.reading.answer import Answer
 
 Answers = Mapping[str, Answer]
@@ -57,7 +57,7 @@ COMPARISONS: Final = (
         "next-null",
         "next.whole",
         _is_more,
-        "Content null beside calls takes more prompt tokens than an empty string.",
+        "Content null in a turn with calls takes more prompt tokens than an empty string.",
     ),
     _Comparison(
         "thought-null-printed",

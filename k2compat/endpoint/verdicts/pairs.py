@@ -1,4 +1,4 @@
-"""What two answers show together: whole beside streamed, history beside history."""
+"""What two answers show together: whole and streamed, one history and another."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -49,7 +49,7 @@ def _reason(answer: Answer) -> str:
 
 
 def _fields(answer: Answer) -> dict[str, bool]:
-    # Beside calls a model may write a sentence or none.
+    # With calls a model may write a sentence or none.
     return {} if answer.calls else {"content": bool(answer.content.strip())}
 
 

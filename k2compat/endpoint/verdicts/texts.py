@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 from k2compat.endpoint.asking.wanted import WantedCall
@@ -49,25 +49,23 @@ def _judge_thoughts(answer: Answer) -> None:
         actual = _around(answer.content, found.start())
         answer.observe("thoughts-in-content", words, actual=actual)
     # With thinking on, a weak model may end before it closes its thought.
-    is_on = (answer.request.body.get("chat_template_kwargs") or {}).get("thinking") is True
     is_all = answer.reasoning and not answer.content and not answer.calls
-    if is_all and not is_on and answer.finish_reason == "stop":
+    if is_all and answer.request.thinking is not True and answer.finish_reason == "stop":
         words = "The whole answer is in the reasoning, and the content is empty."
         answer.observe("content-in-reasoning", words, actual=answer.reasoning)
 
 
 def _judge_calls_in_text(answer: Answer) -> None:
     """A call written as JSON in the content: with its name, or after a forced choice without."""
-    if answer.calls or not answer.request.body.get("tools"):
+    request, names = answer.request, answer.request.tools.keys()
+    if answer.calls or not names:
         return
-    choice = answer.request.body.get("tool_choice")
-    names = {tool["function"]["name"] for tool in answer.request.body["tools"]}
     value = _json_in(answer.content)
     is_call = any(_names_a_tool(item, names) for item in _items(value))
-    is_bare = isinstance(choice, dict) and _is_one_of(value, answer.request.wants)
+    is_bare = request.forced_tool is not None and _is_one_of(value, request.wants)
     if is_call or is_bare:
-        forced = isinstance(choice, dict) or choice == "required"
-        code = "forced-call-as-text" if forced else "call-as-json-text"
+        is_forced = request.forced_tool is not None or request.body.get("tool_choice") == "required"
+        code = "forced-call-as-text" if is_forced else "call-as-json-text"
         answer.observe(code, "The content holds a call as JSON text.", actual=answer.content)
 
 
@@ -95,7 +93,7 @@ def _items(value: Any) -> Iterator[Any]:
     yield from value if isinstance(value, list) else [value]
 
 
-def _names_a_tool(value: Any, names: set[str]) -> bool:
+def _names_a_tool(value: Any, names: Collection[str]) -> bool:
     if not isinstance(value, dict):
         return False
     function = value.get("function")
