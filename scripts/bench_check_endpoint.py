@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from k2compat.endpoint import Request, plan
 from k2compat.endpoint.check import Work, check
-from k2compat.endpoint.client import Target
+from k2compat.endpoint.target import Target
 from tests.endpoint.talking import talking_server
 
 

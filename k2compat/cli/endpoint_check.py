@@ -4,19 +4,17 @@ from typing import TYPE_CHECKING
 
 from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output
 from k2compat.cli.progress import counting_bar
-from k2compat.endpoint import Request
+from k2compat.endpoint import EndpointReport, Request, Target, as_markdown, as_text
 from k2compat.findings import Report
 
 if TYPE_CHECKING:
     from k2compat.endpoint.check import Work
-    from k2compat.endpoint.client import Target
-    from k2compat.endpoint.report import EndpointReport
 
 BUDGET = 100_000
 """Tokens, where the user gives no other number."""
 
 
-def run_check(output: Output, target: "Target", work: "Work") -> "EndpointReport":
+def run_check(output: Output, target: Target, work: "Work") -> EndpointReport:
     """Run a check, with a progress bar."""
     import asyncio
 
@@ -34,10 +32,8 @@ def run_check(output: Output, target: "Target", work: "Work") -> "EndpointReport
         return asyncio.run(check(target, work, show))
 
 
-def outcome_of(report: "EndpointReport", output_format: str = "text") -> Outcome:
+def outcome_of(report: EndpointReport, output_format: str = "text") -> Outcome:
     """The outcome of a check; in markdown the findings are part of the answer."""
-    from k2compat.endpoint.report import as_markdown, as_text
-
     code = FOUND_ERRORS if report.report.has_errors else OK
     if output_format == "markdown":
         return Outcome(report.as_dict(), as_markdown(report), Report(), code)

@@ -8,9 +8,10 @@ import msgspec
 from aiohttp import web
 
 from k2compat.endpoint.asking.request import Request
-from k2compat.endpoint.client import Run, Target, run
+from k2compat.endpoint.client import run
 from k2compat.endpoint.prompt_tokens import PromptCounter
 from k2compat.endpoint.report import EndpointReport, Repairs
+from k2compat.endpoint.target import Run, Target
 from k2compat.endpoint.verdicts.judge import Judgement, judge
 from k2compat.gateway import Engine, Options, Settings, engine_of_models, reasoning_mode
 from k2compat.gateway.service import make_gateway, start_runner

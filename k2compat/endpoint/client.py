@@ -5,8 +5,8 @@ used, and the key is a header of these requests alone.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import aiohttp
@@ -16,7 +16,7 @@ from k2compat.endpoint.asking.request import CHAT, Request
 from k2compat.endpoint.reading.answer import Recording
 from k2compat.endpoint.reading.errors import error_text
 from k2compat.endpoint.spending import Spending
-from k2compat.endpoint.target import MODELS, model_of
+from k2compat.endpoint.target import MODELS, Run, Target, model_of
 from k2compat.errors import RefusedError
 from k2compat.gateway import InvalidJsonError, decode, encode
 
@@ -24,48 +24,6 @@ ANSWER_LIMIT: Final = 32 * 1024 * 1024
 """Bytes of an answer that are read."""
 _CONNECT_SECONDS: Final = 10.0
 _REMOVED_KEY: Final = b"(the key)"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """Where and how requests are sent.
-
-    Attributes:
-        base: the base URL, as `base_url` returns it.
-        model: the model's name; None asks the endpoint.
-        key: the key to send, or None.
-        timeout: seconds for one answer.
-        parallel: how many requests are open at the same time.
-        budget: how many tokens may be used.
-    """
-
-    base: str
-    model: str | None = None
-    key: str | None = None
-    timeout: float = 180.0
-    parallel: int = 4
-    budget: int = 100_000
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What came back.
-
-    Attributes:
-        model: the model's name.
-        models: the decoded answer to GET /models; None where it is no JSON.
-        recordings: by the requests' names.
-        skipped: the requests that the budget left out.
-        sent: how many HTTP requests were sent.
-        seconds: how long it took.
-    """
-
-    model: str
-    models: Any
-    recordings: Mapping[str, Recording]
-    skipped: tuple[str, ...]
-    sent: int
-    seconds: float
 
 
 async def run(

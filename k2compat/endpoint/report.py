@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from k2compat.endpoint.checks import checks
-from k2compat.endpoint.client import Run
 from k2compat.endpoint.figures import Figures, Share
+from k2compat.endpoint.target import Run
 from k2compat.endpoint.verdicts.judge import Judgement
 from k2compat.findings import Finding, Report, Severity
 

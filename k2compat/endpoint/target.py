@@ -1,15 +1,60 @@
-"""Where requests go: the base URL, the key, the model."""
+"""Where requests go (the base URL, the key, the model), and what comes back."""
 
 import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from k2compat.endpoint.reading.answer import Recording
 from k2compat.endpoint.reading.whole import objects
 from k2compat.errors import RefusedError
 
 MODELS: Final = "/models"
 _EXTRA: Final = "aiohttp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where and how requests are sent.
+
+    Attributes:
+        base: the base URL, as `base_url` returns it.
+        model: the model's name; None asks the endpoint.
+        key: the key to send, or None.
+        timeout: seconds for one answer.
+        parallel: how many requests are open at the same time.
+        budget: how many tokens may be used.
+    """
+
+    base: str
+    model: str | None = None
+    key: str | None = None
+    timeout: float = 180.0
+    parallel: int = 4
+    budget: int = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What came back.
+
+    Attributes:
+        model: the model's name.
+        models: the decoded answer to GET /models; None where it is no JSON.
+        recordings: by the requests' names.
+        skipped: the requests that the budget left out.
+        sent: how many HTTP requests were sent.
+        seconds: how long it took.
+    """
+
+    model: str
+    models: Any
+    recordings: Mapping[str, Recording]
+    skipped: tuple[str, ...]
+    sent: int
+    seconds: float
 
 
 def refuse_without_extra() -> None:

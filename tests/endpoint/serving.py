@@ -10,8 +10,8 @@ from aiohttp import web
 
 from k2compat.endpoint import Judgement, Recording, Request, judge, plan
 from k2compat.endpoint.check import Work, check
-from k2compat.endpoint.client import Target
 from k2compat.endpoint.report import EndpointReport
+from k2compat.endpoint.target import Target
 from k2compat.gateway import Settings
 from tests.endpoint.standin import Response, Server, dump
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from k2compat.endpoint import Request, client, plan
-from k2compat.endpoint.client import Target, run
+from k2compat.endpoint.client import run
+from k2compat.endpoint.target import Target
 from k2compat.errors import RefusedError
 from tests.endpoint.serving import causes, checked, serving
 from tests.endpoint.standin import Json, Response, Server, dump

@@ -7,8 +7,8 @@ import pytest
 
 from k2compat.endpoint import plan
 from k2compat.endpoint.check import Work, check
-from k2compat.endpoint.client import Target
 from k2compat.endpoint.report import EndpointReport
+from k2compat.endpoint.target import Target
 from k2compat.gateway import Settings
 from tests.endpoint.serving import causes
 from tests.endpoint.talking import talking_server

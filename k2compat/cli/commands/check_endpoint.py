@@ -9,13 +9,24 @@ import click
 from k2compat.cli.endpoint_check import BUDGET, outcome_of, run_check
 from k2compat.cli.output import Outcome, Output
 from k2compat.cli.paths import PATH
-from k2compat.endpoint import Request, plan
-from k2compat.endpoint.target import base_url, read_key, refuse_without_extra
+from k2compat.endpoint import (
+    EndpointReport,
+    Request,
+    Target,
+    base_url,
+    figures_of,
+    plan,
+    read_baseline,
+    read_key,
+    read_prompt_folder,
+    read_samples,
+    refuse_without_extra,
+    schemas_of,
+)
+from k2compat.gateway import Settings
 
 if TYPE_CHECKING:
     from k2compat.endpoint.check import Work
-    from k2compat.endpoint.client import Target
-    from k2compat.endpoint.report import EndpointReport
 
 _SAMPLE_BUDGET = 1 << 40
 
@@ -98,18 +109,13 @@ def _asked(options: dict[str, Any]) -> tuple[Sequence[Request], dict[str, str]]:
     requests = plan(deep=options["deep"], schemas=options["schemas"])
     if options["samples"] is None:
         return requests, {}
-    from k2compat.endpoint.figures import read_baseline, read_samples
-
     return (*requests, *read_samples(options["samples"])), read_baseline(options["baseline"])
 
 
 def _target_and_work(
     base: str, requests: Sequence[Request], options: dict[str, Any]
-) -> tuple["Target", "Work"]:
+) -> tuple[Target, "Work"]:
     from k2compat.endpoint.check import Work
-    from k2compat.endpoint.client import Target
-    from k2compat.endpoint.prompt_tokens import read_prompt_folder
-    from k2compat.gateway import Settings
 
     key_file, folder = options["key_file"], options["folder"]
     default_budget = BUDGET if options["samples"] is None else _SAMPLE_BUDGET
@@ -130,9 +136,7 @@ def _target_and_work(
     return target, work
 
 
-def _with_figures(report: "EndpointReport", baseline: dict[str, str]) -> "EndpointReport":
-    from k2compat.endpoint.figures import figures_of, schemas_of
-
+def _with_figures(report: EndpointReport, baseline: dict[str, str]) -> EndpointReport:
     answers = report.judgement.answers
     figures = figures_of(answers, baseline) if baseline else None
     return replace(report, figures=figures, schemas=schemas_of(answers))

@@ -128,10 +128,8 @@ def command(
 def _check(output: Output, settings: Settings) -> Outcome:
     """What is wrong with the upstream, and which steps of the gateway repair it."""
     from k2compat.cli.endpoint_check import BUDGET, outcome_of, run_check
-    from k2compat.endpoint import plan
+    from k2compat.endpoint import Target, base_url, plan, read_key
     from k2compat.endpoint.check import Work
-    from k2compat.endpoint.client import Target
-    from k2compat.endpoint.target import base_url, read_key
 
     key = settings.upstream_key
     if settings.upstream_key_file is not None:
