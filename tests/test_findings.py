@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -105,11 +106,11 @@ def test_a_finding_takes_its_severity_from_the_catalogue() -> None:
         Codes("config").finding("no-such-code", "", "")
 
 
-def test_a_finding_has_the_severity_of_the_catalogue() -> None:
-    """A finding reads its own entry alone; the catalogue reads all of them."""
-    wrong = [
-        code
-        for code, entry in catalogue().items()
-        if Codes(entry.room).finding(code, "", "").severity is not entry.severity
-    ]
-    assert wrong == []
+
+
+def test_a_consequence_names_its_cause_in_a_document() -> None:
+    made = Codes("endpoint").finding(
+        "stream-differs", "one.stream", "Words.", items=("one.stream",)
+    )
+    members = replace(made, because="markers-leaked").as_dict()
+    assert (members["because"], members["items"]) == ("markers-leaked", ("one.stream",))
