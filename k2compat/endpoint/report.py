@@ -217,13 +217,10 @@ def _causes(report: Report) -> list[str]:
 
 
 def _row(finding: Finding) -> str:
-    shown = ", ".join(finding.items[:3]) or finding.where
-    more = len(finding.items) - 3
-    requests = f"{shown} and {more} more" if more > 0 else shown
     what = finding.message
     if finding.actual:
         what += f" Found: {finding.actual}"
-    cells = (finding.severity, f"`{finding.code}`", requests, what, finding.because or "")
+    cells = (finding.severity, f"`{finding.code}`", finding.where, what, finding.because or "")
     return "| " + " | ".join(map(_cell, cells)) + " |"
 
 

@@ -64,6 +64,7 @@ def test_the_table_is_one_that_an_issue_shows() -> None:
     assert rows[1].startswith("| error | `markers-leaked` | one.whole, one.stream, two.whole and ")
     assert "\\<\\|tool_calls_section_begin\\|>" in rows[1]
     assert any(row.endswith("| markers-leaked |") for row in rows)
+    assert " 18 more |" in rows[1]
     assert all(row.count("|") - row.count("\\|") == 6 for row in rows)
 
 

@@ -67,7 +67,7 @@ def test_a_warning_hides_no_error() -> None:
 def test_one_code_is_one_finding_with_all_requests() -> None:
     report = report_of(Observation("usage-wrong", name, "x") for name in ("a", "b", "a"))
     (finding,) = report
-    assert (finding.items, finding.count, finding.where) == (("a", "b"), 2, "a")
+    assert (finding.items, finding.count, finding.where) == (("a", "b"), 2, "a, b")
 
 
 def test_without_any_call_nothing_is_known_about_calls() -> None:

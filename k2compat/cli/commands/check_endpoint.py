@@ -145,8 +145,9 @@ def _with_figures(report: EndpointReport, baseline: dict[str, str]) -> EndpointR
 def _listed(base: str, requests: Sequence[Request]) -> Outcome:
     """What would be sent."""
     tokens = sum(request.estimated_tokens for request in requests)
+    width = max(len(request.name) for request in requests)
     lines = [
-        f"{request.name:16} {request.estimated_tokens:6,} tokens  {request.purpose}"
+        f"{request.name:{width}} {request.estimated_tokens:6,} tokens  {request.purpose}"
         for request in requests
     ]
     # The list of models is a request too, without tokens.

@@ -5,7 +5,7 @@ content is also a call that is missing. Only the fault itself counts; what follo
 info that names its cause.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -16,6 +16,7 @@ from k2compat.findings import Codes, Finding, Report, Severity
 _ROOM = Codes("endpoint")
 _PARSER = Codes("toolcalls")
 _ORDER = list(Severity)
+_NAMES_SHOWN = 3
 _OF_THE_PARSER = frozenset(
     ("markers-stripped", "other-format", "tool-undeclared", "arguments-not-object")
 )
@@ -69,7 +70,7 @@ def _finding(because: str, group: list[Observation]) -> Finding:
     names = tuple(dict.fromkeys(each.request for each in group))
     finding = _codes(first.code).finding(
         first.code,
-        names[0],
+        place_of(names),
         first.message,
         count=len(names),
         expected=first.expected,
@@ -77,6 +78,13 @@ def _finding(because: str, group: list[Observation]) -> Finding:
         items=names,
     )
     return replace(finding, severity=Severity.INFO, because=because) if because else finding
+
+
+def place_of(names: Sequence[str]) -> str:
+    """The first requests by name, and how many more there are."""
+    shown = ", ".join(names[:_NAMES_SHOWN])
+    more = len(names) - _NAMES_SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _codes(code: str) -> Codes:
