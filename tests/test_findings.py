@@ -106,11 +106,17 @@ def test_a_finding_takes_its_severity_from_the_catalogue() -> None:
         Codes("config").finding("no-such-code", "", "")
 
 
+def test_a_finding_has_the_severity_of_the_catalogue() -> None:
+    """A finding reads its own entry alone; the catalogue reads all of them."""
+    wrong = [
+        code
+        for code, entry in catalogue().items()
+        if Codes(entry.room).finding(code, "", "").severity is not entry.severity
+    ]
+    assert wrong == []
 
 
 def test_a_consequence_names_its_cause_in_a_document() -> None:
-    made = Codes("endpoint").finding(
-        "stream-differs", "one.stream", "Words.", items=("one.stream",)
-    )
+    made = Codes("endpoint").finding("stream-differs", "a.stream", "Words.", items=("a.stream",))
     members = replace(made, because="markers-leaked").as_dict()
-    assert (members["because"], members["items"]) == ("markers-leaked", ("one.stream",))
+    assert (members["because"], members["items"]) == ("markers-leaked", ("a.stream",))
