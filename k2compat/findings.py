@@ -71,7 +71,7 @@ class Finding:
     because: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """The finding as it stands in a JSON document; its last two members only where given."""
+        """The finding as a JSON document holds it; its last two members only where given."""
         members = asdict(self)
         if not self.items:
             del members["items"]
