@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 import msgspec
+
+from k2compat.typed_toml import read_toml
 
 
 class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -26,5 +28,4 @@ class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @cache
 def checks() -> Mapping[str, Check]:
     """All checks by code, in the order of the file."""
-    data = files("k2compat.endpoint").joinpath("checks.toml").read_bytes()
-    return msgspec.toml.decode(data, type=dict[str, Check])
+    return read_toml(Path(__file__).with_name("checks.toml"), dict[str, Check])
