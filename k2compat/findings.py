@@ -56,6 +56,7 @@ class Finding:
         actual: What is there instead.
         fix: What to do: advice, or a line for a shell, quoted.
         items: The single things, where it stands for many; only JSON documents show them.
+        because: The code of the finding that this one follows from; None for a cause.
     """
 
     code: str
@@ -67,12 +68,15 @@ class Finding:
     actual: str | None = None
     fix: str | None = None
     items: tuple[str, ...] = ()
+    because: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """The finding as it stands in a JSON document; `items` only where there are some."""
+        """The finding as a JSON document holds it; its last two members only where given."""
         members = asdict(self)
         if not self.items:
             del members["items"]
+        if self.because is None:
+            del members["because"]
         return members
 
 

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,9 @@ def test_a_finding_has_the_severity_of_the_catalogue() -> None:
         if Codes(entry.room).finding(code, "", "").severity is not entry.severity
     ]
     assert wrong == []
+
+
+def test_a_consequence_names_its_cause_in_a_document() -> None:
+    made = Codes("endpoint").finding("stream-differs", "a.stream", "Words.", items=("a.stream",))
+    members = replace(made, because="markers-leaked").as_dict()
+    assert (members["because"], members["items"]) == ("markers-leaked", ("a.stream",))

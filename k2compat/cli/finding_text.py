@@ -40,7 +40,14 @@ def finding_texts(report: Report) -> Iterator[FindingText]:
     """A report's findings as text; those that differ in their place alone are one."""
     alike: dict[tuple[str | None, ...], list[Finding]] = {}
     for finding in report:
-        key = (finding.code, finding.message, finding.expected, finding.actual, finding.fix)
+        key = (
+            finding.code,
+            finding.message,
+            finding.expected,
+            finding.actual,
+            finding.fix,
+            finding.because,
+        )
         alike.setdefault(key, []).append(finding)
     for finding, *others in alike.values():
         headline = f"{sentence(finding.where, finding.message)} [{finding.code}]"
@@ -96,5 +103,7 @@ def _details(finding: Finding) -> Iterator[tuple[str, str]]:
         for label, words in (("expected", finding.expected), ("found", finding.actual)):
             if words and not _names(known, words):
                 yield label, words
+    if finding.because:
+        yield "because", finding.because
     if finding.fix:
         yield "fix", finding.fix

@@ -28,6 +28,7 @@ COMMANDS = {
     "preflight": "Find what would stop a launch, before it.",
     "parse": "Read the tool calls in a model's raw output.",
     "serve": "Repair requests and answers before another server.",
+    "check-endpoint": "Check a server's tool calls, and name what is wrong.",
     "modernize": "Write an old command line as the engine takes it today.",
     "explain": "Explain a code.",
     "demo": "Do the main jobs on a small checkpoint made on the spot.",

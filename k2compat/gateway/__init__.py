@@ -4,11 +4,18 @@
 imported by its own name only (`server`, `service`), so this room loads without the extra `serve`.
 """
 
-from k2compat.gateway.dialects import ENGINES, Engine
+from k2compat.gateway.dialects import ENGINES, Engine, engine_of_models
 from k2compat.gateway.draft import Note, RequestRefusedError
 from k2compat.gateway.exchange import Exchange, Head
+from k2compat.gateway.json_text import InvalidJsonError, decode, encode
 from k2compat.gateway.options import Options
-from k2compat.gateway.request import STEP_NAMES, STEPS, PreparedRequest, prepare
+from k2compat.gateway.request import (
+    STEP_NAMES,
+    STEPS,
+    PreparedRequest,
+    prepare,
+    reasoning_mode,
+)
 from k2compat.gateway.settings import Settings, read_settings, refuse_without_extra
 from k2compat.gateway.sse import EventReader, EventTooLargeError, ServerSentEvent
 
@@ -21,13 +28,18 @@ __all__ = [
     "EventTooLargeError",
     "Exchange",
     "Head",
+    "InvalidJsonError",
     "Note",
     "Options",
     "PreparedRequest",
     "RequestRefusedError",
     "ServerSentEvent",
     "Settings",
+    "decode",
+    "encode",
+    "engine_of_models",
     "prepare",
     "read_settings",
+    "reasoning_mode",
     "refuse_without_extra",
 ]

@@ -1,10 +1,13 @@
 """A finding's headline begins with its place, in every room's way of writing messages."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k2compat.cli.finding_text import sentence
+from k2compat.cli.finding_text import finding_texts, sentence
+from k2compat.findings import Finding, Report, Severity
 
 
 @pytest.mark.parametrize(
@@ -34,6 +37,14 @@ from k2compat.cli.finding_text import sentence
 )
 def test_the_headline(place: str, message: str, expected: str) -> None:
     assert sentence(place, message) == expected
+
+
+def test_a_consequence_names_its_cause_and_is_not_joined_with_a_cause() -> None:
+    cause = Finding(code="a", severity=Severity.INFO, where="x", message="is empty")
+    consequence = replace(cause, where="y", because="b")
+    first, second = finding_texts(Report((cause, consequence)))
+    assert first.details == ()
+    assert second.details == (("because", "b"),)
 
 
 WORDS = st.text(st.sampled_from("ab-./: "), max_size=12)

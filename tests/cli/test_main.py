@@ -69,7 +69,8 @@ def test_the_help_lists_the_table_and_imports_no_command() -> None:
         if arguments != ["--version"]:
             assert all(name.encode() in done.stdout for name in COMMANDS)
     listed = k2compat("--help").out.decode()
-    assert all(f"{name:14}{text}\n" in listed for name, text in COMMANDS.items())
+    width = max(map(len, COMMANDS)) + 2
+    assert all(f"{name:{width}}{text}\n" in listed for name, text in COMMANDS.items())
 
 
 def test_after_two_dashes_json_is_no_option(command: Command) -> None:

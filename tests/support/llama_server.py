@@ -1,6 +1,6 @@
 """A llama.cpp server in a process of its own: it writes to stdout and stderr as it likes.
 
-    python tests/support/llama_server.py MODEL
+    python tests/support/llama_server.py MODEL CONTEXT
 
 Prints its address on a line of its own, and ends when stdin is closed.
 """
@@ -16,10 +16,15 @@ SECONDS_TO_END = 20
 
 
 @contextmanager
-def llama_server(model: Path) -> Iterator[str]:
-    """Serve a GGUF on a free port of this machine; its address, as "http://…"."""
+def llama_server(model: Path, context: int = 4096) -> Iterator[str]:
+    """Serve a GGUF on a free port of this machine; its address, as "http://…".
+
+    Args:
+        model: The file.
+        context: How many tokens a prompt and its answer may have.
+    """
     with subprocess.Popen(
-        [sys.executable, __file__, str(model)],
+        [sys.executable, __file__, str(model), str(context)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -38,7 +43,7 @@ def llama_server(model: Path) -> Iterator[str]:
                 process.kill()
 
 
-def _main(model: str) -> None:
+def _main(model: str, context: int) -> None:
     import xllamacpp  # type: ignore[import-untyped]
 
     answers = os.fdopen(os.dup(1), "w")
@@ -49,7 +54,7 @@ def _main(model: str) -> None:
     parameters.model.path = model
     parameters.hostnames = ["127.0.0.1"]
     parameters.port = 0
-    parameters.n_ctx = 4096
+    parameters.n_ctx = context
     parameters.n_parallel = 1
     parameters.n_gpu_layers = 0
     parameters.fit_params = False
@@ -65,4 +70,4 @@ def _main(model: str) -> None:
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1])
+    _main(sys.argv[1], int(sys.argv[2]))

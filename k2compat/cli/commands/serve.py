@@ -96,8 +96,13 @@ def _size(name: str, default: str, text: str) -> Callable[[_F], _F]:
 )
 @click.option("--config", type=PATH, metavar="FILE", help="A TOML file with the flags' names.")
 @click.option("--check-config", is_flag=True, help="Print the settings and exit.")
+@click.option(
+    "--check", is_flag=True, help="Check the server, plain and through the gateway, and exit."
+)
 @click.pass_obj
-def command(output: Output, /, config: Path | None, check_config: bool, **flags: Any) -> Outcome:
+def command(
+    output: Output, /, config: Path | None, check_config: bool, check: bool, **flags: Any
+) -> Outcome:
     """Serve Kimi-K2 through a server that cannot be changed.
 
     Requests get native call ids, thoughts, text and arguments as the model's template needs them.
@@ -114,8 +119,29 @@ def command(output: Output, /, config: Path | None, check_config: bool, **flags:
     gateway = make_gateway(settings)  # reads the files that the settings name
     if check_config:
         return Outcome({"settings": settings.shown()}, _shown(settings))
+    if check:
+        return _check(output, settings)
     _run(gateway, settings)
     return Outcome({}, "")
+
+
+def _check(output: Output, settings: Settings) -> Outcome:
+    """What is wrong with the upstream, and which steps of the gateway repair it."""
+    from k2compat.cli.endpoint_check import BUDGET, outcome_of, run_check
+    from k2compat.endpoint import Target, base_url, plan, read_key
+    from k2compat.endpoint.check import Work
+
+    key = settings.upstream_key
+    if settings.upstream_key_file is not None:
+        key = read_key(Path(settings.upstream_key_file))
+    target = Target(
+        base=base_url(settings.upstream),
+        model=settings.model,
+        key=key,
+        timeout=settings.first_byte_timeout,
+        budget=BUDGET,
+    )
+    return outcome_of(run_check(output, target, Work(requests=plan(), gateway=settings)))
 
 
 def _run(gateway: "Gateway", settings: Settings) -> None:

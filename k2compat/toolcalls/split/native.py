@@ -72,7 +72,6 @@ class NativeCalls:
     """The native calls of one message.
 
     Attributes:
-        count: how many there are.
         is_cut: whether the end of the output cut the last of them.
     """
 
@@ -91,12 +90,12 @@ class NativeCalls:
             report: takes the code and the text of a problem.
             before_first: is called before the first call begins.
         """
-        self.count = 0
         self.is_cut = False
         self._tools = tools
         self._order = order
         self._report = report
         self._before_first = before_first
+        self._begun = False
         self._by_index: dict[int, _NativeCall] = {}
         self._latest: _NativeCall | None = None
         self._open: deque[_NativeCall] = deque()
@@ -172,9 +171,9 @@ class NativeCalls:
             self._add(native, early)
 
     def _begin_call(self, native: _NativeCall, call: Call) -> None:
-        if not self.count:
+        if not self._begun:
+            self._begun = True
             self._before_first()
-        self.count += 1
         native.calls.append(call)
         self._order.begin(call)
 

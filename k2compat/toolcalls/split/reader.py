@@ -296,7 +296,8 @@ class SplitReader:
             return "content_filter"
         if self._server_reason == "length" or self._native.is_cut:
             return "length"
-        if self._native.count and text.finish_reason != "length":
+        # Of the calls that were passed on: with max_calls=0 the answer is text.
+        if self._order.calls and text.finish_reason != "length":
             return "tool_calls"
         return text.finish_reason
 

@@ -36,3 +36,19 @@ def test_files_and_what_is_made_once_are_told() -> None:
     text = as_text(replace(found, commands=(made,)))
     assert "# settings.yml:\n#   a: 1\n" in text
     assert "# makes ssh/key: once is enough" in text
+
+
+def test_the_last_line_checks_what_clients_connect_to() -> None:
+    nodes = plan("vllm", "/k2", nodes=("10.0.0.1", "10.0.0.2"))
+    step = "# When it serves: k2compat check-endpoint"
+    assert as_text(nodes).endswith(f"\n\n{step} http://10.0.0.1:8000/v1")
+    groups = plan("sglang", "/k2", prefill=("a", "b"), decode=("c", "d"), strategy="pd")
+    assert as_text(groups).endswith(f"{step} http://a:8000/v1")
+    unnamed = plan("sglang", "/k2", values={"port": "$PORT"})
+    assert as_text(unnamed).endswith(f'{step} http://127.0.0.1:"${{PORT}}"/v1')
+
+
+def test_a_plan_that_listens_nowhere_names_no_check() -> None:
+    found = plan("vllm", "/k2")
+    silent = tuple(replace(command, ports=()) for command in found.commands)
+    assert "check-endpoint" not in as_text(replace(found, commands=silent))

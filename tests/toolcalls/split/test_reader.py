@@ -182,6 +182,12 @@ class TestLimits:
         assert reader.message.tool_calls == ()
         assert codes(reader) == ["call-surplus"]
 
+    def test_an_answer_whose_calls_were_all_beyond_it_ends_with_stop(self) -> None:
+        reader = SplitReader(max_calls=0)
+        reader.feed(tool_calls=[NATIVE])
+        reader.finish("tool_calls")
+        assert reader.message.finish_reason == "stop"
+
     def test_forced_json_is_read_where_it_comes_as_content(self) -> None:
         reader = SplitReader(form="calls", reasoning="tagged")
         reader.feed(reasoning="Hm.")

@@ -1,0 +1,1 @@
+"""What an endpoint answered: recorded bytes become one value that notes what deviates."""

@@ -1,0 +1,1 @@
+"""What the answers show: pure functions from answers to observations."""
