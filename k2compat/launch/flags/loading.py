@@ -1,6 +1,6 @@
 """The tables of flags, and which of them answers for a version.
 
-The tables are data (`engines/ENGINE/flags.json`), made by `scripts/refresh_engine_flags.py` from
+The tables are data (`engines/ENGINE/flags.json`), made by `scripts/refresh_engines.py` from
 the engines' parsers or sources. A table for each version would be a hundred files that no one
 reviews; so each engine has tables for a few versions, and its history (`history.toml`) names what
 came and went between two of them. For a version between two tables the nearer one answers, after

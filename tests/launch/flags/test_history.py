@@ -110,7 +110,7 @@ def test_a_flag_that_came_and_went_is_known_in_between(
     [
         ("vllm", "0.10.0", NEWEST, "serve"),
         ("sglang", "0.4.9.post2", "0.5.23", "sglang.launch_server"),
-        ("trtllm", "1.0.0rc2", "2026-newest", "serve"),
+        ("trtllm", "1.0.0rc2", "1.3.0rc29", "serve"),
     ],
 )
 def test_every_flag_that_went_is_in_the_history(
