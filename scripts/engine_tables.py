@@ -66,11 +66,11 @@ def complete(extract: Extract, known: list[Record], *, same_release: bool = Fals
     for flag in extract.flags:
         there = next((table[name] for name in flag["names"] if name in table), {})
         unread = extract.uncertain.get(flag["names"][0], set())
-        if there and trusts_table:
-            flags.append(there)
+        if not there or trusts_table:
+            flags.append(there or flag)
             continue
         read = {key: value for key, value in flag.items() if key not in unread}
-        if there and "off" in unread:
+        if "off" in unread:
             shown = [name for name in flag["names"] if name not in flag.get("off", [])]
             off = [name for name in there.get("off", []) if name not in shown]
             read["names"] = [*shown, *off]

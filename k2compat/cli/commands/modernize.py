@@ -13,7 +13,13 @@ from k2compat.cli.paths import PATH
 from k2compat.errors import RefusedError
 from k2compat.files import explained_reading, read_input
 from k2compat.findings import Finding, Report
-from k2compat.launch import ModernCommand, Modernized, modernize_text
+from k2compat.launch import (
+    GPUS_MAX,
+    GPUS_PER_NODE,
+    ModernCommand,
+    Modernized,
+    modernize_text,
+)
 
 _CHUNK_BYTES = 64 * 1024
 
@@ -27,17 +33,28 @@ _CHUNK_BYTES = 64 * 1024
     metavar="[ENGINE=]VERSION",
     help="The version to write for; the newest known otherwise. Can be repeated.",
 )
+@click.option(
+    "--gpus-per-node",
+    type=click.IntRange(1, GPUS_MAX),
+    default=GPUS_PER_NODE,
+    show_default=True,
+    help="GPUs of the node that the commands run on.",
+)
 @click.option("--check", is_flag=True, help="Exit with 1 if the text would change.")
 @click.pass_obj
-def command(output: Output, file: Path, versions: tuple[str, ...], check: bool) -> Outcome:
+def command(
+    output: Output, file: Path, versions: tuple[str, ...], gpus_per_node: int, check: bool
+) -> Outcome:
     """Write the commands in FILE, or on stdin, as their engines take them today.
 
-    The engines are vLLM, SGLang, KTransformers and TensorRT-LLM. The answer is the same text
-    with those words changed. The changes, their reasons and what
-    could not be translated are printed on stderr. Nothing is run.
+    The engines are vLLM, SGLang, KTransformers and TensorRT-LLM. FILE is a shell script, a systemd
+    unit, a Compose file, a Kubernetes manifest, a config file of `vllm serve --config`, or a
+    Markdown page with any of them. The answer is the same text with those words changed. The
+    changes, their reasons and what could not be translated or read are printed on stderr. Nothing
+    is run.
     """
     text = _read(file)
-    modernized = modernize_text(text, dict(_versions(versions)))
+    modernized = modernize_text(text, dict(_versions(versions)), gpus_per_node)
     if not output.as_json:
         for command_now in modernized.commands:
             for words in _explained(command_now):
@@ -46,7 +63,12 @@ def command(output: Output, file: Path, versions: tuple[str, ...], check: bool) 
     changed = modernized.text != text
     failed = report.has_errors or (check and changed)
     return Outcome(
-        {"changed": changed, "text": modernized.text, "commands": _documents(modernized)},
+        {
+            "changed": changed,
+            "form": modernized.form,
+            "text": modernized.text,
+            "commands": _documents(modernized),
+        },
         modernized.text,
         report,
         FOUND_ERRORS if failed else OK,

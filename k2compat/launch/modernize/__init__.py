@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 from k2compat.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from k2compat.launch.modernize.rewrite import ModernCommand, Modernized, modernize_text
+    from k2compat.launch.modernize.modern_command import ModernCommand
+    from k2compat.launch.modernize.rewrite import Modernized, modernize_text
 
 __all__ = [
     "ModernCommand",
@@ -14,7 +15,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ModernCommand": "rewrite",
+    "ModernCommand": "modern_command",
     "Modernized": "rewrite",
     "modernize_text": "rewrite",
 }
