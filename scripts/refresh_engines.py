@@ -241,7 +241,7 @@ def _compare(options: argparse.Namespace, home: Path, document: Record, read: Re
         document["tables"].append(table)
     elif not same:
         table["source"] += f"; {read.entry}: {read.source}"
-    kept = {key: value for key, value in old.items() if key not in ("flags", "same_as")}
+    kept = {key: value for key, value in old.items() if key != "flags"}
     table["entries"][read.entry] = {
         "parser": read.extract.parser,
         **kept,

@@ -123,10 +123,9 @@ class Image(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SettingsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A settings file of the engine: where the history has its keys, and how such a file ends."""
+    """A settings file of the engine: where the history has its keys."""
 
     entry: str
-    suffixes: tuple[str, ...]
 
 
 class Companion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

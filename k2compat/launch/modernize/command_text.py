@@ -36,6 +36,7 @@ class Part:
         write: How they are written.
         sources: Each word as the document has it, where that is not shell text.
         tail: What follows the words and stays: redirections.
+        between: What stands between two words of a list.
     """
 
     start: int
@@ -44,6 +45,7 @@ class Part:
     write: Writer
     sources: tuple[str, ...] = ()
     tail: str = ""
+    between: str = " "
 
 
 @dataclass(frozen=True, slots=True)

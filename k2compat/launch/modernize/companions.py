@@ -11,13 +11,12 @@ Groups: TypeAlias = tuple[tuple[ShellWord, ...], ...]
 
 
 def with_companions(
-    groups: Groups, release: EngineRelease, entry: EntryPoint, gpus_per_node: int
+    groups: Groups, release: EngineRelease, entry: EntryPoint
 ) -> tuple[Groups, tuple[Replacement, ...]]:
     """The arguments with the flags that those in them need, at the end.
 
     A command that reads a config file may have them there; it stays as it is.
     """
-    del gpus_per_node
     table = release.table(entry.table)
     words = [word.value for word in chain.from_iterable(groups)]
     used = names_in(read_arguments(table, words))

@@ -7,6 +7,7 @@ from typing import Final
 
 from k2compat.findings import Codes, Finding
 from k2compat.launch.flags import EngineRelease, EntryPoint
+from k2compat.launch.modernize.combinations import check_combinations
 from k2compat.launch.modernize.command_text import CommandText, Edit
 from k2compat.launch.modernize.companions import with_companions
 from k2compat.launch.modernize.images import pinned_version
@@ -32,6 +33,7 @@ class ModernCommand:
         entry: The entry point it starts today.
         before: The command as it was.
         after: The command as it is.
+        arguments: What follows the program, as it is.
         changes: What was changed, in the order of the command.
         findings: What could not be translated, or must be known.
     """
@@ -42,6 +44,7 @@ class ModernCommand:
     entry: str
     before: str
     after: str
+    arguments: tuple[str, ...]
     changes: tuple[Replacement, ...]
     findings: tuple[Finding, ...]
 
@@ -101,7 +104,7 @@ def rewrite_command(
     today = _today(place, release, words)
     arguments = words[place.arguments :]
     translation = translate(place.entry, today, release, arguments, gpus_per_node)
-    groups, added = with_companions(translation.groups, release, today, gpus_per_node)
+    groups, added = with_companions(translation.groups, release, today)
     changes = (*translation.changes, *added)
     program = words[place.first : place.arguments]
     if today.name != place.entry.name:
@@ -112,7 +115,12 @@ def rewrite_command(
     if changes:
         after = (*words[: place.first], *program, *chain.from_iterable(groups))
     edits = command.rewritten(after)
-    findings = [*translation.findings, *_carried(words, command, place)]
+    said = [word.value for word in chain.from_iterable(groups)]
+    findings = [
+        *translation.findings,
+        *check_combinations(release, today.table, said),
+        *_carried(words, command, place),
+    ]
     values = tuple(word.value for word in after)
     old_values = tuple(word.value for word in words)
     edits_now = {(edit.start, edit.end): edit.text for edit in edits}
@@ -126,6 +134,7 @@ def rewrite_command(
         entry=today.name,
         before=command.source(text),
         after="\n".join(parts),
+        arguments=tuple(said),
         changes=changes,
         findings=tuple(findings),
     )

@@ -106,7 +106,7 @@ def translate(
         groups = translator.round(tuple(chain.from_iterable(groups)))
     groups = translator.completed(groups)
     final = read_arguments(new, [word.value for word in chain.from_iterable(groups)])
-    findings = (*translator.findings, *_still_said(final, groups, gpus_per_node))
+    findings = (*translator.findings, *_still_said(final, groups, gpus_per_node, today))
     return Translation(groups, tuple(translator.changes), findings)
 
 
@@ -332,10 +332,15 @@ def _is_handed_on(table: FlagTable, name: str) -> bool:
 
 
 def _still_said(
-    reading: ParsedCommand, groups: tuple[tuple[ShellWord, ...], ...], gpus_per_node: int
+    reading: ParsedCommand,
+    groups: tuple[tuple[ShellWord, ...], ...],
+    gpus_per_node: int,
+    today: EntryPoint,
 ) -> Iterator[Finding]:
     """What today's parser says, but for words that only the shell will know."""
     expanding = {word.value for word in chain.from_iterable(groups) if word.expands}
     for finding in check_reading(reading, gpus_per_node):
-        if finding.actual not in expanding:
+        # An entry point that takes the model by a flag needs it, whatever else takes its table.
+        model = finding.code == "flag-deprecated" and finding.where == today.model
+        if finding.actual not in expanding and not model:
             yield finding

@@ -56,8 +56,6 @@ def read_words(text: str, start: int, end: int, syntax: str, nested: NestedReade
         for inside in _quoted(statement):
             _read_quoted(text, inside, document, nested)
         for here in statement.documents:
-            if any(target.endswith((".yml", ".yaml")) for target in statement.targets):
-                document.settings.append((here.start, here.end))
             document.add(nested(text, here.start, here.end))
     return document
 

@@ -107,7 +107,14 @@ def list_part(text: str, offset: int, nodes: Sequence[yaml.ScalarNode]) -> Part:
         source = f'"{value}"' if expands else ShellWord.plain(value).source
         words.append(ShellWord(source, value, expands, lead=lead, place=number, at=begin))
     sources = tuple(text[begin:end] for begin, end in spans)
-    return Part(spans[0][0], spans[-1][1], tuple(words), write_list, sources)
+    between = words[1].lead if len(words) > 1 else _between(text, spans[0][0])
+    return Part(spans[0][0], spans[-1][1], tuple(words), write_list, sources, between=between)
+
+
+def _between(text: str, begin: int) -> str:
+    """What would stand between a list's only item and another one."""
+    before = text[text.rfind("\n", 0, begin) + 1 : begin]
+    return f"\n{before}" if before.strip() == "-" else ", "
 
 
 def _end(text: str, offset: int, node: yaml.Node) -> int:
@@ -125,15 +132,14 @@ def end_with_comment(text: str, offset: int, node: yaml.Node) -> int:
 
 def write_list(part: Part, words: Sequence[ShellWord]) -> str:
     """Items of a sequence as the sequence has them: one a line, or between commas."""
-    usual = _usual_lead(part)
     items = []
     for word in words:
         kept = word.place >= 0
-        lead = word.lead if kept and word.place else usual
+        lead = word.lead if kept and word.place else part.between
         items.append(
             Item(word.place, lead, part.sources[word.place] if kept else quoted(word.value))
         )
-    return write_items(part, items, usual)
+    return write_items(part, items, part.between)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,14 +166,6 @@ def write_items(part: Part, items: Sequence[Item], usual: str) -> str:
             text += comments.pop(place)
         text += (item.lead if number else "") + item.source
     return text + "".join(comments.values())
-
-
-def _usual_lead(part: Part) -> str:
-    """What stands between two items."""
-    if len(part.words) > 1:
-        lead = part.words[1].lead
-        return lead[lead.rfind("\n") :] if "\n" in lead else lead
-    return ", "
 
 
 def quoted(value: str) -> str:
