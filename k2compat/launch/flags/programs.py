@@ -53,6 +53,7 @@ class EntryPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         adds_reason: Why it needs them.
         reason: Why, one sentence.
         source: Where that can be read.
+        model_may_be_first: Whether the model may also be the first argument, without its flag.
         marked_by: How flags begin by which a command is known to be this engine's, where the
             program is also another engine's.
     """
@@ -70,6 +71,7 @@ class EntryPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     adds_reason: str = ""
     reason: str = ""
     source: str = ""
+    model_may_be_first: bool = False
     marked_by: str = ""
 
     def is_in(self, version: Version) -> bool:

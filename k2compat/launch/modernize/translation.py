@@ -340,7 +340,17 @@ def _still_said(
     """What today's parser says, but for words that only the shell will know."""
     expanding = {word.value for word in chain.from_iterable(groups) if word.expands}
     for finding in check_reading(reading, gpus_per_node):
-        # An entry point that takes the model by a flag needs it, whatever else takes its table.
-        model = finding.code == "flag-deprecated" and finding.where == today.model
-        if finding.actual not in expanding and not model:
+        if finding.actual not in expanding and not _is_the_models(finding, reading, today):
             yield finding
+
+
+def _is_the_models(finding: Finding, reading: ParsedCommand, today: EntryPoint) -> bool:
+    """Whether a finding is about how the model is named, which the entry point takes as it is."""
+    if finding.code == "flag-deprecated":
+        return finding.where == today.model
+    if not today.model_may_be_first or not reading.loose:
+        return False
+    first = reading.loose[0]
+    missing = finding.code == "flag-missing" and finding.where == today.model
+    extra = finding.code == "argument-unexpected" and finding.where == first.value
+    return first.at == 0 and (missing or extra)

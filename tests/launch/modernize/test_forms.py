@@ -221,3 +221,17 @@ def test_a_form_that_cannot_hold_the_edit(text: str) -> None:
 def test_a_list_of_one_item_grows(items: str) -> None:
     now = modernize_text(f"{COMPOSE}    command: {items}\n").text
     assert texts(now) == ["--tensor-parallel-size 16 --distributed-executor-backend ray"]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("sglang serve moonshotai/Kimi-K2 --tp-size 8", []),
+        ("sglang serve --model-path m --tp-size 8", []),
+        ("sglang serve --tp-size 8 m", ["argument-unexpected", "flag-missing"]),
+        ("sglang serve m n", ["argument-unexpected"]),
+        ("python -m sglang.launch_server m", ["argument-unexpected", "flag-missing"]),
+    ],
+)
+def test_sglang_serve_takes_the_model_in_front(line: str, expected: list[str]) -> None:
+    assert codes(modernize_text(line)) == expected
