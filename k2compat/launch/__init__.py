@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from k2compat.launch.engines import PROFILES, STRATEGIES, engine_names
     from k2compat.launch.flags import engine_aliases
     from k2compat.launch.memory import explain_fit, gpu_names, model_sizes
-    from k2compat.launch.modernize import ModernCommand, Modernized, modernize_text
+    from k2compat.launch.modernize import (
+        ModernCommand,
+        Modernized,
+        check_read_command,
+        modernize_text,
+    )
     from k2compat.launch.plan import Command, Plan
     from k2compat.launch.planning import (
         check_plan,
@@ -80,6 +85,7 @@ __all__ = [
     "become_node",
     "check_plan",
     "check_plan_installed",
+    "check_read_command",
     "compare_reports",
     "engine_aliases",
     "engine_names",
@@ -128,6 +134,7 @@ _HOMES = {
     "become_node": "run",
     "check_plan": "planning",
     "check_plan_installed": "preflight",
+    "check_read_command": "modernize",
     "compare_reports": "preflight",
     "engine_aliases": "flags",
     "engine_names": "engines",

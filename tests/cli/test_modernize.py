@@ -87,3 +87,22 @@ def test_refusals(tmp_path: Path) -> None:
     assert (result.code, result.out) == (2, b"")
     assert "shell-unclosed" in result.words
     assert k2compat("modernize", tmp_path).code == 2
+
+
+def test_the_checks_of_a_plan(tmp_path: Path) -> None:
+    file = tmp_path / "x.sh"
+    file.write_text("vllm serve moonshotai/Kimi-K2-Instruct -tp 8\n")
+    assert k2compat("modernize", file).code == 0
+    result = k2compat("modernize", file, "--gpu", "h200")
+    assert (result.code, result.out) == (1, file.read_bytes())
+    assert "does-not-fit" in result.words
+    result = k2compat("modernize", file, "--check-plan", "--gpus-per-node", "4")
+    assert "fit-skipped" in result.words
+
+
+def test_a_unit_is_edited_in_place(tmp_path: Path) -> None:
+    file = tmp_path / "k2.service"
+    file.write_text("[Service]\nExecStart=/v/bin/vllm serve m --swap-space 4\nRestart=always\n")
+    result = k2compat("modernize", file, "--json")
+    assert result.document["form"] == "systemd unit"
+    assert result.document["text"] == file.read_text().replace(" --swap-space 4", "")

@@ -8,12 +8,21 @@ from typing import Any
 
 import click
 
+from k2compat.cli.completions import complete_gpu
 from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output
 from k2compat.cli.paths import PATH
+from k2compat.cli.values import TEXT
 from k2compat.errors import RefusedError
 from k2compat.files import explained_reading, read_input
 from k2compat.findings import Finding, Report
-from k2compat.launch import ModernCommand, Modernized, modernize_text
+from k2compat.launch import (
+    GPUS_MAX,
+    GPUS_PER_NODE,
+    ModernCommand,
+    Modernized,
+    check_read_command,
+    modernize_text,
+)
 
 _CHUNK_BYTES = 64 * 1024
 
@@ -27,26 +36,65 @@ _CHUNK_BYTES = 64 * 1024
     metavar="[ENGINE=]VERSION",
     help="The version to write for; the newest known otherwise. Can be repeated.",
 )
+@click.option(
+    "--gpus-per-node",
+    type=click.IntRange(1, GPUS_MAX),
+    default=GPUS_PER_NODE,
+    show_default=True,
+    help="GPUs of the node that the commands run on.",
+)
+@click.option(
+    "--check-plan",
+    is_flag=True,
+    help="Check also whether the model can be divided so, and with --gpu whether it fits.",
+)
+@click.option(
+    "--gpu",
+    metavar="NAME|GiB",
+    type=TEXT,
+    shell_complete=complete_gpu,
+    help="h200, h20, … or GiB per GPU; implies --check-plan.",
+)
 @click.option("--check", is_flag=True, help="Exit with 1 if the text would change.")
 @click.pass_obj
-def command(output: Output, file: Path, versions: tuple[str, ...], check: bool) -> Outcome:
+def command(
+    output: Output,
+    file: Path,
+    versions: tuple[str, ...],
+    gpus_per_node: int,
+    check_plan: bool,
+    gpu: str | None,
+    check: bool,
+) -> Outcome:
     """Write the commands in FILE, or on stdin, as their engines take them today.
 
-    The engines are vLLM, SGLang, KTransformers and TensorRT-LLM. The answer is the same text
-    with those words changed. The changes, their reasons and what
-    could not be translated are printed on stderr. Nothing is run.
+    The engines are vLLM, SGLang, KTransformers and TensorRT-LLM. FILE is a shell script, a systemd
+    unit, a Compose file, a Kubernetes manifest, a config file of `vllm serve --config`, or a
+    Markdown page with any of them. The answer is the same text with those words changed. The
+    changes, their reasons and what could not be translated or read are printed on stderr. Nothing
+    is run.
     """
     text = _read(file)
-    modernized = modernize_text(text, dict(_versions(versions)))
+    modernized = modernize_text(text, dict(_versions(versions)), gpus_per_node)
     if not output.as_json:
         for command_now in modernized.commands:
             for words in _explained(command_now):
                 output.status(words)
-    report = Report(tuple(_findings(modernized)))
+    of_plans: list[Finding] = []
+    if check_plan or gpu is not None:
+        for modern in modernized.commands:
+            found = check_read_command(modern, gpu, gpus_per_node)
+            of_plans += [_at_line(modern, finding) for finding in found]
+    report = Report((*_findings(modernized), *of_plans))
     changed = modernized.text != text
     failed = report.has_errors or (check and changed)
     return Outcome(
-        {"changed": changed, "text": modernized.text, "commands": _documents(modernized)},
+        {
+            "changed": changed,
+            "form": modernized.form,
+            "text": modernized.text,
+            "commands": _documents(modernized),
+        },
         modernized.text,
         report,
         FOUND_ERRORS if failed else OK,
@@ -80,8 +128,11 @@ def _versions(versions: Iterable[str]) -> Iterator[tuple[str, str]]:
 def _findings(modernized: Modernized) -> Iterator[Finding]:
     yield from modernized.findings
     for modern in modernized.commands:
-        for finding in modern.findings:
-            yield replace(finding, where=f"line {modern.line}: {finding.where}")
+        yield from (_at_line(modern, finding) for finding in modern.findings)
+
+
+def _at_line(modern: ModernCommand, finding: Finding) -> Finding:
+    return replace(finding, where=f"line {modern.line}: {finding.where}")
 
 
 def _documents(modernized: Modernized) -> list[dict[str, Any]]:

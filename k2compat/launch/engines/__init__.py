@@ -21,7 +21,12 @@ from k2compat.lazy import lazy_names
 
 if TYPE_CHECKING:
     from k2compat.launch.engines.derivation import derivation_of
-    from k2compat.launch.engines.memory_flags import BatchFlags, MemoryFlags, memory_flags_of
+    from k2compat.launch.engines.memory_flags import (
+        BatchFlags,
+        MemoryFlags,
+        ParallelFlags,
+        memory_flags_of,
+    )
     from k2compat.launch.engines.profile import PROFILES, STRATEGIES, Profile, read_profile
     from k2compat.launch.engines.profile_entries import (
         CommandTemplate,
@@ -42,6 +47,7 @@ __all__ = [
     "FindingTemplate",
     "Forbidden",
     "MemoryFlags",
+    "ParallelFlags",
     "Profile",
     "ProfileTerms",
     "Row",
@@ -62,6 +68,7 @@ _HOMES = {
     "Forbidden": "profile_entries",
     "MemoryFlags": "memory_flags",
     "PROFILES": "profile",
+    "ParallelFlags": "memory_flags",
     "Profile": "profile",
     "ProfileTerms": "terms",
     "Row": "profile_entries",

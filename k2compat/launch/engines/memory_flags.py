@@ -26,6 +26,32 @@ class BatchFlags(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     dispatch_needs: str
 
 
+class ParallelFlags(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The flags of an engine that divide a model among GPUs, each under all of its names.
+
+    Attributes:
+        tensor: Tensor-parallel ranks.
+        pipeline: Pipeline stages.
+        data: Data-parallel ranks.
+        attention_data: Data-parallel ranks of the attention, within the tensor-parallel ones.
+        attention_switch: The flag with which `data` means the same.
+        expert: Groups of experts.
+        expert_switch: The flag with which each GPU of a stage is a group of experts.
+        decode_context: Parts of the KV cache.
+        nodes: Nodes of one server.
+    """
+
+    tensor: tuple[str, ...]
+    pipeline: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
+    attention_data: tuple[str, ...] = ()
+    attention_switch: str = ""
+    expert: tuple[str, ...] = ()
+    expert_switch: str = ""
+    decode_context: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
+
+
 class MemoryFlags(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The flags of an engine that decide about memory, each under all of its names.
 
@@ -36,6 +62,7 @@ class MemoryFlags(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         static_share: The share of weights and KV cache alone.
         sequences: The number of sequences, for an engine that warms up with its default number in
             memory outside of its share; empty for others.
+        parallel: How the GPUs are divided; None where no flag decides it.
         batch: Sizes that data-parallel ranks share; None where the engine has none.
         not_estimated: Why the fit of this engine is not estimated, as the rest of a sentence; "":
             it is estimated.
@@ -46,6 +73,7 @@ class MemoryFlags(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     share: tuple[str, ...] = ()
     static_share: tuple[str, ...] = ()
     sequences: tuple[str, ...] = ()
+    parallel: ParallelFlags | None = None
     batch: BatchFlags | None = None
     not_estimated: str = ""
 

@@ -37,6 +37,7 @@ __all__ = [
     "Flag",
     "FlagTable",
     "FlagUse",
+    "Image",
     "InstalledParser",
     "ParsedCommand",
     "Unknown",
@@ -70,6 +71,7 @@ _HOMES = {
     "EngineRelease": "release",
     "EntryPoint": "programs",
     "FATAL": "history",
+    "Image": "programs",
     "InstalledParser": "programs",
     "ParsedCommand": "command_line",
     "FlagUse": "command_line",
@@ -106,6 +108,7 @@ if TYPE_CHECKING:
     from k2compat.launch.flags.programs import (
         WRAPPERS,
         EntryPoint,
+        Image,
         InstalledParser,
         engine_aliases,
         entry_point,

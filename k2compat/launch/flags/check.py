@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from k2compat.findings import Codes, Finding
@@ -89,26 +89,29 @@ def _overridden(reading: ParsedCommand) -> frozenset[int]:
     return frozenset(use.at for use in single if last[use.flag] != use.at)
 
 
-def names_in(reading: ParsedCommand) -> frozenset[str]:
-    """The flags of a command line, under every name they have."""
-    return frozenset(name for use in reading.uses for name in _spellings(use))
+def names_in(reading: ParsedCommand) -> Mapping[str, tuple[str, ...]]:
+    """The flags of a command line, under every name they have, with the values of the last use."""
+    return {name: use.values for use in reading.uses for name in _spellings(use)}
 
 
 def change_of(
-    table: FlagTable, use: FlagUse, names: frozenset[str], gpus_per_node: int = GPUS_PER_NODE
+    table: FlagTable,
+    use: FlagUse,
+    used: Mapping[str, tuple[str, ...]],
+    gpus_per_node: int = GPUS_PER_NODE,
 ) -> Change | None:
     """What has happened to a flag by the table's version, where it matters for this use.
 
     Args:
         table: The entry point at the version of interest.
         use: The flag as it was used.
-        names: Every flag of the command line (`names_in`).
+        used: Every flag of the command line (`names_in`).
         gpus_per_node: GPUs of the node it is for.
     """
     for spelling in _spellings(use):
         for change in table.changes_to(spelling):
             dated = change.since is not None or _differs(table, use, change)
-            held = dated and change.holds(names, use.values, gpus_per_node)
+            held = dated and change.holds(used, use.values, gpus_per_node)
             if change.kind != "added" and held:
                 return change
     return None
@@ -174,7 +177,7 @@ def _unknown(table: FlagTable, use: FlagUse, unknown: Unknown) -> Iterator[Findi
         passed_on = FlagUse(
             use.name, table.passes_on.resolve(use.name), use.values, use.joined, use.at
         )
-        change = change_of(table.passes_on, passed_on, frozenset())
+        change = change_of(table.passes_on, passed_on, {})
         yield from _check_use(table.passes_on, passed_on, change)
         return
     yield _codes.finding(

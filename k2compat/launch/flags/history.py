@@ -16,14 +16,16 @@ Each change has the version from which on it holds, what takes the flag's place,
 
 A change may hold under conditions only: `requires` and `unless` name other flags of the same
 command, `values` are the values it holds for, `containing` a part of the value, `above_gpus` means
-that the value must exceed the GPUs of a node, `count` how many values there must be. With `each`,
-`to` is written once for each value. `{--flag}` becomes another flag's value; a `*` at a flag's
+that the value must exceed the GPUs of a node (its product with the values of the flags in `times`),
+`count` how many values there must be. With `each`, `to` is written once for each value. `{--flag}`
+becomes another flag's value; a `*` at a flag's
 end for any rest, which is `{rest}` in `to`.
 """
 
 import re
 from collections.abc import Mapping
 from functools import cache
+from math import prod
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
@@ -74,6 +76,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         unless: Other flags that keep it from holding.
         values: The values it holds for; empty: any.
         above_gpus: Whether the value must exceed the GPUs of a node.
+        times: Flags whose values multiply the value, before it is held against the GPUs.
         count: How many values it must have; None: any number.
         containing: What the value must contain, in any case; "": anything.
         each: Whether `to` is written once for each value.
@@ -93,6 +96,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     unless: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
     above_gpus: bool = False
+    times: tuple[str, ...] = ()
     count: int | None = None
     containing: str = ""
     each: bool = False
@@ -124,23 +128,31 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return flag == self.flag
 
     def holds(
-        self, names: frozenset[str], values: tuple[str, ...], gpus_per_node: int = GPUS_PER_NODE
+        self,
+        used: Mapping[str, tuple[str, ...]],
+        values: tuple[str, ...],
+        gpus_per_node: int = GPUS_PER_NODE,
     ) -> bool:
         """Whether its conditions are met.
 
         Args:
-            names: The flags in the command, under their tables' names.
+            used: The flags in the command, under their tables' names, with their values.
             values: The values this flag has there.
             gpus_per_node: GPUs of the node that the command runs on.
         """
         return (
-            names.issuperset(self.requires)
-            and names.isdisjoint(self.unless)
+            used.keys() >= set(self.requires)
+            and used.keys().isdisjoint(self.unless)
             and (not self.values or not set(self.values).isdisjoint(values))
             and (self.count is None or len(values) == self.count)
-            and (not self.above_gpus or any(_exceeds(value, gpus_per_node) for value in values))
+            and (not self.above_gpus or self._world(used, values) > gpus_per_node)
             and self.containing in " ".join(values).lower()
         )
+
+    def _world(self, used: Mapping[str, tuple[str, ...]], values: tuple[str, ...]) -> int:
+        """The value times those of the other flags; 0 where it is no number."""
+        numbers = [values[-1:], *(used.get(flag, ("1",))[-1:] for flag in self.times)]
+        return prod(int(one[0]) if one and one[0].isdecimal() else 0 for one in numbers)
 
     def arguments(
         self, flag: str, values: tuple[str, ...], others: Mapping[str, str] = MappingProxyType({})
@@ -172,10 +184,6 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                     text = others[other[1]]
                 filled.append(text)
         return tuple(filled)
-
-
-def _exceeds(value: str, number: int) -> bool:
-    return value.isdecimal() and int(value) > number
 
 
 def changes_of(engine: str, entry: str) -> tuple[Change, ...]:

@@ -1,6 +1,6 @@
 """The tables of flags, and which of them answers for a version.
 
-The tables are data (`engines/ENGINE/flags.json`), made by `scripts/refresh_engine_flags.py` from
+The tables are data (`engines/ENGINE/flags.json`), made by `scripts/refresh_engines.py` from
 the engines' parsers or sources. A table for each version would be a hundred files that no one
 reviews; so each engine has tables for a few versions, and its history (`history.toml`) names what
 came and went between two of them. For a version between two tables the nearer one answers, after
@@ -55,13 +55,12 @@ class _Other(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An entry point. `same_as`: the table whose flags it has, too; see `FlagTable`."""
+    """An entry point; see `FlagTable`."""
 
     parser: Literal["argparse", "click"]
     flags: tuple[_Row, ...]
     dialect: str = ""
     positionals: tuple[Positional, ...] = ()
-    same_as: _Other | None = None
     passes_on_to: _Other | None = None
 
 
@@ -269,12 +268,7 @@ def _still_present(names: tuple[str, ...], alive: tuple[str, ...]) -> tuple[str,
 
 
 def _entry_flags(entry: _Entry) -> tuple[Flag, ...]:
-    flags = tuple(map(_flag, entry.flags))
-    if entry.same_as is None:
-        return flags
-    own = {name for flag in flags for name in flag.names}
-    others = entry.same_as.table().flags
-    return (*(flag for flag in others if not own.intersection(flag.names)), *flags)
+    return tuple(map(_flag, entry.flags))
 
 
 def _flag(row: _Row) -> Flag:

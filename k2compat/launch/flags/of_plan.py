@@ -88,7 +88,7 @@ def entry_of(command: Command, engine: str) -> tuple[int, EntryPoint]:
 def _combinations(
     command: Command, reading: ParsedCommand, forbidden: Sequence[Forbidden]
 ) -> Iterator[Finding]:
-    present = names_in(reading) | {
+    present = set(names_in(reading)) | {
         f"{use.name}={value}" for use in reading.uses for value in use.values
     }
     for combination in forbidden:

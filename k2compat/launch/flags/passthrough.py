@@ -80,7 +80,7 @@ def _rendered(table: FlagTable, name: str, values: list[str | None]) -> Iterator
     resolution = table.resolve(name)
     given = tuple(value for value in values if value is not None)
     use = FlagUse(name, resolution, given, joined=False, at=0)
-    change = change_of(table, use, frozenset({name}))
+    change = change_of(table, use, {name: given})
     if change is not None and change.kind in FATAL and not change.unless:
         yield from _under_new_name(table, use, change)
         return

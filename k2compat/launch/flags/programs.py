@@ -26,7 +26,8 @@ WRAPPERS: Final = frozenset(
         *("mpirun", "mpiexec", "srun", "trtllm-llmapi-launch", "ray"),
         *("docker", "podman", "nerdctl"),
         *("sudo", "env", "nohup", "exec", "time", "timeout", "setsid", "stdbuf", "nsys"),
-        *("numactl", "taskset", "nice"),
+        *("numactl", "taskset", "nice", "uv", "uvx", "conda", "poetry", "apptainer", "singularity"),
+        *("kubectl", "ssh", "xargs", "$"),
         *("do", "then", "else", "if", "while", "until", "{", "!"),
     }
 )
@@ -52,6 +53,9 @@ class EntryPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         adds_reason: Why it needs them.
         reason: Why, one sentence.
         source: Where that can be read.
+        model_may_be_first: Whether the model may also be the first argument, without its flag.
+        marked_by: How flags begin by which a command is known to be this engine's, where the
+            program is also another engine's.
     """
 
     engine: str = ""
@@ -67,6 +71,8 @@ class EntryPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     adds_reason: str = ""
     reason: str = ""
     source: str = ""
+    model_may_be_first: bool = False
+    marked_by: str = ""
 
     def is_in(self, version: Version) -> bool:
         """Whether that version has it."""
@@ -98,30 +104,65 @@ class InstalledParser(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class Image(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The engine's container image: a regular expression for its name, and what it starts."""
+    """The engine's container image.
+
+    Attributes:
+        pattern: A regular expression for its name; the group `version` is the engine's.
+        entry: What it starts; "" where the command names a program.
+    """
 
     pattern: str
-    entry: str
+    entry: str = ""
 
     def matches(self, word: str) -> bool:
         """Whether a word is the name of this image, with or without registry and tag."""
         return re.fullmatch(self.pattern, word) is not None
 
+    def version(self, word: str) -> tuple[int, int] | None:
+        """Where the engine's version stands in the name of this image; None: it names none."""
+        match = re.fullmatch(self.pattern, word)
+        return None if match is None or match["version"] is None else match.span("version")
+
 
 class SettingsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A settings file of the engine: where the history has its keys, and how such a file ends."""
+    """A settings file of the engine: where the history has its keys."""
 
     entry: str
-    suffixes: tuple[str, ...]
+
+
+class Companion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A flag that does nothing, or refuses to start, without another one.
+
+    Attributes:
+        entry: The entry point's table.
+        flag: The flag that is there.
+        needs: The flag that has to be there, and its value.
+        model: A part of the model's name, in small letters, for which it holds; "": any model.
+        reason: Why, one sentence.
+        source: Where that can be read.
+    """
+
+    entry: str
+    flag: str
+    needs: tuple[str, ...]
+    model: str = ""
+    reason: str
+    source: str
 
 
 class Programs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The programs of one engine; `also_called`: other names of it, as people type them."""
+    """The programs of one engine.
+
+    `also_called`: other names of it, as people type them; `config_file`: the entry point that reads
+    flags from a file.
+    """
 
     also_called: tuple[str, ...] = ()
     entry: tuple[EntryPoint, ...]
     parser: tuple[InstalledParser, ...] = ()
     image: Image | None = None
+    companion: tuple[Companion, ...] = ()
+    config_file: str | None = None
     settings_file: SettingsFile | None = None
 
 
@@ -207,8 +248,9 @@ def recognize(words: Sequence[str], engine: str | None = None) -> tuple[EntryPoi
     """
     best: tuple[EntryPoint, int] | None = None
     for entry in programs_of(engine).entry if engine else _entry_points(engine_names()):
+        marked = bool(entry.marked_by) and any(w.startswith(entry.marked_by) for w in words)
         for program in entry.programs:
-            longer = best is None or len(program) > best[1]
+            longer = best is None or len(program) >= best[1] + (not marked)
             if longer and _starts(words, program):
                 best = (entry, len(program))
     return best

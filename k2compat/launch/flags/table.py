@@ -155,6 +155,8 @@ class FlagTable:
             if isinstance(resolution, Exact):
                 return Exact(resolution.flag, member)
             return resolution
+        if self.passes_on is not None and self.passes_on.find(spelled) is not None:
+            return Unknown("")  # the next program's own; no abbreviation of a flag of this one
         beginnings = tuple(self._beginning_with(spelled)) if self.parser == "argparse" else ()
         if len(beginnings) > 1:
             return Ambiguous(tuple(full for full, _ in beginnings))

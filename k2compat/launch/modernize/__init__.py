@@ -5,17 +5,21 @@ from typing import TYPE_CHECKING
 from k2compat.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from k2compat.launch.modernize.rewrite import ModernCommand, Modernized, modernize_text
+    from k2compat.launch.modernize.modern_command import ModernCommand
+    from k2compat.launch.modernize.plan_checks import check_read_command
+    from k2compat.launch.modernize.rewrite import Modernized, modernize_text
 
 __all__ = [
     "ModernCommand",
     "Modernized",
+    "check_read_command",
     "modernize_text",
 ]
 
 _HOMES = {
-    "ModernCommand": "rewrite",
+    "ModernCommand": "modern_command",
     "Modernized": "rewrite",
+    "check_read_command": "plan_checks",
     "modernize_text": "rewrite",
 }
 

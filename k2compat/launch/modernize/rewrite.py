@@ -1,35 +1,34 @@
 """An old command line becomes today's, with the reason for each change.
 
-    text ─ shell_text ─▸ statements ─ recognize ─▸ an engine's program, its flags
+    text ─ forms ─▸ commands, variables ─ recognize ─▸ an engine's program, its flags
          ─ the history ─▸ today's flags, today's program ─▸ the same text with those words changed
 
 Only what changes is written anew: comments, quotes, variables, line breaks between commands and
-every command that starts no engine stay as they are, to the character, so that no quoting of a user
-has to be understood in order to be kept. A flag without a known successor is left out, and is an
-error: the engine must accept what is printed. Nothing is ever run.
+every command that starts no engine stay as they are, to the character. What is written is read
+again: an edit after which the document does not hold the words that were meant is not made. A flag
+without a known successor is left out, and is an error: the engine must accept what is printed.
+Nothing is ever run.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import Final
 
 from k2compat.errors import RefusedError
 from k2compat.findings import Codes, Finding
 from k2compat.launch.engines import engine_names
-from k2compat.launch.flags import (
-    WRAPPERS,
-    EngineRelease,
-    EntryPoint,
-    changes_of,
-    entry_point,
-    programs_of,
-    recognize,
-)
+from k2compat.launch.flags import changes_of, programs_of
+from k2compat.launch.modernize.command_text import CommandText, Document, Edit
+from k2compat.launch.modernize.forms import read_document
+from k2compat.launch.modernize.images import raised_image
+from k2compat.launch.modernize.modern_command import ModernCommand, Rewritten, rewrite_command
+from k2compat.launch.modernize.places import Place, program_in
+from k2compat.launch.modernize.releases import Releases
 from k2compat.launch.modernize.settings_file import rename_keys
-from k2compat.launch.modernize.shell_text import HereDocument, ShellWord, Statement, statements
-from k2compat.launch.modernize.translation import Replacement, translate
+from k2compat.launch.modernize.unread import unread_places
+from k2compat.launch.modernize.variables import modern_variables
+from k2compat.launch.request import GPUS_PER_NODE
 
 _codes = Codes("launch")
 
@@ -38,231 +37,135 @@ _STRAY_DOLLAR: Final = re.compile(r"(\$(?:\w+|\{\w+\}))\$(?=:)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModernCommand:
-    """One command that starts an engine, as it was and as it is today.
-
-    Attributes:
-        line: The line of the text it begins on, counted from 1.
-        engine: Its name.
-        engine_version: The version it is written for.
-        entry: The entry point it starts today.
-        before: The command as it was.
-        after: The command as it is.
-        changes: What was changed, in the order of the command.
-        findings: What could not be translated, or must be known.
-    """
-
-    line: int
-    engine: str
-    engine_version: str
-    entry: str
-    before: str
-    after: str
-    changes: tuple[Replacement, ...]
-    findings: tuple[Finding, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Modernized:
     """A text with its commands as they are today.
 
     Attributes:
         text: The text.
+        form: What the text is: "shell script", "Compose file", …
         commands: The commands in it that start an engine.
-        findings: What is to be said about the text as a whole.
+        findings: What is to be reported of the text as a whole.
     """
 
     text: str
+    form: str
     commands: tuple[ModernCommand, ...]
     findings: tuple[Finding, ...]
 
 
-def modernize_text(text: str, versions: Mapping[str, str] | None = None) -> Modernized:
+def modernize_text(
+    text: str,
+    versions: Mapping[str, str] | None = None,
+    gpus_per_node: int = GPUS_PER_NODE,
+) -> Modernized:
     """Write the commands in a text as the engines take them today.
 
     Args:
-        text: Shell text: commands on lines of their own or behind `;` and `&&`, continued
-            lines, variables, comments.
-        versions: The version to write for, by engine; the newest with a table otherwise. Under
-            "" the version of the only engine in the text.
+        text: A shell script, a systemd unit, a Compose file, a Kubernetes manifest, a config file
+            of vLLM, or a Markdown page with any of them.
+        versions: The version to write for, by engine; otherwise that of the container image that
+            the command runs in, or the newest with a table. Under "" the version of the only
+            engine in the text.
+        gpus_per_node: GPUs of the node that a command runs on.
 
     Raises:
-        RefusedError: shell-unclosed; engine-unknown, engine-version-invalid;
+        RefusedError: shell-unclosed, document-malformed; engine-unknown, engine-version-invalid;
             engine-version-ambiguous, the text starts several engines and the version names
             none; entry-gone.
     """
-    text_now, stray = _without_stray_dollars(text)
-    found = [
-        (statement, place)
-        for statement in statements(text_now)
-        if (place := _program_at(statement)) is not None
-    ]
-    releases = _releases(versions or {}, {place.entry.engine for _, place in found})
-    commands: list[ModernCommand] = []
-    edits: list[tuple[int, int, str]] = []
-    for statement, place in found:
-        command = _modern(text_now, statement, place, releases)
-        commands.append(command)
-        edits.append((statement.start, statement.end, command.after))
+    text, stray = _without_stray_dollars(text)
+    document = read_document(text)
+    found = _commands(document)
+    releases = Releases(versions or {}, {place.entry.engine for _, place in found})
+    before = [command.source(text) for command, _ in found]
     findings: list[Finding] = [*stray]
-    settings = list(_modern_settings(text_now, releases))
-    edits += [(start, end, new) for start, end, new, _ in settings]
-    findings += [finding for *_, finding in settings]
-    if not found and not settings:
+    edits: list[Edit] = []
+    images = (raised_image(place, releases) for _, place in found)
+    for edit, finding in (*modern_variables(text, document.variables, releases), *images):
+        edits += [edit] if edit is not None else []
+        findings += [finding] if finding is not None else []
+    if edits:  # they lie within commands; those are read again with the new names
+        text = _edited(text, edits)
+        document = read_document(text)
+        found = _commands(document)
+    rewritten = _safe(
+        text,
+        [
+            rewrite_command(text, command, place, releases, gpus_per_node)
+            for command, place in found
+        ],
+    )
+    settings = list(_modern_settings(text, document, releases))
+    spans = [(part.start, part.end) for command, _ in found for part in command.parts]
+    findings += [finding for _, finding in settings]
+    findings += unread_places(text, document, spans)
+    if not found and not findings:
         findings.append(
             _codes.finding("no-engine-command", "", "No command here starts an engine.")
         )
+    edits = [edit for each in rewritten for edit in each.edits] + [edit for edit, _ in settings]
     return Modernized(
-        text=_edited(text_now, edits), commands=tuple(commands), findings=tuple(findings)
+        text=_edited(text, edits),
+        form=document.form,
+        commands=tuple(
+            replace(each.command, before=old) for each, old in zip(rewritten, before, strict=True)
+        ),
+        findings=tuple(findings),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where in a statement an engine's program stands.
+def _commands(document: Document) -> list[tuple[CommandText, Place]]:
+    """The commands that start an engine, in the order of the text."""
+    places = ((command, program_in(command)) for command in document.commands)
+    found = [(command, place) for command, place in places if place is not None]
+    return sorted(found, key=lambda pair: pair[0].start)
 
-    `first` is the first word of the program, `arguments` the first word behind it. With `image`
-    the program is the entry point of a container's image, and has no words.
+
+def _safe(text: str, rewritten: Sequence[Rewritten]) -> list[Rewritten]:
+    """The edits, without those after which the text does not hold the words that were meant.
+
+    Each form quotes in its own way; what is written is read again, instead of trusting that every
+    way is known here.
     """
-
-    entry: EntryPoint
-    first: int
-    arguments: int
-    image: str = ""
-
-
-def _program_at(statement: Statement) -> _Place | None:
-    """The engine's program in a statement, behind assignments and wrappers such as mpirun."""
-    values = [word.value for word in statement.words]
-    begin = statement.assignments
-    wrapped = begin < len(values) and values[begin].rsplit("/", 1)[-1] in WRAPPERS
-    last = len(values) if wrapped else begin + 1
-    for first in range(begin, min(last, len(values))):
-        recognized = recognize(values[first:])
-        if recognized is not None:
-            return _Place(recognized[0], first, first + recognized[1])
-        started = _started_by_image(values[first]) if wrapped else None
-        if started is not None:
-            return _Place(started, first + 1, first + 1, values[first])
-    return None
+    if _holds(text, rewritten):
+        return list(rewritten)
+    safe: list[Rewritten] = []
+    for number, each in enumerate(rewritten):
+        others = [other.unchanged() for other in rewritten]
+        others[number] = each
+        safe.append(each if _holds(text, others) else each.not_written())
+    return safe
 
 
-def _started_by_image(word: str) -> EntryPoint | None:
-    """The entry point that a container image starts, where the word names one."""
-    for engine in engine_names():
-        image = programs_of(engine).image
-        if image is not None and image.matches(word):
-            return entry_point(engine, image.entry)
-    return None
-
-
-def _releases(versions: Mapping[str, str], engines: set[str]) -> dict[str, EngineRelease]:
-    """The release to write for, by engine."""
-    chosen: dict[str, str | None] = dict.fromkeys(engines)
-    chosen |= {engine: version for engine, version in versions.items() if engine}
-    if "" in versions:
-        if len(engines) > 1:
-            raise RefusedError(
-                "engine-version-ambiguous",
-                f"The text starts several engines: {', '.join(sorted(engines))}.",
-                hint=f"Name the engine: --engine-version {min(engines)}={versions['']}",
-            )
-        chosen |= dict.fromkeys(engines, versions[""])
-    return {engine: EngineRelease.of(engine, version) for engine, version in chosen.items()}
-
-
-def _modern(
-    text: str, statement: Statement, place: _Place, releases: Mapping[str, EngineRelease]
-) -> ModernCommand:
-    release = releases[place.entry.engine]
-    today = release.today(place.entry.name)
-    if place.image:  # the image's own program reads the flags
-        today = place.entry
-    translation = translate(place.entry, today, release, statement.words[place.arguments :])
-    before = text[statement.start : statement.end]
-    changes = translation.changes
-    program = statement.words[place.first : place.arguments]
-    if today != place.entry:
-        python = next((word.source for word in program if _is_python(word)), "python")
-        new = tuple(ShellWord(part, part) for part in today.command(python))
-        new = (replace(new[0], lead=program[0].lead), *new[1:])
-        changes = (_moved(program, new, place.entry), *changes)
-        program = new
-    after = before
-    if changes:
-        words = (*statement.words[: place.first], *program, *chain(*translation.groups))
-        after = "".join((*(word.lead + word.source for word in words), *statement.redirections))
-    return ModernCommand(
-        line=text.count("\n", 0, statement.start) + 1,
-        engine=release.engine,
-        engine_version=release.label,
-        entry=today.name,
-        before=before,
-        after=after,
-        changes=changes,
-        findings=(*translation.findings, *_carried(statement, place)),
-    )
-
-
-def _is_python(word: ShellWord) -> bool:
-    return word.value.rsplit("/", 1)[-1].startswith("python")
-
-
-def _moved(
-    before: tuple[ShellWord, ...], after: tuple[ShellWord, ...], old: EntryPoint
-) -> Replacement:
-    return Replacement(
-        before=" ".join(word.source for word in before),
-        after=" ".join(word.source for word in after),
-        kind="replaced",
-        since=old.gone,
-        reason=old.reason,
-        source=old.source,
-    )
-
-
-def _carried(statement: Statement, place: _Place) -> Iterator[Finding]:
-    for word in statement.words:
-        if word.runs:
-            yield _codes.finding(
-                "substitution-carried",
-                word.source,
-                f"{word.source} is the output of a command; it was not run, and not looked at.",
-            )
-    for redirection in map(str.strip, statement.redirections):
-        yield _codes.finding(
-            "redirection-carried",
-            redirection,
-            f"The redirection {redirection} was carried over as it is.",
-        )
-    if place.image:
-        yield _codes.finding(
-            "image-version",
-            place.image,
-            f"The image's tag decides which vLLM runs in it: {place.image}.",
-            fix="Name a tag of the version that the flags are for.",
-        )
+def _holds(text: str, rewritten: Sequence[Rewritten]) -> bool:
+    """Whether the edited text has the words of each command."""
+    edits = [edit for each in rewritten for edit in each.edits]
+    if not edits:
+        return True
+    try:
+        now = _commands(read_document(_edited(text, edits)))
+    except RefusedError:
+        return False
+    words = [tuple(word.value for word in command.words) for command, _ in now]
+    return words == [each.words for each in rewritten]
 
 
 def _modern_settings(
-    text: str, releases: Mapping[str, EngineRelease]
-) -> Iterator[tuple[int, int, str, Finding]]:
-    """Settings files of an engine that the text writes with here-documents."""
+    text: str, document: Document, releases: Releases
+) -> Iterator[tuple[Edit, Finding]]:
+    """Settings files of an engine that the text holds or is."""
     for engine in engine_names():
         settings = programs_of(engine).settings_file
         if settings is None:
             continue
-        release = releases.get(engine) or EngineRelease.of(engine)
         changes = changes_of(engine, settings.entry)
-        for document in _documents(text, settings.suffixes):
-            body = text[document.start : document.end]
-            renamed = rename_keys(body, changes, release.version)
+        for start, end in dict.fromkeys(document.settings):
+            release = releases.of(engine)
+            renamed = rename_keys(text[start:end], changes, release.version)
             for change in renamed.changes:
                 new = (change.to or ("",))[0]
                 yield (
-                    document.start,
-                    document.end,
-                    renamed.text,
+                    Edit(start, end, renamed.text),
                     _codes.finding(
                         "settings-key-mended",
                         change.flag,
@@ -271,13 +174,6 @@ def _modern_settings(
                         actual=change.flag,
                     ),
                 )
-
-
-def _documents(text: str, suffixes: tuple[str, ...]) -> Iterator[HereDocument]:
-    """The here-documents that are written to files with one of these endings."""
-    for statement in statements(text):
-        if any(target.endswith(suffixes) for target in statement.targets):
-            yield from statement.documents
 
 
 def _without_stray_dollars(text: str) -> tuple[str, tuple[Finding, ...]]:
@@ -294,7 +190,7 @@ def _without_stray_dollars(text: str) -> tuple[str, tuple[Finding, ...]]:
     return _STRAY_DOLLAR.sub(r"\1", text), findings
 
 
-def _edited(text: str, edits: list[tuple[int, int, str]]) -> str:
-    for start, end, new in sorted(set(edits), reverse=True):
-        text = text[:start] + new + text[end:]
+def _edited(text: str, edits: Sequence[Edit]) -> str:
+    for edit in sorted(set(edits), key=lambda edit: edit.start, reverse=True):
+        text = text[: edit.start] + edit.text + text[edit.end :]
     return text

@@ -26,12 +26,12 @@ def rename_keys(text: str, history: Iterable[Change], version: Version) -> Renam
     """Write a settings file's keys as a version of the engine calls them.
 
     Args:
-        text: The file, YAML.
+        text: The file, YAML without a mistake.
         history: What became of its keys; sections are separated by dots.
         version: The version it is for.
 
     Returns:
-        The text as it was where it is no YAML, or has no key that was renamed.
+        The text as it was where it has no key that was renamed.
     """
     changes: list[Change] = []
     for change in history:
@@ -46,10 +46,7 @@ def rename_keys(text: str, history: Iterable[Change], version: Version) -> Renam
 
 
 def _holds(text: str, path: list[str]) -> bool:
-    try:
-        value: Any = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError):
-        return False
+    value: Any = yaml.safe_load(text)
     for key in path:
         if not isinstance(value, dict) or key not in value:
             return False

@@ -5,6 +5,10 @@
 A word's meaning keeps `$NAME`, `${NAME}`, `$(…)` and `<NAME>` as they stand: nothing is expanded.
 `<NAME>` is a placeholder of a guide, though a shell would redirect from a file. What this reader
 does not understand (arithmetic, arrays, `case`) it carries as words; it changes nothing.
+
+systemd and Compose split a command into words, too, but run no shell: there a line break is a
+blank, and `>`, `;` and `#` are characters like others (`WORDS`). YAML folds the lines of some texts
+into one before a shell reads them (`FOLDED`).
 """
 
 import re
@@ -37,6 +41,8 @@ class ShellWord:
         runs: Whether one of them runs a command: `$(…)`, backticks.
         literal_dollar: Whether it holds a dollar that is meant as one.
         lead: What stands before it as written: blanks, the end of a continued line.
+        place: Its number in its command as it was written; -1 for a word that was not there.
+        at: Where its source begins in the text; -1 for a word that was not there.
     """
 
     source: str
@@ -45,6 +51,8 @@ class ShellWord:
     runs: bool = False
     literal_dollar: bool = False
     lead: str = " "
+    place: int = -1
+    at: int = -1
 
     @classmethod
     def plain(cls, value: str) -> "ShellWord":
@@ -60,7 +68,7 @@ class ShellWord:
             return None
         else:
             source = _double_quoted(rest) if self.expands else shlex.quote(rest)
-        return replace(self, source=source or "''", value=rest)
+        return replace(self, source=source or "''", value=rest, place=-1)
 
     def inside(self, before: str, after: str) -> "ShellWord | None":
         """The word's meaning between two texts, as one word; None where it cannot be quoted."""
@@ -69,7 +77,7 @@ class ShellWord:
         if self.literal_dollar or "$" in before + after:
             return None
         value = before + self.value + after
-        return replace(self, source=_double_quoted(value), value=value)
+        return replace(self, source=_double_quoted(value), value=value, place=-1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +123,26 @@ def _placeholder_at(text: str, at: int) -> re.Match[str] | None:
     return match if match is not None and match[3] is not None else None
 
 
-def statements(text: str) -> tuple[Statement, ...]:
+SCRIPT: Final = "script"
+WORDS: Final = "words"
+FOLDED: Final = "folded"
+
+
+def statements(
+    text: str, start: int = 0, end: int | None = None, syntax: str = SCRIPT
+) -> tuple[Statement, ...]:
     """The simple commands in a text, in order.
+
+    Args:
+        text: The text.
+        start: Where to begin; places count from the beginning of the text all the same.
+        end: Where to end; None: where the text does.
+        syntax: SCRIPT, WORDS for a command that no shell reads, or FOLDED.
 
     Raises:
         RefusedError: shell-unclosed, a quote or an expansion has no end.
     """
-    return tuple(_Reader(text).read())
+    return tuple(_Reader(text[:end], start, syntax).read())
 
 
 def _double_quoted(value: str) -> str:
@@ -145,9 +166,11 @@ class _Pieces:
 
 
 class _Reader:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, start: int, syntax: str) -> None:
         self.text = text
-        self.at = 0
+        self.at = start
+        self.runs_shell = syntax != WORDS
+        self.blank = _BLANK if syntax == SCRIPT else _BLANK + "\n"
 
     def read(self) -> Iterator[Statement]:
         while self.at < len(self.text):
@@ -172,7 +195,7 @@ class _Reader:
                 target = self._word()
                 redirections.append((operator, lead + self.text[begin : self.at], target.value))
             else:
-                words.append(replace(self._word(), lead=lead))
+                words.append(replace(self._word(), lead=lead, place=len(words), at=begin))
             end = self.at
         documents = self._separator([r for r in redirections if r[0].endswith(("<<", "<<-"))])
         if start < 0:
@@ -190,18 +213,20 @@ class _Reader:
         while self.at < len(self.text):
             if match := _CONTINUED.match(self.text, self.at):
                 self.at = match.end()
-            elif self.text[self.at] in _BLANK:
+            elif self.text[self.at] in self.blank:
                 self.at += 1
             else:
                 return
 
     def _skip_comment(self) -> bool:
-        if self.text.startswith("#", self.at):
+        if self.runs_shell and self.text.startswith("#", self.at):
             end = self.text.find("\n", self.at)
             self.at = len(self.text) if end < 0 else end
         return self.at >= len(self.text)
 
     def _ends(self) -> bool:
+        if not self.runs_shell:
+            return False
         return self._redirection(move=False) == "" and bool(_SEPARATOR.match(self.text, self.at))
 
     def _separator(self, reading: list[tuple[str, str, str]]) -> tuple[HereDocument, ...]:
@@ -231,7 +256,7 @@ class _Reader:
         raise _unclosed(self.text, start, f"<<{delimiter}")
 
     def _redirection(self, *, move: bool = True) -> str:
-        if _placeholder_at(self.text, self.at):
+        if not self.runs_shell or _placeholder_at(self.text, self.at):
             return ""
         match = _REDIRECTION.match(self.text, self.at)
         if match is None:
@@ -261,7 +286,7 @@ class _Reader:
         elif match := _placeholder_at(self.text, self.at):
             pieces.add(match[0])
             self.at = match.end()
-        elif character in _BLANK or character in "<>" or _SEPARATOR.match(self.text, self.at):
+        elif character in self.blank or (self.runs_shell and self._ends_word(character)):
             return False
         elif character == "'":
             end = self._find("'", self.at + 1)
@@ -278,6 +303,9 @@ class _Reader:
             pieces.add(character)
             self.at += 1
         return True
+
+    def _ends_word(self, character: str) -> bool:
+        return character in "<>" or _SEPARATOR.match(self.text, self.at) is not None
 
     def _double_quotes(self, pieces: _Pieces) -> None:
         opened = self.at

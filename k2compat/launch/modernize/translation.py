@@ -31,6 +31,7 @@ from k2compat.launch.flags import (
     table_versions,
 )
 from k2compat.launch.modernize.shell_text import ShellWord
+from k2compat.launch.request import GPUS_PER_NODE
 
 _codes = Codes("launch")
 
@@ -81,7 +82,11 @@ class Translation:
 
 
 def translate(
-    entry: EntryPoint, today: EntryPoint, release: EngineRelease, words: Sequence[ShellWord]
+    entry: EntryPoint,
+    today: EntryPoint,
+    release: EngineRelease,
+    words: Sequence[ShellWord],
+    gpus_per_node: int = GPUS_PER_NODE,
 ) -> Translation:
     """Write an old command's arguments for today's entry point.
 
@@ -90,28 +95,35 @@ def translate(
         today: The one that starts the same in this release.
         release: The engine's release to write for.
         words: What follows the program.
+        gpus_per_node: GPUs of the node that the command runs on.
     """
     old = release.table(entry.table)
     new = release.table(today.table)
-    translator = _Translator(entry, today, old, new)
+    translator = _Translator(entry, today, old, new, gpus_per_node)
     groups = translator.round(tuple(words))
     while not translator.settled:  # a flag may become one that became a third
         translator.old = new
         groups = translator.round(tuple(chain.from_iterable(groups)))
     groups = translator.completed(groups)
     final = read_arguments(new, [word.value for word in chain.from_iterable(groups)])
-    findings = (*translator.findings, *_still_said(final, groups))
+    findings = (*translator.findings, *_still_said(final, groups, gpus_per_node, today))
     return Translation(groups, tuple(translator.changes), findings)
 
 
 class _Translator:
     def __init__(
-        self, entry: EntryPoint, today: EntryPoint, old: FlagTable, new: FlagTable
+        self,
+        entry: EntryPoint,
+        today: EntryPoint,
+        old: FlagTable,
+        new: FlagTable,
+        gpus_per_node: int,
     ) -> None:
         self.entry = entry
         self.today = today
         self.old = old
         self.new = new
+        self.gpus_per_node = gpus_per_node
         self.changes: list[Replacement] = []
         self.findings: list[Finding] = []
         self.settled = False
@@ -122,7 +134,7 @@ class _Translator:
         words = tuple(self._completed_names(words))
         table = _every_flag(self.old)
         reading = read_arguments(table, [word.value for word in words])
-        names = names_in(reading)
+        used = names_in(reading)
         others = _values_by_name(reading)
         first: list[tuple[ShellWord, ...]] = []
         groups: dict[int, tuple[ShellWord, ...]] = {
@@ -130,7 +142,7 @@ class _Translator:
         }
         for use in reading.uses:
             taken = words[use.at : use.at + _length(use)]
-            group = self._one(use, taken, names, others)
+            group = self._one(use, taken, used, others)
             if group and not group[0].value.startswith("-"):
                 first.append(group)
             elif group:
@@ -156,12 +168,16 @@ class _Translator:
         self,
         use: FlagUse,
         taken: tuple[ShellWord, ...],
-        names: frozenset[str],
+        used: Mapping[str, tuple[str, ...]],
         others: Mapping[str, ShellWord],
     ) -> tuple[ShellWord, ...]:
         """The words for one flag today; empty where nothing says the same."""
-        in_old = replace(use, resolution=self.old.resolve(use.name))
-        change = change_of(self.old, in_old, names)
+        table, resolution = self.old, self.old.resolve(use.name)
+        if isinstance(resolution, Unknown) and table.passes_on is not None:
+            table = table.passes_on
+            resolution = table.resolve(use.name)
+        in_old = replace(use, resolution=resolution)
+        change = change_of(table, in_old, used, self.gpus_per_node)
         if change is not None and (change.kind in FATAL or change.to is not None):
             return self._changed(use, change, taken, others)
         moved = self.new != self.old and not isinstance(self.new.resolve(use.name), Exact)
@@ -244,7 +260,8 @@ def _every_flag(table: FlagTable) -> FlagTable:
                 negative = tuple(name for name in flag.negative_names if name in names)
                 flags.append(replace(flag, names=names, negative_names=negative))
                 known.update(names)
-    return replace(table, flags=tuple(flags))
+    passes_on = None if table.passes_on is None else _every_flag(table.passes_on)
+    return replace(table, flags=tuple(flags), passes_on=passes_on)
 
 
 def _full_name(table: FlagTable, everything: FlagTable, name: str) -> str | None:
@@ -315,10 +332,25 @@ def _is_handed_on(table: FlagTable, name: str) -> bool:
 
 
 def _still_said(
-    reading: ParsedCommand, groups: tuple[tuple[ShellWord, ...], ...]
+    reading: ParsedCommand,
+    groups: tuple[tuple[ShellWord, ...], ...],
+    gpus_per_node: int,
+    today: EntryPoint,
 ) -> Iterator[Finding]:
     """What today's parser says, but for words that only the shell will know."""
     expanding = {word.value for word in chain.from_iterable(groups) if word.expands}
-    for finding in check_reading(reading):
-        if finding.actual not in expanding:
+    for finding in check_reading(reading, gpus_per_node):
+        if finding.actual not in expanding and not _is_the_models(finding, reading, today):
             yield finding
+
+
+def _is_the_models(finding: Finding, reading: ParsedCommand, today: EntryPoint) -> bool:
+    """Whether a finding is about how the model is named, which the entry point takes as it is."""
+    if finding.code == "flag-deprecated":
+        return finding.where == today.model
+    if not today.model_may_be_first or not reading.loose:
+        return False
+    first = reading.loose[0]
+    missing = finding.code == "flag-missing" and finding.where == today.model
+    extra = finding.code == "argument-unexpected" and finding.where == first.value
+    return first.at == 0 and (missing or extra)

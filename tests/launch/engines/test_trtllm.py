@@ -176,7 +176,7 @@ def test_the_guides_errors_are_named(code: str) -> None:
 def test_the_guides_settings_stop_later_servers() -> None:
     assert "settings-key-renamed" not in codes(guide())
     assert "settings-key-renamed" not in codes(guide(engine_version="1.0.0rc3"))
-    for version in ("1.0.0rc4", "1.0.0", "2025-autumn", "2026-newest"):
+    for version in ("1.0.0rc4", "1.0.0", "2025-autumn", "1.3.0rc29"):
         found = guide(engine_version=version)
         (finding,) = [f for f in found.findings if f.code == "settings-key-renamed"]
         assert finding.severity is Severity.ERROR
@@ -187,12 +187,12 @@ def test_the_guides_settings_stop_later_servers() -> None:
 
 def test_the_guides_backend_is_deprecated_today() -> None:
     assert "flag-deprecated" not in codes(guide())
-    assert "flag-deprecated" in codes(guide(engine_version="2026-newest"))
+    assert "flag-deprecated" in codes(guide(engine_version="1.3.0rc29"))
 
 
 # --- What works now ---
 
-VERSIONS = ("1.0.0rc2", "1.0.0rc4", "1.0.0", "2025-autumn", "1.2.0", "1.3.0", "2026-newest")
+VERSIONS = ("1.0.0rc2", "1.0.0rc4", "1.0.0", "2025-autumn", "1.2.0", "1.3.0", "1.3.0rc29")
 
 
 def test_every_flag_is_one_that_the_version_has() -> None:
@@ -289,7 +289,7 @@ def test_one_node_needs_no_mpi_and_no_ssh() -> None:
         ("1.0.0rc2", "padding_enabled", "--extra_llm_api_options", True),
         ("1.0.0rc4", "enable_padding", "--extra_llm_api_options", True),
         ("2025-autumn", "enable_padding", "--extra_llm_api_options", False),
-        ("2026-newest", "enable_padding", "--config", False),
+        ("1.3.0rc29", "enable_padding", "--config", False),
     ],
 )
 def test_what_each_version_calls_things(
@@ -330,16 +330,16 @@ def test_tool_calls_and_reasoning_are_parsed_where_the_version_can() -> None:
 
     assert "--tool_parser" not in words("/k2", "2025-autumn")
     assert words("/k2", "1.2.0")[-3:-1] == ["--tool_parser", "kimi_k2"]
-    assert "--reasoning_parser" not in words("/k2", "2026-newest")
-    assert words("Kimi-K2-Thinking", "2026-newest")[-3:-1] == ["--reasoning_parser", "kimi_k2"]
-    assert words("Kimi-K2.5", "2026-newest")[-3:-1] == ["--reasoning_parser", "kimi_k25"]
+    assert "--reasoning_parser" not in words("/k2", "1.3.0rc29")
+    assert words("Kimi-K2-Thinking", "1.3.0rc29")[-3:-1] == ["--reasoning_parser", "kimi_k2"]
+    assert words("Kimi-K2.5", "1.3.0rc29")[-3:-1] == ["--reasoning_parser", "kimi_k25"]
 
 
 def test_what_a_version_cannot_do_is_said() -> None:
     old = codes(plan("trtllm", "Kimi-K2.5", engine_version="1.2.0"))
     assert {"reasoning-unparsed", "model-unsupported", "weights-not-documented"} <= set(old)
     assert "tool-calls-unparsed" in codes(plan("trtllm", engine_version="1.0.0rc2"))
-    assert "tool-calls-unparsed" in codes(guide(engine_version="2026-newest"))
+    assert "tool-calls-unparsed" in codes(guide(engine_version="1.3.0rc29"))
 
 
 def test_options_that_were_given_reach_the_server() -> None:

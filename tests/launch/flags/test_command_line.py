@@ -20,7 +20,7 @@ PEERS = [
     flag_table("sglang", "0.5.23", "sglang_router.launch_router"),
     flag_table("ktransformers", "0.3.2", "server.main"),
     flag_table("trtllm", "1.0.0rc2", "serve"),
-    flag_table("trtllm", "2026-newest", "disaggregated"),
+    flag_table("trtllm", "1.3.0rc29", "disaggregated"),
 ]
 VALUES = st.sampled_from(
     ["8", "-1", "-0.5", "0.9", "x", "a b", "", "-", "-x", "pytorch", "random", "a=b", "fp8"]

@@ -24,7 +24,7 @@ VERSIONS = {
         *("0.4.9.post2", "0.4.10.post2", "0.5.1", "0.5.2", "0.5.3", "0.5.4", "0.5.5", "0.5.8"),
         *("0.5.14", "0.5.20", "0.5.22", "0.5.23"),
     ),
-    "trtllm": ("1.0.0rc2", "2025-autumn", "2026-newest"),
+    "trtllm": ("1.0.0rc2", "2025-autumn", "1.3.0rc29"),
     "ktransformers": ("0.3.2", "archived-2026", "0.4.1", "0.7.2"),
 }
 MODELS = ("Kimi-K2-Instruct", "Kimi-K2-Thinking", "Kimi-K2.5")

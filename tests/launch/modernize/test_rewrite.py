@@ -177,8 +177,8 @@ def test_the_settings_file_in_a_here_document() -> None:
             "for i in 1 2; do vllm serve m; done",
         ),
         (
-            "docker run -p 1:1 vllm/vllm-openai:v0.10.0 --model m --swap-space 4",
-            "docker run -p 1:1 vllm/vllm-openai:v0.10.0 --model m",
+            "docker run -p 1:1 vllm/vllm-openai --model m --swap-space 4",
+            "docker run -p 1:1 vllm/vllm-openai --model m",
         ),
         ("kt run m --cuda-graph-bs 8", "kt run m --cuda-graph-bs 8"),
     ],

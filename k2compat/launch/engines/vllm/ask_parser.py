@@ -20,4 +20,14 @@ def serve() -> Callable[[list[str]], object]:
     return parse
 
 
-PARSERS: dict[str, Callable[[], Callable[[list[str]], object]]] = {"serve": serve}
+def dynamo() -> Callable[[list[str]], object]:
+    """The parser of `python -m dynamo.vllm`, which hands on to vLLM's."""
+    from dynamo.vllm.args import parse_args
+
+    return parse_args
+
+
+PARSERS: dict[str, Callable[[], Callable[[list[str]], object]]] = {
+    "serve": serve,
+    "dynamo.vllm": dynamo,
+}

@@ -1,0 +1,85 @@
+"""Kubernetes manifests: every container in them, whatever the kind of the object.
+
+A container is a mapping with `image`, `command` or `args`; Deployments, LeaderWorkerSets, Jobs and
+custom resources have them in different places.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+import yaml
+
+from k2compat.launch.modernize.command_text import CommandText, Document, Name
+from k2compat.launch.modernize.forms.interface import NestedReader
+from k2compat.launch.modernize.forms.yaml_nodes import (
+    documents,
+    list_part,
+    mappings,
+    members,
+    name_at,
+    read_scalar,
+    scalars,
+    script_of,
+)
+from k2compat.launch.modernize.shell_text import SCRIPT
+
+NAME: Final = "Kubernetes manifest"
+
+_HEAD: Final = re.compile(r"^apiVersion:", re.MULTILINE)
+_KIND: Final = re.compile(r"^kind:", re.MULTILINE)
+
+
+def recognizes(text: str) -> bool:
+    """An object has an apiVersion and a kind."""
+    return _HEAD.search(text) is not None and _KIND.search(text) is not None
+
+
+def read(text: str, start: int, end: int, nested: NestedReader) -> Document:
+    """The commands and the variables of all containers.
+
+    Raises:
+        RefusedError: document-malformed, shell-unclosed.
+    """
+    document = Document(NAME)
+    for node in documents(text, start, end, NAME):
+        for mapping in mappings(node):
+            document.add(_container(text, start, mapping, nested))
+    return document
+
+
+def _container(text: str, start: int, node: yaml.MappingNode, nested: NestedReader) -> Document:
+    document = Document(NAME)
+    found = members(node)
+    lists = [scalars(found[key][1]) for key in ("command", "args") if key in found]
+    image = found["image"][1] if "image" in found else None
+    if not (any(lists) or isinstance(image, yaml.ScalarNode)):
+        return document
+    name = name_at(image, start) if isinstance(image, yaml.ScalarNode) else None
+    words = [word for each in lists for word in each]
+    script = script_of(words)
+    if script is not None:
+        document.add(read_scalar(text, start, script, SCRIPT, nested))
+        document.commands = [_in_image(command, name) for command in document.commands]
+    elif words:
+        parts = tuple(list_part(text, start, each) for each in lists if each)
+        document.commands.append(CommandText(parts, image=name))
+    document.variables += _variables(found.get("env", (node, node))[1], start)
+    return document
+
+
+def _in_image(command: CommandText, image: Name | None) -> CommandText:
+    return CommandText(command.parts, command.assignments, image, redirections=command.redirections)
+
+
+def _variables(node: yaml.Node, start: int) -> Iterator[Name]:
+    """The entries of `env:`, each with `name` and `value`."""
+    if not isinstance(node, yaml.SequenceNode):
+        return
+    for entry in node.value:
+        found = members(entry)
+        name = found["name"][1] if "name" in found else None
+        value = found["value"][1] if "value" in found else None
+        if isinstance(name, yaml.ScalarNode):
+            known = str(value.value) if isinstance(value, yaml.ScalarNode) else ""
+            yield name_at(name, start, known)

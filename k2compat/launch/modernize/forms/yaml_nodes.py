@@ -1,0 +1,220 @@
+"""YAML with the place of each node, and lists of words in it.
+
+PyYAML's nodes know where they lie in the text; their values are what YAML makes of the text. A text
+within a scalar is read in place only where the two are the same but for blanks: escapes and doubled
+quotes would have to be written back.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import yaml
+
+from k2compat.errors import RefusedError
+from k2compat.launch.modernize.command_text import Document, Name, Part, Unread
+from k2compat.launch.modernize.forms.interface import NestedReader, holds_program
+from k2compat.launch.modernize.forms.shell import read_words
+from k2compat.launch.modernize.shell_text import FOLDED, SCRIPT, ShellWord
+
+_EXPANDS: Final = re.compile(r"\$[({\w]")
+# A scalar that YAML reads as the same text without quotes, whatever its place.
+_PLAIN: Final = re.compile(r"[A-Za-z_./-][\w./:=+-]*(?<!:)")
+_NOT_TEXT: Final = re.compile(r"(?i)~|null|true|false|yes|no|on|off|y|n|-+|\.(inf|nan)")
+
+_COMMENT: Final = re.compile(r"[ \t]+#[^\n]*")
+
+SHELLS: Final = frozenset({"sh", "bash", "dash", "zsh", "ash"})
+
+
+def documents(text: str, start: int, end: int, form: str) -> list[yaml.Node]:
+    """The documents between two places of a text.
+
+    Raises:
+        RefusedError: document-malformed.
+    """
+    try:
+        nodes = list(yaml.compose_all(text[start:end], Loader=yaml.SafeLoader))
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1 + text.count(chr(10), 0, start)}" if mark else ""
+        raise RefusedError(
+            "document-malformed",
+            f"The text looks like a {form}, and is not YAML{where}.",
+            hint="Render a template first: helm template CHART | k2compat modernize",
+        ) from error
+    return [node for node in nodes if node is not None]
+
+
+def members(node: yaml.Node | None) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+    """A mapping's members, key node and value node by the key; merged ones last."""
+    if not isinstance(node, yaml.MappingNode):
+        return {}
+    own: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+    merged: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+    for key, value in node.value:
+        if key.tag == "tag:yaml.org,2002:merge":
+            for each in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                merged = members(each) | merged
+        else:
+            own[str(key.value)] = (key, value)
+    return merged | own
+
+
+def mappings(node: yaml.Node) -> Iterator[yaml.MappingNode]:
+    """Every mapping in a document, each once."""
+    seen: set[int] = set()
+    waiting = [node]
+    while waiting:
+        here = waiting.pop()
+        if id(here) in seen:
+            continue
+        seen.add(id(here))
+        if isinstance(here, yaml.MappingNode):
+            yield here
+            waiting += [value for _, value in reversed(here.value)]
+        elif isinstance(here, yaml.SequenceNode):
+            waiting += reversed(here.value)
+
+
+def scalars(node: yaml.Node | None) -> tuple[yaml.ScalarNode, ...]:
+    """The scalars of a sequence; empty where it holds anything else."""
+    if not isinstance(node, yaml.SequenceNode):
+        return ()
+    found = tuple(each for each in node.value if isinstance(each, yaml.ScalarNode))
+    return found if len(found) == len(node.value) else ()
+
+
+def name_at(node: yaml.ScalarNode, offset: int, value: str = "") -> Name:
+    """A scalar, or what precedes `=` in it, as a name in the text."""
+    begin = offset + node.start_mark.index + (node.style in ("'", '"'))
+    text = str(node.value)
+    name, equals, rest = text.partition("=")
+    if equals and not value:
+        return Name(begin, begin + len(name), name, rest)
+    return Name(begin, begin + len(text), text, value)
+
+
+def list_part(text: str, offset: int, nodes: Sequence[yaml.ScalarNode]) -> Part:
+    """A sequence of scalars as a part of a command, one word each."""
+    spans = [(offset + n.start_mark.index, end_with_comment(text, offset, n)) for n in nodes]
+    words: list[ShellWord] = []
+    for number, (node, (begin, _)) in enumerate(zip(nodes, spans, strict=True)):
+        lead = text[spans[number - 1][1] : begin] if number else ""
+        value = str(node.value)
+        expands = _EXPANDS.search(value) is not None
+        source = f'"{value}"' if expands else ShellWord.plain(value).source
+        words.append(ShellWord(source, value, expands, lead=lead, place=number, at=begin))
+    sources = tuple(text[begin:end] for begin, end in spans)
+    between = words[1].lead if len(words) > 1 else _between(text, spans[0][0])
+    return Part(spans[0][0], spans[-1][1], tuple(words), write_list, sources, between=between)
+
+
+def _between(text: str, begin: int) -> str:
+    """What would stand between a list's only item and another one."""
+    before = text[text.rfind("\n", 0, begin) + 1 : begin]
+    return f"\n{before}" if before.strip() == "-" else ", "
+
+
+def _end(text: str, offset: int, node: yaml.Node) -> int:
+    """Where a node ends; a block scalar's mark lies behind its last line break."""
+    length = len(text[offset + node.start_mark.index : offset + node.end_mark.index].rstrip())
+    return int(node.start_mark.index) + length
+
+
+def end_with_comment(text: str, offset: int, node: yaml.Node) -> int:
+    """Where a node ends in the text, with the comment behind it on its line."""
+    end = offset + _end(text, offset, node)
+    comment = _COMMENT.match(text, end)
+    return comment.end() if comment else end
+
+
+def write_list(part: Part, words: Sequence[ShellWord]) -> str:
+    """Items of a sequence as the sequence has them: one a line, or between commas."""
+    items = []
+    for word in words:
+        kept = word.place >= 0
+        lead = word.lead if kept and word.place else part.between
+        items.append(
+            Item(word.place, lead, part.sources[word.place] if kept else quoted(word.value))
+        )
+    return write_items(part, items, part.between)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An item to be written. `place`: of its first word in the part; -1: a new one."""
+
+    place: int
+    lead: str
+    source: str
+
+
+def write_items(part: Part, items: Sequence[Item], usual: str) -> str:
+    """Items one behind the other; a comment behind an item that goes gets a line of its own."""
+    kept = {item.place for item in items}
+    indent = usual[: len(usual) - len(usual.lstrip())].rpartition("\n")[2]
+    comments = {
+        place: f"\n{indent}{comment[0].strip()}"
+        for place, source in enumerate(part.sources)
+        if place not in kept and (comment := _COMMENT.search(source)) is not None
+    }
+    text = ""
+    for number, item in enumerate(items):
+        for place in [place for place in comments if place < item.place and number]:
+            text += comments.pop(place)
+        text += (item.lead if number else "") + item.source
+    return text + "".join(comments.values())
+
+
+def quoted(value: str) -> str:
+    """A text as a YAML scalar that is read as that text."""
+    if _PLAIN.fullmatch(value) and not _NOT_TEXT.fullmatch(value):
+        return value
+    if "'" not in value:
+        return f"'{value}'"
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def read_scalar(
+    text: str, offset: int, node: yaml.ScalarNode, syntax: str, nested: NestedReader
+) -> Document:
+    """The commands in a scalar, read in place.
+
+    Args:
+        text: The whole text.
+        offset: Where the YAML begins in it.
+        node: The scalar.
+        syntax: SCRIPT or WORDS, see `shell_text`.
+        nested: The reader of documents within documents.
+
+    Raises:
+        RefusedError: shell-unclosed.
+    """
+    begin, end = offset + node.start_mark.index, offset + _end(text, offset, node)
+    if node.style in ("'", '"'):
+        begin, end = begin + 1, end - 1
+    elif node.style in ("|", ">"):
+        begin = text.index("\n", begin) + 1
+    inside = text[begin:end]
+    if inside.split() != str(node.value).split():
+        document = Document("")
+        if holds_program(str(node.value)):
+            document.unread.append(Unread(begin, inside[:40], "the text holds escapes of YAML"))
+        return document
+    if syntax == SCRIPT and node.style != "|":
+        syntax = FOLDED
+    return read_words(text, begin, end, syntax, nested)
+
+
+def script_of(words: Sequence[yaml.ScalarNode]) -> yaml.ScalarNode | None:
+    """The script of `sh -c SCRIPT`; None where no shell is started so."""
+    values = [str(node.value) for node in words]
+    if not values or values[0].rsplit("/", 1)[-1] not in SHELLS:
+        return None
+    for number, value in enumerate(values[1:-1], 1):
+        if re.fullmatch(r"-[a-z]*c", value):
+            return words[number + 1]
+    return None

@@ -1,0 +1,85 @@
+"""Where in a command an engine's program stands."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from k2compat.launch.engines import engine_names
+from k2compat.launch.flags import WRAPPERS, EntryPoint, entry_point, programs_of, recognize
+from k2compat.launch.modernize.command_text import CommandText, Name
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an engine's program stands in a command.
+
+    Attributes:
+        entry: The entry point that it starts.
+        first: The first word of the program.
+        arguments: The first word behind the program. With `by_image` the program is the entry
+            point of the image and has no words.
+        image: The name of the container image; None where the command names none.
+        by_image: Whether the image starts the program.
+    """
+
+    entry: EntryPoint
+    first: int
+    arguments: int
+    image: Name | None = None
+    by_image: bool = False
+
+
+def program_in(command: CommandText) -> Place | None:
+    """The engine's program in a command, behind assignments and wrappers such as mpirun."""
+    if command.settings_of:
+        config = programs_of(command.settings_of).config_file
+        return None if config is None else Place(_keys(command.settings_of, config), 0, 0)
+    values = [word.value for word in command.words]
+    begin = command.assignments
+    wrapped = begin < len(values) and values[begin].lstrip("-@:+!").rsplit("/", 1)[-1] in WRAPPERS
+    last = len(values) if wrapped else begin + 1
+    named = command.image
+    for first in range(begin, min(last, len(values))):
+        recognized = recognize(values[first:])
+        if recognized is not None:
+            return Place(recognized[0], first, first + recognized[1], named)
+        if wrapped and (engine := engine_of_image(values[first])) is not None:
+            word = command.words[first]
+            named = Name(word.at, word.at + len(word.source), word.value)
+            entry = _entry_of_image(engine)
+            if entry is not None and not _program_follows(values[first + 1 :]):
+                return Place(entry, first + 1, first + 1, named, by_image=True)
+    return _started_by_image(command, values)
+
+
+def _keys(engine: str, config: str) -> EntryPoint:
+    """The entry point for a config file: the model is a key like others."""
+    return msgspec.structs.replace(entry_point(engine, config), model="--model")
+
+
+def _program_follows(values: list[str]) -> bool:
+    return any(recognize(values[at:]) is not None for at in range(len(values)))
+
+
+def _started_by_image(command: CommandText, values: list[str]) -> Place | None:
+    """The program that an image starts, where a document names the image beside the flags."""
+    if command.image is None or (values and not values[0].startswith("-")):
+        return None
+    engine = engine_of_image(command.image.text)
+    entry = _entry_of_image(engine) if engine is not None and values else None
+    return None if entry is None else Place(entry, 0, 0, command.image, by_image=True)
+
+
+def _entry_of_image(engine: str) -> EntryPoint | None:
+    """What an engine's image starts by itself."""
+    image = programs_of(engine).image
+    return None if image is None or not image.entry else entry_point(engine, image.entry)
+
+
+def engine_of_image(word: str) -> str | None:
+    """The engine whose container image a word names."""
+    for engine in engine_names():
+        image = programs_of(engine).image
+        if image is not None and image.matches(word):
+            return engine
+    return None

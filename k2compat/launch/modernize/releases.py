@@ -1,0 +1,51 @@
+"""Which release of an engine a command is written for."""
+
+from collections.abc import Mapping
+
+from k2compat.errors import RefusedError
+from k2compat.launch.flags import EngineRelease
+
+
+class Releases:
+    """The releases of a text's engines: as they were asked for, or else as the images name them."""
+
+    def __init__(self, versions: Mapping[str, str], engines: set[str]) -> None:
+        """Choose the releases.
+
+        Args:
+            versions: By engine; under "" that of the only engine in the text.
+            engines: The engines that the text starts.
+
+        Raises:
+            RefusedError: engine-unknown, engine-version-invalid, engine-version-ambiguous.
+        """
+        asked = {engine: version for engine, version in versions.items() if engine}
+        if "" in versions:
+            if len(engines) > 1:
+                raise RefusedError(
+                    "engine-version-ambiguous",
+                    f"The text starts several engines: {', '.join(sorted(engines))}.",
+                    hint=f"Name the engine: --engine-version {min(engines)}={versions['']}",
+                )
+            asked |= dict.fromkeys(engines, versions[""])
+        self._asked = {engine: EngineRelease.of(engine, label) for engine, label in asked.items()}
+        self._in_images: dict[str, EngineRelease] = {}
+        self.engines = frozenset(engines)
+
+    def was_asked(self, engine: str) -> bool:
+        """Whether the user named a version."""
+        return engine in self._asked
+
+    def of(self, engine: str, in_image: str | None = None) -> EngineRelease:
+        """The release to write for.
+
+        Args:
+            engine: The engine.
+            in_image: The version that the command's image names; None where it names none.
+        """
+        if engine in self._asked:
+            return self._asked[engine]
+        if in_image is not None:
+            self._in_images.setdefault(engine, EngineRelease.of(engine, in_image))
+            return EngineRelease.of(engine, in_image)
+        return self._in_images.get(engine) or EngineRelease.of(engine)

@@ -1,0 +1,75 @@
+"""Variables that an engine reads from its environment: renamed, or gone."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from k2compat.findings import Codes, Finding
+from k2compat.launch.engines import engine_names
+from k2compat.launch.flags import (
+    Change,
+    EngineRelease,
+    changes_of,
+    newest_version,
+    version_of,
+)
+from k2compat.launch.modernize.command_text import Edit, Name
+from k2compat.launch.modernize.releases import Releases
+from k2compat.launch.request import PLACEHOLDER
+
+_codes = Codes("launch")
+
+# What the history calls the environment.
+_ENTRY: Final = "environment"
+
+
+def modern_variables(
+    text: str, variables: Sequence[Name], releases: Releases
+) -> Iterator[tuple[Edit | None, Finding]]:
+    """What became of the variables that a document sets, with the edit where one is renamed.
+
+    A variable that is gone stays in the text: the engine ignores it. Its successor is named.
+    """
+    for variable in variables:
+        for engine in engine_names():
+            release = releases.of(engine)
+            change = _change(release, variable.text)
+            if change is not None:
+                line = text.count("\n", 0, variable.start) + 1
+                yield _judged(change, variable, release, line)
+
+
+def _change(release: EngineRelease, name: str) -> Change | None:
+    """What became of a variable by a release; undated changes are known of the newest alone."""
+    newest = version_of(release.engine, newest_version(release.engine))
+    for change in changes_of(release.engine, _ENTRY):
+        since = newest if change.since is None else version_of(release.engine, change.since)
+        if change.is_about(name) and since <= release.version:
+            return change
+    return None
+
+
+def _judged(
+    change: Change, variable: Name, release: EngineRelease, line: int
+) -> tuple[Edit | None, Finding]:
+    value = variable.value
+    to = change.arguments(variable.text, (value,) if value else ()) or ()
+    if change.kind == "renamed":
+        edit = Edit(variable.start, variable.end, to[0])
+        return edit, _codes.finding(
+            "variable-renamed",
+            f"line {line}",
+            f"{variable.text} is {to[0]} in {release}. {change.reason}",
+            expected=to[0],
+            actual=variable.text,
+        )
+    fix = "Leave it out."
+    if to:
+        shown = " ".join(to) if not PLACEHOLDER.search(value) else f"{to[0]} {value}"
+        fix = f"Leave it out, and give the flag {shown}."
+    return None, _codes.finding(
+        "variable-gone",
+        f"line {line}",
+        f"{variable.text} does nothing in {release}. {change.reason}",
+        actual=variable.text,
+        fix=fix,
+    )

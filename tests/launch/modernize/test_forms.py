@@ -1,0 +1,237 @@
+"""Each form of document: what is read in it, what is written back, what is reported as not read."""
+
+import pytest
+
+from k2compat.errors import RefusedError
+from k2compat.launch.modernize.forms import read_document
+from k2compat.launch.modernize.rewrite import modernize_text
+from tests.launch.modernize.test_rewrite import codes
+
+
+def texts(text: str) -> list[str]:
+    """The values of each command's words."""
+    return [" ".join(w.value for w in c.words) for c in read_document(text).commands if c.words]
+
+
+def variables(text: str) -> dict[str, str]:
+    return {name.text: name.value for name in read_document(text).variables}
+
+
+COMPOSE = "services:\n  a:\n    image: vllm/vllm-openai\n"
+POD = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - image: vllm/vllm-openai\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"{COMPOSE}  b: {{image: redis, ports: []}}\n", []),
+        (f"{COMPOSE}    command: [--a, [b]]\n", []),
+        (f"{COMPOSE}    entrypoint: [bash, -lc]\n    command: ['a m && x']\n", ["a m", "x"]),
+        (f"{COMPOSE}    entrypoint: [bash, -x]\n    command: [m]\n", ["bash -x m"]),
+        (f"{COMPOSE}    command: |\n      --model m\n      --port 1\n", ["--model m --port 1"]),
+        (f"{POD}    args: [--model, m]\n", ["--model m"]),
+        (f"{POD}    command: [sh, -c]\n    args:\n    - >-\n      a &&\n      b c\n", ["a", "b c"]),
+        ("x: &c {command: [a, b]}\n" + POD.replace("image:", "<<: *c\n    image:"), ["a b", "a b"]),
+    ],
+)
+def test_commands(text: str, expected: list[str]) -> None:
+    assert texts(text)[-len(expected) :] == expected if expected else texts(text) == []
+
+
+def test_merged_members_are_members() -> None:
+    text = (
+        "x-base: &base {command: [--port, '1'], image: redis}\n"
+        "services:\n  a:\n    <<: [*base]\n    image: vllm/vllm-openai\n"
+    )
+    (command,) = read_document(text).commands
+    assert command.image is not None
+    assert command.image.text == "vllm/vllm-openai"
+
+
+def test_variables_of_each_form() -> None:
+    mapping = f"{COMPOSE}    environment: {{VLLM_USE_V1: 1, B: [x]}}\n"
+    assert variables(mapping) == {"VLLM_USE_V1": "1"}
+    listed = f"{COMPOSE}    environment: ['VLLM_USE_V1=1']\n"
+    assert variables(listed) == {"VLLM_USE_V1": "1"}
+    entries = "[{name: A, value: b}, {name: C, valueFrom: {x: y}}, z]"
+    pod = f"{POD}    env: {entries}\n"
+    assert variables(pod) == {"A": "b", "C": ""}
+    unit = '[Service]\nEnvironment="A=b c" D=e f\n'
+    assert variables(unit) == {"A": "b c", "D": "e"}
+    script = "export A=1 B\nC=2 vllm serve m\ndocker run -e 'D=3' --env E x\n"
+    assert variables(script) == {"A": "1", "C": "2", "D": "3"}
+
+
+def test_a_renamed_variable_is_renamed_in_its_place() -> None:
+    text = f'{COMPOSE}    environment:\n      - "SGL_ENABLE_X=1"\n'
+    modernized = modernize_text(text)
+    assert modernized.text == text.replace("SGL_", "SGLANG_")
+    assert codes(modernized) == ["variable-renamed"]
+
+
+def test_a_variable_that_is_gone_names_the_flag() -> None:
+    modernized = modernize_text("VLLM_ATTENTION_BACKEND=FLASHMLA vllm serve m\n")
+    (finding,) = modernized.findings
+    assert finding.code == "variable-gone"
+    assert finding.fix == "Leave it out, and give the flag --attention-backend FLASHMLA."
+    (finding,) = modernize_text("VLLM_ATTENTION_BACKEND=$X vllm serve m\n").findings
+    assert finding.fix == "Leave it out, and give the flag --attention-backend $X."
+    assert codes(modernize_text("VLLM_USE_V1=1 vllm serve m", {"vllm": "0.10.0"})) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("```python\nrun(['vllm', 'serve', 'm', '--port', '1'])\n```\n", "command-unread"),
+        ("```\nvllm serve 'm --port 1\n```\n", "command-unread"),
+        ("As `vllm serve m --port 1` does.\n```\nls\n```\n", "command-unread"),
+        ("```\nit's\n```\n", "no-engine-command"),
+        ("```\nls\n```\nUse vllm serve.\n", "no-engine-command"),
+        ("# vllm serve m --port 1\nls\n", "no-engine-command"),
+        ('bash -c "vllm serve \'m"\n', "command-unread"),
+        ('bash -c "vllm serve \\"m\\""\n', "command-unread"),
+        (f'{POD}    command: ["sh", "-c", "vllm serve \\"m\\""]\n', "command-unread"),
+        (f'{POD}    command: ["sh", "-c", "ls \\"m\\""]\n', "no-engine-command"),
+        ("vllm serve m --config k2.yaml\n", "config-file-unread"),
+    ],
+)
+def test_what_was_not_read_is_reported(text: str, code: str) -> None:
+    assert code in codes(modernize_text(text))
+
+
+def test_a_config_file_that_the_text_writes_is_read_with_it() -> None:
+    text = "cat > k2.yaml <<EOF\nmodel: m\nswap-space: 4\nEOF\nvllm serve --config k2.yaml\n"
+    modernized = modernize_text(text)
+    assert modernized.text == text.replace("swap-space: 4\n", "")
+    assert codes(modernized) == []
+
+
+def test_what_is_only_printed_is_no_command() -> None:
+    assert texts("echo 'vllm serve m'") == ["echo vllm serve m"]
+
+
+def test_quotes_that_cannot_hold_an_edit() -> None:
+    text = 'bash -c "vllm serve m --rope-scaling $X --swap-space 4"\nvllm serve m --swap-space 4\n'
+    modernized = modernize_text(text)
+    assert modernized.text == text.replace("m --swap-space 4\n", "m\n")
+    assert "edit-not-possible" in codes(modernized)
+
+
+@pytest.mark.parametrize(
+    "text", ["services:\n  a: {{ .Values.x }}: [\n", "apiVersion: v1\nkind: {{ if }}\n a"]
+)
+def test_a_template_is_refused_with_its_line(text: str) -> None:
+    with pytest.raises(RefusedError, match="is not YAML in line") as refused:
+        modernize_text(text)
+    assert refused.value.code == "document-malformed"
+
+
+def test_a_config_file() -> None:
+    text = (
+        "model: m\nlora-modules: [a, b]\nhf-overrides: {x: 1}\nmiddleware: [{a: 1}]\n"
+        "cuda-graph-sizes: [8, 16]\nguided-decoding-backend: xgrammar\n"
+        "seed: -1\ndisable-log-requests: true\n"
+    )
+    now = modernize_text(text).text
+    assert "lora-modules: [a, b]\nhf-overrides: {x: 1}\nmiddleware: [{a: 1}]\n" in now
+    assert "cudagraph-capture-sizes: ['8', '16']\n" in now
+    assert "structured-outputs-config.backend: xgrammar\n" in now
+    assert "disable-log-requests" not in now
+
+
+@pytest.mark.parametrize("text", ["a: [\n", "name: x\nother: y\n", "a: 1\n---\nb: 2\n", "{}\n"])
+def test_other_yaml_is_no_config_file(text: str) -> None:
+    assert read_document(text).form == "shell script"
+
+
+def test_settings_of_tensorrt_llm_alone() -> None:
+    text = "cuda_graph_config:\n  padding_enabled: true\nprint_iter_log: true\n"
+    assert modernize_text(text).text == text.replace("padding_enabled", "enable_padding")
+
+
+def test_a_comment_behind_an_item_that_goes_stays() -> None:
+    items = "    - --swap-space  # first\n    - '4'\n    - --model\n    - it's\n"
+    text = f"{COMPOSE}    command:\n{items}"
+    expected = text.replace("- --swap-space  # first\n    - '4'\n    - --model", "- --model")
+    assert modernize_text(text).text == expected.replace("--model\n", "--model\n    # first\n")
+
+
+def test_words_that_need_quotes_get_them() -> None:
+    text = (
+        f"{COMPOSE}    command: [--rope-scaling, '{{\"a\": 1}}', --model, m, --max-num-se, '8']\n"
+    )
+    now = modernize_text(text).text
+    assert """--hf-overrides, '{"rope_parameters": {"a": 1}}'""" in now
+    assert "--max-num-seqs, '8'" in now
+    text = f"{COMPOSE}    command: [--rope-scaling, '{{\"a\": \"it''s\"}}', --model, m]\n"
+    assert "it's" in read_document(modernize_text(text).text).commands[0].words[1].value
+
+
+def test_flags_that_do_harm_together() -> None:
+    line = "python -m sglang.launch_server --model-path m --dp-size 2 --attn-dp-size 2"
+    assert "flag-combination" in codes(modernize_text(line))
+
+
+@pytest.mark.parametrize(
+    ("flags", "gpus", "refused"),
+    [
+        ("-tp 16", 8, True),
+        ("--tensor_parallel_size=16", 8, True),
+        ("-tp 8 -pp 2", 8, True),
+        ("-pp 16", 8, True),
+        ("-tp 4 -pp 2", 8, False),
+        ("-tp 8", 4, True),
+        ("-tp $N -pp 2", 8, False),
+        ("-tp 16 --nnodes 2", 8, False),
+    ],
+)
+def test_a_world_larger_than_the_node(flags: str, gpus: int, refused: bool) -> None:
+    now = modernize_text(f"vllm serve m {flags}\n", gpus_per_node=gpus).text
+    assert ("--distributed-executor-backend ray" in now) == refused
+
+
+def test_a_flag_that_needs_another_one() -> None:
+    now = modernize_text("vllm serve Kimi-K2-Instruct --enable-auto-tool-choice\n").text
+    assert now.endswith("--enable-auto-tool-choice --tool-call-parser kimi_k2\n")
+    other = "vllm serve other --enable-auto-tool-choice\n"
+    assert modernize_text(other).text == other
+
+
+def test_a_system_python_stays() -> None:
+    text = "/usr/bin/python3 -m vllm.entrypoints.openai.api_server --model m\n"
+    assert modernize_text(text).text == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "swap-space: 4\ndisable-log-requests: true\n",  # nothing would be left
+        f"{COMPOSE}    command: --model m --rope-scaling a\n",  # a colon in a plain scalar
+    ],
+)
+def test_a_form_that_cannot_hold_the_edit(text: str) -> None:
+    modernized = modernize_text(text)
+    assert modernized.text == text
+    assert "edit-not-possible" in codes(modernized)
+
+
+@pytest.mark.parametrize(
+    "items", ["[--tensor-parallel-size=16]", "\n    - --tensor-parallel-size=16"]
+)
+def test_a_list_of_one_item_grows(items: str) -> None:
+    now = modernize_text(f"{COMPOSE}    command: {items}\n").text
+    assert texts(now) == ["--tensor-parallel-size 16 --distributed-executor-backend ray"]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("sglang serve moonshotai/Kimi-K2 --tp-size 8", []),
+        ("sglang serve --model-path m --tp-size 8", []),
+        ("sglang serve --tp-size 8 m", ["argument-unexpected", "flag-missing"]),
+        ("sglang serve m n", ["argument-unexpected"]),
+        ("python -m sglang.launch_server m", ["argument-unexpected", "flag-missing"]),
+    ],
+)
+def test_sglang_serve_takes_the_model_in_front(line: str, expected: list[str]) -> None:
+    assert codes(modernize_text(line)) == expected
