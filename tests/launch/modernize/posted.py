@@ -1,4 +1,5 @@
-"""Thirty commands as people post them: what they try is from public threads, the text is ours.
+"""Thirty commands in the forms in which people post them. The text is ours; where a public thread
+shows the same attempt, it is named.
 
 Each entry: the form that the text is, the engines whose commands it holds, and what the modern text
 holds (or, after "not ", no more holds).
