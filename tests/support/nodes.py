@@ -70,9 +70,9 @@ class Node:
 
     def run(self, *argv: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, in `/`: another folder is left on the way into the node."""
-        options = {"timeout": 60, "check": False, "stdin": subprocess.DEVNULL, **options}
+        options = {"timeout": 60, "stdin": subprocess.DEVNULL, **options}
         done: subprocess.CompletedProcess[str] = subprocess.run(
-            self._entered(argv), capture_output=True, text=True, **options
+            self._entered(argv), capture_output=True, text=True, check=False, **options
         )
         return done
 
@@ -168,14 +168,10 @@ class Nodes:
     def _connect(self, node: Node) -> None:
         for network in NETWORKS:
             peer = f"{node.name}-{network}"
+            outside = ["nsenter", "--target", str(self._switch.pid), "--net", "--"]
             link = ["ip", "link", "add", peer, "type", "veth", "peer", "name", network]
             # The switch's own processes do not see the node: the kernel is asked from outside.
-            subprocess.run(
-                ["nsenter", "--target", str(self._switch.pid), "--net", "--"]
-                + [*link, "netns", str(node.pid)],
-                check=True,
-                timeout=30,
-            )
+            subprocess.run([*outside, *link, "netns", str(node.pid)], check=True, timeout=30)
             self._switch.demand("ip", "link", "set", peer, "master", f"br-{network}", "up")
             node.demand("ip", "addr", "add", f"{node.address(network)}/24", "dev", network)
             node.demand("ip", "link", "set", network, "up")

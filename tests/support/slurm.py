@@ -1,8 +1,8 @@
 """A real Slurm on four nodes: munged, slurmctld and a slurmd a node, each in its namespace.
 
 What slurm.conf needs so that this works on one machine of two cores without GPUs:
-`config_overrides` (16 CPUs a node), device files for GPUs (`gres.conf`), and a `TmpFS` a node, where
-PMIx keeps its sockets.
+`config_overrides` (16 CPUs a node), device files for GPUs (`gres.conf`), and a `TmpFS` a node,
+where PMIx keeps its sockets.
 """
 
 import os

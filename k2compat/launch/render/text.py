@@ -39,8 +39,7 @@ def _lines(plan: Plan) -> Iterator[str]:
                 yield from _command(command, told)
                 told.update(command.reasons.items())
     for server in entrances(plan)[:1]:
-        yield f"
-# When it serves: {try_line(plan, server)}"
+        yield f"\n# When it serves: {try_line(plan, server)}"
 
 
 def _size(plan: Plan) -> str:

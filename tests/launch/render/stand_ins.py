@@ -71,7 +71,7 @@ class StandIns:
         given = {**environment, "STAND_IN_PEERS": str(peers)}
         # Files, no pipes: what the script leaves running for a moment must not hold this up.
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-            done: subprocess.CompletedProcess[str] = subprocess.run(
+            ended = subprocess.run(
                 [str(script), *arguments],
                 cwd=script.parent,
                 env={"PATH": f"{self._bin}:{os.environ['PATH']}", "HOME": "/", **given},
@@ -83,7 +83,7 @@ class StandIns:
             )
             out.seek(0)
             err.seek(0)
-            done.stdout, done.stderr = out.read(), err.read()
+            done = subprocess.CompletedProcess(ended.args, ended.returncode, out.read(), err.read())
         records = [json.loads(path.read_text()) for path in self._records.iterdir()]
         for path in self._records.iterdir():
             path.unlink()
