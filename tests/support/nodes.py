@@ -52,7 +52,18 @@ class Node:
         self._started: list[subprocess.Popen[bytes]] = []
         kinds = ["--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child"]
         self._holder = subprocess.Popen(
-            ["unshare", *kinds, "--mount-proc", "sleep", "infinity"], stderr=subprocess.DEVNULL
+            # A test process that is killed takes the node with it.
+            [
+                "setpriv",
+                "--pdeathsig",
+                "KILL",
+                "unshare",
+                *kinds,
+                "--mount-proc",
+                "sleep",
+                "infinity",
+            ],
+            stderr=subprocess.DEVNULL,
         )
         self.pid = until(self._first_process)
         self.demand("hostname", name)
