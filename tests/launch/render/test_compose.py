@@ -1,7 +1,6 @@
 """Each node's container starts what a script on it would."""
 
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 

@@ -5,10 +5,13 @@ import socket
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from k2compat.errors import RefusedError
 from k2compat.launch.planning.planner import plan_launch
 from k2compat.launch.render.document import as_document
+from k2compat.launch.render.slurm_addresses import address_lines
+from k2compat.launch.request.arguments import Argument
 from k2compat.launch.request.cluster import Cluster, nodes_at
 from k2compat.launch.request.model import read_model
 from k2compat.launch.request.request import Request
@@ -168,3 +171,13 @@ def test_servers_start_before_what_comes_after_them_is_waited_for(tmp_path: Path
     )
     assert done.returncode == 0, done.stderr
     assert [argv[2] for argv in calls(records)] == ["sglang.launch_server"]
+
+
+def test_a_node_is_asked_for_the_interface_that_the_cluster_names() -> None:
+    found, _ = rendered("slurm")
+    first, second = found.cluster.nodes
+    nodes = (replace(first, interface=Argument.parse("ib0")), second)
+    named = replace(found, cluster=replace(found.cluster, nodes=nodes), commands=())
+    text = "\n".join(address_lines(named))
+    # Without any interface it is the node's name that is resolved.
+    assert '"${hosts[0]}" ib0 \\\n    "${hosts[1]}" \'\')"' in text
