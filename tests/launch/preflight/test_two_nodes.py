@@ -6,6 +6,7 @@ alone; nothing of the machine that runs the tests is judged.
 
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -62,12 +63,12 @@ class Pair:
         document: dict[str, Any] = json.loads(done.stdout)
         return document
 
-    def start(self, number: int, *options: object, log: Path) -> None:
+    def start(self, number: int, *options: object, log: Path) -> subprocess.Popen[bytes]:
         """Start a preflight that stays a while."""
         given = {**os.environ, "PATH": f"{self.path}:{os.environ['PATH']}"}
         words = [str(self.model), *map(str, (*self._options(number), *options))]
         node = (self.nodes["n1"], self.nodes["n2"])[number]
-        node.start(PROGRAM, "preflight", "vllm", *words, log=log, env=given)
+        return node.start(PROGRAM, "preflight", "vllm", *words, log=log, env=given)
 
     def _options(self, number: int) -> tuple[object, ...]:
         cluster: tuple[object, ...] = (
@@ -157,7 +158,7 @@ def test_a_blocked_port(pair: Pair) -> None:
     rule = "type filter hook input priority 0; tcp dport 8000 drop;"
     table = f"table inet k2 {{ chain in {{ {rule} }}; }}"
     log = pair.folder / "listen.log"
-    pair.start(0, "--listen", "6", log=log)
+    listener = pair.start(0, "--listen", "6", log=log)
     until(lambda: b"Listening on" in log.read_bytes())
     sound = [each["code"] for each in pair.report(1, "--probe")["findings"]]
     assert not {"port-blocked", "port-silent"} & set(sound)
@@ -167,6 +168,7 @@ def test_a_blocked_port(pair: Pair) -> None:
         found = pair.report(1, "--probe")["findings"]
     finally:
         node.demand("nft", "delete", "table", "inet", "k2")
+    listener.wait(timeout=30)
     blocked = [each["where"] for each in found if each["code"] == "port-blocked"]
     assert blocked == ["node0:8000"]
 
