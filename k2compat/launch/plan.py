@@ -20,10 +20,13 @@ class Port(msgspec.Struct, frozen=True):
     Attributes:
         name: What it is for: "http", "rpc", "bootstrap", …
         number: The port, or a placeholder.
+        health: Of a port that speaks HTTP: the path that answers 200 once requests can be taken;
+            "" where the server has none.
     """
 
     name: str
     number: Argument
+    health: str = "/health"
 
 
 class Command(msgspec.Struct, frozen=True):

@@ -195,7 +195,7 @@ def test_a_misspelt_engine_gets_the_nearest(
     [
         ["--node-rank", "0"],
         ["--skip-preflight"],
-        ["--run"],
+        ["--run", "--nodes", "10.0.0.1,10.0.0.2"],
         ["--run", "--node-rank", "0", "--out", "x"],
         ["--run", "--node-rank", "0", "--format", "slurm"],
     ],
@@ -205,6 +205,13 @@ def test_running_goes_with_its_node_and_nothing_else(
 ) -> None:
     assert run(["launch", "vllm", "/k2", *arguments]) == 2
     assert "[wrong-usage]" in capfd.readouterr().err
+
+
+def test_on_one_node_it_is_known_which_is_meant(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["launch", "vllm", "/k2", "--run"]) == 1
+    captured = capfd.readouterr()
+    assert captured.out.startswith("Nothing was started")
+    assert "[model-missing]" in captured.err
 
 
 def test_the_installed_engine_can_be_asked(capfd: pytest.CaptureFixture[str]) -> None:

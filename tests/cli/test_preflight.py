@@ -108,7 +108,7 @@ class TestNode:
         """The machine's own limits are not the test's to set."""
         run(self.arguments(model, "--port", "29321", "--json"))
         answer = document(capfd)
-        assert codes(answer, "error") == set()
+        assert codes(answer, "error") <= {"gpus-missing"}
         assert codes(answer, "warning") <= {"limit-too-small", "shared-memory-small"}
         assert answer["node"] == "node0"
         facts = answer["facts"]
@@ -147,6 +147,20 @@ class TestNode:
             assert run(self.arguments(model, "--port", port, "--json")) == 1
         assert "port-taken" in codes(document(capfd), "error")
 
+    def test_listening_and_probing_need_the_node(self, capfd: pytest.CaptureFixture[str]) -> None:
+        for option in (["--probe"], ["--listen", "1"]):
+            assert run(["preflight", "vllm", "K2", *TWO, *option]) == 2
+            assert "need --node-rank" in capfd.readouterr().err
+
+    def test_one_node_listens_and_another_probes(
+        self, model: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        cluster = ["--nodes", "127.0.0.1,127.0.0.2", "--port", "29323"]
+        run(["preflight", "vllm", str(model), *cluster, "--node-rank", "0", "--listen", "1"])
+        assert "Listening on 29323" in capfd.readouterr().err
+        run(["preflight", "vllm", str(model), *cluster, "--node-rank", "1", "--probe", "--json"])
+        assert "port-silent" in codes(document(capfd))
+
     def test_an_unknown_node(self, capfd: pytest.CaptureFixture[str]) -> None:
         assert run(["preflight", "vllm", "K2", *TWO, "--node-rank", "7"]) == 2
         assert "[node-unknown]" in capfd.readouterr().err
@@ -162,8 +176,20 @@ class TestCompare:
         return list(map(str, paths))
 
     def test_nodes_alike(self, reports: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+        for path in map(Path, reports):
+            report = json.loads(path.read_text())
+            path.write_text(json.dumps(report | {"findings": []}))
         assert run(["preflight", "--compare", *reports]) == 0
         assert capfd.readouterr().out == "The reports of node0, node1 agree.\n"
+
+    def test_nodes_that_have_the_same_errors_do_not_agree(
+        self, reports: list[str], capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """No vLLM is installed where the tests run."""
+        assert run(["preflight", "--compare", *reports]) == 1
+        captured = capfd.readouterr()
+        assert captured.out == "The reports of node0, node1 hold errors.\n"
+        assert "engine-missing" in captured.err
 
     def test_nodes_that_differ(self, reports: list[str], capfd: pytest.CaptureFixture[str]) -> None:
         path = Path(reports[1])
@@ -173,7 +199,7 @@ class TestCompare:
         path.write_text(json.dumps(report))
         assert run(["preflight", "--json", "--compare", *reports]) == 1
         answer = document(capfd)
-        assert codes(answer) == {"config-differs", "clocks-differ"}
+        assert codes(answer) == {"config-differs", "clocks-differ", "report-holds-errors"}
         assert [each["node"] for each in answer["nodes"]] == ["node0", "node1"]
 
     @pytest.mark.parametrize("content", ["", "[]", "{", "[" * 100_000])

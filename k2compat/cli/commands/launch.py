@@ -100,6 +100,8 @@ def command(
     if refusal is not None and not force:
         raise refusal
     if run or node_rank is not None or skip_preflight:
+        if node_rank is None and len(plan.nodes) == 1:
+            node_rank = "0"
         _demand_run(run, node_rank, output_format, folder)
         return _run(request, plan, str(node_rank), skip_preflight, output)
     files = render_plan(plan, output_format)

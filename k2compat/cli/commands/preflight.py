@@ -1,7 +1,7 @@
 """k2compat preflight: what would stop a launch, found before it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +10,24 @@ import click
 from k2compat.cli.common_options import with_common_options
 from k2compat.cli.engine_flags import EngineCommand
 from k2compat.cli.launch_options import SECTIONS, launch_options, read_request
-from k2compat.cli.output import FOUND_ERRORS, OK, Outcome
+from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output
 from k2compat.cli.paths import PATH
 from k2compat.cli.values import TEXT
 from k2compat.errors import RefusedError
 from k2compat.files import explained_reading, read_input
-from k2compat.findings import Report, Severity
+from k2compat.findings import Finding, Report, Severity
 from k2compat.launch import (
     Inspection,
     NodeFacts,
     NodeReport,
     Plan,
     compare_reports,
+    listen_on,
     plan_launch,
+    plan_parts,
+    ports_here,
     preflight_plan,
+    probe_others,
 )
 from k2compat.printable import printable
 
@@ -59,37 +63,74 @@ class _Preflight(EngineCommand):
     help="This is node N of the plan, from 0, or the one of this name: look at it too.",
 )
 @click.option(
+    "--listen",
+    "seconds",
+    metavar="SECONDS",
+    type=click.FloatRange(min=1, max=3600),
+    help="Then listen on this node's ports of the plan for so long, for --probe on the others.",
+)
+@click.option("--probe", is_flag=True, help="Connect to the plan's ports on the other nodes, too.")
+@click.option(
     _COMPARE,
     is_flag=True,
     expose_value=False,
     help="Hold the --json reports of several nodes together: preflight --compare FILE…",
 )
-def command(node_rank: str | None, **options: Any) -> Outcome:
+@click.pass_obj
+def command(
+    output: Output,
+    /,
+    node_rank: str | None,
+    seconds: float | None,
+    probe: bool,
+    **options: Any,
+) -> Outcome:
     """Find what would stop ENGINE from serving MODEL, on the plan and on this node.
 
     It takes what launch takes. Without --node-rank only the plan is judged and nothing is
     read; with it, this node's network, ports, memory, devices, packages and files are looked
-    at too. No engine is started and nothing is changed.
+    at too. No engine is started and nothing is changed. --listen and --probe need --node-rank.
     """
     request = read_request(options)
+    planned = plan_launch(request)
     found = preflight_plan(
-        plan_launch(request),
+        planned,
         request.model,
         node_rank=node_rank,
         gguf_path=options["gguf_path"],
     )
     plan, inspection = found.plan, found.inspection
-    report = Report(found.findings)
+    report = Report((*found.findings, *_connected(inspection, seconds, probe, output)))
     document = {
         "engine": plan.engine,
         "engine_version": plan.engine_version,
         "profile": plan.profile,
         "strategy": plan.strategy,
+        "plan": plan_parts(planned),
         "node": inspection.node.name if inspection else None,
         "facts": inspection.facts.as_dict() if inspection else None,
     }
     answer = "\n".join(_lines(plan, inspection, report))
     return Outcome(document, answer, report, FOUND_ERRORS if report.has_errors else OK)
+
+
+def _connected(
+    inspection: Inspection | None, seconds: float | None, probe: bool, output: Output
+) -> Iterable[Finding]:
+    """Listen for the other nodes, or connect to them.
+
+    Raises:
+        click.UsageError: It is not known which node this is.
+    """
+    if not probe and seconds is None:
+        return ()
+    if inspection is None:
+        raise click.UsageError("--listen and --probe need --node-rank: which node is this?")
+    if seconds is not None:
+        ports = ports_here(inspection)
+        words = f"Listening on {', '.join(map(str, ports))} for {seconds:g} s."
+        listen_on(ports, seconds, lambda: output.status(words))
+    return tuple(probe_others(inspection)) if probe else ()
 
 
 @click.command("preflight")
@@ -98,13 +139,16 @@ def command(node_rank: str | None, **options: Any) -> Outcome:
 def compare(reports: tuple[Path, ...]) -> Outcome:
     """Hold the preflight reports of several nodes together.
 
-    Each FILE is what k2compat preflight … --node-rank N --json printed on one node. Versions,
-    config, other small files, weight files and clocks must be the same on all.
+    Each FILE is what k2compat preflight … --node-rank N --json printed on one node. Plan, GPUs,
+    packet sizes, versions, config, other small files, weight files and clocks must be the same on
+    all, and no report may hold errors.
     """
     read = [_read_report(path) for path in reports]
     report = Report(tuple(compare_reports(read)))
     nodes = ", ".join(each.node for each in read)
-    verdict = "differ" if report.findings else "agree"
+    told = {"report-holds-errors": "hold errors"}
+    verdicts = dict.fromkeys(told.get(finding.code, "differ") for finding in report)
+    verdict = " and ".join(verdicts) or "agree"
     document = {"nodes": [{"node": each.node, "file": each.file} for each in read]}
     answer = f"The reports of {printable(nodes)} {verdict}."
     return Outcome(document, answer, report, FOUND_ERRORS if report.has_errors else OK)

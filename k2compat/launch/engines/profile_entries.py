@@ -75,10 +75,17 @@ class FileTemplate(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class PortTemplate(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A port that a command listens on: what it is for, and the number's template."""
+    """A port that a command listens on: what it is for, and the number's template.
+
+    Attributes:
+        name: What it is for.
+        number: The template of its number.
+        health: See `plan.Port`.
+    """
 
     name: str
     number: str
+    health: str = "/health"
 
 
 class CommandTemplate(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):

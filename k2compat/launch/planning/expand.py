@@ -111,7 +111,7 @@ def _command(
         environment={row.flag: value for row in variables for value in _values(row, place.values)},
         files={path: text for path, text, _ in files},
         ports=tuple(
-            Port(entry.name, Argument.fill(entry.number, place.values))
+            Port(entry.name, Argument.fill(entry.number, place.values), entry.health)
             for entry in template.ports
             if entry.applies(place.situation)
         ),

@@ -16,9 +16,10 @@ from k2compat.lazy import lazy_names
 if TYPE_CHECKING:
     from k2compat.launch.preflight.checks import node_of
     from k2compat.launch.preflight.compare_nodes import NodeReport, compare_reports
+    from k2compat.launch.preflight.connections import listen_on, ports_here, probe_others
     from k2compat.launch.preflight.engine_parser import check_plan_installed
     from k2compat.launch.preflight.facts import NodeFacts
-    from k2compat.launch.preflight.inspection import Inspection
+    from k2compat.launch.preflight.inspection import Inspection, plan_parts
     from k2compat.launch.preflight.preflight import Preflight, preflight_plan
     from k2compat.launch.preflight.resolving import resolve_plan
 
@@ -29,8 +30,12 @@ __all__ = [
     "Preflight",
     "check_plan_installed",
     "compare_reports",
+    "listen_on",
     "node_of",
+    "plan_parts",
+    "ports_here",
     "preflight_plan",
+    "probe_others",
     "resolve_plan",
 ]
 
@@ -42,6 +47,10 @@ _HOMES = {
     "check_plan_installed": "engine_parser",
     "compare_reports": "compare_nodes",
     "node_of": "checks",
+    "plan_parts": "inspection",
+    "listen_on": "connections",
+    "ports_here": "connections",
+    "probe_others": "connections",
     "preflight_plan": "preflight",
     "resolve_plan": "resolving",
 }

@@ -1,12 +1,13 @@
 """Hold the preflight reports of several nodes together: what must be the same on all. Pure."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from k2compat.errors import RefusedError
 from k2compat.family import CONFIG_FILE
-from k2compat.findings import Codes, Finding
+from k2compat.findings import Codes, Finding, Severity
 
 SCHEMA: Final = "k2compat.preflight/1"
 
@@ -25,6 +26,10 @@ class NodeReport:
         node: The node's name in the plan.
         file: Where the report was read.
         engine: The plan's engine, version, profile and strategy.
+        plan: Part of the plan → its value: nodes, GPUs a node, and the words of each command.
+        errors: The codes of the errors that the report holds.
+        gpus: GPU model → number; None where the driver lists none.
+        mtus: Bytes of the largest packets on the interfaces towards other nodes.
         packages: Distribution → version; None where nothing was known.
         digests: Small file of the model → SHA-256; None where the model is only a name.
         weights: Weight file → bytes; None likewise.
@@ -34,6 +39,10 @@ class NodeReport:
     node: str
     file: str
     engine: tuple[str, ...]
+    plan: Mapping[str, str]
+    errors: tuple[str, ...]
+    gpus: Mapping[str, int] | None
+    mtus: frozenset[int]
     packages: Mapping[str, str] | None
     digests: Mapping[str, str] | None
     weights: Mapping[str, int] | None
@@ -56,6 +65,18 @@ class NodeReport:
                     str(document[key])
                     for key in ("engine", "engine_version", "profile", "strategy")
                 ),
+                plan=_mapping(document["plan"], str) or {},
+                errors=tuple(
+                    str(each["code"])
+                    for each in document["findings"]
+                    if each["severity"] == Severity.ERROR
+                ),
+                gpus=None if facts["gpus"] is None else Counter(map(str, facts["gpus"])),
+                mtus=frozenset(
+                    int(route["mtu"])
+                    for route in facts["routes"].values()
+                    if route["address"] != route["source"]
+                ),
                 packages=_mapping(facts["packages"], str),
                 digests=_mapping(model.get("digests"), str),
                 weights=_mapping(model.get("weights"), int),
@@ -76,6 +97,8 @@ def compare_reports(reports: Sequence[NodeReport]) -> Iterator[Finding]:
         reports: Of different nodes of one plan.
     """
     yield from _check_plan(reports)
+    yield from _check_errors(reports)
+    yield from _check_network_and_gpus(reports)
     yield from _check_packages(reports)
     yield from _check_files(reports)
     yield from _check_weights(reports)
@@ -99,6 +122,49 @@ def _check_plan(reports: Sequence[NodeReport]) -> Iterator[Finding]:
         seen.setdefault(report.node, report.file)
     plans = {report.node: " ".join(report.engine) for report in reports}
     yield from _differing("plans-differ", "the plan", plans, "The nodes follow different plans")
+    # A port that differs is in the commands of every node: one finding names them all.
+    alike: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for part in sorted({part for report in reports for part in report.plan}):
+        values = {report.node: report.plan.get(part, "none") for report in reports}
+        alike.setdefault(tuple(_unlike_words(values).items()), []).append(part)
+    for found, parts in alike.items():
+        message = "The nodes follow different plans"
+        yield from _differing("plans-differ", ", ".join(parts), dict(found), message)
+
+
+def _unlike_words(values: Mapping[str, str]) -> Mapping[str, str]:
+    """Of commands that differ, the words that not all have: whole commands are too long to read."""
+    words = {node: value.split(" ") for node, value in values.items()}
+    common = set.intersection(*map(set, words.values()))
+    return {node: " ".join(w for w in own if w not in common) or "-" for node, own in words.items()}
+
+
+def _check_errors(reports: Sequence[NodeReport]) -> Iterator[Finding]:
+    for report in reports:
+        if report.errors:
+            yield _codes.finding(
+                "report-holds-errors",
+                report.node,
+                f"The report of {report.node} holds errors: "
+                f"{', '.join(dict.fromkeys(report.errors))}.",
+                count=len(report.errors),
+                fix=f"Read {report.file}.",
+            )
+
+
+def _check_network_and_gpus(reports: Sequence[NodeReport]) -> Iterator[Finding]:
+    gpus = {report.node: _listed_gpus(report.gpus) for report in reports}
+    yield from _differing("gpus-differ", "GPUs", gpus, "The GPUs differ between nodes")
+    mtus = {
+        report.node: ", ".join(map(str, sorted(report.mtus))) for report in reports if report.mtus
+    }
+    yield from _differing("mtu-differs", "MTU", mtus, "The largest packets differ between nodes")
+
+
+def _listed_gpus(gpus: Mapping[str, int] | None) -> str:
+    if gpus is None:
+        return "no driver"
+    return ", ".join(f"{count} × {name}" for name, count in sorted(gpus.items())) or "none"
 
 
 def _check_packages(reports: Sequence[NodeReport]) -> Iterator[Finding]:

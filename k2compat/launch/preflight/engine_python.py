@@ -6,12 +6,16 @@ k2compat may be installed in an environment of its own, so its own packages are 
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 _LONGEST_FIRST_LINE = 4096
+
+# How pip and uv start a script whose interpreter's path is too long for `#!`, or has a space.
+_EXEC = re.compile(r"""'''exec' (?:"([^"]+)"|(\S+)) "\$0" "\$@\"""")
 _SECONDS = 60
 
 # Prints name → version of those that are installed. Isolated (-I): nothing of the current
@@ -31,7 +35,7 @@ print(json.dumps(found))
 
 def engine_python(program: str, search_path: str | None = None) -> str | None:
     """The interpreter behind a program, or None where the program is not found or is none."""
-    found = shutil.which(program, path=search_path)
+    found = program_path(program, search_path)
     if found is None:
         return None
     if Path(found).name.startswith("python"):
@@ -39,10 +43,16 @@ def engine_python(program: str, search_path: str | None = None) -> str | None:
     return _interpreter_of_script(found, search_path)
 
 
+def program_path(program: str, search_path: str | None = None) -> str | None:
+    """Where a program lies; None where it is not on the PATH."""
+    return shutil.which(program, path=search_path)
+
+
 def _interpreter_of_script(path: str, search_path: str | None) -> str | None:
     try:
         with open(path, "rb") as script:  # noqa: PTH123 - one line of it is enough
             first = script.readline(_LONGEST_FIRST_LINE)
+            second = os.fsdecode(script.readline(_LONGEST_FIRST_LINE))
     except OSError:
         return None
     if not first.startswith(b"#!"):
@@ -50,6 +60,9 @@ def _interpreter_of_script(path: str, search_path: str | None) -> str | None:
     words = os.fsdecode(first[2:]).split()
     if words and Path(words[0]).name == "env":
         words = [word for word in words[1:] if not word.startswith("-")]
+    launched = _EXEC.match(second)
+    if launched:
+        words = [launched[1] or launched[2]]
     if words and Path(words[0]).name.startswith("python"):
         return shutil.which(words[0], path=search_path)
     return None

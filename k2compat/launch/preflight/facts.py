@@ -49,11 +49,13 @@ class Route:
         address: What its name resolves to.
         source: This node's address towards it.
         interface: The interface that has this address; None where none has.
+        mtu: Bytes of its largest packet; 0 where that is not known.
     """
 
     address: str
     source: str
     interface: str | None
+    mtu: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class NodeFacts:
         hostname: Its name.
         hostname_addresses: What that resolves to on the node itself, first what is tried first.
         interfaces: Interface → its addresses, of both families.
+        speeds: Interface → Mbit/s; 0 where the kernel does not know it.
         routes: Host of the plan → the way there; absent where there is none.
         ports: Port of the plan → why it cannot be listened on, "" where it can.
         environment: Of `VARIABLES`, those that are set.
@@ -86,6 +89,8 @@ class NodeFacts:
         ib_devices: InfiniBand or RoCE device → state of its first port ("ACTIVE", "DOWN").
         cpu_flags: Of the processor.
         gpus: Models of the GPUs as the driver lists them; None where there is no driver.
+        gpu_devices: Device files of GPUs, which a container may have without the driver's list.
+        program: The path of the program that starts the engine; None where it is not on the PATH.
         python: The interpreter that runs the engine; None where the program is not found.
         packages: Distribution → version, in that interpreter; None where it cannot be asked.
         clock: Seconds since 1970.
@@ -95,6 +100,7 @@ class NodeFacts:
     hostname: str
     hostname_addresses: tuple[str, ...] = ()
     interfaces: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    speeds: Mapping[str, int] = field(default_factory=dict)
     routes: Mapping[str, Route] = field(default_factory=dict)
     ports: Mapping[int, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -104,6 +110,8 @@ class NodeFacts:
     ib_devices: Mapping[str, str] = field(default_factory=dict)
     cpu_flags: frozenset[str] = frozenset()
     gpus: tuple[str, ...] | None = None
+    gpu_devices: tuple[str, ...] = ()
+    program: str | None = None
     python: str | None = None
     packages: Mapping[str, str] | None = None
     clock: float = 0.0

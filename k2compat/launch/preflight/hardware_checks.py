@@ -28,6 +28,16 @@ def check_system(inspection: Inspection) -> Iterator[Finding]:
 
 def _check_gpus(inspection: Inspection) -> Iterator[Finding]:
     gpus, wanted = inspection.facts.gpus, inspection.plan.cluster.gpus_per_node
+    if gpus is None and not inspection.facts.gpu_devices:
+        yield _codes.finding(
+            "gpus-missing",
+            inspection.node.name,
+            f"The plan uses {wanted} GPUs of this node; it has no driver of GPUs and no "
+            "/dev/nvidia*.",
+            expected=str(wanted),
+            actual="none",
+            fix="Load the GPUs' driver; start a container with --gpus all.",
+        )
     visible = inspection.environment.get("CUDA_VISIBLE_DEVICES")
     count = len(visible.split(",")) if visible else len(gpus or ())
     if gpus is not None and count < wanted:

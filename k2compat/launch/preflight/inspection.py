@@ -74,6 +74,18 @@ def commands_of(plan: Plan, node: Node) -> tuple[Command, ...]:
     return tuple(command for command in plan.commands if command.node == node)
 
 
+def plan_parts(plan: Plan) -> dict[str, str]:
+    """What must be the same wherever a plan is made, by name: nodes, GPUs a node, each command.
+
+    Variables of commands are left out: interfaces may be called differently on each node.
+    """
+    return {
+        "nodes": " ".join(f"{node.name}={node.address}" for node in plan.cluster.nodes),
+        "GPUs per node": str(plan.cluster.gpus_per_node),
+        **{command.id: " ".join(map(str, command.argv)) for command in plan.commands},
+    }
+
+
 def question_of(plan: Plan, node: Node) -> Question:
     """What a plan wants to know about one of its nodes."""
     commands = commands_of(plan, node)

@@ -31,6 +31,11 @@ def interface_addresses() -> dict[str, tuple[str, ...]]:
     }
 
 
+def interface_speeds() -> dict[str, int]:
+    """Every interface with its speed in Mbit/s; 0 where the kernel does not know it."""
+    return {name: each.speed for name, each in psutil.net_if_stats().items()}
+
+
 def resolve(host: str) -> tuple[str, ...]:
     """The addresses of a name, in the order they would be tried; none where it has none."""
     try:
@@ -51,7 +56,8 @@ def route_to(host: str, interfaces: dict[str, tuple[str, ...]]) -> Route | None:
         except OSError:
             continue
         name = next((name for name, own in interfaces.items() if source in own), None)
-        return Route(address, source, name)
+        mtu = psutil.net_if_stats()[name].mtu if name else 0
+        return Route(address, source, name, mtu)
     return None
 
 

@@ -3,6 +3,7 @@
 `validate` judges them by their headers; of what it finds, that counts which is worse than info.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,28 @@ from k2compat.checkpoint import check_companions, open_folder_source, validate
 from k2compat.errors import RefusedError
 from k2compat.findings import Codes, Finding, Severity
 
+_codes = Codes("launch")
 _checkpoint_codes = Codes("checkpoint")
+
+
+def check_model_path(name: str) -> Iterator[Finding]:
+    """Find that a path cannot be read by this process; a repo's name is not judged.
+
+    Args:
+        name: The model as the engine is given it, with the values of variables in place.
+    """
+    if not name.startswith(("/", "./", "../", "~")):
+        return
+    try:
+        os.stat(os.path.expanduser(name))  # noqa: PTH111, PTH116 - the text is what is judged
+    except OSError as error:
+        yield _codes.finding(
+            "model-missing",
+            name,
+            f"The model {name} cannot be read on this node: {error.strerror}.",
+            expected="the model's folder, under the same path on every node",
+            fix=("ls", "-ld", name),
+        )
 
 
 def check_model(folder: Path, weights: Path, engine: str) -> Iterator[Finding]:

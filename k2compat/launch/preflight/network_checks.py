@@ -14,6 +14,9 @@ _codes = Codes("launch")
 _NAMED = ("GLOO_SOCKET_IFNAME", "TP_SOCKET_IFNAME")
 _FILTER = "NCCL_SOCKET_IFNAME"
 
+# Bridges of container engines, whose addresses no other node reaches.
+_OF_CONTAINERS = ("docker", "br-", "virbr", "cni", "flannel", "cali", "podman", "lxc")
+
 
 def check_network(inspection: Inspection) -> Iterator[Finding]:
     """Find what keeps this node from meeting the others."""
@@ -166,8 +169,25 @@ def _check_wrong(
             f"{variable} is {value}; this node reaches the others through {routed}.",
             expected=routed,
             actual=value,
-            fix=("export", f"{variable}={routed}"),
+            fix=_fix_of_interface(inspection, variable, routed, chosen),
         )
+
+
+def _fix_of_interface(
+    inspection: Inspection, variable: str, routed: str, chosen: Sequence[str]
+) -> str | tuple[str, ...]:
+    """The nodes' addresses on the interface that is named, unless the other one is the faster.
+
+    Where the addresses are the management network's, to name its interface would send the GPUs'
+    data through the slow network.
+    """
+    facts = inspection.facts
+    for name in chosen:
+        addresses = [each for each in facts.interfaces.get(name, ()) if _meets_others(each)]
+        as_fast = facts.speeds.get(name, 0) >= facts.speeds.get(routed, 0)
+        if addresses and as_fast and not name.startswith(_OF_CONTAINERS):
+            return f"Give --nodes the addresses on {name}; this node's is {addresses[0]}."
+    return "export", f"{variable}={routed}"
 
 
 def _missing_interface(inspection: Inspection, where: str, name: str) -> Finding:
@@ -230,6 +250,11 @@ def _reachable(addresses: frozenset[str]) -> list[str]:
 
 def _listed(addresses: Sequence[str]) -> str:
     return ", ".join(addresses) or "an address of this node"
+
+
+def _meets_others(address: str) -> bool:
+    own = ipaddress.ip_address(address)
+    return not (own.is_loopback or own.is_link_local)
 
 
 def _is_loopback(address: str) -> bool:

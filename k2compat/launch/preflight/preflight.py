@@ -13,10 +13,10 @@ from k2compat.findings import Finding
 from k2compat.launch.plan import Plan
 from k2compat.launch.preflight.checks import check_node, check_offline, node_of, without_open
 from k2compat.launch.preflight.inspection import Inspection, question_of
-from k2compat.launch.preflight.model_checks import check_model
+from k2compat.launch.preflight.model_checks import check_model, check_model_path
 from k2compat.launch.preflight.read_node import read_node
 from k2compat.launch.preflight.requirements import needs_of
-from k2compat.launch.preflight.resolving import resolve_plan
+from k2compat.launch.preflight.resolving import resolve_plan, resolve_word
 from k2compat.launch.request import Argument, LaunchModel
 
 
@@ -58,11 +58,13 @@ def preflight_plan(
     """
     if node_rank is None:
         return Preflight(plan, tuple(dict.fromkeys(check_offline(plan, model.config))))
-    resolved = resolve_plan(plan, os.environ if environment is None else environment)
+    variables = os.environ if environment is None else environment
+    resolved = resolve_plan(plan, variables)
     node = node_of(resolved, node_rank)
     source = open_folder_source(model.folder) if model.folder else None
     inspection = Inspection(resolved, node, read_node(question_of(resolved, node), source))
     found = [*without_open(check_offline(resolved, model.config)), *check_node(inspection)]
+    found += check_model_path(str(resolve_word(plan.model, variables)))
     weights = _weights(model.folder, gguf_path if needs_of(plan.engine).weights_apart else None)
     if model.folder is not None and weights is not None:
         found += check_model(model.folder, weights, plan.engine)

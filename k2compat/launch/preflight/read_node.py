@@ -14,7 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from k2compat.checkpoint import WEIGHT_SUFFIXES, FileRefusedError, Source
-from k2compat.launch.preflight.engine_python import engine_python, installed_versions
+from k2compat.launch.preflight.engine_python import (
+    engine_python,
+    installed_versions,
+    program_path,
+)
 from k2compat.launch.preflight.facts import (
     OWN_ADDRESS_VARIABLES,
     VARIABLES,
@@ -24,6 +28,7 @@ from k2compat.launch.preflight.facts import (
 )
 from k2compat.launch.preflight.interfaces import (
     interface_addresses,
+    interface_speeds,
     resolve,
     route_to,
     why_not_listen,
@@ -51,6 +56,7 @@ class Roots:
     proc: Path = Path("/proc")
     shared_memory: Path = Path("/dev/shm")  # noqa: S108 - it is looked at, not written to
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    dev: Path = Path("/dev")
 
 
 def read_node(
@@ -75,6 +81,7 @@ def read_node(
         hostname=hostname,
         hostname_addresses=resolve(hostname),
         interfaces=interfaces,
+        speeds=interface_speeds() if interfaces else {},
         routes={host: route for host, route in routes.items() if route},
         ports={port: why_not_listen(port) for port in question.ports},
         environment={name: environment[name] for name in VARIABLES if environment.get(name)},
@@ -84,6 +91,8 @@ def read_node(
         ib_devices=dict(_ib_devices(roots.sys)),
         cpu_flags=_cpu_flags(roots.proc),
         gpus=_gpus(roots.proc),
+        gpu_devices=tuple(_gpu_devices(roots.dev)),
+        program=program_path(question.program, environment.get("PATH")),
         python=python,
         packages=installed_versions(python, question.packages) if python else None,
         clock=time.time(),
@@ -157,6 +166,12 @@ def _gpus(proc: Path) -> tuple[str, ...] | None:
     if not folder.is_dir():
         return None
     return tuple(_gpu_model(path) for path in sorted(folder.glob("*/information")))
+
+
+def _gpu_devices(dev: Path) -> Iterator[str]:
+    """NVIDIA's, those of WSL, and the one that AMD's driver has for all."""
+    for pattern in ("nvidia[0-9]*", "dxg", "kfd"):
+        yield from sorted(path.name for path in dev.glob(pattern))
 
 
 def _gpu_model(path: Path) -> str:

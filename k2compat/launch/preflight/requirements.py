@@ -29,12 +29,14 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     Attributes:
         name: Its name.
+        also: Other names under which builds of it are published.
         least: The first version that can serve the family.
         versions: The versions of a plan that it is meant for, as a specifier; "": all.
         source: Where that can be read.
     """
 
     name: str
+    also: tuple[str, ...] = ()
     least: str
     versions: str = ""
     source: str
@@ -173,7 +175,8 @@ def port_rows() -> Iterator[PortRow]:
 
 def packages_of_interest(engine: str) -> tuple[str, ...]:
     """Every distribution whose version a preflight of this engine asks for."""
-    names = [row.name for row in needs_of(engine).distributions]
+    rows = needs_of(engine).distributions
+    names = [name for row in rows for name in (row.name, *row.also)]
     names += [name for row in package_rows() for name in row.any_of]
     return tuple(dict.fromkeys((*names, *_ALWAYS)))
 

@@ -15,7 +15,7 @@ def resolve_plan(plan: Plan, environment: Mapping[str, str]) -> Plan:
     """The plan with every placeholder replaced whose name is a variable that is not empty."""
 
     def word(open_word: Argument) -> Argument:
-        return _resolve(open_word, environment)
+        return resolve_word(open_word, environment)
 
     def node(open_node: Node) -> Node:
         return replace(
@@ -44,7 +44,8 @@ def resolve_plan(plan: Plan, environment: Mapping[str, str]) -> Plan:
     return replace(plan, cluster=cluster, commands=tuple(map(command, plan.commands)))
 
 
-def _resolve(word: Argument, environment: Mapping[str, str]) -> Argument:
+def resolve_word(word: Argument, environment: Mapping[str, str]) -> Argument:
+    """An argument with every placeholder replaced whose name is a variable that is not empty."""
     parts: list[Argument] = []
     for part in word.parts:
         value = part if isinstance(part, str) else environment.get(part.name)

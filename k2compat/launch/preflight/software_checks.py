@@ -31,8 +31,15 @@ def check_software(inspection: Inspection) -> Iterator[Finding]:
 
 def _check_program(inspection: Inspection) -> Iterator[Finding]:
     programs = [str(command.argv[0]) for command in inspection.commands if command.stays]
-    if programs:
-        found = inspection.facts.python
+    path, found = inspection.facts.program, inspection.facts.python
+    if programs and path is not None and found is None:
+        yield _codes.finding(
+            "engine-unchecked",
+            programs[-1],
+            f"{path} is no script of a Python: what is installed for it, and in which version, is "
+            "not checked.",
+        )
+    elif programs:
         yield _codes.finding(
             "engine-missing",
             programs[-1],
@@ -49,6 +56,8 @@ def _check_engine(inspection: Inspection, packages: Mapping[str, str]) -> Iterat
     for row in needs_of(plan.engine).distributions:
         if not row.is_meant(_version(plan.engine_version)):
             continue
+        if any(name in packages for name in row.also):
+            continue  # a build of another name has version numbers of its own
         if row.name not in packages:
             yield _codes.finding(
                 "engine-missing",

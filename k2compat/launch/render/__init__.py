@@ -43,7 +43,7 @@ _RENDERERS: Final[Mapping[str, tuple[str, str]]] = {
     "slurm": ("slurm", "as_sbatch"),
     "lws": ("lws", "as_leader_worker_sets"),
     "compose": ("compose", "as_compose"),
-    "ray": ("shell", "as_waiting_scripts"),
+    "ray": ("shell", "as_scripts"),
 }
 
 FORMATS: Final = tuple(_RENDERERS)

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from k2compat.launch.plan import Command, Plan
+from k2compat.launch.render.health import Health, health_of
 from k2compat.launch.render.script import Script
 from k2compat.launch.render.shell import node_script
 from k2compat.launch.render.shell_words import open_names
+from k2compat.launch.render.waiting import LOADS_WITHIN
 from k2compat.launch.render.yaml_text import as_yaml
 from k2compat.launch.request import Argument, Node, Placeholder
 
@@ -56,8 +58,22 @@ def _service(plan: Plan, node: Node) -> dict[str, Any]:
     if names:
         service["environment"] = {name: f"${{{name}:?is not set}}" for name in names}
     service["entrypoint"] = ["bash", "-c"]
-    service["command"] = [_literal(node_script(plan, node, waits=True))]
+    service["command"] = [_literal(node_script(plan, node, reports=False))]
+    health = health_of(plan, node)
+    if health is not None:
+        service["healthcheck"] = _health_check(health)
     return service
+
+
+def _health_check(health: Health) -> dict[str, Any]:
+    """Healthy once requests can be taken; a model that still loads is no failure."""
+    return {
+        "test": ["CMD", "bash", "-c", _literal(health.test)],
+        "interval": "30s",
+        "timeout": "10s",
+        "retries": 3,
+        "start_period": f"{LOADS_WITHIN}s",
+    }
 
 
 def _uses_infiniband(node: Node, commands: Sequence[Command]) -> bool:

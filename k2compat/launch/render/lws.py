@@ -4,25 +4,32 @@ Every worker of a set runs one template, so its rank comes from LWS_WORKER_INDEX
 set's controller gives it (https://lws.sigs.k8s.io/docs/reference/labels-annotations-and-environment-variables/).
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
+from pathlib import PurePosixPath
 from typing import Any
 
+from k2compat.errors import RefusedError
 from k2compat.launch.plan import Command, Plan
 from k2compat.launch.planning import GIVEN_TO_PODS, LEADER, START_RANK, set_name
+from k2compat.launch.render.health import Health, entrances, health_of
 from k2compat.launch.render.script import Script
 from k2compat.launch.render.shell import node_script
 from k2compat.launch.render.shell_words import open_names
 from k2compat.launch.render.yaml_text import as_yaml
-from k2compat.launch.request import Node
+from k2compat.launch.request import Argument, Node
 
 _SHARED_MEMORY = "64Gi"
+
+# Dollars that do not stay as they are: before a parenthesis, another dollar, or no ASCII.
+_EXPANDED = re.compile(r"\$(?=[$(]|[^\x00-\x7f])")
 
 
 def as_leader_worker_sets(plan: Plan) -> Mapping[str, Script]:
     """One file for `kubectl apply -f`."""
     sets = [_set(plan, group) for group in plan.cluster.groups]
-    services = [_service(command) for command in _entrances(plan)]
+    services = [_service(each) for each in entrances(plan) if not each.port.placeholders]
     names = [name for name in open_names(plan.commands) if name not in GIVEN_TO_PODS]
     comments = ["kubectl apply -f launch-lws.yaml, with the LeaderWorkerSet controller installed"]
     if names:
@@ -56,12 +63,15 @@ def _pod(plan: Plan, node: Node, labels: Mapping[str, str]) -> dict[str, Any]:
     container: dict[str, Any] = {
         "name": plan.engine,
         "image": str(plan.image) if plan.image else "<IMAGE>",
-        "command": ["bash", "-c", node_script(plan, node, waits=True, before=_before(plan, node))],
+        "command": ["bash", "-c", _literal(_script(plan, node))],
         "env": _environment(commands),
         "resources": {"limits": {"nvidia.com/gpu": str(plan.cluster.gpus_per_node)}},
         "securityContext": {"capabilities": {"add": ["IPC_LOCK"]}},
         "volumeMounts": [{"name": "shared-memory", "mountPath": "/dev/shm"}],  # noqa: S108
     }
+    health = health_of(plan, node)
+    if health is not None:
+        container |= health.probe
     ports = [port.number for command in commands for port in command.ports]
     numbers = dict.fromkeys(int(str(number)) for number in ports if not number.placeholders)
     if numbers:  # without names: those of one container may not be equal
@@ -75,14 +85,43 @@ def _pod(plan: Plan, node: Node, labels: Mapping[str, str]) -> dict[str, Any]:
     mounts = [mount for mount in plan.mounts if not mount.source.placeholders]
     for name, mount in zip(_volume_names(), mounts, strict=False):
         container["volumeMounts"].append(
-            {"name": name, "mountPath": str(mount.target), "readOnly": True}
+            {"name": name, "mountPath": _mountable(mount.target), "readOnly": True}
         )
-        folder = {"path": str(mount.source), "type": "Directory"}
+        folder = {"path": _mountable(mount.source), "type": "Directory"}
         volumes.append({"name": name, "hostPath": folder})
     return {
         "metadata": {"labels": dict(labels)},
         "spec": {"containers": [container], "volumes": volumes},
     }
+
+
+def _script(plan: Plan, node: Node) -> str:
+    return node_script(plan, node, reports=False, before=_before(plan, node))
+
+
+def _literal(text: str) -> str:
+    """Text that Kubernetes gives to a container unchanged.
+
+    It replaces $(NAME) and makes one dollar of two, and treats what follows another dollar as a
+    single byte (k8s.io/kubernetes third_party/forked/golang/expansion).
+    """
+    return _EXPANDED.sub("$$", text)
+
+
+def _mountable(path: Argument) -> str:
+    """A folder that Kubernetes mounts.
+
+    Raises:
+        RefusedError: mount-malformed, for a colon or a part "..", which its API refuses.
+    """
+    text = str(path)
+    if ":" in text or ".." in PurePosixPath(text).parts:
+        raise RefusedError(
+            "mount-malformed",
+            f"{text} cannot be mounted by Kubernetes, which takes no colon and no part '..'.",
+            hint="Name the folder by another path, for example through a link.",
+        )
+    return text
 
 
 def _before(plan: Plan, node: Node) -> str:
@@ -105,22 +144,8 @@ def _volume_names() -> Iterator[str]:
     yield from (f"folder{number}" for number in count(1))
 
 
-def _entrances(plan: Plan) -> list[Command]:
-    """What clients connect to: a leader that listens, and that nothing stands in front of."""
-    behind = {name for command in plan.commands for name in command.after}
-    return [
-        command
-        for command in plan.commands
-        if command.node.is_first and command.id not in behind and _serves(command)
-    ]
-
-
-def _serves(command: Command) -> bool:
-    return any(port.name == "http" and not port.number.placeholders for port in command.ports)
-
-
-def _service(command: Command) -> dict[str, Any]:
-    number = next(int(str(port.number)) for port in command.ports if port.name == "http")
+def _service(entrance: Health) -> dict[str, Any]:
+    command, number = entrance.command, int(str(entrance.port))
     return {
         "apiVersion": "v1",
         "kind": "Service",

@@ -8,25 +8,52 @@ one node, the script waits for the first that ends and takes the other with it.
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
+from typing import Final
 
 from k2compat.launch.plan import Command, Plan
+from k2compat.launch.render.health import entrances, ready_lines
 from k2compat.launch.render.script import Script
 from k2compat.launch.render.shell_words import call_lines, required_variables, shell_word
-from k2compat.launch.request import FILES, Argument, Node, Placeholder
+from k2compat.launch.render.waiting import Wait, function_lines, waits_of
+from k2compat.launch.request import FILES, Node, Placeholder
 
 _END_OF_FILE = "END_OF_FILE"
 
+# `wait -n` misses a process that ended before it is called (bash 5.2), hence the polling; plain
+# `wait` has the status of each. At the end each process is asked to end and waited for: a shell
+# that ends first takes the time from them where it is the first process of a container or of
+# Slurm's step. Files are removed first: where a rank of MPI ends, PMIx kills the others at once.
+# After a minute they are killed: no process holds the GPUs for ever.
+PROCESSES: Final = """
+pids=()
+first_that_ends() {{
+    local pid
+    while :; do
+        for pid in "${{pids[@]}}"; do
+            kill -0 "$pid" 2> /dev/null || {{ wait "$pid"; return; }}
+        done
+        sleep 0.5
+    done
+}}
+end_all() {{{removes}
+    {ask} 2> /dev/null || true
+    for ((tries = 0; tries < 300; tries++)); do
+        kill -0 "${{pids[@]}}" 2> /dev/null || break
+        sleep 0.2
+    done
+    kill -KILL "${{pids[@]}}" 2> /dev/null || true
+}}
+trap end_all EXIT
+trap 'exit 143' TERM
+trap 'exit 130' INT"""
+ASK_TO_END: Final = 'kill "${pids[@]}"'
+FIRST_THAT_ENDS: Final = "first_that_ends  # and takes the others with it"
+_REMOVE: Final = f'\n    rm -rf "${{{FILES}}}"'
 
-def as_scripts(plan: Plan, *, waits: bool = False) -> Mapping[str, Script]:
-    """One script a node, by its file's name, and the files beside it that the commands read.
 
-    Args:
-        plan: The plan.
-        waits: See `node_script`.
-    """
-    scripts = {
-        f"{node.name}.sh": Script(node_script(plan, node, waits=waits), True) for node in plan.nodes
-    }
+def as_scripts(plan: Plan) -> Mapping[str, Script]:
+    """One script a node, by its file's name, and the files beside it that the commands read."""
+    scripts = {f"{node.name}.sh": Script(node_script(plan, node), True) for node in plan.nodes}
     beside = {
         path: Script(text)
         for command in plan.commands
@@ -36,48 +63,35 @@ def as_scripts(plan: Plan, *, waits: bool = False) -> Mapping[str, Script]:
     return {**scripts, **beside}
 
 
-def as_waiting_scripts(plan: Plan) -> Mapping[str, Script]:
-    """The scripts for nodes that start in any order: Ray's workers may be before the head."""
-    return as_scripts(plan, waits=True)
-
-
 def lies_beside(path: str) -> bool:
     """Whether the file lies with the scripts; others are written where their path says."""
     return not PurePosixPath(path).is_absolute()
 
 
-def node_script(plan: Plan, node: Node, *, waits: bool = False, before: str = "") -> str:
+def node_script(plan: Plan, node: Node, *, reports: bool = True, before: str = "") -> str:
     """What starts everything that belongs on a node.
+
+    Nodes are started in any order: each command waits for what must be there before it.
 
     Args:
         plan: The plan.
         node: One of its nodes.
-        waits: Whether a command waits for the ports of those that must have been started before
-            it and stay; for nodes that are started in any order.
+        reports: Whether a line is printed once the node's server takes requests; formats with a
+            health check of their own leave it out.
         before: Lines that set variables which the plan leaves open.
     """
     commands = [command for command in plan.commands if command.node == node]
-    waiting = {c.id: list(_waiting(plan, c)) for c in commands if waits}
-    return "\n".join([*_head(plan, node, commands, before), *_body(commands, waiting), ""])
-
-
-def _waiting(plan: Plan, command: Command) -> Iterator[str]:
-    """Lines that hold a command up until what it comes after listens."""
-    by_id = {other.id: other for other in plan.commands}
-    for other in (by_id[name] for name in command.after):
-        address = _address_for_others(plan, other.node)
-        if address and other.ports and (other.stays or other.node != command.node):
-            values = {"host": address, "port": other.ports[0].number}
-            place = shell_word(Argument.fill("/dev/tcp/{host}/{port}", values))
-            yield f"# until {other.id} listens"
-            yield f"until (exec 3<> {place}) 2> /dev/null; do sleep 2; done"
-
-
-def _address_for_others(plan: Plan, node: Node) -> Argument | None:
-    """Where other nodes reach it; None for a symbolic node, which stands for many."""
-    if node.is_first:
-        return plan.cluster.first(node.group)
-    return None if node.rank.placeholders else node.address
+    waiting = {command.id: list(waits_of(plan, command)) for command in commands}
+    servers = [each for each in entrances(plan) if each.command.node == node] if reports else []
+    waits = [*(wait for each in waiting.values() for wait in each), *(s.wait for s in servers)]
+    return "\n".join(
+        [
+            *_head(plan, node, commands, before),
+            *function_lines(waits),
+            *_body(commands, waiting, list(ready_lines(plan, servers))),
+            "",
+        ]
+    )
 
 
 def _head(plan: Plan, node: Node, commands: Sequence[Command], before: str) -> Iterator[str]:
@@ -109,26 +123,35 @@ def _brings_files(command: Command) -> bool:
     return bool(command.files) and any(place.name == FILES for place in places)
 
 
-def _body(commands: Sequence[Command], waiting: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    """The commands, each behind the lines that hold it up."""
+def _body(
+    commands: Sequence[Command],
+    waiting: Mapping[str, Sequence[Wait]],
+    ready: Sequence[str],
+) -> Iterator[str]:
+    """The commands, each after the lines that hold it up."""
     staying = [command for command in commands if command.stays]
-    several = len(staying) > 1
+    brings_files = any(_brings_files(command) for command in commands)
+    # A shell that has to remove files afterwards cannot become the command.
+    several = len(staying) > 1 or brings_files
     if several:
-        yield "\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT"
-        yield "trap 'exit 143' TERM\ntrap 'exit 130' INT"
+        yield PROCESSES.format(ask=ASK_TO_END, removes=_REMOVE if brings_files else "")
     for command in (*(c for c in commands if not c.stays), *staying):
-        background, before = several and command.stays, waiting.get(command.id, ())
+        background, waits = several and command.stays, [w.line for w in waiting[command.id]]
         # What waits in the background is a shell of its own, which becomes the command.
-        becomes = command.stays and (not background or bool(before))
+        becomes = command.stays and (not background or bool(waits))
         *comments, call = _command(command, becomes=becomes)
+        if staying and command is staying[0]:
+            yield from ready
         yield from comments
-        if background and before:
-            yield from ("(", *before, call, ") &")
+        if background and waits:
+            yield from ("(", *waits, call, ") &")
         else:
-            yield from before
+            yield from waits
             yield f"{call} &" if background else call
-    if several:
-        yield "\nwait -n  # the first that ends takes the others with it"
+        if background:
+            yield 'pids+=("$!")'
+    if several and staying:
+        yield f"\n{FIRST_THAT_ENDS}"
 
 
 def _command(command: Command, *, becomes: bool) -> Iterator[str]:
@@ -138,8 +161,24 @@ def _command(command: Command, *, becomes: bool) -> Iterator[str]:
     for path, text in command.files.items():
         if not lies_beside(path) or _brings_files(command):
             yield from _here_document(command, path, text)
+    yield from _refusal_of_leftover(command)
     unless = f"[ -e {shlex.quote(command.creates)} ] || " if command.creates else ""
     yield unless + " \\\n    ".join(call_lines(command, becomes=becomes))
+
+
+def _refusal_of_leftover(command: Command) -> Iterator[str]:
+    """Lines that end the script before `docker run`, where an earlier run's container is there.
+
+    It is not removed: it may serve at this moment.
+    """
+    words = list(map(str, command.argv))
+    if words[:2] != ["docker", "run"] or "--name" not in words:
+        return
+    name = shell_word(command.argv[words.index("--name") + 1])
+    yield f"if docker container inspect {name} > /dev/null 2>&1; then"
+    yield f'    echo "A container of an earlier run is there. Remove it:" docker rm -f {name} >&2'
+    yield "    exit 1"
+    yield "fi"
 
 
 def _here_document(command: Command, path: str, text: str) -> Iterator[str]:

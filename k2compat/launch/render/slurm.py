@@ -7,16 +7,21 @@ srun (https://github.com/NVIDIA/pyxis/wiki/Usage).
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 from k2compat.errors import RefusedError
 from k2compat.launch.plan import Mount, Plan
+from k2compat.launch.render.health import entrances, ready_lines
 from k2compat.launch.render.script import Script
-from k2compat.launch.render.shell import node_script
-from k2compat.launch.render.shell_words import required_variables, shell_word
-from k2compat.launch.request import Argument
+from k2compat.launch.render.shell import FIRST_THAT_ENDS, PROCESSES, node_script
+from k2compat.launch.render.shell_words import open_names, required_variables, shell_word
+from k2compat.launch.render.slurm_addresses import address_lines, step_on
+from k2compat.launch.render.waiting import function_lines
+from k2compat.launch.request import Argument, Placeholder
 
 _END_OF_NODE: Final = "END_OF_NODE"
+_FIRST_NODE: Final = Argument((Placeholder("SLURMD_NODENAME", "$SLURMD_NODENAME"),))
 
 # pyxis separates by colon and comma, and enroot reads what is left as a line of fstab, where
 # white space separates and ${NAME} is a variable.
@@ -35,7 +40,11 @@ def as_sbatch(plan: Plan) -> Mapping[str, Script]:
 def _lines(plan: Plan) -> Iterator[str]:
     spread = any(command.spread for command in plan.commands)
     outside = _container_words(plan)
-    addresses = {node: node.address.placeholders[0].name for node in plan.cluster.nodes}
+    addresses = [node.address.placeholders[0].name for node in plan.cluster.nodes]
+    meets = bool({*open_names(plan.commands)}.intersection(addresses))
+    servers = entrances(plan)
+    if not meets:  # the job runs on its first node, and the server listens there
+        servers = [replace(server, seen_from_outside=_FIRST_NODE) for server in servers]
     yield "#!/usr/bin/env bash"
     yield "#SBATCH --job-name=kimi-k2"
     yield f"#SBATCH --nodes={len(addresses)}"
@@ -46,40 +55,44 @@ def _lines(plan: Plan) -> Iterator[str]:
     yield "#SBATCH --output=%x-%j.log"
     yield f"# {plan.engine} {plan.engine_version}, strategy {plan.strategy}"
     yield "set -euo pipefail"
-    yield from required_variables(plan.commands, but=addresses.values(), and_of=outside)
-    if not spread:
-        yield from _set_addresses(list(addresses.values()))
+    needed = (*outside, *(node.interface for node in plan.cluster.nodes if node.interface))
+    yield from required_variables(plan.commands, but=addresses, and_of=needed)
+    if meets:
+        yield from address_lines(plan)
+    yield PROCESSES.format(ask='scancel --signal=TERM "$SLURM_JOB_ID"', removes="")
+    yield from function_lines(server.wait for server in servers)
+    yield from ready_lines(plan, servers)
     container = [shell_word(word) for word in outside]
     for place, node in enumerate(plan.nodes):
         yield f"\nread -r -d '' script <<'{_END_OF_NODE}' || true"
-        yield node_script(plan, node, waits=True).removesuffix("\n")
+        yield node_script(plan, node, reports=False).removesuffix("\n")
         yield _END_OF_NODE
-        step = _step_everywhere(plan) if spread else _step_on(place)
-        words = ["srun", *step, *container, 'bash -c "$script"']
-        yield " \\\n    ".join(words) + ("" if spread else " &")
-    if not spread:
-        yield "\nwait -n  # the first node that ends takes the job with it"
-
-
-def _set_addresses(names: list[str]) -> Iterator[str]:
-    """Each node's variable becomes its address; then steps may be started, and ended together."""
-    yield '\nmapfile -t hosts < <(scontrol show hostnames "$SLURM_JOB_NODELIST")'
-    yield "address_of() { getent ahostsv4 \"$1\" | awk 'NR == 1 { print $1 }'; }"
-    for place, name in enumerate(names):
-        yield f'{name}="${{{name}:-$(address_of "${{hosts[{place}]}}")}}"'
-    yield f"export {' '.join(names)}"
-    yield "\ntrap 'kill $(jobs -p) 2> /dev/null || true' EXIT"
-
-
-def _step_on(place: int) -> list[str]:
-    """One task, which may use every core of its node."""
-    return ["--nodes=1", "--ntasks=1", "--cpu-bind=none", f'--nodelist="${{hosts[{place}]}}"']
+        step = (
+            _step_everywhere(plan)
+            if spread
+            else step_on(f'"${{hosts[{place}]}}"')
+            if meets
+            else ["--nodes=1", "--ntasks=1", "--cpu-bind=none"]
+        )
+        words = ["srun", "--export=ALL", *step, *container, 'bash -c "$script"']
+        yield " \\\n    ".join(words) + " &"
+        yield 'pids+=("$!")'
+    yield f"\n{FIRST_THAT_ENDS}"
 
 
 def _step_everywhere(plan: Plan) -> list[str]:
-    """All ranks are one step, which PMIx brings together; rank 0 is on the first node."""
+    """All ranks are one step, which PMIx brings together; rank 0 is on the first node.
+
+    A rank that ends before MPI_Init is not PMIx's to notice: without --kill-on-bad-exit the others
+    wait for it, with all GPUs (tried with Slurm 22.05).
+    """
     nodes, gpus = len(plan.cluster.nodes), plan.cluster.gpus_per_node
-    return ["--mpi=pmix", f"--nodes={nodes}", f"--ntasks-per-node={gpus}"]
+    return [
+        "--mpi=pmix",
+        "--kill-on-bad-exit=1",
+        f"--nodes={nodes}",
+        f"--ntasks-per-node={gpus}",
+    ]
 
 
 def _container_words(plan: Plan) -> list[Argument]:

@@ -5,13 +5,12 @@ from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
 from k2compat.launch.plan import Command, Plan
+from k2compat.launch.render.health import entrances, try_line
 from k2compat.launch.render.script import Script
-from k2compat.launch.render.shell_words import call_lines, shell_word
-from k2compat.launch.request import Argument
+from k2compat.launch.render.shell_words import call_lines
 
 _INDENT = "    "
 _WIDTH = 80
-_ROUTER = "load-balancer"
 
 
 def as_text_file(plan: Plan) -> Mapping[str, Script]:
@@ -39,21 +38,8 @@ def _lines(plan: Plan) -> Iterator[str]:
             if command.node == node:
                 yield from _command(command, told)
                 told.update(command.reasons.items())
-    yield from _next_step(plan)
-
-
-def _next_step(plan: Plan) -> Iterator[str]:
-    """The check of what clients connect to: the router where there is one, else the first node."""
-    served = [
-        (command, port)
-        for command in plan.commands
-        for port in command.ports
-        if port.name == "http"
-    ]
-    routers = [each for each in served if each[0].role == _ROUTER]
-    for command, port in [*routers, *served][:1]:
-        url = Argument(("http://", *command.node.address.parts, ":", *port.number.parts, "/v1"))
-        yield f"\n# When it serves: k2compat check-endpoint {shell_word(url)}"
+    for server in entrances(plan)[:1]:
+        yield f"\n# When it serves: {try_line(plan, server)}"
 
 
 def _size(plan: Plan) -> str:

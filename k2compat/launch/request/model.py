@@ -59,6 +59,7 @@ class _AssumedModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _Models(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """models.toml as it is written. `sizes`: the family's members of a config."""
 
+    other_families: str
     sizes: dict[str, int | str | bool]
     quantisations: dict[str, dict[str, Any]]
     models: tuple[_AssumedModel, ...]
@@ -185,7 +186,14 @@ def _assumed(named: Argument) -> LaunchModel:
         expected="a folder with the model's config.json",
         fix="Name the model's folder, where there is one, so that its config is read.",
     )
-    return LaunchModel(named, _config(entry), findings=(finding,))
+    others = re.search(_models().other_families, plain)
+    unlike = _codes.finding(
+        "model-other-name",
+        str(named),
+        f"{named} is the name of another model; these commands are for Kimi-K2.",
+        fix="Name the model's folder, so that its config is judged.",
+    )
+    return LaunchModel(named, _config(entry), findings=(finding, *((unlike,) if others else ())))
 
 
 def _config(entry: _AssumedModel) -> Mapping[str, Any]:

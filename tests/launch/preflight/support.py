@@ -38,6 +38,7 @@ SOUND = NodeFacts(
     ib_devices={"mlx5_0": "ACTIVE", "mlx5_1": "ACTIVE"},
     cpu_flags=frozenset({"avx512f", "amx_tile", "amx_int8", "amx_bf16"}),
     gpus=("NVIDIA H200",) * 8,
+    program="/opt/engine/bin/vllm",
     python="/opt/engine/bin/python",
     packages={"vllm": NEWEST, "sglang": "0.5.23", "tiktoken": "0.12.0", "ray": "2.49.0"},
 )

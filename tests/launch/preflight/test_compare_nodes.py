@@ -22,6 +22,7 @@ def document(node: str = "node0", **facts: Any) -> dict[str, Any]:
         "engine_version": "0.33.0",
         "profile": "default",
         "strategy": "tp",
+        "plan": {"nodes": "a b", "serve-node0": "vllm serve K2 --port 8000"},
         "node": node,
         "facts": {**SOUND.as_dict(), "model": copy.deepcopy(MODEL), "clock": 1000.0, **facts},
         "findings": [],
@@ -96,6 +97,35 @@ def test_one_node_twice_and_another_plan() -> None:
     assert codes(compared(document(), document())) == ["report-twice"]
     other = document("node1") | {"strategy": "dp-ep"}
     assert codes(compared(document(), other)) == ["plans-differ"]
+
+
+def test_the_whole_plan_is_compared() -> None:
+    other = document("node1")
+    other["plan"] = {"nodes": "a b", "serve-node0": "vllm serve K2 --port 9000"}
+    finding = only(compared(document(), other))
+    assert (finding.code, finding.where) == ("plans-differ", "serve-node0")
+    assert finding.actual == "8000: node0; 9000: node1"
+    del other["plan"]["serve-node0"]
+    assert only(compared(document(), other)).where == "serve-node0"
+
+
+def test_reports_that_hold_errors_do_not_agree() -> None:
+    error = {"code": "port-taken", "severity": "error"}
+    other = document("node1") | {"findings": [error, {"code": "x", "severity": "warning"}]}
+    finding = only(compared(document(), other))
+    assert (finding.code, finding.where) == ("report-holds-errors", "node1")
+    assert "port-taken" in finding.message
+
+
+def test_gpus_and_packets() -> None:
+    assert only(compared(document(), document("node1", gpus=None))).code == "gpus-differ"
+    seven = ["NVIDIA H200"] * 7
+    finding = only(compared(document(), document("node1", gpus=seven)))
+    assert finding.actual == "7 × NVIDIA H200: node1; 8 × NVIDIA H200: node0"
+    other = document("node1")
+    other["facts"]["routes"]["10.0.0.2"]["mtu"] = 9000
+    found = only(compared(document(), other))
+    assert (found.code, found.actual) == ("mtu-differs", "0: node0; 9000: node1")
 
 
 @pytest.mark.parametrize(

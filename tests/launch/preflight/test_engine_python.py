@@ -41,6 +41,16 @@ def test_a_python_is_its_own(tmp_path: Path) -> None:
     assert engine_python(str(python), "") == str(python)
 
 
+@pytest.mark.parametrize("quoted", [True, False])
+def test_pips_script_for_a_path_that_is_long_or_has_a_space(tmp_path: Path, quoted: bool) -> None:
+    folder = tmp_path / ("with a space" if quoted else "x" * 140)
+    folder.mkdir()
+    python = python_in(folder)
+    name = f'"{python}"' if quoted else str(python)
+    script(tmp_path, "vllm", "#!/bin/sh", f"'''exec' {name} \"$0\" \"$@\"\n' '''\n")
+    assert engine_python("vllm", str(tmp_path)) == str(python)
+
+
 @pytest.mark.parametrize("line", ["#!/bin/sh", "#!", "\x7fELF", "#!/opt/gone/bin/python3"])
 def test_what_is_no_python_script_tells_nothing(tmp_path: Path, line: str) -> None:
     script(tmp_path, "vllm", line)

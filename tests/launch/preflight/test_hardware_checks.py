@@ -28,8 +28,11 @@ def test_hidden_gpus_do_not_count() -> None:
     assert only(check_system(made)).actual == "4"
 
 
-def test_a_node_without_a_driver_is_not_judged_by_its_gpus() -> None:
-    assert found(gpus=None) == []
+def test_a_node_without_a_driver_has_no_gpus() -> None:
+    finding = only(check_system(inspection(gpus=None)))
+    assert (finding.code, finding.actual) == ("gpus-missing", "none")
+    # A container may have the devices without the driver's list.
+    assert found(gpus=None, gpu_devices=("nvidia0",)) == []
 
 
 def test_dockers_shared_memory_is_too_small() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from k2compat.launch.preflight.model_checks import check_model
+from k2compat.launch.preflight.model_checks import check_model, check_model_path
 from tests.launch.preflight.support import codes
 from tests.support.models import make_ggufs, make_model
 
@@ -64,3 +64,19 @@ class TestGgufs:
     def test_beside_safetensors_they_are_mixed(self, model: Path) -> None:
         make_ggufs(model)
         assert "ktransformers-mixed-folder" in codes(check_model(model, model, "ktransformers"))
+
+
+@pytest.mark.parametrize("name", ["moonshotai/Kimi-K2-Instruct", "K2", "$MODEL", "."])
+def test_what_is_no_path_is_not_judged(name: str) -> None:
+    assert list(check_model_path(name)) == []
+
+
+@pytest.mark.parametrize("name", ["/no/such/folder", "./absent", "../absent", "~/absent of mine"])
+def test_a_path_that_cannot_be_read_is_an_error(name: str) -> None:
+    (finding,) = check_model_path(name)
+    assert (finding.code, finding.severity, finding.where) == ("model-missing", "error", name)
+    assert "No such file or directory" in finding.message
+
+
+def test_a_path_that_is_there(tmp_path: Path) -> None:
+    assert list(check_model_path(str(tmp_path))) == []

@@ -83,6 +83,21 @@ class TestInterfaces:
         assert (finding.code, finding.where, finding.actual) == (code, variable, actual)
 
     @pytest.mark.parametrize(
+        ("interface", "speeds", "fix"),
+        [
+            ("bond1", {}, "Give --nodes the addresses on bond1; this node's is 10.1.0.1."),
+            ("bond1", {"bond0": 100, "bond1": 10}, f"export {GLOO}=bond0"),
+            ("docker0", {}, f"export {GLOO}=bond0"),
+            ("lo", {}, f"export {GLOO}=bond0"),
+        ],
+    )
+    def test_the_fix_is_the_fast_network(
+        self, interface: str, speeds: dict[str, int], fix: str
+    ) -> None:
+        made = inspection(variables={GLOO: interface}, speeds=speeds)
+        assert only(check_network(made)).fix == fix
+
+    @pytest.mark.parametrize(
         "value", ["bond", "=bond0", "^lo,docker", "^=lo", "bond0,bond1", "bond,"]
     )
     def test_nccl_takes_prefixes(self, value: str) -> None:

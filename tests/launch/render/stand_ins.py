@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from typing import Any
 _STAND_IN = """#!{python}
 import json, os, sys, time
 name, arguments = os.path.basename(sys.argv[0]), sys.argv[1:]
+if name == "docker" and arguments[0] == "container":
+    sys.exit(1)  # of no earlier run is one there
 if name == "docker" and arguments[0] == "exec":
     del arguments[0]
     while arguments[0].startswith("-"):
@@ -27,7 +30,8 @@ if name == "docker" and arguments[0] == "exec":
         os.execv(stand_in, [stand_in, *arguments])
     sys.stdin.read()
     sys.exit(0)
-record = {{"argv": [name, *arguments], "env": dict(os.environ)}}
+files = {{w: open(w).read() for w in arguments if w.endswith(".yml") and os.path.exists(w)}}
+record = {{"argv": [name, *arguments], "env": dict(os.environ), "files": files}}
 path = {record!r} + f"/{{os.getpid()}}"
 with open(path, "x") as file:
     json.dump(record, file)
@@ -65,16 +69,21 @@ class StandIns:
         therefore stays until so many `peers` have recorded.
         """
         given = {**environment, "STAND_IN_PEERS": str(peers)}
-        done = subprocess.run(
-            [str(script), *arguments],
-            cwd=script.parent,
-            env={"PATH": f"{self._bin}:{os.environ['PATH']}", "HOME": "/", **given},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=30,
-        )
+        # Files, no pipes: what the script leaves running for a moment must not hold this up.
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+            ended = subprocess.run(
+                [str(script), *arguments],
+                cwd=script.parent,
+                env={"PATH": f"{self._bin}:{os.environ['PATH']}", "HOME": "/", **given},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                check=False,
+                timeout=30,
+            )
+            out.seek(0)
+            err.seek(0)
+            done = subprocess.CompletedProcess(ended.args, ended.returncode, out.read(), err.read())
         records = [json.loads(path.read_text()) for path in self._records.iterdir()]
         for path in self._records.iterdir():
             path.unlink()

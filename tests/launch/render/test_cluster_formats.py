@@ -20,6 +20,7 @@ from k2compat.launch.request.request import Request
 from tests.launch.render.cluster_support import (
     CASES,
     PROGRAMS,
+    at_once,
     calls,
     rendered,
     requested,
@@ -27,8 +28,8 @@ from tests.launch.render.cluster_support import (
     texts,
     without_nodes,
 )
+from tests.launch.render.hostile import HOSTILE
 from tests.launch.render.stand_ins import StandIns
-from tests.launch.render.test_shell import HOSTILE
 
 FORMATS = ("slurm", "lws", "compose", "ray")
 
@@ -39,13 +40,14 @@ def test_rays_workers_all_run_one_script_that_stays(tmp_path: Path) -> None:
     stand_ins = StandIns(tmp_path, PROGRAMS)
     environment = {"NODE0": "127.0.0.1", "NODE_ADDRESS": "10.0.0.3", "INTERFACE": "eth0"}
     with socket.create_server(("127.0.0.1", 0)) as head:  # what the worker waits for
-        worker = files["worker.sh"].replace("/6379", f"/{head.getsockname()[1]}")
+        worker = files["worker.sh"].replace(" 6379", f" {head.getsockname()[1]}")
         _, records = stand_ins.run(script(tmp_path, worker), environment)
     assert calls(records) == [
         ["ray", "start", "--address", "127.0.0.1:6379", "--node-ip-address", "10.0.0.3", "--block"]
     ]
-    _, records = stand_ins.run(script(tmp_path, files["head.sh"]), environment)
-    serve = calls(records)[1]
+    _, records = stand_ins.run(script(tmp_path, at_once(files["head.sh"])), environment)
+    head_call, serve = calls(records)
+    assert head_call[-1] == "--block"  # Ray's daemons end with the script
     assert serve[serve.index("--pipeline-parallel-size") + 1] == "4"
     _, alone = without_nodes("ray")
     assert '"${HEAD_ADDRESS:?is not set}"' in alone["worker.sh"]
@@ -53,8 +55,9 @@ def test_rays_workers_all_run_one_script_that_stays(tmp_path: Path) -> None:
 
 def test_ray_under_slurm_waits_for_its_head() -> None:
     _, files = rendered("slurm", facts=frozenset({"executor=ray"}))
-    assert 'until (exec 3<> /dev/tcp/"${NODE0}"/6379)' in files["launch.sbatch"]
-    assert "    --block\n" in files["launch.sbatch"]
+    wait = "wait_until 'ray-head-node0 to listen' 600 listens \"${NODE0}\" 6379\n"
+    assert files["launch.sbatch"].count(wait) == 2  # the worker, and what is served on the head
+    assert files["launch.sbatch"].count("    --block") == 2
 
 
 def offered() -> Iterator[tuple[str, str, str]]:

@@ -1,5 +1,6 @@
 """Each node's container starts what a script on it would."""
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from tests.launch.render.cluster_support import (
     requested,
     script,
 )
+from tests.launch.render.hostile import HOSTILE
+from tests.launch.render.http_stand_in import HttpStandIn
 from tests.launch.render.stand_ins import StandIns
-from tests.launch.render.test_shell import HOSTILE
 
 
 @pytest.mark.parametrize(("engine", "strategy"), BY_NODE)
@@ -67,10 +69,35 @@ def test_compose_runs_tensorrt_llm_in_its_container(tmp_path: Path) -> None:
         script(tmp_path, text), {"TMPDIR": str(tmp_path)}
     )
     assert done.returncode == 0, done.stderr
-    pip, serve = calls(records)
-    assert pip == ["pip", "install", "blobfile"]
-    assert (serve[:2], serve[-1]) == (["trtllm-serve", "serve"], "/models/Kimi-K2")
-    assert "enable_padding: true" in Path(serve[serve.index("--config") + 1]).read_text()
+    (serve,) = (record for record in records if record["argv"][0] == "trtllm-serve")
+    assert (serve["argv"][1], serve["argv"][-1]) == ("serve", "/models/Kimi-K2")
+    ((path, settings),) = serve["files"].items()
+    assert "enable_padding: true" in settings
+    assert not Path(path).parent.exists()  # it is removed at the end
+
+
+def test_a_container_is_healthy_once_its_server_takes_requests() -> None:
+    def check(**rest: Any) -> dict[str, Any] | None:
+        _, files = rendered("compose", **rest)
+        (service,) = yaml.safe_load(files[min(files)])["services"].values()
+        found: dict[str, Any] | None = service.get("healthcheck")
+        return found
+
+    found = check(nodes=1)
+    assert found is not None
+    assert found["test"][:3] == ["CMD", "bash", "-c"]
+    assert found["start_period"] == "7200s"  # a model that loads is no failure
+    with HttpStandIn(b"503 Service Unavailable") as loading, HttpStandIn(b"200 OK") as ready:
+        for server, status in ((loading, 1), (ready, 0)):
+            text = found["test"][3].replace("$$", "$").replace("8000", str(server.port))
+            assert subprocess.run(["bash", "-c", text], check=False).returncode == status
+    listens = check(engine="ktransformers", engine_version="0.3.2")
+    assert listens is not None
+    assert "GET" not in listens["test"][3]
+    # Where a server binds one address alone, it is asked there.
+    prefill = check(engine="sglang", strategy="pd")
+    assert prefill is not None
+    assert '/dev/tcp/"$${DECODE_NODE0}"/30000' in prefill["test"][3]
 
 
 def test_compose_mounts_what_ktransformers_reads() -> None:

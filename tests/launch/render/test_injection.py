@@ -21,6 +21,7 @@ from k2compat.launch.request.arguments import Argument, Placeholder, user_value
 from k2compat.launch.request.cluster import Cluster, nodes_at
 from k2compat.launch.request.model import read_model
 from k2compat.launch.request.request import Request
+from tests.launch.render.cluster_support import as_kubernetes_expands, at_once
 
 _NASTY = [
     *(
@@ -108,7 +109,8 @@ def scripts(plan: Plan, output_format: str) -> list[str]:
         leader = next(yaml.safe_load_all(files["launch-lws.yaml"]))
         template = leader["spec"]["leaderWorkerTemplate"]
         pod = template.get("leaderTemplate") or template["workerTemplate"]
-        return [pod["spec"]["containers"][0]["command"][-1]]
+        text = pod["spec"]["containers"][0]["command"][-1]
+        return [as_kubernetes_expands(text, {"POD_IP": "10.0.0.1"})]
     if output_format == "compose":
         (document,) = (yaml.safe_load(text) for text in files.values())
         (service,) = document["services"].values()
@@ -143,10 +145,17 @@ def called(script: str, plan: Plan, programs: Path) -> list[str]:
     names = {placeholder.name for placeholder in plan.placeholders}
     environment = {name: SECRET for name in names if name not in ("PATH", "RECORD")}
     environment |= {"PATH": f"{programs}:{os.environ['PATH']}", "RECORD": str(record)}
-    done = subprocess.run(
-        ["bash", "-c", script], cwd=programs, env=environment, capture_output=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    # A file, no pipe: what the script leaves running for a moment must not hold this up.
+    with (programs / "stderr").open("w+b") as errors:
+        done = subprocess.run(
+            ["bash", "-c", at_once(script)],
+            cwd=programs,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            check=False,
+        )
+    assert done.returncode == 0, (programs / "stderr").read_bytes()
     assert not (programs / "owned").exists()
     return record.read_bytes().decode().split("\0")[:-1]
 

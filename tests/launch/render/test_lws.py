@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 import yaml
 
+from k2compat.errors import RefusedError
 from tests.launch.render.cluster_support import (
     BY_NODE,
     OPEN,
     PROGRAMS,
     addresses,
+    as_kubernetes_expands,
     at_once,
     by_hand,
     calls,
@@ -21,8 +23,8 @@ from tests.launch.render.cluster_support import (
     texts,
     without_nodes,
 )
+from tests.launch.render.hostile import HOSTILE
 from tests.launch.render.stand_ins import StandIns
-from tests.launch.render.test_shell import HOSTILE
 
 
 @pytest.mark.parametrize(("engine", "strategy"), BY_NODE)
@@ -51,7 +53,7 @@ def test_the_pods_of_a_set_start_what_scripts_would(
             # A pod has these variables alone, and LWS_WORKER_INDEX from its controller.
             names = {entry["name"] for entry in container["env"]} | {"LWS_WORKER_INDEX"}
             environment = {name: values[name] for name in names}
-            text = at_once(container["command"][2])
+            text = at_once(as_kubernetes_expands(container["command"][2], environment))
             done, records = stand_ins.run(script(tmp_path, text), environment)
             assert done.returncode == 0, done.stderr
             found += calls(records)
@@ -99,6 +101,55 @@ def test_every_name_in_a_set_exists_in_its_file(engine: str, strategy: str) -> N
     assert len(set(numbers)) == len(numbers)
     if strategy == "pd":
         assert (service["metadata"]["name"], port["port"]) == ("kimi-k2-load-balancer", 8000)
+
+
+@pytest.mark.parametrize("part", ["$(POD_IP)", "$$", "$$(POD_IP)", "$模型", "$", "$$$(", "$(x"])
+def test_dollars_in_a_path_reach_the_engine_unchanged(part: str, tmp_path: Path) -> None:
+    model = f"/models/{part}/K2"
+    _, files = rendered("lws", nodes=1, model=model)
+    (members,) = sets_of(files["launch-lws.yaml"])
+    pod = members["spec"]["leaderWorkerTemplate"]["leaderTemplate"]["spec"]
+    (container,) = pod["containers"]
+    environment = {"POD_IP": "10.0.0.1", "LWS_WORKER_INDEX": "0"}
+    text = as_kubernetes_expands(container["command"][2], environment)
+    done, records = StandIns(tmp_path, PROGRAMS).run(script(tmp_path, text), environment)
+    assert done.returncode == 0, done.stderr
+    assert records[0]["argv"][:3] == ["vllm", "serve", model]
+    assert container["volumeMounts"][1]["mountPath"] == model  # nothing expands it there
+
+
+@pytest.mark.parametrize("model", ["/models/K2:1", "/models/../K2"])
+def test_a_path_that_kubernetes_does_not_mount_is_refused(model: str) -> None:
+    with pytest.raises(RefusedError) as caught:
+        rendered("lws", model=model)
+    assert caught.value.code == "mount-malformed"
+
+
+def test_a_pod_is_ready_once_its_server_takes_requests() -> None:
+    _, files = rendered("lws", engine="sglang", strategy="pd")
+    probes = [
+        [
+            template.get("spec", {})["containers"][0]["readinessProbe"]["httpGet"]
+            for template in (
+                members["spec"]["leaderWorkerTemplate"]["leaderTemplate"],
+                members["spec"]["leaderWorkerTemplate"]["workerTemplate"],
+            )
+        ]
+        for members in sets_of(files["launch-lws.yaml"])
+    ]
+    server, balancer = {"path": "/health", "port": 30000}, {"path": "/health", "port": 8000}
+    assert probes == [[balancer, server], [server, server]]
+    # The workers of vLLM serve nothing; an old KTransformers has no path to ask.
+    _, files = rendered("lws")
+    template = sets_of(files["launch-lws.yaml"])[0]["spec"]["leaderWorkerTemplate"]
+    assert "readinessProbe" not in template["workerTemplate"]["spec"]["containers"][0]
+    _, files = rendered("lws", engine="ktransformers", engine_version="0.3.2")
+    template = sets_of(files["launch-lws.yaml"])[0]["spec"]["leaderWorkerTemplate"]
+    probe = template["leaderTemplate"]["spec"]["containers"][0]["readinessProbe"]
+    assert set(probe["tcpSocket"]) == {"port"}
+    # A port that is still open is not known to Kubernetes.
+    _, files = rendered("lws", values={"port": "$PORT"})
+    assert "readinessProbe" not in files["launch-lws.yaml"]
 
 
 def test_a_set_of_one_node_has_both_templates() -> None:

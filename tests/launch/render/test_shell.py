@@ -11,11 +11,12 @@ from k2compat.launch.engines.profile import PROFILES, read_profile
 from k2compat.launch.flags import ENGINES
 from k2compat.launch.plan import Command, Plan
 from k2compat.launch.render import render_plan
+from tests.launch.render.cluster_support import at_once
+from tests.launch.render.hostile import HOSTILE
 from tests.launch.render.stand_ins import StandIns
 from tests.launch.support import argv, environment, plan
 
 HOME = "/home/of a user"
-HOSTILE = "/models/$(touch /tmp/owned)/`id`/'\"\\ $HOME 模型"
 
 CASES = [
     (engine, profile, strategy)
@@ -66,7 +67,9 @@ def test_the_scripts_call_what_the_plan_says(
         of_node = [command for command in found.commands if command.node == node]
         peers = len(of_node) if sum(command.stays for command in of_node) > 1 else 0
         values_there = {**values, "HOME": HOME}
-        done, records = stand_ins.run(scripts[f"{node.name}.sh"], values_there, peers=peers)
+        program = scripts[f"{node.name}.sh"]
+        program.write_text(at_once(program.read_text()))
+        done, records = stand_ins.run(program, values_there, peers=peers)
         assert done.returncode == 0, done.stderr
         called = sorted((record["argv"], record["env"]) for record in records)
         commands = [wanted(command, values) for command in of_node]

@@ -5,10 +5,13 @@ import socket
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from k2compat.errors import RefusedError
 from k2compat.launch.planning.planner import plan_launch
 from k2compat.launch.render.document import as_document
+from k2compat.launch.render.slurm_addresses import address_lines
+from k2compat.launch.request.arguments import Argument
 from k2compat.launch.request.cluster import Cluster, nodes_at
 from k2compat.launch.request.model import read_model
 from k2compat.launch.request.request import Request
@@ -24,8 +27,19 @@ from tests.launch.render.cluster_support import (
     script,
     without_nodes,
 )
+from tests.launch.render.hostile import HOSTILE
 from tests.launch.render.stand_ins import StandIns
-from tests.launch.render.test_shell import HOSTILE
+
+JOB = {"SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "gpu-[1-5]", "SLURMD_NODENAME": "gpu-1"}
+_STEP = "--export=ALL --mpi=pmix --kill-on-bad-exit=1 --nodes=2 --ntasks-per-node=8 bash -c "
+
+# Asked for addresses, it answers for all nodes; else it runs the step here.
+_SRUN = """#!/bin/bash
+export STEP="$*"
+if [[ $* == *find_address* ]]; then printf 'gpu-%s 10.0.0.%s\\n' 1 1 2 2 3 3 4 4 5 5; exit; fi
+while [[ $1 == --* ]]; do shift; done
+exec "$@"
+"""
 
 
 @pytest.fixture
@@ -34,12 +48,8 @@ def slurm(tmp_path: Path) -> StandIns:
     stand_ins = StandIns(tmp_path / "programs", PROGRAMS)
     folder = tmp_path / "programs" / "bin"
     script(folder, "#!/bin/bash\nprintf 'gpu-%s\\n' 1 2 3 4 5\n", "scontrol")
-    script(folder, '#!/bin/bash\necho "10.0.0.${2#gpu-}"\n', "getent")
-    script(
-        folder,
-        '#!/bin/bash\nexport STEP="$*"\nwhile [[ $1 == --* ]]; do shift; done\nexec "$@"\n',
-        "srun",
-    )
+    script(folder, "#!/bin/bash\n", "scancel")
+    script(folder, _SRUN, "srun")
     return stand_ins
 
 
@@ -48,7 +58,7 @@ def test_slurm_starts_what_scripts_would(
     slurm: StandIns, tmp_path: Path, engine: str, strategy: str
 ) -> None:
     _, files = rendered("slurm", engine=engine, strategy=strategy, model=HOSTILE)
-    environment = {"SLURM_JOB_NODELIST": "gpu-[1-5]", **OPEN}
+    environment = {**JOB, **OPEN}
     done, records = slurm.run(script(tmp_path, at_once(files["launch.sbatch"])), environment)
     assert done.returncode == 0, done.stderr
     assert calls(records) == by_hand(engine, strategy, HOSTILE)
@@ -65,9 +75,9 @@ def test_slurm_itself_starts_a_rank_for_each_gpu(
     text = files["launch.sbatch"]
     assert "#SBATCH --nodes=2\n#SBATCH --ntasks-per-node=8\n#SBATCH --gpus-per-node=8\n" in text
     assert not re.search(r"\b(docker|ssh|mpirun)\b", text)
-    done, (record,) = slurm.run(script(tmp_path, text), {**OPEN, "TMPDIR": str(tmp_path)})
+    done, (record,) = slurm.run(script(tmp_path, text), {**JOB, **OPEN, "TMPDIR": str(tmp_path)})
     assert done.returncode == 0, done.stderr
-    assert record["env"]["STEP"].startswith("--mpi=pmix --nodes=2 --ntasks-per-node=8 bash -c ")
+    assert record["env"]["STEP"].startswith(_STEP)
     assert record["argv"][:3] == ["trtllm-llmapi-launch", "trtllm-serve", "serve"]
     assert record["env"]["NCCL_SOCKET_IFNAME"] == record["env"]["GLOO_SOCKET_IFNAME"] == "eth0"
     # Its flags are those of mpirun's command; only the places of model and settings differ.
@@ -88,7 +98,8 @@ def test_slurm_itself_starts_a_rank_for_each_gpu(
     place = wanted.index("--config") + 1
     written = Path(record["argv"][place])
     assert written.parent.parent == tmp_path
-    assert written.read_text() == settings == plan.commands[0].files["trtllm.yml"]
+    assert not written.parent.exists()  # it is removed at the end
+    assert settings == plan.commands[0].files["trtllm.yml"] == record["files"][str(written)]
     assert record["argv"] == [
         *wanted[:place],
         str(written),
@@ -100,7 +111,7 @@ def test_slurm_itself_starts_a_rank_for_each_gpu(
 def test_pyxis_is_given_the_image_and_the_model(slurm: StandIns, tmp_path: Path) -> None:
     values = {"image": "nvcr.io#nvidia/tensorrt-llm/release:1.3.0"}
     _, files = rendered("slurm", engine="trtllm", values=values)
-    _, (record,) = slurm.run(script(tmp_path, files["launch.sbatch"]), OPEN)
+    _, (record,) = slurm.run(script(tmp_path, files["launch.sbatch"]), {**JOB, **OPEN})
     step = record["env"]["STEP"]
     assert f"--container-image={values['image']} " in step
     assert "--container-mounts=/models/K2:/models/Kimi-K2:ro " in step
@@ -152,10 +163,21 @@ def test_servers_start_before_what_comes_after_them_is_waited_for(tmp_path: Path
     text = text[text.index("#!") :]
     with socket.create_server(("127.0.0.1", 0)) as server:
         closed = server.getsockname()[1]
-    text = re.sub(r"(/dev/tcp/)\S+/\d+\)", rf"\g<1>127.0.0.1/{closed})", text)
+    text, count = re.subn(r"(wait_until .* listens) .*", rf"\1 127.0.0.1 {closed}", text)
+    assert count == 5
     stand_ins = StandIns(tmp_path, PROGRAMS)
     done, records = stand_ins.run(
         script(tmp_path, text), {**OPEN, **addresses("sglang", "pd")}, peers=1
     )
     assert done.returncode == 0, done.stderr
     assert [argv[2] for argv in calls(records)] == ["sglang.launch_server"]
+
+
+def test_a_node_is_asked_for_the_interface_that_the_cluster_names() -> None:
+    found, _ = rendered("slurm")
+    first, second = found.cluster.nodes
+    nodes = (replace(first, interface=Argument.parse("ib0")), second)
+    named = replace(found, cluster=replace(found.cluster, nodes=nodes), commands=())
+    text = "\n".join(address_lines(named))
+    # Without any interface it is the node's name that is resolved.
+    assert '"${hosts[0]}" ib0 \\\n    "${hosts[1]}" \'\')"' in text

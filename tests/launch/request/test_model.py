@@ -138,3 +138,16 @@ def test_what_can_be_no_argument_is_refused(name: str) -> None:
     with pytest.raises(RefusedError) as caught:
         read_model(name)
     assert caught.value.code == "value-malformed"
+
+
+@pytest.mark.parametrize("name", ["Qwen/Qwen3-235B-A22B", "/models/DeepSeek-R1", "zai-org/GLM-4.6"])
+def test_the_name_of_another_model_is_a_warning(name: str) -> None:
+    codes = {finding.code: finding.severity for finding in read_model(name).findings}
+    assert codes["model-other-name"] == "warning"
+
+
+@pytest.mark.parametrize(
+    "name", ["unsloth/Kimi-K2-Instruct", "$MODEL", "/k2", "Kimi-K2-qwen-draft"]
+)
+def test_any_other_name_is_none(name: str) -> None:
+    assert [finding.code for finding in read_model(name).findings] == ["model-assumed"]
