@@ -11,10 +11,10 @@ from typing import Final
 from aiohttp import web
 
 from k2compat.errors import RefusedError
+from k2compat.gateway.http import Gateway
 from k2compat.gateway.model_folder import with_folder
 from k2compat.gateway.options import Options
 from k2compat.gateway.record import log
-from k2compat.gateway.server import Gateway
 from k2compat.gateway.settings import Settings, listen_address, read_keys
 
 _ASK_AGAIN: Final = 10.0
@@ -125,6 +125,7 @@ async def drain(gateway: Gateway, site: web.TCPSite, grace: float) -> None:
     end = loop.time() + 1.0
     while gateway.streams and loop.time() < end:
         await asyncio.sleep(_POLL)
+    gateway.flush_log()
     log("stopped", streams=gateway.streams)
 
 

@@ -224,7 +224,7 @@ def test_a_refused_connection_is_tried_once_more() -> None:
                 assert response.status == 502
                 assert await error_code(response) == "upstream-unreachable"
             # The server comes back between the two attempts.
-            post, attempts = served._client.post, []
+            post, attempts = served._upstream._client.post, []
 
             async def post_later(*arguments: Any, **fields: Any) -> Any:
                 attempts.append(1)
@@ -233,7 +233,7 @@ def test_a_refused_connection_is_tried_once_more() -> None:
                 return await post(*arguments, **fields)
 
             async with contextlib.AsyncExitStack() as stack:
-                served._client.post = post_later
+                served._upstream._client.post = post_later
                 async with client.post(CHAT, json=request()) as response:
                     assert response.status == 200
             assert (len(attempts), len(upstream.bodies)) == (2, 1)
@@ -770,7 +770,7 @@ def test_a_failure_of_the_gateway_itself_shows_nothing(
     def fail(*_arguments: Any, **_fields: Any) -> None:
         raise KeyError("a secret")
 
-    monkeypatch.setattr("k2compat.gateway.server.Exchange", fail)
+    monkeypatch.setattr("k2compat.gateway.http.chat.Exchange", fail)
 
     async def session() -> None:
         async with both(Upstream()) as (_, client), client.post(CHAT, json=request()) as response:

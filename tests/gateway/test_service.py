@@ -46,7 +46,10 @@ def lines(caplog: pytest.LogCaptureFixture) -> Any:
     """The log's lines, decoded."""
     caplog.set_level(logging.INFO, LOGGER.name)
     return lambda: [
-        json.loads(each.getMessage()) for each in caplog.records if each.name == LOGGER.name
+        json.loads(line)
+        for each in caplog.records
+        if each.name == LOGGER.name
+        for line in each.getMessage().splitlines()
     ]
 
 

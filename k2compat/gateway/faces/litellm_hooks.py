@@ -3,7 +3,7 @@
 LiteLLM is imported when `handler` is asked for, and not before:
 
     litellm_settings:
-      callbacks: k2compat.gateway.litellm_hooks.handler
+      callbacks: k2compat.gateway.faces.litellm_hooks.handler
 """
 
 import copy
