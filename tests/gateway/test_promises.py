@@ -764,6 +764,24 @@ def test_a_large_conversation_passes() -> None:
     asyncio.run(session())
 
 
+def test_a_client_that_asks_first_may_send_its_body() -> None:
+    async def session() -> None:
+        upstream = Upstream()
+        body = json.dumps(request()).encode()
+        async with both(upstream) as (served, _):
+            host, port = served.url.removeprefix("http://").split(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            head = f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
+            writer.write(head.encode() + b"Expect: 100-continue\r\n\r\n")
+            assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+            assert not upstream.bodies
+            writer.write(body)
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+            writer.close()
+
+    asyncio.run(session())
+
+
 def test_a_failure_of_the_gateway_itself_shows_nothing(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

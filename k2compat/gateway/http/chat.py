@@ -30,7 +30,7 @@ class Chat:
         self._memory = ThoughtMemory(kept) if kept else None
 
     async def serve(
-        self, request: web.Request, record: Record, pacing: Pacing, options: Options
+        self, request: web.BaseRequest, record: Record, pacing: Pacing, options: Options
     ) -> web.StreamResponse:
         """Serve one request.
 
@@ -66,14 +66,14 @@ class Chat:
             record.calls = exchange.calls
             record.take_usage(exchange.usage)
 
-    async def _body(self, request: web.Request) -> bytes:
+    async def _body(self, request: web.BaseRequest) -> bytes:
         if request.content.is_eof():  # it came with the headers
             return await request.read()
         async with asyncio.timeout(self._body_timeout):
             return await request.read()
 
     async def _relay(
-        self, request: web.Request, record: Record, pacing: Pacing, exchange: Exchange
+        self, request: web.BaseRequest, record: Record, pacing: Pacing, exchange: Exchange
     ) -> web.StreamResponse:
         answer = ClientAnswer(request, record, exchange, pacing)
         upstream: aiohttp.ClientResponse | None = None
@@ -96,7 +96,7 @@ class Chat:
                 upstream.close()
         return await answer.end()
 
-    def _recall(self, request: web.Request) -> Recall | None:
+    def _recall(self, request: web.BaseRequest) -> Recall | None:
         if self._memory is None:
             return None
         client = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")

@@ -22,7 +22,7 @@ class ClientAnswer:
     """
 
     def __init__(
-        self, request: web.Request, record: Record, exchange: Exchange, pacing: Pacing
+        self, request: web.BaseRequest, record: Record, exchange: Exchange, pacing: Pacing
     ) -> None:
         """Begin without a head."""
         self.headers = {"X-Request-Id": record.request_id}

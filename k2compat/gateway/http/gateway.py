@@ -1,14 +1,18 @@
 """The gateway's HTTP server: routes, who is let in, and the record of each request."""
 
+import asyncio
 import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
 from itertools import chain
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
-from aiohttp import web
+from aiohttp import StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import HttpVersion11, RawRequestMessage
+from aiohttp.web import RequestHandler
 
 from k2compat.gateway.dialects import Engine
 from k2compat.gateway.http.chat import Chat
@@ -22,7 +26,7 @@ from k2compat.gateway.options import Options
 from k2compat.gateway.record import Record, log
 from k2compat.gateway.settings import Settings
 
-Handler = Callable[[web.Request, Record], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.BaseRequest, Record], Awaitable[web.StreamResponse]]
 
 _HINTS: Final = {
     "/v1/messages": "The gateway has no Anthropic Messages API yet; vLLM, SGLang and llama.cpp "
@@ -31,6 +35,7 @@ _HINTS: Final = {
     "/v1/responses themselves.",
 }
 _NO_PATH: Final = "The gateway serves /v1/chat/completions, /v1/models, /health, /ready, /metrics."
+_ANY: Final = "*"
 HEADERS_LIMIT: Final = 32 * 1024
 
 
@@ -71,22 +76,35 @@ class Gateway:
         # An id tells requests apart and protects nothing; the operating system's randomness costs a
         # system call.
         self._random_bits = random.Random().getrandbits  # noqa: S311
+        self._routes: dict[str, tuple[str, str, Handler]] = {
+            "/v1/chat/completions": ("POST", "chat", self._chat),
+            "/v1/models": ("GET", "models", self._models),
+            "/health": ("GET", "health", self._health),
+            "/ready": ("GET", "ready", self._ready),
+            "/metrics": ("GET", "metrics", self._metric_text),
+        }
+        self._other = (_ANY, "other", self._unknown)
 
-    def application(self) -> web.Application:
-        """The application for aiohttp's runner, which needs `handler_cancellation=True`."""
-        application = web.Application(client_max_size=self._settings.body_limit)
-        routes: tuple[tuple[str, str, str, Handler], ...] = (
-            ("POST", "/v1/chat/completions", "chat", self._chat),
-            ("GET", "/v1/models", "models", self._models),
-            ("GET", "/health", "health", self._health),
-            ("GET", "/ready", "ready", self._ready),
-            ("GET", "/metrics", "metrics", self._metric_text),
-            ("*", "/{path:.*}", "other", self._unknown),
+    def runner(self, *, header_timeout: float) -> "GatewayRunner":
+        """What listens for the gateway, once it is set up and has a site.
+
+        Args:
+            header_timeout: seconds in which a client sends its request's headers.
+        """
+        silent = logging.getLogger("k2compat.gateway.http")
+        silent.propagate = False  # aiohttp's messages quote requests
+        server = web.Server(
+            self._serve,  # type: ignore[arg-type,unused-ignore]
+            request_factory=self._request,
+            handler_cancellation=True,
+            access_log=None,
+            logger=silent,
+            # The limit for the headers of a connection's first request, and of each that follows.
+            keepalive_timeout=header_timeout,
+            # How long the rest of a body is read that the answer did not wait for.
+            lingering_time=1.0,
         )
-        for method, path, route, handler in routes:
-            application.router.add_route(method, path, self._recorded(route, handler))
-        application.cleanup_ctx.append(self._running)
-        return application
+        return GatewayRunner(server, self)
 
     async def engine(self) -> Engine | None:
         """The upstream's engine by its /v1/models, or None while it does not answer."""
@@ -106,42 +124,66 @@ class Gateway:
         """Write the lines of requests that wait for others."""
         self._log.flush()
 
-    async def _running(self, _application: web.Application) -> Any:
+    async def open(self) -> None:
+        """Be ready to serve."""
         await self._upstream.open()
+
+    async def close(self) -> None:
+        """Close what `open` opened; nothing is served any more."""
+        await self._upstream.close()
+        self._pace.close()
+        self.flush_log()
+
+    def _request(
+        self,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: RequestHandler,
+        writer: AbstractStreamWriter,
+        task: "asyncio.Task[None]",
+    ) -> web.BaseRequest:
+        loop, size = asyncio.get_running_loop(), self._settings.body_limit
+        return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=size)
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Serve one request.
+
+        A `web.Application` would take the routes as well, and a tenth of a request's time for it.
+        """
+        method, route, handler = self._routes.get(request.rel_url.raw_path, self._other)
+        if method not in (request.method, _ANY):
+            handler = self._wrong_method
+        request_id = request_id_of(request.headers, f"{self._random_bits(96):024x}")
+        record = Record(request_id, route, time.monotonic())
         try:
-            yield
+            response = await self._answer(request, record, handler)
+            record.status = response.status
+        except ConnectionError:  # the client is gone
+            raise
+        except Exception as error:  # noqa: BLE001 - a traceback would show the request's text
+            log("gateway-failed", logging.ERROR, id=request_id, type=type(error).__name__)
+            response = refuse(record, "gateway-failed", "The gateway failed.", 500)
         finally:
-            await self._upstream.close()
-            self._pace.close()
-            self.flush_log()
+            record.seconds = time.monotonic() - record.started
+            self._metrics.count(record)
+            if route == "chat" or record.status >= 400:
+                self._log.add(record)
+        return response
 
-    def _recorded(self, route: str, handler: Handler) -> Callable[[web.Request], Any]:
-        async def handle(request: web.Request) -> web.StreamResponse:
-            request_id = request_id_of(request.headers, f"{self._random_bits(96):024x}")
-            record = Record(request_id, route, time.monotonic())
-            try:
-                if sum(map(len, chain.from_iterable(request.raw_headers))) > HEADERS_LIMIT:
-                    response: web.StreamResponse = refuse_and_close(
-                        record, "request-headers-too-large", "The headers are too large.", 431
-                    )
-                else:
-                    response = await handler(request, record)
-                record.status = response.status
-            except ConnectionError:  # the client is gone
-                raise
-            except Exception as error:  # noqa: BLE001 - a traceback would show the request's text
-                log("gateway-failed", logging.ERROR, id=request_id, type=type(error).__name__)
-                response = refuse(record, "gateway-failed", "The gateway failed.", 500)
-            finally:
-                record.seconds = time.monotonic() - record.started
-                self._metrics.count(record)
-                if route == "chat" or record.status >= 400:
-                    self._log.add(record)
-            return response
+    async def _answer(
+        self, request: web.BaseRequest, record: Record, handler: Handler
+    ) -> web.StreamResponse:
+        if sum(map(len, chain.from_iterable(request.raw_headers))) > HEADERS_LIMIT:
+            message = "The headers are too large."
+            return refuse_and_close(record, "request-headers-too-large", message, 431)
+        expects = request.headers.get("Expect", "").lower()
+        if expects == "100-continue" and request.version >= HttpVersion11:
+            # curl waits for this before it sends a large body.
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0  # of the answer itself nothing is written
+        return await handler(request, record)
 
-        return handle
-
-    def _refusal(self, request: web.Request, record: Record) -> web.Response | None:
+    def _refusal(self, request: web.BaseRequest, record: Record) -> web.Response | None:
         if self._keys and not is_admitted(request.headers.get("Authorization"), self._keys):
             return refuse(record, "key-invalid", "The key is missing or not valid.", 401)
         if self.draining:
@@ -150,7 +192,7 @@ class Gateway:
             return refuse_for_now(record, "gateway-busy", "The gateway serves as much as it may.")
         return None
 
-    async def _chat(self, request: web.Request, record: Record) -> web.StreamResponse:
+    async def _chat(self, request: web.BaseRequest, record: Record) -> web.StreamResponse:
         if refusal := self._refusal(request, record):
             return refusal
         pacing = self._pace.begin()
@@ -159,7 +201,7 @@ class Gateway:
         finally:
             self._pace.end(pacing)
 
-    async def _models(self, request: web.Request, record: Record) -> web.StreamResponse:
+    async def _models(self, request: web.BaseRequest, record: Record) -> web.StreamResponse:
         if refusal := self._refusal(request, record):
             return refusal
         try:
@@ -174,22 +216,41 @@ class Gateway:
         except (aiohttp.ClientError, TimeoutError):
             return refuse(record, "upstream-unreachable", "The upstream does not answer.", 502)
 
-    async def _health(self, _request: web.Request, _record: Record) -> web.StreamResponse:
+    async def _health(self, _request: web.BaseRequest, _record: Record) -> web.StreamResponse:
         return web.json_response({"status": "ok"})
 
-    async def _ready(self, _request: web.Request, _record: Record) -> web.StreamResponse:
+    async def _ready(self, _request: web.BaseRequest, _record: Record) -> web.StreamResponse:
         if self.draining:
             return web.json_response({"status": "stopping"}, status=503)
         answers = await self.engine() is not None
         status = "ready" if answers else "the upstream does not answer"
         return web.json_response({"status": status}, status=200 if answers else 503)
 
-    async def _metric_text(self, _request: web.Request, _record: Record) -> web.StreamResponse:
+    async def _metric_text(self, _request: web.BaseRequest, _record: Record) -> web.StreamResponse:
         return web.Response(body=self._metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
-    async def _unknown(self, request: web.Request, record: Record) -> web.StreamResponse:
-        if request.path in ("/v1/chat/completions", "/v1/models", "/health", "/ready", "/metrics"):
-            message = f"{request.path} takes another method."
-            return refuse(record, "method-unknown", message, 405)
+    async def _wrong_method(self, request: web.BaseRequest, record: Record) -> web.StreamResponse:
+        return refuse(record, "method-unknown", f"{request.path} takes another method.", 405)
+
+    async def _unknown(self, request: web.BaseRequest, record: Record) -> web.StreamResponse:
         hint = next((hint for path, hint in _HINTS.items() if request.path.startswith(path)), "")
         return refuse(record, "path-unknown", hint or _NO_PATH, 404)
+
+
+class GatewayRunner(web.ServerRunner):
+    """Runs a gateway's server, and opens and closes its connections with it."""
+
+    def __init__(self, server: web.Server, gateway: Gateway) -> None:
+        """Take the server and the gateway behind it."""
+        super().__init__(server, handle_signals=False, shutdown_timeout=1.0)
+        self._gateway = gateway
+
+    async def setup(self) -> None:
+        """Be ready for a site."""
+        await self._gateway.open()
+        await super().setup()
+
+    async def cleanup(self) -> None:
+        """End all connections."""
+        await super().cleanup()
+        await self._gateway.close()
