@@ -142,6 +142,8 @@ def test_a_handler_is_of_litellm_s_own_class(monkeypatch: pytest.MonkeyPatch) ->
     made = make_handler(Options(skip=frozenset({"roles"})))
     assert isinstance(made, CustomLogger)
     assert isinstance(made, Hooks)
+    # LiteLLM looks for a hook in the class itself, and not in its bases.
+    assert {name for name in vars(Hooks) if name.startswith("async_")} <= vars(type(made)).keys()
     assert made.options.skip == {"roles"}
     monkeypatch.delitem(vars(litellm_hooks), "handler", raising=False)
     assert isinstance(litellm_hooks.handler, CustomLogger)

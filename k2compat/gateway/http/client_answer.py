@@ -51,7 +51,8 @@ class ClientAnswer:
             self.is_blocked = True
             await self._response.prepare(self._request)
         if data:
-            self._note_first_byte()
+            if self._record.first_byte is None:
+                self._note_first_byte()
             self.is_blocked = True
             await self._response.write(data)
             self._pacing.sent()
@@ -74,5 +75,4 @@ class ClientAnswer:
         return response
 
     def _note_first_byte(self) -> None:
-        if self._record.first_byte is None:
-            self._record.first_byte = time.monotonic() - self._record.started
+        self._record.first_byte = time.monotonic() - self._record.started
