@@ -32,8 +32,8 @@ class Pace:
         self.heartbeat: Final = settings.heartbeat
         self.exchanges: set[Pacing] = set()
         limits = [limit for limit in (self.first_byte, self.gap, self.heartbeat) if limit]
-        shortest = min(limits, default=_TICK_MAX) / _TICKS_A_LIMIT
-        self._tick: Final = max(_TICK_MIN, min(shortest, _TICK_MAX))
+        wanted = min(limits, default=_TICK_MAX) / _TICKS_A_LIMIT
+        self._tick: Final = max(_TICK_MIN, min(wanted, _TICK_MAX))
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self) -> "Pacing":
