@@ -242,7 +242,7 @@ class TestMetrics:
                 async with client.post(CHAT, json=request()) as response:
                     await response.read()
                 async with client.get("/metrics") as response:
-                    return await response.text()
+                    return str(await response.text())
 
         text = asyncio.run(session())
         assert 'k2compat_problems_total{code="other-format"} 1.0' in text.splitlines()

@@ -1,9 +1,10 @@
 """The log's lines of requests, written together a few times a second."""
 
 import asyncio
+import logging
 from typing import Final
 
-from k2compat.gateway.record import Record, line_of, log_lines
+from k2compat.gateway.record import LOGGER, Record, line_of, log_lines
 
 _DELAY: Final = 0.1
 """Seconds that a line waits for others."""
@@ -22,7 +23,9 @@ class RequestLog:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, record: Record) -> None:
-        """Add a request's line."""
+        """Add a request's line, where the logger takes such lines."""
+        if not LOGGER.isEnabledFor(logging.INFO):
+            return
         self._lines.append(line_of("request", "info", record.members()))
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_DELAY, self.flush)

@@ -32,7 +32,7 @@ def test_each_exchange_has_limits_of_its_own() -> None:
         waiting = asyncio.gather(wait_in(first), wait_in(second))
         await asyncio.sleep(0)
         second.received()
-        assert await waiting == ["upstream-first-byte-timeout", "upstream-gap-timeout"]
+        assert tuple(await waiting) == ("upstream-first-byte-timeout", "upstream-gap-timeout")
         both.close()
 
     run(session())

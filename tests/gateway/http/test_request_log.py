@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 
 import pytest
 
@@ -35,3 +36,11 @@ def test_a_gateway_that_stops_writes_what_waits(caplog: pytest.LogCaptureFixture
         assert "last" in caplog.text
 
     asyncio.run(session())
+
+
+def test_a_logger_that_is_off_gets_no_line(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, LOGGER.name)
+    log = RequestLog()
+    log.add(Record("unseen", "chat", 0.0))
+    log.flush()
+    assert not caplog.records
