@@ -55,7 +55,7 @@ tests: .venv/development
 # Outside of `make test`: it installs gigabytes, into .venv-engines alone (docs/test-engines.md).
 # ENGINES="transformers router" leaves the others out.
 # A server that starts may take minutes, hence the longer limit for one test.
-ENGINES ?= transformers router vllm
+ENGINES ?= transformers router litellm vllm
 
 test-engines: .venv/development
 	$(BIN)/python tests_engines/install.py $(ENGINES)

@@ -1,7 +1,7 @@
 """An OpenAI-compatible server before another one: it repairs requests and reads answers.
 
 `Exchange` is the whole of it without sockets; `options` are plain values. What needs aiohttp is
-imported by its own name only (`server`, `service`), so this room loads without the extra `serve`.
+imported by its own name only (`http`, `service`), so this room loads without the extra `serve`.
 """
 
 from k2compat.gateway.dialects import ENGINES, Engine, engine_of_models

@@ -27,7 +27,8 @@ def decode(data: bytes | str) -> Any:
         The value as plain Python objects.
 
     Raises:
-        InvalidJsonError: the text is no JSON, holds NaN or Infinity, or is nested too deeply.
+        InvalidJsonError: the bytes are not UTF-8 or no JSON, hold NaN or Infinity, or are nested
+            too deeply.
     """
     try:
         return _decode(data)
@@ -61,7 +62,12 @@ def _encode_slowly(value: Any) -> bytes:
 
 def _decode_slowly(data: bytes | str) -> Any:
     try:
-        return json.loads(data, parse_constant=_refuse_constant, parse_float=_finite)
+        # Given bytes, `json.loads` reads UTF-16 and UTF-32 as well. What looks at the bytes for a
+        # marker before (`steps.marker_text`) would not see one there.
+        text = data if isinstance(data, str) else data.decode("utf-8", "surrogatepass")
+        return json.loads(
+            text.removeprefix("\ufeff"), parse_constant=_refuse_constant, parse_float=_finite
+        )
     except (ValueError, RecursionError) as error:
         # The cause quotes the text; the text may be secret.
         raise InvalidJsonError("not a JSON text") from error

@@ -16,7 +16,9 @@ ANSWER_LIMIT: Final = 256 * 1024 * 1024
 
 # The family's public ids, the same in every release from Kimi-K2-Instruct to Kimi-K2.7-Code;
 # think markers since Kimi-K2-Thinking. Source: added_tokens_decoder of the tokenizer_config.json
-# files on the Hub.
+# files on the Hub, which give 163595 to 163599 to the markers of calls. Which of those is which:
+# token ids of a whole section that an engine's tests for Kimi-K2 hold are 163595, 163597, …,
+# 163598, …, 163599, 163596.
 FAMILY_MARKER_IDS: Final[Mapping[int, str]] = {
     163585: "[EOS]",
     163586: "<|im_end|>",

@@ -1,14 +1,24 @@
 """An upstream's answer, whatever split its server made, becomes events for each choice."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 from k2compat.gateway.draft import Json
 from k2compat.gateway.options import Options
 from k2compat.gateway.request import PreparedRequest
 from k2compat.gateway.steps.marker_text import Unescaper
-from k2compat.toolcalls import CallStart, Event, Message, Problem, SplitReader
+from k2compat.toolcalls import (
+    CallStart,
+    Content,
+    Event,
+    FinishReason,
+    Message,
+    Problem,
+    SplitReader,
+)
 from k2compat.toolcalls.chat import ReasoningField, assistant_message
 
 _READ_OF_CHOICE: Final = frozenset(
@@ -18,6 +28,9 @@ _READ_OF_MESSAGE: Final = frozenset(
     ("role", "content", "reasoning_content", "reasoning", "tool_calls")
 )
 _NOTHING: Final = Message(None, None, (), (), "stop")
+# The beginnings of all that a `SplitReader` finds in a text: markers, and calls without markers.
+_MORE_THAN_TEXT: Final = re.compile(r"<|\[E|functions\.")
+_PLAIN_REASONS: Final[Mapping[object, FinishReason]] = {"stop": "stop", "length": "length"}
 
 
 class Piece(NamedTuple):
@@ -62,20 +75,66 @@ class ChoiceReading:
         self.calls = 0
         self.extras: Json = {}
         self.message_extras: Json = {}
+        self._prepared = prepared
+        self._options = options
         self._problems = problems
         self._ids_in = prepared.ids_in
         self._unescaper = Unescaper(prepared.escaped) if prepared.escaped else None
-        self._reader = SplitReader(
+        self._message = _NOTHING
+
+    @cached_property
+    def _reader(self) -> SplitReader:
+        prepared = self._prepared
+        return SplitReader(
             prepared.tools,
             prepared.reasoning,
             prepared.first_index,
-            marker_ids=options.marker_ids,
+            marker_ids=self._options.marker_ids,
             form=prepared.form,
             name=prepared.forced_name,
             max_calls=prepared.max_calls,
-            recover_stripped=options.recover_stripped,
+            recover_stripped=self._options.recover_stripped,
         )
-        self._message = _NOTHING
+
+    def take_plain(
+        self, message: Mapping[str, Any], choice: Mapping[str, Any]
+    ) -> list[Event] | None:
+        """Take a whole message in which there is nothing to read, if it is one.
+
+        Most answers are such, and a `SplitReader` for each costs more than everything else that is
+        done for one (`scripts/bench_gateway.py`). The tests hold this against the long way.
+
+        Args:
+            message: the choice's `message`.
+            choice: the choice.
+
+        Returns:
+            The events, with which the choice has ended; None where it must be read.
+        """
+        content = message.get("content")
+        reason = _PLAIN_REASONS.get(choice.get("finish_reason"))
+        if (
+            reason is None
+            or not isinstance(content, str)
+            or not content
+            or any(message.get(name) for name in ("reasoning_content", "reasoning", "tool_calls"))
+            or not self._reads_markers_alone
+            or _MORE_THAN_TEXT.search(content)
+        ):
+            return None
+        self.finished, self.reason = True, reason
+        self._message = Message(content, None, (), (), reason)
+        return [Content(content)]
+
+    @property
+    def _reads_markers_alone(self) -> bool:
+        """Whether text without a marker is content, whatever else is in it."""
+        prepared = self._prepared
+        return (
+            prepared.form == "markers"
+            and prepared.reasoning != "prefilled"
+            and not (self._ids_in or prepared.escaped)
+        )
 
     def feed(self, delta: Mapping[str, Any], choice: Mapping[str, Any]) -> list[Event]:
         """Read a delta, or a whole message.
@@ -207,9 +266,10 @@ class AnswerReading:
         delta = choice.get(form)
         if not isinstance(delta, dict):
             delta = {}
-        events = reading.feed(delta, choice)
+        plain = reading.take_plain(delta, choice) if form == "message" else None
+        events = reading.feed(delta, choice) if plain is None else plain
         reason = choice.get("finish_reason")
-        if isinstance(reason, str) and reason:
+        if plain is None and isinstance(reason, str) and reason:
             events += reading.finish(reason)
         extras, delta_extras = self._extras(choice), _foreign(delta, _READ_OF_MESSAGE)
         piece = Piece(index, events, extras, delta_extras, reading.reason or None)

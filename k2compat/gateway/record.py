@@ -60,22 +60,21 @@ class Record:
             kind: count for kind, count in counts.items() if type(count) is int and count >= 0
         }
 
-    def log(self) -> None:
-        """Write the line."""
-        log(
-            "request",
-            id=self.request_id,
-            route=self.route,
-            status=self.status,
-            stream=self.streams,
-            steps=self.steps,
-            problems=self.problems,
-            error=self.error,
+    def members(self) -> dict[str, object]:
+        """The members of its line."""
+        return {
+            "id": self.request_id,
+            "route": self.route,
+            "status": self.status,
+            "stream": self.streams,
+            "steps": self.steps,
+            "problems": self.problems,
+            "error": self.error,
             **self.tokens,
-            calls=self.calls,
-            first_byte_ms=None if self.first_byte is None else round(self.first_byte * 1000, 1),
-            total_ms=round(self.seconds * 1000, 1),
-        )
+            "calls": self.calls,
+            "first_byte_ms": None if self.first_byte is None else round(self.first_byte * 1000, 1),
+            "total_ms": round(self.seconds * 1000, 1),
+        }
 
 
 def log(event: str, level: int = logging.INFO, /, **members: object) -> None:
@@ -87,8 +86,17 @@ def log(event: str, level: int = logging.INFO, /, **members: object) -> None:
         **members: codes, counts, times and names from the settings; never text of a request.
     """
     if LOGGER.isEnabledFor(level):
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = {"time": now, "level": logging.getLevelName(level).lower(), "event": event}
-        text = encode(line | members).decode()
-        # Made here, the record costs half: `log` walks the stack to find its caller.
-        LOGGER.handle(LOGGER.makeRecord(LOGGER.name, level, __name__, 0, text, (), None))
+        log_lines([line_of(event, logging.getLevelName(level).lower(), members)], level)
+
+
+def line_of(event: str, level: str, members: dict[str, object]) -> bytes:
+    """One line of JSON; the arguments are those of `log`, the level in small letters."""
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return encode({"time": now, "level": level, "event": event, **members})
+
+
+def log_lines(lines: list[bytes], level: int = logging.INFO) -> None:
+    """Write lines of JSON as one record of `logging`; whether the level is on is known."""
+    text = b"\n".join(lines).decode()
+    # Made here, the record costs half: `log` walks the stack to find its caller.
+    LOGGER.handle(LOGGER.makeRecord(LOGGER.name, level, __name__, 0, text, (), None))

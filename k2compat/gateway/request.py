@@ -5,7 +5,6 @@ that `codes.toml` explains. What no step names passes through unchanged.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from k2compat.gateway.draft import Draft, Json, Note, RequestRefusedError
@@ -65,8 +64,7 @@ STEPS: Final = (
 STEP_NAMES: Final = tuple(step.name for step in STEPS)
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedRequest:
+class PreparedRequest(NamedTuple):
     """The upstream's request, and what reading its answer needs.
 
     Attributes:

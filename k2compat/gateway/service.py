@@ -11,10 +11,10 @@ from typing import Final
 from aiohttp import web
 
 from k2compat.errors import RefusedError
+from k2compat.gateway.http import Gateway, GatewayRunner
 from k2compat.gateway.model_folder import with_folder
 from k2compat.gateway.options import Options
 from k2compat.gateway.record import log
-from k2compat.gateway.server import Gateway
 from k2compat.gateway.settings import Settings, listen_address, read_keys
 
 _ASK_AGAIN: Final = 10.0
@@ -92,22 +92,9 @@ async def serve(
             loop.remove_signal_handler(number)
 
 
-async def start_runner(gateway: Gateway, settings: Settings) -> web.AppRunner:
-    """The application, ready for a site to listen with."""
-    silent = logging.getLogger("k2compat.gateway.http")
-    silent.propagate = False  # aiohttp's messages quote requests
-    runner = web.AppRunner(
-        gateway.application(),
-        handler_cancellation=True,
-        handle_signals=False,
-        access_log=None,
-        logger=silent,
-        # The limit for the headers of a connection's first request, and of each that follows.
-        keepalive_timeout=settings.header_timeout,
-        # How long the rest of a body is read that the answer did not wait for.
-        lingering_time=1.0,
-        shutdown_timeout=1.0,
-    )
+async def start_runner(gateway: Gateway, settings: Settings) -> GatewayRunner:
+    """The gateway, ready for a site to listen with."""
+    runner = gateway.runner(header_timeout=settings.header_timeout)
     await runner.setup()
     return runner
 
@@ -125,10 +112,11 @@ async def drain(gateway: Gateway, site: web.TCPSite, grace: float) -> None:
     end = loop.time() + 1.0
     while gateway.streams and loop.time() < end:
         await asyncio.sleep(_POLL)
+    gateway.flush_log()
     log("stopped", streams=gateway.streams)
 
 
-async def _listen(runner: web.AppRunner, settings: Settings) -> web.TCPSite:
+async def _listen(runner: GatewayRunner, settings: Settings) -> web.TCPSite:
     host, port = listen_address(settings.listen)
     site = web.TCPSite(runner, host, port)
     try:

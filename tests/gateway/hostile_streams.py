@@ -155,11 +155,11 @@ def check(seed: int) -> None:
     raw = json.dumps(a_request(chance)).encode()
     made = Exchange(raw, chance.choice(OPTIONS), answer_id="chatcmpl-own", created=1)
     kind, body = a_body(chance)
-    written = made.begin(200, kind)
+    pieces = [made.begin(200, kind)]
     size = chance.choice([1, 7, 100, 100_000])
-    for at in range(0, len(body), size):
-        written += made.receive(body[at : at + size])
-    written += made.finish(complete=chance.random() < 0.9)
+    pieces += [made.receive(body[at : at + size]) for at in range(0, len(body), size)]
+    pieces.append(made.finish(complete=chance.random() < 0.9))
+    written = b"".join(pieces)
     assert made.done
     assert made.head is not None
     if not made.head.streams:

@@ -15,6 +15,8 @@ from k2compat.gateway.settings import Settings
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 DONE = b"data: [DONE]\n\n"
+SERVED: list[Any] = []
+"""The gateways that the running test has made."""
 
 
 class Upstream:
@@ -84,6 +86,7 @@ async def gateway(upstream_url: str, **settings: Any) -> AsyncIterator[Any]:
     """A gateway on a free port; `url` is its API."""
     values = Settings(upstream=upstream_url, listen="127.0.0.1:0", **settings)
     made = make_gateway(values)
+    SERVED.append(made)
     runner = await start_runner(made, values)
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

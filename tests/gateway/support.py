@@ -5,6 +5,9 @@ from typing import Any
 
 from k2compat.gateway import Options, PreparedRequest, prepare
 
+CANARY = "c4n4ry"
+# What the tests' requests hold as keys, prompts and arguments; no log line, metric or error may.
+CANARIES = (CANARY, "Paris", "a secret", "Bearer")
 USER: Any = {"role": "user", "content": "Weather in Paris?"}
 
 

@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from k2compat.gateway import Options
-from k2compat.gateway.asgi import GatewayMiddleware, VLLMMiddleware
+from k2compat.gateway.faces.asgi import GatewayMiddleware, VLLMMiddleware
 from tests.gateway.servers import DONE, completion, deltas
 from tests.gateway.support import assistant, call, request, result
 from tests.toolcalls.transcripts import call as written_call

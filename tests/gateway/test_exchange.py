@@ -277,6 +277,22 @@ class TestToolChoice:
         assert ("tool_calls" in answer["message"]) == recover
         assert made.problems["markers-stripped"] == 1
 
+    @pytest.mark.parametrize("cut", [1, 7, 10_000])
+    @pytest.mark.parametrize("name", ["content", "reasoning_content", "reasoning"])
+    def test_the_markup_of_kimi_k3_is_named_and_not_guessed_at(self, name: str, cut: int) -> None:
+        text = "<|open|>tool<|sep|>f<|close|><|end_of_msg|>"
+        pieces = [{name: text[at : at + cut]} for at in range(0, len(text), cut)]
+        made = exchange(request(tools=[tool()], stream=True))
+        run(made, *deltas(*pieces), DONE)
+        assert made.problems == {"other-format": 1}
+        assert made.calls == 0
+
+    @pytest.mark.parametrize("name", ["content", "reasoning_content"])
+    def test_it_is_named_in_a_whole_answer_too(self, name: str) -> None:
+        made = exchange(request())
+        run_whole(made, completion({name: "<|open|>tool<|sep|>f<|close|>"}))
+        assert made.problems == {"other-format": 1}
+
     def test_where_a_demanded_call_did_not_come_none_is_invented(self) -> None:
         made = exchange(request(tool_choice="required", tools=[tool()]))
         (choice,) = run_whole(made, completion({"content": "no"}))["choices"]

@@ -26,6 +26,16 @@ def test_what_is_no_json_is_refused(text: bytes) -> None:
         decode(text)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "utf-32-be"])
+def test_only_utf_8_is_read(encoding: str) -> None:
+    with pytest.raises(InvalidJsonError):
+        decode('{"a": "<|im_end|>"}'.encode(encoding))
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text() -> None:
+    assert decode(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
+
+
 def test_what_json_cannot_write_is_refused() -> None:
     nested: list[object] = []
     for _ in range(100_000):

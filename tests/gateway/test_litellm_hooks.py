@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from k2compat.gateway import Options, litellm_hooks
-from k2compat.gateway.litellm_hooks import Hooks, make_handler
+from k2compat.gateway import Options
+from k2compat.gateway.faces import litellm_hooks
+from k2compat.gateway.faces.litellm_hooks import Hooks, make_handler
 from tests.gateway.servers import chunk, completion
 from tests.gateway.support import USER, assistant, call, request, result
 from tests.toolcalls.transcripts import call as written_call
@@ -141,6 +142,8 @@ def test_a_handler_is_of_litellm_s_own_class(monkeypatch: pytest.MonkeyPatch) ->
     made = make_handler(Options(skip=frozenset({"roles"})))
     assert isinstance(made, CustomLogger)
     assert isinstance(made, Hooks)
+    # LiteLLM looks for a hook in the class itself, and not in its bases.
+    assert {name for name in vars(Hooks) if name.startswith("async_")} <= vars(type(made)).keys()
     assert made.options.skip == {"roles"}
     monkeypatch.delitem(vars(litellm_hooks), "handler", raising=False)
     assert isinstance(litellm_hooks.handler, CustomLogger)
@@ -150,7 +153,8 @@ def test_a_handler_is_of_litellm_s_own_class(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_neither_litellm_nor_aiohttp_is_imported_with_the_room() -> None:
-    code = "import sys, k2compat.gateway, k2compat.gateway.litellm_hooks, k2compat.gateway.asgi\n"
+    code = "import sys, k2compat.gateway\n"
+    code += "from k2compat.gateway.faces import asgi, litellm_hooks\n"
     code += "print({'aiohttp', 'litellm', 'prometheus_client', 'starlette'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout == "set()\n"

@@ -224,7 +224,7 @@ def test_a_refused_connection_is_tried_once_more() -> None:
                 assert response.status == 502
                 assert await error_code(response) == "upstream-unreachable"
             # The server comes back between the two attempts.
-            post, attempts = served._client.post, []
+            post, attempts = served._upstream._client.post, []
 
             async def post_later(*arguments: Any, **fields: Any) -> Any:
                 attempts.append(1)
@@ -233,7 +233,7 @@ def test_a_refused_connection_is_tried_once_more() -> None:
                 return await post(*arguments, **fields)
 
             async with contextlib.AsyncExitStack() as stack:
-                served._client.post = post_later
+                served._upstream._client.post = post_later
                 async with client.post(CHAT, json=request()) as response:
                     assert response.status == 200
             assert (len(attempts), len(upstream.bodies)) == (2, 1)
@@ -764,13 +764,31 @@ def test_a_large_conversation_passes() -> None:
     asyncio.run(session())
 
 
+def test_a_client_that_asks_first_may_send_its_body() -> None:
+    async def session() -> None:
+        upstream = Upstream()
+        body = json.dumps(request()).encode()
+        async with both(upstream) as (served, _):
+            host, port = served.url.removeprefix("http://").split(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            head = f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
+            writer.write(head.encode() + b"Expect: 100-continue\r\n\r\n")
+            assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+            assert not upstream.bodies
+            writer.write(body)
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+            writer.close()
+
+    asyncio.run(session())
+
+
 def test_a_failure_of_the_gateway_itself_shows_nothing(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_arguments: Any, **_fields: Any) -> None:
         raise KeyError("a secret")
 
-    monkeypatch.setattr("k2compat.gateway.server.Exchange", fail)
+    monkeypatch.setattr("k2compat.gateway.http.chat.Exchange", fail)
 
     async def session() -> None:
         async with both(Upstream()) as (_, client), client.post(CHAT, json=request()) as response:

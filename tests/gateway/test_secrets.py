@@ -12,12 +12,10 @@ import pytest
 
 from k2compat.gateway.record import LOGGER
 from tests.gateway.servers import Upstream, both, chunk, completion, deltas, event, streamed, whole
-from tests.gateway.support import assistant, call, request, result, tool
+from tests.gateway.support import CANARY, assistant, call, request, result, tool
 from tests.gateway.test_promises import CHAT
 from tests.toolcalls.transcripts import call as written_call
 from tests.toolcalls.transcripts import section
-
-CANARY = "c4n4ry"
 
 
 def canary_request(**fields: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from k2compat.gateway import service
 from k2compat.gateway.record import LOGGER, log
 from k2compat.gateway.service import make_gateway, serve
 from k2compat.gateway.settings import Settings
-from tests.gateway.servers import Upstream, both, chunk, deltas, event, streamed
+from tests.gateway.servers import Upstream, both, chunk, deltas, event, streamed, whole
 from tests.gateway.support import assistant, call, request, result
 from tests.gateway.test_promises import CHAT, STAGES, until
 from tests.toolcalls.transcripts import call as written_call
@@ -46,7 +46,10 @@ def lines(caplog: pytest.LogCaptureFixture) -> Any:
     """The log's lines, decoded."""
     caplog.set_level(logging.INFO, LOGGER.name)
     return lambda: [
-        json.loads(each.getMessage()) for each in caplog.records if each.name == LOGGER.name
+        json.loads(line)
+        for each in caplog.records
+        if each.name == LOGGER.name
+        for line in each.getMessage().splitlines()
     ]
 
 
@@ -232,6 +235,18 @@ class TestMetrics:
             "k2compat_active_requests 0.0",
         ):
             assert line in text.splitlines(), line
+
+    def test_an_answer_in_kimi_k3_s_markup_is_counted_and_logged(self, lines: Any) -> None:
+        async def session() -> str:
+            async with both(Upstream(whole("<|open|>x<|sep|>y<|close|>"))) as (_, client):
+                async with client.post(CHAT, json=request()) as response:
+                    await response.read()
+                async with client.get("/metrics") as response:
+                    return str(await response.text())
+
+        text = asyncio.run(session())
+        assert 'k2compat_problems_total{code="other-format"} 1.0' in text.splitlines()
+        assert [line["problems"] for line in lines()] == [{"other-format": 1}]
 
 
 class TestStopping:

@@ -12,7 +12,7 @@ from k2compat.cli.paths import PATH
 from k2compat.gateway import ENGINES, STEP_NAMES, Settings, read_settings, refuse_without_extra
 
 if TYPE_CHECKING:
-    from k2compat.gateway.server import Gateway
+    from k2compat.gateway.http import Gateway
 
 
 # An exchange makes and frees about a thousand objects, and few of them in circles. At Python's

@@ -3,7 +3,7 @@
 LiteLLM is imported when `handler` is asked for, and not before:
 
     litellm_settings:
-      callbacks: k2compat.gateway.litellm_hooks.handler
+      callbacks: k2compat.gateway.faces.litellm_hooks.handler
 """
 
 import copy
@@ -109,7 +109,10 @@ def make_handler(options: Options | None = None) -> Any:
         CustomLogger,
     )
 
-    made = type("K2CompatHandler", (Hooks, CustomLogger), {})
+    # LiteLLM calls a hook only where the callback's own class holds it, not where a base does
+    # (ProxyLogging.callback_capabilities in litellm/proxy/utils.py, 1.106.12).
+    hooks = {name: value for name, value in vars(Hooks).items() if name.startswith("async_")}
+    made = type("K2CompatHandler", (Hooks, CustomLogger), hooks)
     return made(options)
 
 

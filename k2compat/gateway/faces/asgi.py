@@ -1,6 +1,6 @@
 """The gateway around an ASGI application, such as vLLM's own server: no second process, no socket.
 
-vllm serve MODEL --middleware k2compat.gateway.asgi.GatewayMiddleware
+vllm serve MODEL --middleware k2compat.gateway.faces.asgi.GatewayMiddleware
 """
 
 import time

@@ -1,0 +1,1 @@
+"""The gateway's core inside other servers: ASGI applications and LiteLLM's proxy."""

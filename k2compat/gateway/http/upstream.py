@@ -1,0 +1,116 @@
+"""The client for the upstream: its connections, its keys, and nothing sent twice."""
+
+import asyncio
+import contextlib
+import errno
+import io
+from collections.abc import Mapping
+from typing import Any, Final
+
+import aiohttp
+from yarl import URL
+
+from k2compat.gateway.dialects import Engine, engine_of_models
+from k2compat.gateway.http.headers import upstream_headers
+from k2compat.gateway.settings import Settings, base_url
+
+_BIG: Final = 1 << 20  # aiohttp warns where a larger body is given as bytes
+_ASK_TIMEOUT: Final = aiohttp.ClientTimeout(total=5.0)
+# uvicorn, which vLLM and SGLang run on, closes an idle connection after 5 s. One that is reused at
+# that moment fails after the request went out, and such a request is not sent again.
+_IDLE_CONNECTION: Final = 4.0
+# The end of the chunked encoding follows [DONE] in a packet of its own.
+_LAST_CHUNK_TIMEOUT: Final = 0.05
+
+
+class Upstream:
+    """The server that gets the repaired requests."""
+
+    def __init__(
+        self, settings: Settings, *, key: bytes | None = None, passes_keys: bool = True
+    ) -> None:
+        """Take the address; `open` makes the connections possible.
+
+        Args:
+            settings: the settings.
+            key: the key for the upstream, in place of the client's.
+            passes_keys: whether a client's own key goes up where there is no `key`.
+        """
+        base = base_url(settings.upstream)
+        self._chat: Final = URL(f"{base}/chat/completions")
+        self._models: Final = URL(f"{base}/models")
+        self._authorization = None if key is None else f"Bearer {key.decode()}"
+        self._passes_keys = passes_keys
+        self._connect_timeout = settings.connect_timeout
+        self._session: aiohttp.ClientSession | None = None
+
+    async def open(self) -> None:
+        """Be ready for requests."""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_CONNECTION),
+            timeout=aiohttp.ClientTimeout(
+                total=None, sock_connect=self._connect_timeout, connect=None
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("User-Agent",),
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.close()
+
+    async def post(
+        self, client_headers: Mapping[str, str], request_id: str, body: bytes
+    ) -> aiohttp.ClientResponse:
+        """Send a chat request; once more only if the connection was refused, before any byte."""
+        headers = self._headers(client_headers, request_id)
+        headers["Content-Type"] = "application/json"
+        for attempt in (1, 2):
+            try:
+                return await self._client.post(
+                    self._chat,
+                    data=body if len(body) < _BIG else io.BytesIO(body),
+                    headers=headers,
+                    allow_redirects=False,
+                )
+            except aiohttp.ClientConnectorError as error:
+                if attempt == 2 or error.os_error.errno != errno.ECONNREFUSED:
+                    raise
+        raise AssertionError("unreachable")
+
+    def models(self, client_headers: Mapping[str, str], request_id: str) -> Any:
+        """Ask for /v1/models in a client's name; a context that gives the response."""
+        return self._get(self._headers(client_headers, request_id))
+
+    async def engine(self) -> Engine | None:
+        """The engine by /v1/models, or None while it does not answer."""
+        own = {} if self._authorization is None else {"Authorization": self._authorization}
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError, ValueError):
+            async with self._get(own) as upstream:
+                if upstream.status == 200:
+                    return engine_of_models(await upstream.json(content_type=None))
+        return None
+
+    def _get(self, headers: dict[str, str]) -> Any:
+        return self._client.get(
+            self._models, headers=headers, timeout=_ASK_TIMEOUT, allow_redirects=False
+        )
+
+    def _headers(self, client_headers: Mapping[str, str], request_id: str) -> dict[str, str]:
+        authorization = self._authorization
+        if authorization is None and self._passes_keys:
+            authorization = client_headers.get("Authorization")
+        return upstream_headers(client_headers, request_id=request_id, authorization=authorization)
+
+    @property
+    def _client(self) -> aiohttp.ClientSession:
+        assert self._session is not None, "the application has not started"  # noqa: S101
+        return self._session
+
+
+async def read_end_of_body(upstream: aiohttp.ClientResponse) -> None:
+    """Read the end of the chunked encoding, so that the connection can be used again."""
+    if not upstream.content.at_eof():
+        with contextlib.suppress(TimeoutError, aiohttp.ClientError):
+            async with asyncio.timeout(_LAST_CHUNK_TIMEOUT):
+                await upstream.content.readany()
