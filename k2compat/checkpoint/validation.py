@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from k2compat.checkpoint.checkpoint import open_source
 from k2compat.checkpoint.companions import (
     ReadConfig,
+    check_behaviour,
     check_beside,
     check_companions,
     parse_config,
     read_config,
-    with_modelopt,
+    with_quantization_files,
 )
 from k2compat.checkpoint.engines import Judged, engine_verdicts
 from k2compat.checkpoint.gguf_files import read_ggufs, validate_ggufs
@@ -98,7 +99,7 @@ def _validate(
     read = _own_config(source, format_name) if config is None else _other_config(Path(config))
     judged = Judged(source.name, format_name, read.members, is_mixed=len(held) > 1)
     if format_name == SAFETENSORS:
-        read = with_modelopt(source, read)
+        read = with_quantization_files(source, read)
         validation = validate_safetensors(source, read, progress, sampler)
         judged = replace(judged, config=read.members)
     else:
@@ -111,6 +112,7 @@ def _validate(
         *read.findings,
         *validation.report,
         *_companions(source, format_name),
+        *_behaviour(source, format_name, read),
         *engine_verdicts(judged, engine),
     )
     return replace(validation, report=Report(fold_equal(source.name, findings)))
@@ -162,6 +164,12 @@ def _other_config(path: Path) -> ReadConfig:
             hint="Name a config.json, or a folder that holds one.",
         ) from refusal
     return parse_config(data, str(path), path)
+
+
+def _behaviour(source: Source, format_name: str, config: ReadConfig) -> Iterator[Finding]:
+    # A GGUF has tokenizer, template and rope in its own metadata.
+    if format_name == SAFETENSORS and config.members is not None and not is_single_file(source):
+        yield from check_behaviour(source, config.where, config.members)
 
 
 def _companions(source: Source, format_name: str) -> Iterator[Finding]:
