@@ -35,6 +35,9 @@ from k2compat.findings import Finding, Report
 if TYPE_CHECKING:
     from k2compat.checkpoint.sampling import Sampler
 
+_FOREIGN = "foreign-"
+"""Before the codes of folders that hold something else than a checkpoint of the family."""
+
 _UNREAD = "only headers were read"
 
 SAFETENSORS, GGUF = (suffix.removeprefix(".") for suffix in WEIGHT_SUFFIXES)
@@ -108,6 +111,9 @@ def _validate(
         codes = frozenset(finding.code for finding in validation.report)
         folder = None if is_single_file(source) else _folder(source)
         judged = replace(judged, headers=contents.headers, found=codes, folder=folder)
+    if any(finding.code.startswith(_FOREIGN) for finding in validation.report):
+        # It needs other files than a checkpoint, and other engines.
+        return replace(validation, report=Report(fold_equal(source.name, validation.report)))
     findings = (
         *read.findings,
         *validation.report,

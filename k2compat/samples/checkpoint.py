@@ -79,7 +79,7 @@ def shards_by_layer(
         layer = _LAYER.search(tensor.name)
         (layers.setdefault(int(layer[1]), []) if layer else outside).append(tensor)
     shards = [layers[number] for number in sorted(layers)]
-    if with_last_layer:
+    if with_last_layer and shards:
         shards[-1] = [*shards[-1], *outside]
     else:
         shards.append(outside)

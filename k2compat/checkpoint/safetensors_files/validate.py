@@ -24,6 +24,11 @@ from k2compat.checkpoint.reporting import (
     Validation,
 )
 from k2compat.checkpoint.safetensors_files.comparison import Comparison, Deviation, TensorDeviation
+from k2compat.checkpoint.safetensors_files.foreign import (
+    ForeignFolder,
+    find_foreign,
+    foreign_finding,
+)
 from k2compat.checkpoint.safetensors_files.header import SafetensorsHeader, read_safetensors_from
 from k2compat.checkpoint.safetensors_files.index import (
     INDEX_FILE,
@@ -128,7 +133,12 @@ def validate_safetensors(
         progress: Called after each shard.
         sampler: A second consumer of each shard, while the shard is open.
     """
-    validation, contents = _validate(read_contents(source), config, progress, sampler)
+    contents = read_contents(source)
+    names = _names(source, contents.index, contents.shards)
+    foreign = find_foreign(source.files, config.members, names)
+    if foreign is not None:
+        return _validate_foreign(contents, foreign, progress, sampler)
+    validation, contents = _validate(contents, config, progress, sampler)
     if INDEX_FILE not in source.files or not any(
         finding.code.startswith(_OF_STORAGE) for finding in validation.report
     ):
@@ -140,6 +150,25 @@ def validate_safetensors(
     del validation  # it can name every tensor
     contents = replace(read_contents(source), observed=stored)
     return _validate(contents, config, lambda _done, _total: None, None)[0]
+
+
+def _validate_foreign(
+    contents: CheckpointContents,
+    foreign: ForeignFolder,
+    progress: Progress,
+    sampler: Sampler | None,
+) -> Validation:
+    """Judge headers, index and files; no rule describes the tensors."""
+    own = ReadConfig(None, contents.root)
+    validation, _ = _validate(contents, own, progress, sampler)
+    coverage = replace(validation.coverage, reasons=(f"they are those of: {foreign.variant}",))
+    return replace(
+        validation,
+        variant=foreign.variant,
+        not_checked=(f"the tensors of: {foreign.variant}",),
+        report=Report((*foreign_finding(contents.root, foreign), *validation.report)),
+        coverage=coverage,
+    )
 
 
 def read_contents(source: Source) -> CheckpointContents:
