@@ -77,6 +77,13 @@ class Storage(NamedTuple):
         return self.scheme != UNKNOWN
 
     @property
+    def title(self) -> str:
+        """The scheme and the programs that write it."""
+        if not self.is_known:
+            return "an unknown scheme"
+        return f"{SCHEMES[self.scheme].title} of {SCHEMES[self.scheme].program}"
+
+    @property
     def label(self) -> str:
         """The scheme's short name, as "int4"."""
         return SCHEMES[self.scheme].label.format(bits=self.bits) if self.is_known else UNKNOWN

@@ -8,12 +8,14 @@ A tensor that is as expected leaves no trace but a name struck off its block's l
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
 
 from k2compat.checkpoint.model import (
+    DTYPE_BITS,
     TEXT_LAYERS,
     VISION_LAYERS,
     Architecture,
@@ -22,6 +24,7 @@ from k2compat.checkpoint.model import (
     expected_blocks,
     model_elements,
 )
+from k2compat.checkpoint.reporting import StoredPart
 from k2compat.checkpoint.safetensors_files.layout import SafetensorsTensor
 
 REQUIRED = ("required", "vision", "mtp")
@@ -220,6 +223,23 @@ class Comparison:
             total += sums[id(kinds)] - unseen
         return total
 
+    def stored_parts(self) -> tuple[StoredPart, ...]:
+        """The tensors that were seen, by the scheme that the config gives them."""
+        counts: Counter[str] = Counter()
+        sizes: Counter[str] = Counter()
+        tables: dict[int, list[tuple[str, str, int]]] = {}
+        for opened in self._blocks.values():
+            if opened.is_untouched:
+                continue
+            kinds = opened.block.kinds
+            if id(kinds) not in tables:
+                tables[id(kinds)] = [(rest, _stored_as(k), _size(k)) for rest, k in kinds.items()]
+            for rest, scheme, size in tables[id(kinds)]:
+                if rest not in opened.unseen:
+                    counts[scheme] += 1
+                    sizes[scheme] += size
+        return tuple(StoredPart(name, count, sizes[name]) for name, count in counts.most_common())
+
     def mark_unreadable(self, names: Iterable[str]) -> None:
         """Take names whose entries are too damaged to be tensors: they are not missing."""
         for name in names:
@@ -368,6 +388,15 @@ class Comparison:
                 tensor.shape,
             )
         )
+
+
+def _stored_as(kind: Kind) -> str:
+    storage = None if kind.module is None else kind.module.storage
+    return "plain weights" if storage is None else storage.title
+
+
+def _size(kind: Kind) -> int:
+    return kind.elements * DTYPE_BITS[kind.dtypes[0]] // 8 if kind.dtypes else 0
 
 
 @lru_cache(maxsize=1024)

@@ -272,7 +272,8 @@ def _coverage(
     if hidden:
         reasons.append(f"{hidden:,} are in files that were not or could not be read")
     judged = comparison.tensors - comparison.unjudged - beyond
-    return Coverage(judged, comparison.tensors + hidden, tuple(reasons))
+    parts = comparison.stored_parts() if architecture is not None else ()
+    return Coverage(judged, comparison.tensors + hidden, tuple(reasons), parts)
 
 
 def _read_index(source: Source) -> tuple[WeightIndex | None, tuple[Finding, ...]]:

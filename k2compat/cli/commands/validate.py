@@ -125,6 +125,10 @@ def _document(validation: Validation) -> dict[str, object]:
             for file in validation.files
         ],
         "checked_tensors": validation.coverage.judged,
+        "stored": [
+            {"scheme": part.name, "tensors": part.tensors, "bytes": part.bytes}
+            for part in validation.coverage.parts
+        ],
         "not_checked": list(validation.not_checked),
     }
 
@@ -138,6 +142,11 @@ def _answer(validation: Validation, report: Report) -> str:
             f"{validation.tensors:,} tensors, {validation.parameters:,} stored parameters "
             f"({validation.model_parameters:,} of the model), "
             f"{validation.bytes:,} bytes in {count} file{'' if count == 1 else 's'}."
+        ),
+        *(
+            f"Stored as {printable(part.name)}: {part.tensors:,} tensors, {part.bytes:,} bytes."
+            for part in validation.coverage.parts
+            if len(validation.coverage.parts) > 1
         ),
         *(f"Not checked: {printable(words)}." for words in validation.not_checked),
         _verdict(
