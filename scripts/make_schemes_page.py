@@ -16,7 +16,7 @@ another shape, it is a finding. Divisions round up. Made by `scripts/make_scheme
 
 | finding | meaning |
 | --- | --- |
-| `module-quantised`, `module-not-quantised` | an excluded module is quantised, or the other way round |
+| `module-quantised`, `module-not-quantised` | an excluded module is quantised, or vice versa |
 | `quantization-scheme` | the modules are stored in another scheme |
 | `quantization-bits`, `-group-size`, `-symmetry`, `-settings` | a setting of the scheme differs |
 | `quantization-conflict` | config.json and hf_quant_config.json, or the nested config, differ |

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from k2compat.checkpoint.checkpoint import open_source
+from k2compat.checkpoint.checkpoint import open_checkpoint, open_source
 from k2compat.checkpoint.companions import (
     ReadConfig,
     check_behaviour,
@@ -49,6 +49,7 @@ def validate(
     config: Path | str | None = None,
     engine: str | None = None,
     deep: bool = False,
+    like: Source | Path | str | None = None,
     progress: Progress = lambda _done, _total: None,
 ) -> Validation:
     """Judge a checkpoint by its headers, config, index and files.
@@ -58,6 +59,8 @@ def validate(
         config: A config.json, or a folder with one, to hold the weights against in place of
             the checkpoint's own.
         engine: One of `engine_names()`: its verdicts become errors.
+        like: Another checkpoint in safetensors, as `place`: tensors whose names, dtypes or shapes
+            differ from its are findings.
         deep: Whether to sample the data, too: zeros, NaN, negative scales; and to open local
             shards with the safetensors library.
         progress: Called after each file of weights with the files done and the files in all.
@@ -78,9 +81,18 @@ def validate(
             unread = sampler.sample.words
         return replace(
             validation,
-            report=Report((*validation.report, *source.findings, *found)),
+            report=Report((*validation.report, *source.findings, *found, *_unlike(source, like))),
             not_checked=(unread, *validation.not_checked),
         )
+
+
+def _unlike(source: Source, like: Source | Path | str | None) -> tuple[Finding, ...]:
+    if like is None:
+        return ()
+    from k2compat.checkpoint.safetensors_files import compare_tensors  # --like alone
+
+    with open_checkpoint(source) as first, open_checkpoint(like) as other:
+        return compare_tensors(source.name, first.tensors(), other.tensors())
 
 
 def _validate(

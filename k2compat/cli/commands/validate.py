@@ -28,6 +28,11 @@ _WEIGHTY = ("error", "warning")
 @click.option(
     "--engine", type=click.Choice(engine_names()), help="Make this engine's verdict an error."
 )
+@click.option(
+    "--like",
+    metavar="PATH|hf://ORG/REPO",
+    help="Compare names, shapes and dtypes of the tensors with those of another checkpoint.",
+)
 @click.option("--deep", is_flag=True, help="Sample the data too: zeros, NaN, odd scales.")
 @click.option(
     "--select",
@@ -47,6 +52,7 @@ def command(
     place: str,
     config: Path | None,
     engine: str | None,
+    like: str | None,
     deep: bool,
     select: str | None,
     ignore: str | None,
@@ -60,9 +66,14 @@ def command(
     from k2compat.checkpoint import validate
 
     wanted, unwanted = _codes(select), _codes(ignore)
-    at = place if parse_repo_url(place) else PATH.convert(place, None, None)
+    at, other = (
+        each if each is None or parse_repo_url(each) else PATH.convert(each, None, None)
+        for each in (place, like)
+    )
     with counting_bar("validating", "files", output) as progress:
-        validation = validate(at, config=config, engine=engine, deep=deep, progress=progress)
+        validation = validate(
+            at or place, config=config, engine=engine, deep=deep, like=other, progress=progress
+        )
     report = Report(
         tuple(
             finding
