@@ -54,7 +54,10 @@ def test_everything_is_judged_in_a_known_storage(tmp_path: Path, variant: str) -
     validation = validate(write_checkpoint(tmp_path, config, tensors))
     assert bad(validation) == []
     assert len(validation.files) > 1
-    assert validation.coverage == Coverage(len(tensors), len(tensors))
+    coverage = validation.coverage
+    assert (coverage.judged, coverage.all, coverage.reasons) == (len(tensors), len(tensors), ())
+    assert sum(part.tensors for part in coverage.parts) == len(tensors)
+    assert sum(part.bytes for part in coverage.parts) == validation.bytes
 
 
 @pytest.mark.parametrize("variant", ["fp8", "bf16", "int4"])
@@ -73,7 +76,9 @@ def test_an_unknown_quantisation_leaves_its_modules_unjudged(tmp_path: Path) -> 
     assert validation.model_parameters == sum(tensor.elements for tensor in tensors_of(BF16))
     plain = sum("proj" not in one.name and "lm_head" not in one.name for one in tensors)
     reason = "the quantisation nvfp4_next is not known"
-    assert validation.coverage == Coverage(plain, len(tensors), (reason,))
+    coverage = validation.coverage
+    assert (coverage.judged, coverage.all, coverage.reasons) == (plain, len(tensors), (reason,))
+    assert [part.name for part in coverage.parts] == ["plain weights"]
 
 
 def test_a_tensor_under_its_modules_own_name_is_not_judged_either(tmp_path: Path) -> None:

@@ -206,3 +206,36 @@ def test_every_dtype_of_the_schemes_is_one_of_safetensors() -> None:
     for scheme in SCHEMES.values():
         for tensor in scheme.tensors:
             assert {*tensor.dtypes} <= DTYPE_BITS.keys()
+
+
+def test_a_quantised_router_is_an_info_where_sources_contradict_each_other() -> None:
+    """amd/Kimi-K2-Thinking-MXFP4: its card calls the router quantised, another project does not."""
+    router = "model.layers.1.mlp.gate.weight"
+    tensors = [one for one in sound("quark-mxfp4") if one.name != router]
+    tensors.append(ExpectedTensor(router, (4, 128), ("U8",), "required"))
+    tensors.append(ExpectedTensor(f"{router}_scale", (4, 8), ("U8",), "required"))
+    validation = judge(config_of("quark-mxfp4"), tensors)
+    assert bad(validation) == []
+    found = [one for one in validation.report if one.code == "quantization-unconfirmed"]
+    assert [one.count for one in found] == [1]
+
+
+def test_modules_that_no_rule_describes_do_not_hide_a_missing_quantization() -> None:
+    config = config_of("ct-mxfp4")
+    del config["quantization_config"]
+    tensors = list(sound("ct-mxfp4"))
+    expert = [one for one in tensors if "layers.1.mlp.experts.0.up_proj" in one.name]
+    tensors += [one._replace(name=one.name.replace("experts.0.", "extra.")) for one in expert]
+    codes = {finding.code for finding in bad(judge(config, tensors))}
+    assert codes == {"quantization-undeclared", "tensor-unexpected"}
+
+
+def test_scalars_may_be_stored_as_one_element() -> None:
+    tensors = [
+        one._replace(shape=(1,)) if one.shape == () else one for one in sound("modelopt-fp8")
+    ]
+    assert bad(judge(config_of("modelopt-fp8"), tensors)) == []
+    uniform = [
+        one._replace(shape=(1,)) if one.name.endswith("k_scale") else one for one in sound("nvfp4+")
+    ]
+    assert bad(judge(config_of("nvfp4"), uniform)) == []

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
         expected_blocks,
         expected_tensors,
     )
-    from k2compat.checkpoint.model.weight_bytes import LoadedBytes, loaded_bytes
+    from k2compat.checkpoint.model.weight_bytes import LoadedBytes, loaded_bytes, stored_precision
 
 __all__ = [
     "DTYPE_BITS",
@@ -94,6 +94,7 @@ __all__ = [
     "possible_storages",
     "read_architecture",
     "read_quantization",
+    "stored_precision",
     "text_of",
     "without_patterns",
 ]
@@ -137,6 +138,7 @@ _HOMES = {
     "evaluate": "shapes",
     "parse_sum": "shapes",
     "text_of": "shapes",
+    "stored_precision": "weight_bytes",
 }
 
 __getattr__ = lazy_names(__name__, _HOMES)

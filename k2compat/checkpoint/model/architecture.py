@@ -88,7 +88,12 @@ class Architecture:
         """A module's names in the config's lists: its own, and those below other prefixes."""
         inner = module.removeprefix(self.prefix)
         of_layer = inner.removeprefix(_LAYERS_PREFIX)
-        others = [start + of_layer for start in self.pattern_prefixes if of_layer != inner]
+        others = [
+            start + of_layer
+            if of_layer != inner
+            else start.removesuffix(_LAYERS_PREFIX) + inner  # the output head is no layer
+            for start in self.pattern_prefixes
+        ]
         return tuple(dict.fromkeys((module, inner, *others)))
 
     def is_moe(self, layer: int) -> bool:

@@ -78,9 +78,7 @@ class Storage(NamedTuple):
 
     @property
     def title(self) -> str:
-        """The scheme and the programs that write it."""
-        if not self.is_known:
-            return "an unknown scheme"
+        """The scheme and the programs that write it; of a known scheme."""
         return f"{SCHEMES[self.scheme].title} of {SCHEMES[self.scheme].program}"
 
     @property

@@ -7,7 +7,6 @@
 A tensor that is as expected leaves no trace but a name struck off its block's list.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
@@ -29,8 +28,6 @@ from k2compat.checkpoint.safetensors_files.layout import SafetensorsTensor
 
 REQUIRED = ("required", "vision", "mtp")
 UNIFORM = "uniform"
-
-_NUMBER = re.compile(r"[0-9]+")
 
 
 class Deviation(StrEnum):
@@ -235,7 +232,7 @@ class Comparison:
             if id(kinds) not in tables:
                 tables[id(kinds)] = [(rest, _stored_as(k), _size(k)) for rest, k in kinds.items()]
             for rest, scheme, size in tables[id(kinds)]:
-                if rest not in opened.unseen:
+                if scheme and rest not in opened.unseen:
                     counts[scheme] += 1
                     sizes[scheme] += size
         return tuple(StoredPart(name, count, sizes[name]) for name, count in counts.most_common())
@@ -258,14 +255,14 @@ class Comparison:
             missing = [
                 rest
                 for rest in opened.unseen - opened.explained
-                if kinds[rest].necessity in REQUIRED or _NUMBER.sub("N", rest) in partly
+                if kinds[rest].necessity in REQUIRED or _form(rest) in partly
             ]
             if missing:
                 order = {rest: number for number, rest in enumerate(kinds)}
                 yield opened.block, sorted(missing, key=order.__getitem__)
 
     def _partly_seen(self) -> set[str]:
-        """Names, without numbers, of the uniform tensors of which some were seen."""
+        """The forms of the uniform tensors of which some were seen."""
         found: set[str] = set()
         for opened in self._blocks.values():
             if id(opened.block.kinds) not in self._uniform:
@@ -273,7 +270,7 @@ class Comparison:
                     rest for rest, kind in opened.block.kinds.items() if kind.necessity == UNIFORM
                 ]
             uniform = self._uniform[id(opened.block.kinds)]
-            found.update(_NUMBER.sub("N", rest) for rest in uniform if rest not in opened.unseen)
+            found.update(_form(rest) for rest in uniform if rest not in opened.unseen)
         return found
 
     def blocks(self) -> Iterable[UnseenTensors]:
@@ -390,9 +387,16 @@ class Comparison:
         )
 
 
+def _form(rest: str) -> str:
+    """A module and its tensor, "up_proj.pre_quant_scale", whichever layer and MLP it is in."""
+    return ".".join(rest.split(".")[-2:])
+
+
 def _stored_as(kind: Kind) -> str:
     storage = None if kind.module is None else kind.module.storage
-    return "plain weights" if storage is None else storage.title
+    if storage is None:
+        return "plain weights"
+    return storage.title if storage.is_known else ""
 
 
 def _size(kind: Kind) -> int:

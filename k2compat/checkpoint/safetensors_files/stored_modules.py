@@ -136,7 +136,7 @@ def _modules(comparison: Comparison) -> Iterator[tuple[_Place, _Finding]]:
             inner, _, suffix = each.name.removeprefix(block.block.prefix).rpartition(".")
             if suffix in SUFFIXES:
                 deviations[id(block)].setdefault(inner, []).append(each)
-    tables: dict[int, Mapping[str, list[tuple[str, Kind]]]] = {}
+    tables: dict[int, Mapping[str, _Expected]] = {}
     for block in comparison.blocks():
         of_block = deviations[id(block)]
         kinds = block.block.kinds
@@ -155,42 +155,41 @@ def _modules(comparison: Comparison) -> Iterator[tuple[_Place, _Finding]]:
                 yield place, found
 
 
-def _by_module(kinds: Mapping[str, Kind]) -> Mapping[str, list[tuple[str, Kind]]]:
-    table: defaultdict[str, list[tuple[str, Kind]]] = defaultdict(list)
+class _Expected(NamedTuple):
+    """A module, and the tensors that the config gives it: suffix and kind."""
+
+    module: Module
+    kinds: list[tuple[str, Kind]]
+
+
+def _by_module(kinds: Mapping[str, Kind]) -> Mapping[str, _Expected]:
+    table: dict[str, _Expected] = {}
     for name, kind in kinds.items():
         if kind.module is not None and kind.shape is not None:
             module, _, suffix = name.rpartition(".")
-            table[module].append((suffix, kind))
+            table.setdefault(module, _Expected(kind.module, [])).kinds.append((suffix, kind))
     return table
 
 
 def _judge(
-    place: _Place, kinds: list[tuple[str, Kind]], deviations: list[TensorDeviation]
+    place: _Place, expected: _Expected, deviations: list[TensorDeviation]
 ) -> _Finding | None:
-    first = kinds[0][1]
-    if first.module is None:
-        return None
+    module, kinds = expected
     other = {each.name.rpartition(".")[2]: each for each in deviations}
-    missing = [
-        f"{place.name}.{suffix}"
-        for suffix, _ in kinds
-        if f"{place.name}.{suffix}" in place.block.unseen
-    ]
+    names = [f"{place.name}.{suffix}" for suffix, _ in kinds]
+    missing = [name for name in names if name in place.block.unseen]
     seen = frozenset(
         FoundTensor(suffix, kind.dtypes, (kind.shape or (), *kind.other_shapes))
         for suffix, kind in kinds
         if suffix not in other and f"{place.name}.{suffix}" not in missing
     ) | {FoundTensor(suffix, (each.dtype,), (each.shape,)) for suffix, each in other.items()}
-    rows, columns = first.module.shape
-    if is_plain(seen, rows, columns):
-        stored = None
-    else:
-        stored = infer_storage(seen, rows, columns, first.module.storage)
+    rows, columns = module.shape
+    stored = None
+    if not is_plain(seen, rows, columns):
+        stored = infer_storage(seen, rows, columns, module.storage)
         if stored is None:
             return None
-    if stored == first.module.storage:
-        return None
-    return _Finding(first.module, stored, first.part, deviations, missing, seen)
+    return _Finding(module, stored, kinds[0][1].part, deviations, missing, seen)
 
 
 def _shared_settings(
@@ -234,8 +233,6 @@ def _module_shapes(comparison: Comparison) -> Mapping[Storage | None, Counter[tu
     """How many modules of each shape the config stores in each way."""
     totals: defaultdict[Storage | None, Counter[tuple[int, ...]]] = defaultdict(Counter)
     for block in comparison.blocks():
-        for kinds in _by_module(block.block.kinds).values():
-            module = kinds[0][1].module
-            if module is not None:
-                totals[module.storage][module.shape] += 1
+        for module, _ in _by_module(block.block.kinds).values():
+            totals[module.storage][module.shape] += 1
     return totals

@@ -13,6 +13,8 @@ from k2compat.samples.checkpoint import vocabulary_bytes
 from k2compat.samples.talking.tokenizer_files import CHAT_TEMPLATE
 from tests.checkpoint.validations import bad
 from tests.support.configs import config_values
+from tests.support.drafts import draft
+from tests.support.file_damage import put_fifo
 from tests.support.memory_source import MemorySource, memory_source
 
 Files = dict[str, Any]
@@ -179,8 +181,12 @@ def test_an_end_token_beyond_the_vocabulary() -> None:
 
 
 def test_files_that_cannot_be_read_are_reported_once(tmp_path: Path) -> None:
-    source = memory_source({**config_values("moonshotai/Kimi-K2-Instruct"), "num_hidden_layers": 1})
+    made = draft()
+    made.config["vocab_size"] = 163_840
+    made.write(tmp_path)
     for name in ("tiktoken.model", "chat_template.jinja"):
-        source.contents[name] = (b"", 0)
-    codes = [finding.code for finding in bad(validate(source))]
-    assert "chat-template-missing" not in codes
+        (tmp_path / name).unlink()
+        put_fifo(tmp_path / name)
+    codes = [finding.code for finding in bad(validate(tmp_path))]
+    assert codes.count("file-is-special") == 2
+    assert not {"chat-template-missing", "tokenizer-foreign"} & {*codes}

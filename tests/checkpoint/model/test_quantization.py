@@ -9,7 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k2compat.checkpoint import validate
-from k2compat.checkpoint.model import Quantization, read_quantization
+from k2compat.checkpoint.model import (
+    Quantization,
+    differences,
+    read_quantization,
+    stored_precision,
+)
 from k2compat.checkpoint.model.module_patterns import ModulePatterns, PatternError
 from k2compat.checkpoint.model.schemes import storage
 from k2compat.checkpoint.reporting.collector import FileFindings
@@ -197,3 +202,57 @@ def test_blocks_of_no_size(block: object) -> None:
     quantization, codes = read({**FP8, "weight_block_size": block})
     assert not quantization.is_known
     assert codes == ["architecture-value", "quantization-unknown"]
+
+
+def test_each_spelling_of_a_pattern() -> None:
+    assert "model.layers.3.mlp" in ModulePatterns(["model.layers.3.mlp"])
+    assert "model.layers.3.mlp.up_proj" not in ModulePatterns(["model.layers.3.mlp"])
+    assert "model.layers.3.mlp.up_proj" in ModulePatterns(["model.layers.3.mlp"], "below")
+    assert "model.layers.31.mlp" not in ModulePatterns(["model.layers.3"], "below")
+    assert "model.layers.3.mlp" in ModulePatterns(["model.layers.3*"])
+    assert "model.layers.3.self_attn.o_proj" in ModulePatterns(["*self_attn*"])
+    assert "model.layers.3.mlp" in ModulePatterns(["layers.3"], "substring")
+    assert "model.layers.3.mlp" not in ModulePatterns(["layers.4"], "substring")
+    assert "model.layers.3.mlp" in ModulePatterns([r"re:model\.layers\.3\.mlp$"])
+    assert "model.layers.3.mlp.up_proj" not in ModulePatterns([r"re:model\.layers\.3\.mlp$"])
+    assert "model.layers.3.mlp.up_proj" in ModulePatterns([r"re:model\.layers\.3\.mlp"])
+
+
+@pytest.mark.parametrize("scale", [{"group_size": 32}, {}])
+def test_groups_of_scaled_weights(scale: dict[str, Any]) -> None:
+    config = scaled("group", **scale)
+    size = scale.get("group_size", 32)
+    assert read(config)[0].storages == (storage("ct-fp8", {"b0": 1, "b1": size}),)
+
+
+def test_modules_with_settings_of_their_own_may_stay_as_they_are() -> None:
+    config = {
+        "quant_method": "quark",
+        "layer_quant_config": {"*self_attn*": {}},
+        "global_quant_config": {"weight": {"dtype": "fp8_e4m3", "qscheme": "per_tensor"}},
+    }
+    quantization, codes = read(config)
+    assert codes == []
+    assert not covers(quantization, "projection", ["model.layers.0.self_attn.o_proj"])
+    assert covers(quantization, "projection", ["model.layers.0.mlp.up_proj"])
+
+
+def test_unknown_storages_are_compared_by_name() -> None:
+    first, second = read({"quant_method": "a"})[0], read({"quant_method": "b"})[0]
+    assert [what for what, *_ in differences(first, second)] == ["the scheme"]
+    assert list(differences(first, first)) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (None, ("bf16", 1)),
+        (FP8, ("fp8", 128)),
+        (INT4, ("int4", 32)),
+        ({"quant_method": "modelopt", "quant_algo": "NVFP4"}, ("nvfp4", 16)),
+        ({"quant_method": "modelopt", "quant_algo": "FP8"}, ("fp8", 1)),
+        ({"quant_method": "other"}, None),
+    ],
+)
+def test_the_precision_of_the_routed_experts(config: object, expected: object) -> None:
+    assert stored_precision(config) == expected
