@@ -173,6 +173,11 @@ def test_a_vocabulary_that_is_cut_or_another_models(tokens: int) -> None:
     assert "tokenizer-foreign" in [finding.code for finding in bad(validate(source))]
 
 
+def test_a_model_of_no_known_fingerprint_may_scale_nothing() -> None:
+    config = {**tiny_config(), "routed_scaling_factor": 1.0, "rope_scaling": None}
+    assert not any("rope" in finding.code for finding in validate(memory_source(config)).report)
+
+
 def test_an_end_token_beyond_the_vocabulary() -> None:
     config = {**config_values("moonshotai/Kimi-K2-Instruct"), "num_hidden_layers": 1}
     report = validate(memory_source({**config, "eos_token_id": 163_840})).report

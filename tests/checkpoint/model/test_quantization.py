@@ -73,6 +73,10 @@ def test_the_known_ones() -> None:
         (int4(num_bits="4"), "compressed-tensors"),
         (int4(num_bits=3), "compressed-tensors"),
         ({**INT4, "config_groups": {"g": {"targets": []}}}, "compressed-tensors"),
+        (
+            {**INT4, "config_groups": {"g": {**INT4["config_groups"]["group_0"], "targets": []}}},
+            "compressed-tensors",
+        ),
         ({**INT4, "sparsity_config": {"format": "sparse-24-bitmask"}}, "compressed-tensors"),
         ({**INT4, "format": "float-quantized"}, "compressed-tensors"),
         (scaled("group_and_more"), "compressed-tensors"),
@@ -205,6 +209,9 @@ def test_blocks_of_no_size(block: object) -> None:
 
 
 def test_each_spelling_of_a_pattern() -> None:
+    asked_twice = ModulePatterns(["re:.*mlp"])
+    assert "model.mlp" in asked_twice
+    assert "model.mlp" in asked_twice
     assert "model.layers.3.mlp" in ModulePatterns(["model.layers.3.mlp"])
     assert "model.layers.3.mlp.up_proj" not in ModulePatterns(["model.layers.3.mlp"])
     assert "model.layers.3.mlp.up_proj" in ModulePatterns(["model.layers.3.mlp"], "below")

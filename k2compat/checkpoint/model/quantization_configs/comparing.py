@@ -62,8 +62,6 @@ def describe(stored: Storage | None) -> str:
     """A storage in words, as "int4 (bits 4, group 32, asymmetric)"; None is "not quantised"."""
     if stored is None:
         return "not quantised"
-    if not stored.is_known:
-        return stored.label
     sizes = [
         f"{_WORDS.get(name, name)} {'the whole row' if value == WHOLE_ROW else value}"
         for name, value in stored.sizes
