@@ -148,7 +148,9 @@ def _modules(comparison: Comparison) -> Iterator[tuple[_Place, _Finding]]:
         if id(kinds) not in tables:
             tables[id(kinds)] = _by_module(kinds)
         table = tables[id(kinds)]
-        for name in table.keys() & (missing | of_block.keys()):
+        for name in table:  # in the table's order, which is that of the report
+            if name not in missing and name not in of_block:
+                continue
             place = _Place(block, name)
             found = _judge(place, table[name], of_block.get(name, []))
             if found is not None:
