@@ -18,7 +18,7 @@ from typing import Any
 from k2compat.checkpoint.model.tensors import expected_tensors
 from k2compat.checkpoint.safetensors_files.index import INDEX_FILE
 from k2compat.samples import VARIANTS, checkpoint_files
-from k2compat.samples.checkpoint import index_bytes, shards_by_layer
+from k2compat.samples.checkpoint import index_bytes, shards_by_layer, vocabulary_bytes
 from k2compat.samples.safetensors_file import header_bytes
 
 CONFIGS = Path(__file__).parents[1] / "fixtures" / "configs"
@@ -44,7 +44,11 @@ def write_full(folder: Path, config_file: Path) -> None:
         if not name.endswith((".safetensors", INDEX_FILE)):
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_bytes(content)
-    shards = shards_by_layer(expected_tensors(config), with_last_layer=True)
+    # The vocabulary of Kimi-K2; all others are as small as the tiny checkpoint's.
+    if config.get("text_config", config)["vocab_size"] == 163_840:
+        (folder / "tiktoken.model").write_bytes(vocabulary_bytes(163_584))
+    kept = (tensor for tensor in expected_tensors(config) if tensor.kind != "uniform")
+    shards = shards_by_layer(kept, with_last_layer=True)
     for name, tensors in shards.items():
         header, data_bytes = header_bytes(tensors)
         with (folder / name).open("wb") as file:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         LoadedBytes,
         expected_tensors,
         loaded_bytes,
+        stored_precision,
     )
     from k2compat.checkpoint.reporting import Coverage, Validation
     from k2compat.checkpoint.safetensors_files import INDEX_FILE
@@ -75,6 +76,7 @@ __all__ = [
     "open_checkpoint",
     "open_folder_source",
     "read_model_folder",
+    "stored_precision",
     "validate",
 ]
 
@@ -110,6 +112,7 @@ _HOMES = {
     "open_folder_source": "sources",
     "read_model_folder": "sources",
     "validate": "validation",
+    "stored_precision": "model",
 }
 
 __getattr__ = lazy_names(__name__, _HOMES)

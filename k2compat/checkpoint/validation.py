@@ -5,14 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from k2compat.checkpoint.checkpoint import open_source
+from k2compat.checkpoint.checkpoint import open_checkpoint, open_source
 from k2compat.checkpoint.companions import (
     ReadConfig,
+    check_behaviour,
     check_beside,
     check_companions,
     parse_config,
     read_config,
-    with_modelopt,
+    with_quantization_files,
 )
 from k2compat.checkpoint.engines import Judged, engine_verdicts
 from k2compat.checkpoint.gguf_files import read_ggufs, validate_ggufs
@@ -34,6 +35,9 @@ from k2compat.findings import Finding, Report
 if TYPE_CHECKING:
     from k2compat.checkpoint.sampling import Sampler
 
+_FOREIGN = "foreign-"
+"""Before the codes of folders that hold something else than a checkpoint of the family."""
+
 _UNREAD = "only headers were read"
 
 SAFETENSORS, GGUF = (suffix.removeprefix(".") for suffix in WEIGHT_SUFFIXES)
@@ -45,6 +49,7 @@ def validate(
     config: Path | str | None = None,
     engine: str | None = None,
     deep: bool = False,
+    like: Source | Path | str | None = None,
     progress: Progress = lambda _done, _total: None,
 ) -> Validation:
     """Judge a checkpoint by its headers, config, index and files.
@@ -54,6 +59,8 @@ def validate(
         config: A config.json, or a folder with one, to hold the weights against in place of
             the checkpoint's own.
         engine: One of `engine_names()`: its verdicts become errors.
+        like: Another checkpoint in safetensors, as `place`: tensors whose names, dtypes or shapes
+            differ from its are findings.
         deep: Whether to sample the data, too: zeros, NaN, negative scales; and to open local
             shards with the safetensors library.
         progress: Called after each file of weights with the files done and the files in all.
@@ -74,9 +81,18 @@ def validate(
             unread = sampler.sample.words
         return replace(
             validation,
-            report=Report((*validation.report, *source.findings, *found)),
+            report=Report((*validation.report, *source.findings, *found, *_unlike(source, like))),
             not_checked=(unread, *validation.not_checked),
         )
+
+
+def _unlike(source: Source, like: Source | Path | str | None) -> tuple[Finding, ...]:
+    if like is None:
+        return ()
+    from k2compat.checkpoint.safetensors_files import compare_tensors  # --like alone
+
+    with open_checkpoint(source) as first, open_checkpoint(like) as other:
+        return compare_tensors(source.name, first.tensors(), other.tensors())
 
 
 def _validate(
@@ -98,7 +114,7 @@ def _validate(
     read = _own_config(source, format_name) if config is None else _other_config(Path(config))
     judged = Judged(source.name, format_name, read.members, is_mixed=len(held) > 1)
     if format_name == SAFETENSORS:
-        read = with_modelopt(source, read)
+        read = with_quantization_files(source, read)
         validation = validate_safetensors(source, read, progress, sampler)
         judged = replace(judged, config=read.members)
     else:
@@ -107,10 +123,14 @@ def _validate(
         codes = frozenset(finding.code for finding in validation.report)
         folder = None if is_single_file(source) else _folder(source)
         judged = replace(judged, headers=contents.headers, found=codes, folder=folder)
+    if any(finding.code.startswith(_FOREIGN) for finding in validation.report):
+        # It needs other files than a checkpoint, and other engines.
+        return replace(validation, report=Report(fold_equal(source.name, validation.report)))
     findings = (
         *read.findings,
         *validation.report,
         *_companions(source, format_name),
+        *_behaviour(source, format_name, read),
         *engine_verdicts(judged, engine),
     )
     return replace(validation, report=Report(fold_equal(source.name, findings)))
@@ -162,6 +182,12 @@ def _other_config(path: Path) -> ReadConfig:
             hint="Name a config.json, or a folder that holds one.",
         ) from refusal
     return parse_config(data, str(path), path)
+
+
+def _behaviour(source: Source, format_name: str, config: ReadConfig) -> Iterator[Finding]:
+    # A GGUF has tokenizer, template and rope in its own metadata.
+    if format_name == SAFETENSORS and config.members is not None and not is_single_file(source):
+        yield from check_behaviour(source, config.where, config.members)
 
 
 def _companions(source: Source, format_name: str) -> Iterator[Finding]:

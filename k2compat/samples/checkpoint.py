@@ -17,6 +17,17 @@ _BYTE = b"\x3c"
 
 _LAYER = re.compile(r"\bmodel\.layers\.([0-9]+)\.")
 
+# The frame of the family's prompts, for contents that are text or a list of texts.
+_TEMPLATE = """\
+{%- for message in messages -%}
+<|im_{{ message.role }}|>{{ message.role }}<|im_middle|>
+{%- if message.content is string -%}{{ message.content }}
+{%- else -%}{%- for part in message.content -%}{{ part.text }}{%- endfor -%}{%- endif -%}
+<|im_end|>
+{%- endfor -%}
+{%- if add_generation_prompt -%}<|im_assistant|>assistant<|im_middle|>{%- endif -%}
+"""
+
 _TOKENIZER_CONFIG = {
     "added_tokens_decoder": {
         "163584": {"content": "[BOS]", "special": True},
@@ -43,7 +54,7 @@ def checkpoint_files(variant: str = "fp8") -> dict[str, bytes]:
         variant: A key of `configs.VARIANTS`.
     """
     config = tiny_config(variant)
-    tensors = (tensor for tensor in expected_tensors(config) if tensor.kind != "legacy")
+    tensors = (tensor for tensor in expected_tensors(config) if tensor.is_usual)
     shards = shards_by_layer(tensors)
     return {
         **_companions(config),
@@ -68,7 +79,7 @@ def shards_by_layer(
         layer = _LAYER.search(tensor.name)
         (layers.setdefault(int(layer[1]), []) if layer else outside).append(tensor)
     shards = [layers[number] for number in sorted(layers)]
-    if with_last_layer:
+    if with_last_layer and shards:
         shards[-1] = [*shards[-1], *outside]
     else:
         shards.append(outside)
@@ -86,19 +97,28 @@ def index_bytes(shards: Mapping[str, Sequence[ExpectedTensor]]) -> bytes:
     return _json({"metadata": {"total_size": total}, "weight_map": places})
 
 
-def _companions(config: Mapping[str, Any]) -> dict[str, bytes]:
-    vocabulary = b"".join(
-        base64.b64encode(bytes([byte])) + f" {byte}\n".encode() for byte in range(256)
+def vocabulary_bytes(tokens: int) -> bytes:
+    """A tiktoken.model: each line a token in base64 and its rank.
+
+    Args:
+        tokens: How many; the first 256 are the bytes.
+    """
+    names = (number.to_bytes(1 if number < 256 else 3, "big") for number in range(tokens))
+    return b"".join(
+        base64.b64encode(name) + f" {rank}\n".encode() for rank, name in enumerate(names)
     )
+
+
+def _companions(config: Mapping[str, Any]) -> dict[str, bytes]:
     return {
         "README.md": b"# A small Kimi-K2-shaped checkpoint\n\nMade by k2compat; untrained.\n",
-        "chat_template.jinja": b"{% for message in messages %}{{ message.content }}{% endfor %}\n",
+        "chat_template.jinja": _TEMPLATE.encode(),
         "config.json": _json(config),
         "configuration_deepseek.py": _stand_in("configuration_deepseek.py"),
         "docs/deploy_guidance.md": b"# Deployment\n",
         "generation_config.json": _json({"max_length": 131072, "temperature": 0.6}),
         "modeling_deepseek.py": _stand_in("modeling_deepseek.py"),
-        "tiktoken.model": vocabulary,
+        "tiktoken.model": vocabulary_bytes(256),
         "tokenization_kimi.py": _stand_in("tokenization_kimi.py"),
         "tokenizer_config.json": _json(_TOKENIZER_CONFIG),
     }

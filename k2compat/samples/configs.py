@@ -1,12 +1,19 @@
 """Configs of small models, one for each way the family's weights are stored."""
 
 import json
+import tomllib
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 # The config of moonshotai/Kimi-K2-Instruct on the Hub, all values.
 _REAL_CONFIG = Path(__file__).with_name("kimi-k2-instruct.json")
+
+QUANTIZATIONS: Final[Mapping[str, Mapping[str, Any]]] = tomllib.loads(
+    Path(__file__).with_name("quantizations.toml").read_text(encoding="utf-8")
+)
+"""A quantization_config for each way of storing weights, by the name of its variant."""
 
 # Sizes in place of the real ones; the fingerprint and all other values stay.
 TINY: Final[Mapping[str, int]] = {
@@ -93,6 +100,10 @@ def _int4(config: dict[str, Any]) -> dict[str, Any]:
     return {**config, "quantization_config": _INT4}
 
 
+def _quantized(name: str, config: dict[str, Any]) -> dict[str, Any]:
+    return {**config, "quantization_config": json.loads(json.dumps(QUANTIZATIONS[name]))}
+
+
 def _kimi_k25(config: dict[str, Any]) -> dict[str, Any]:
     return {
         "architectures": ["KimiK25ForConditionalGeneration"],
@@ -110,6 +121,7 @@ def _deepseek_v3(config: dict[str, Any]) -> dict[str, Any]:
         "n_group": 8,
         "n_routed_experts": 8,
         "num_nextn_predict_layers": 1,
+        "rope_theta": 10000,
         "routed_scaling_factor": 2.5,
         "topk_group": 4,
     }
@@ -121,5 +133,7 @@ VARIANTS: Final[Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
     "int4": _int4,
     "kimi_k25": _kimi_k25,
     "deepseek_v3": _deepseek_v3,
+    **{name: partial(_quantized, name) for name in QUANTIZATIONS},
 }
-"""Kimi-K2-Instruct, its BF16 export, Kimi-K2-Thinking, Kimi-K2.5, and DeepSeek-V3 with MTP."""
+"""Kimi-K2-Instruct, its BF16 export, Kimi-K2-Thinking, Kimi-K2.5, DeepSeek-V3 with MTP, and
+Kimi-K2 in every way of QUANTIZATIONS."""

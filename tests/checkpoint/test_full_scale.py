@@ -6,6 +6,7 @@ from k2compat.checkpoint import validate
 from k2compat.findings import Severity
 from tests.support.configs import config_values
 from tests.support.memory_source import memory_source
+from tests.support.stand_ins import STAND_INS, stand_in
 
 
 @pytest.mark.parametrize(
@@ -57,3 +58,15 @@ def test_a_sound_checkpoint_is_called_sound(
         parameters,
         data_bytes,
     )
+
+
+@pytest.mark.parametrize("name", STAND_INS)
+def test_a_stand_in_of_each_quantisation_is_judged_to_the_last_tensor(name: str) -> None:
+    validation = validate(memory_source(stand_in(name)))
+    assert [f for f in validation.report if f.severity is not Severity.INFO] == []
+    assert validation.coverage.judged == validation.coverage.all == validation.tensors
+    if name == "nvidia/Kimi-K2.5-NVFP4":
+        assert (validation.tensors, validation.bytes) == (277_907, 589_987_503_448)
+    # The model's own parameters do not depend on how they are stored.
+    vision = validation.model_parameters - 1_026_408_232_448
+    assert vision == 0 or name.startswith("nvidia/")

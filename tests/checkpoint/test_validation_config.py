@@ -44,15 +44,15 @@ def test_line_endings_of_windows_are_told(tmp_path: Path) -> None:
 
 def test_an_unknown_quantisation_is_not_judged(tmp_path: Path) -> None:
     made = draft()
-    made.config["quantization_config"] = {"quant_method": "modelopt", "quant_algo": "NVFP4"}
+    made.config["quantization_config"] = {"quant_method": "other"}
     scale = made.shards[LAYER_1][0]._replace(name="model.layers.1.self_attn.k_proj.k_scale")
     made.shards[LAYER_1].append(scale)
     made.reindex()
     validation = validate(made.write(tmp_path / "a"))
     assert bad(validation) == []
-    assert validation.variant == "kimi_k2 nvfp4"
+    assert validation.variant == "kimi_k2 other"
     assert "quantization-unknown" in {finding.code for finding in validation.report}
-    assert "tensors quantised as nvfp4" in validation.not_checked
+    assert "tensors quantised as other" in validation.not_checked
     made.shards[OUTSIDE].append(scale._replace(name="model.layers.1.stranger"))
     made.drop(lambda name: "experts.1.up_proj" in name or name == "model.norm.weight")
     made.reindex()
@@ -63,19 +63,84 @@ def test_an_unknown_quantisation_is_not_judged(tmp_path: Path) -> None:
     ]
 
 
-def test_what_modelopt_says_beside_the_config(tmp_path: Path) -> None:
-    made = draft("bf16")
-    made.change(EXPERT, dtypes=("U8",))
-    made.reindex()
+def test_a_quantisation_that_model_optimizer_describes_in_a_file_of_its_own(tmp_path: Path) -> None:
+    """nvidia/DeepSeek-V3.1-NVFP4 has nothing about it in config.json."""
+    made = draft("nvfp4-weight-only")
+    described = made.config.pop("quantization_config")
+    described.pop("quant_method")
     made.write(tmp_path)
-    assert codes(validate(tmp_path)) == ["tensor-dtype"]
+    assert codes(validate(tmp_path))[:1] == ["quantization-undeclared"]
     path = tmp_path / "hf_quant_config.json"
-    path.write_text('{"quantization": {"quant_algo": "NVFP4"}}')
+    path.write_text(json.dumps({"producer": {"name": "modelopt"}, "quantization": described}))
     assert bad(validate(tmp_path)) == []
     assert validate(tmp_path).variant == "kimi_k2 nvfp4"
     path.write_text("{")
-    assert codes(validate(tmp_path)) == ["config-not-json"]
-    assert codes(validate(draft().write(tmp_path))) == []
+    assert "config-not-json" in codes(validate(tmp_path))
+    for nothing in ("{}", '{"quantization": {"kv_cache_quant_algo": "FP8"}}'):
+        path.write_text(nothing)
+        assert codes(validate(tmp_path))[:1] == ["quantization-undeclared"]
+
+
+def test_two_configs_that_disagree_are_an_error(tmp_path: Path) -> None:
+    made = draft("nvfp4")
+    made.write(tmp_path)
+    ignored = made.config["quantization_config"]["ignore"]
+    same = {"quant_algo": "NVFP4", "group_size": 16, "kv_cache_quant_algo": "FP8"}
+    path = tmp_path / "hf_quant_config.json"
+
+    def found(**changes: object) -> list[str]:
+        path.write_text(
+            json.dumps({"quantization": {**same, "exclude_modules": ignored, **changes}})
+        )
+        return [finding.message for finding in bad(validate(tmp_path))]
+
+    assert found() == []
+    assert found(exclude_modules=[pattern.removesuffix("*") for pattern in ignored]) == []
+    for changes, words in (
+        ({"exclude_modules": ignored[1:]}, "the modules they exclude"),
+        ({"quant_algo": "FP8"}, "the scheme"),
+        ({"group_size": 32}, "their settings"),
+        ({"kv_cache_quant_algo": None}, "the KV cache"),
+    ):
+        (message,) = found(**changes)
+        assert message.endswith(f"differ in {words}")
+
+
+def test_a_nested_config_and_its_wrapper_that_disagree_are_an_error(tmp_path: Path) -> None:
+    made = draft("kimi_k25")
+    inner = made.config["text_config"]["quantization_config"]
+    made.config["quantization_config"] = inner
+    assert bad(validate(made.write(tmp_path / "a"))) == []
+    made.config["quantization_config"] = {**inner, "ignore": ["lm_head"]}
+    assert codes(validate(made.write(tmp_path / "b"))) == ["quantization-conflict"]
+
+
+def test_the_description_of_modelslim(tmp_path: Path) -> None:
+    made = draft("modelslim")
+    described = made.config.pop("quantization_config")
+    described.pop("quant_method")
+    made.write(tmp_path)
+    path = tmp_path / "quant_model_description.json"
+    path.write_text(json.dumps(described))
+    validation = validate(tmp_path)
+    assert bad(validation) == []
+    assert validation.variant == "kimi_k2 w8a8+w4a8"
+    path.write_text("[")
+    assert "companion-damaged" in codes(validate(tmp_path))
+    path.unlink()
+    put_fifo(path)
+    assert "file-is-special" in codes(validate(tmp_path))
+
+
+def test_a_list_below_another_prefix_than_the_tensors_is_one_error(tmp_path: Path) -> None:
+    made = draft("nvfp4")
+    patterns = made.config["quantization_config"]["ignore"]
+    made.config["quantization_config"]["ignore"] = [
+        pattern.replace("model.layers", "language_model.layers") for pattern in patterns
+    ]
+    (finding,) = bad(validate(made.write(tmp_path)))
+    assert finding.code == "ignore-prefix"
+    assert (finding.expected, finding.actual) == ("model.layers", "language_model.layers")
 
 
 def test_another_config_is_held_against_the_weights(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from k2compat.checkpoint import validate
+from k2compat.checkpoint.model import read_quantization
 from k2compat.checkpoint.model.parameters import model_elements
-from k2compat.checkpoint.model.quantization import read_quantization
 from k2compat.checkpoint.model.tensors import ExpectedTensor
 from k2compat.checkpoint.reporting.collector import FileFindings
 from k2compat.checkpoint.reporting.report import Coverage
@@ -21,9 +21,9 @@ from tests.support.drafts import LAYER_1, draft
 from tests.support.peer_checkpoint import tensors_of, write_checkpoint
 
 BF16 = tiny_config("bf16")
-NVFP4: dict[str, Any] = {
+UNKNOWN: dict[str, Any] = {
     **BF16,
-    "quantization_config": {"quant_method": "modelopt", "quant_algo": "NVFP4"},
+    "quantization_config": {"quant_method": "modelopt", "quant_algo": "NVFP4_NEXT"},
 }
 
 
@@ -54,7 +54,10 @@ def test_everything_is_judged_in_a_known_storage(tmp_path: Path, variant: str) -
     validation = validate(write_checkpoint(tmp_path, config, tensors))
     assert bad(validation) == []
     assert len(validation.files) > 1
-    assert validation.coverage == Coverage(len(tensors), len(tensors))
+    coverage = validation.coverage
+    assert (coverage.judged, coverage.all, coverage.reasons) == (len(tensors), len(tensors), ())
+    assert sum(part.tensors for part in coverage.parts) == len(tensors)
+    assert sum(part.bytes for part in coverage.parts) == validation.bytes
 
 
 @pytest.mark.parametrize("variant", ["fp8", "bf16", "int4"])
@@ -68,12 +71,14 @@ def test_the_models_own_parameters_do_not_depend_on_the_storage(
 
 def test_an_unknown_quantisation_leaves_its_modules_unjudged(tmp_path: Path) -> None:
     tensors = with_nvfp4_experts()
-    validation = validate(write_checkpoint(tmp_path, NVFP4, tensors))
+    validation = validate(write_checkpoint(tmp_path, UNKNOWN, tensors))
     assert bad(validation) == []
     assert validation.model_parameters == sum(tensor.elements for tensor in tensors_of(BF16))
     plain = sum("proj" not in one.name and "lm_head" not in one.name for one in tensors)
-    reason = "the quantisation nvfp4 is not known"
-    assert validation.coverage == Coverage(plain, len(tensors), (reason,))
+    reason = "the quantisation nvfp4_next is not known"
+    coverage = validation.coverage
+    assert (coverage.judged, coverage.all, coverage.reasons) == (plain, len(tensors), (reason,))
+    assert [part.name for part in coverage.parts] == ["plain weights"]
 
 
 def test_a_tensor_under_its_modules_own_name_is_not_judged_either(tmp_path: Path) -> None:
@@ -86,7 +91,7 @@ def test_a_tensor_under_its_modules_own_name_is_not_judged_either(tmp_path: Path
         for one in tensors
     ]
     coverages = [
-        validate(write_checkpoint(tmp_path / name, NVFP4, made)).coverage
+        validate(write_checkpoint(tmp_path / name, UNKNOWN, made)).coverage
         for name, made in (("plain", tensors), ("bare", bare))
     ]
     assert coverages[0] == coverages[1]

@@ -84,7 +84,7 @@ class Draft:
 def draft(variant: str = "fp8") -> Draft:
     """A sound one."""
     config = tiny_config(variant)
-    tensors = [tensor for tensor in expected_tensors(config) if tensor.kind != "legacy"]
+    tensors = [tensor for tensor in expected_tensors(config) if tensor.is_usual]
     made = Draft(config, shards_by_layer(tensors))
     made.reindex()
     return made

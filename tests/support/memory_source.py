@@ -1,17 +1,18 @@
 """A checkpoint whose files are in memory, and whose weights are nowhere."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from k2compat.checkpoint.model.tensors import expected_tensors
+from k2compat.checkpoint.model.tensors import ExpectedTensor, expected_tensors
 from k2compat.checkpoint.safetensors_files.index import INDEX_FILE
 from k2compat.checkpoint.sources.regular_file import refused
 from k2compat.findings import Finding
 from k2compat.samples import checkpoint_files
-from k2compat.samples.checkpoint import index_bytes, shards_by_layer
+from k2compat.samples.checkpoint import index_bytes, shards_by_layer, vocabulary_bytes
 from k2compat.samples.safetensors_file import header_bytes
 
 
@@ -51,16 +52,31 @@ class MemorySource:
         yield MemoryFile(f"{self.name}/{relative}", *self.contents[relative])
 
 
-def memory_source(config: Mapping[str, Any], *, legacy: bool = False) -> MemorySource:
-    """A sound checkpoint of any size."""
-    kept = (tensor for tensor in expected_tensors(config) if legacy or tensor.kind != "legacy")
+@cache
+def _family_ranks() -> bytes:
+    return vocabulary_bytes(163_584)
+
+
+def memory_source(
+    config: Mapping[str, Any],
+    *,
+    legacy: bool = False,
+    tensors: Iterable[ExpectedTensor] | None = None,
+) -> MemorySource:
+    """A sound checkpoint of any size, or one with these tensors."""
+    if tensors is None:
+        tensors = expected_tensors(config)
+    kept = (one for one in tensors if one.is_usual or (legacy and one.kind == "legacy"))
     shards = shards_by_layer(kept, with_last_layer=True)
     files = {
         name: (content, len(content))
         for name, content in checkpoint_files().items()
         if not name.endswith(".safetensors")
     }
+    text = config.get("text_config", config)
+    ranks = {"tiktoken.model": _family_ranks()} if text["vocab_size"] == 163_840 else {}
     for name, content in (
+        *ranks.items(),
         ("config.json", json.dumps(config).encode()),
         (INDEX_FILE, index_bytes(shards)),
     ):

@@ -20,7 +20,7 @@ _DTYPES |= {"I32": "int32", "U8": "uint8", "I8": "int8", "I64": "int64"}
 
 def tensors_of(config: Mapping[str, Any]) -> list[ExpectedTensor]:
     """The tensors of a sound checkpoint, without legacy ones."""
-    return [tensor for tensor in expected_tensors(config) if tensor.kind != "legacy"]
+    return [tensor for tensor in expected_tensors(config) if tensor.is_usual]
 
 
 def write_checkpoint(

@@ -6,6 +6,7 @@ from k2compat.lazy import lazy_names
 
 if TYPE_CHECKING:
     from k2compat.checkpoint.companions.companions import (
+        check_behaviour,
         check_beside,
         check_companions,
         read_members,
@@ -15,29 +16,31 @@ if TYPE_CHECKING:
         ReadConfig,
         parse_config,
         read_config,
-        with_modelopt,
     )
+    from k2compat.checkpoint.companions.quantization_files import with_quantization_files
 
 __all__ = [
     "ReadConfig",
+    "check_behaviour",
     "check_beside",
     "check_companions",
     "parse_config",
     "read_config",
     "read_members",
     "remote_code",
-    "with_modelopt",
+    "with_quantization_files",
 ]
 
 _HOMES = {
     "ReadConfig": "config_file",
+    "check_behaviour": "companions",
     "check_beside": "companions",
     "check_companions": "companions",
     "parse_config": "config_file",
     "read_config": "config_file",
     "read_members": "companions",
     "remote_code": "companions",
-    "with_modelopt": "config_file",
+    "with_quantization_files": "quantization_files",
 }
 
 __getattr__ = lazy_names(__name__, _HOMES)

@@ -4,11 +4,14 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from k2compat.checkpoint.companions.chat_template import check_chat_template
 from k2compat.checkpoint.companions.remote_modules import (
     auto_map_modules,
     missing_imports,
     missing_modules,
 )
+from k2compat.checkpoint.companions.router_and_rope import check_settings
+from k2compat.checkpoint.companions.special_tokens import check_special_tokens
 from k2compat.checkpoint.companions.token_ranks import RANKS_FILE, check_ranks
 from k2compat.checkpoint.sources import FileRefusedError, Source
 from k2compat.config import read_text
@@ -89,6 +92,23 @@ def check_beside(source: Source, modules: Collection[str] = ()) -> Iterator[Find
         except FileRefusedError as refusal:
             if name in modules or refusal.finding.code != "file-empty" or name not in code:
                 yield refusal.finding
+
+
+def check_behaviour(source: Source, where: str, config: Mapping[str, Any]) -> Iterator[Finding]:
+    """Find settings with which a model loads and talks nonsense.
+
+    Args:
+        source: The model's files.
+        where: Names the config.
+        config: The members of the config that the weights are compared with.
+    """
+    generation, tokenizer = (
+        members if isinstance(members := read_members(source, name), Mapping) else {}
+        for name in (GENERATION_CONFIG_FILE, TOKENIZER_CONFIG_FILE)
+    )
+    yield from check_settings(where, config)
+    yield from check_special_tokens(source, config, generation, tokenizer)
+    yield from check_chat_template(source, config, tokenizer)
 
 
 def remote_code(source: Source, paths: Iterable[str]) -> Iterator[Finding]:

@@ -1,7 +1,7 @@
 """Read a checkpoint's config and other small JSON files, and say what is odd about their text."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,6 @@ from k2compat.config.text import MAXIMUM_BYTES
 from k2compat.errors import RefusedError
 from k2compat.family import CONFIG_FILE, WRAPPERS
 from k2compat.findings import Codes, Finding
-
-MODELOPT_FILE = "hf_quant_config.json"
 
 _codes = Codes("checkpoint")
 _config_codes = Codes("config")
@@ -50,23 +48,6 @@ def read_config(source: Source, name: str = CONFIG_FILE) -> ReadConfig:
     except FileRefusedError as refusal:
         return ReadConfig(None, where, (refusal.finding,))
     return parse_config(data, where, path)
-
-
-def with_modelopt(source: Source, config: ReadConfig) -> ReadConfig:
-    """The config, with how modelopt stored the weights where that stands in a file of its own.
-
-    NVIDIA's modelopt writes hf_quant_config.json beside a config that does not say so.
-    """
-    if config.members is None or MODELOPT_FILE not in source.files:
-        return config
-    if config.members.get("quantization_config"):
-        return config
-    said = read_config(source, MODELOPT_FILE)
-    quantization = (said.members or {}).get("quantization")
-    algorithm = quantization.get("quant_algo") if isinstance(quantization, dict) else None
-    stored = {"quant_method": "modelopt", "quant_algo": algorithm}
-    members = {**config.members, "quantization_config": stored}
-    return replace(config, members=members, findings=(*config.findings, *said.findings))
 
 
 def parse_config(data: bytes, where: str, file: Path | None) -> ReadConfig:

@@ -10,8 +10,8 @@ from itertools import pairwise
 from math import prod
 from typing import NamedTuple
 
-from k2compat.checkpoint.gguf_files.types import TENSOR_TYPES
-from k2compat.checkpoint.reporting import FileFindings
+from k2compat.checkpoint.gguf_files.types import IK_TENSOR_TYPES, TENSOR_TYPES
+from k2compat.checkpoint.reporting import FileFindings, named
 from k2compat.printable import shortened
 
 ELEMENTS_MAX = (1 << 63) - 2
@@ -68,6 +68,7 @@ def place_tensors(
 ) -> tuple[GgufTensor, ...]:
     """Turn entries into tensors with their place in the file; note what is wrong with them."""
     tensors = tuple(_tensor(entry, section, defects) for entry in entries)
+    _check_fork(tensors, defects)
     for tensor in tensors:
         _check_alignment(tensor, section, defects)
     _check_order(tensors, defects)
@@ -77,10 +78,23 @@ def place_tensors(
     return tensors
 
 
+def _check_fork(tensors: Sequence[GgufTensor], defects: FileFindings) -> None:
+    """One finding for all tensors of types that only ik_llama.cpp reads."""
+    of_fork = [tensor for tensor in tensors if tensor.type_id in IK_TENSOR_TYPES]
+    if of_fork:
+        names = sorted({tensor.type_name for tensor in of_fork})
+        defects.add(
+            "gguf-needs-ik-llama",
+            f"{len(of_fork):,} tensors have types that ik_llama.cpp alone reads: {named(names)}",
+            count=len(of_fork),
+            items=[tensor.name for tensor in of_fork],
+        )
+
+
 def _tensor(entry: TensorEntry, section: DataSection, defects: FileFindings) -> GgufTensor:
     start = section.start + entry.offset
     size = _data_size(entry, defects)
-    known = TENSOR_TYPES.get(entry.type_id)
+    known = TENSOR_TYPES.get(entry.type_id) or IK_TENSOR_TYPES.get(entry.type_id)
     return GgufTensor(
         name=entry.name,
         dimensions=entry.dimensions,
@@ -96,7 +110,7 @@ def _data_size(entry: TensorEntry, defects: FileFindings) -> int | None:
     """Bytes of a tensor's data; None, with a finding, where that cannot be said."""
     at = f"tensor {shortened(entry.name)}"
     sane = _check_dimensions(entry, at, defects)
-    known = TENSOR_TYPES.get(entry.type_id)
+    known = TENSOR_TYPES.get(entry.type_id) or IK_TENSOR_TYPES.get(entry.type_id)
     if known is None:
         message = f"the data type {entry.type_id} is unknown"
         defects.add("gguf-tensor-type", message, at=at, actual=entry.type_id)
@@ -110,6 +124,8 @@ def _data_size(entry: TensorEntry, defects: FileFindings) -> int | None:
             expected=f"a multiple of {known.block_elements}",
             actual=row,
         )
+        return None
+    if known.has_row_scale:
         return None
     return prod(entry.dimensions) // known.block_elements * known.block_bytes if sane else None
 

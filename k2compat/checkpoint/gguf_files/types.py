@@ -19,11 +19,16 @@ class ValueType(NamedTuple):
 
 
 class TensorType(NamedTuple):
-    """A type of tensor data: each block of `block_elements` takes `block_bytes` bytes."""
+    """A type of tensor data: each block of `block_elements` takes `block_bytes` bytes.
+
+    Attributes:
+        has_row_scale: Whether each row takes some bytes more; how many is not known here.
+    """
 
     name: str
     block_elements: int
     block_bytes: int
+    has_row_scale: bool = False
 
 
 VALUE_TYPES = {
@@ -78,3 +83,41 @@ TENSOR_TYPES = {
     40: TensorType("NVFP4", 64, 36),
     41: TensorType("Q1_0", 128, 18),
 }
+
+IK_TENSOR_TYPES = {
+    133: TensorType("Q6_0", 32, 26),
+    137: TensorType("IQ2_K", 256, 76),
+    138: TensorType("IQ3_K", 256, 110),
+    139: TensorType("IQ4_K", 256, 144),
+    140: TensorType("IQ5_K", 256, 176),
+    141: TensorType("IQ6_K", 256, 212),
+    144: TensorType("IQ4_KS", 256, 136, True),
+    145: TensorType("IQ2_KS", 256, 70, True),
+    146: TensorType("IQ4_KSS", 256, 128, True),
+    152: TensorType("IQ5_KS", 256, 168, True),
+    153: TensorType("IQ2_KT", 256, 68, True),
+    154: TensorType("IQ3_KT", 256, 100, True),
+    155: TensorType("IQ4_KT", 256, 128, True),
+    156: TensorType("IQ3_KS", 256, 102, True),
+    157: TensorType("IQ2_KL", 256, 86, True),
+    158: TensorType("IQ1_KT", 256, 56, True),
+    202: TensorType("Q4_0_R8", 32, 18),
+    208: TensorType("Q8_0_R8", 32, 34),
+    210: TensorType("Q2_K_R4", 256, 84),
+    211: TensorType("Q3_K_R4", 256, 110),
+    212: TensorType("Q4_K_R4", 256, 144),
+    213: TensorType("Q5_K_R4", 256, 176),
+    214: TensorType("Q6_K_R4", 256, 210),
+    216: TensorType("IQ2_XXS_R4", 256, 66),
+    219: TensorType("IQ1_S_R4", 32, 6, True),
+    223: TensorType("IQ4_XS_R8", 256, 136),
+    229: TensorType("IQ1_M_R4", 32, 7, True),
+    337: TensorType("IQ2_K_R4", 256, 76),
+    338: TensorType("IQ3_K_R4", 256, 110),
+    339: TensorType("IQ4_K_R4", 256, 144),
+    340: TensorType("IQ5_K_R4", 256, 176),
+    344: TensorType("IQ4_KS_R4", 256, 136, True),
+    352: TensorType("IQ5_KS_R4", 256, 168, True),
+}
+"""Types that ik_llama.cpp alone reads (its gguf-py at commit 8337e4cd); llama.cpp 11549 refuses
+them as invalid."""

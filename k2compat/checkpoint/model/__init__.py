@@ -5,11 +5,43 @@ from typing import TYPE_CHECKING
 from k2compat.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from k2compat.checkpoint.model.architecture import Architecture, read_architecture
-    from k2compat.checkpoint.model.dtypes import DTYPE_BITS
-    from k2compat.checkpoint.model.ignore_list import IgnoreList
-    from k2compat.checkpoint.model.parameters import model_elements
-    from k2compat.checkpoint.model.quantization import PLAIN, Quantization, without_ignore_list
+    from k2compat.checkpoint.model.architecture import (
+        Architecture,
+        read_architecture,
+    )
+    from k2compat.checkpoint.model.dtypes import (
+        DTYPE_BITS,
+    )
+    from k2compat.checkpoint.model.inference import (
+        SUFFIXES,
+        FoundTensor,
+        fits,
+        infer_storage,
+        is_plain,
+        possible_storages,
+    )
+    from k2compat.checkpoint.model.module_patterns import (
+        ModulePatterns,
+    )
+    from k2compat.checkpoint.model.parameters import (
+        model_elements,
+    )
+    from k2compat.checkpoint.model.quantization import (
+        PLAIN,
+        Group,
+        Quantization,
+        labelled,
+    )
+    from k2compat.checkpoint.model.quantization_configs import (
+        describe,
+        differences,
+        read_quantization,
+        without_patterns,
+    )
+    from k2compat.checkpoint.model.schemes import (
+        SCHEMES,
+        Storage,
+    )
     from k2compat.checkpoint.model.shapes import Sum, evaluate, parse_sum, text_of
     from k2compat.checkpoint.model.tensors import (
         MTP,
@@ -19,35 +51,52 @@ if TYPE_CHECKING:
         Block,
         ExpectedTensor,
         Kind,
+        Module,
         expected_blocks,
         expected_tensors,
     )
-    from k2compat.checkpoint.model.weight_bytes import LoadedBytes, loaded_bytes
+    from k2compat.checkpoint.model.weight_bytes import LoadedBytes, loaded_bytes, stored_precision
 
 __all__ = [
     "DTYPE_BITS",
     "MTP",
     "PLAIN",
+    "SCHEMES",
+    "SUFFIXES",
     "TEXT_LAYERS",
     "VISION",
     "VISION_LAYERS",
     "Architecture",
     "Block",
     "ExpectedTensor",
-    "IgnoreList",
+    "FoundTensor",
+    "Group",
     "Kind",
     "LoadedBytes",
+    "Module",
+    "ModulePatterns",
     "Quantization",
+    "Storage",
     "Sum",
+    "describe",
+    "differences",
     "evaluate",
     "expected_blocks",
     "expected_tensors",
+    "fits",
+    "infer_storage",
+    "is_plain",
+    "labelled",
     "loaded_bytes",
     "model_elements",
+    "module_tensors",
     "parse_sum",
+    "possible_storages",
     "read_architecture",
+    "read_quantization",
+    "stored_precision",
     "text_of",
-    "without_ignore_list",
+    "without_patterns",
 ]
 
 _HOMES = {
@@ -55,25 +104,41 @@ _HOMES = {
     "Block": "tensors",
     "DTYPE_BITS": "dtypes",
     "ExpectedTensor": "tensors",
-    "IgnoreList": "ignore_list",
+    "FoundTensor": "inference",
+    "Group": "quantization",
     "Kind": "tensors",
     "LoadedBytes": "weight_bytes",
     "MTP": "tensors",
+    "Module": "tensors",
+    "ModulePatterns": "module_patterns",
     "PLAIN": "quantization",
     "Quantization": "quantization",
-    "Sum": "shapes",
+    "SCHEMES": "schemes",
+    "SUFFIXES": "inference",
+    "Storage": "schemes",
     "TEXT_LAYERS": "tensors",
     "VISION": "tensors",
     "VISION_LAYERS": "tensors",
-    "evaluate": "shapes",
+    "describe": "quantization_configs",
+    "differences": "quantization_configs",
     "expected_blocks": "tensors",
     "expected_tensors": "tensors",
     "loaded_bytes": "weight_bytes",
+    "infer_storage": "inference",
+    "is_plain": "inference",
+    "labelled": "quantization",
     "model_elements": "parameters",
-    "parse_sum": "shapes",
     "read_architecture": "architecture",
+    "read_quantization": "quantization_configs",
+    "without_patterns": "quantization_configs",
+    "fits": "inference",
+    "possible_storages": "inference",
+    "module_tensors": "schemes",
+    "Sum": "shapes",
+    "evaluate": "shapes",
+    "parse_sum": "shapes",
     "text_of": "shapes",
-    "without_ignore_list": "quantization",
+    "stored_precision": "weight_bytes",
 }
 
 __getattr__ = lazy_names(__name__, _HOMES)

@@ -9,7 +9,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from k2compat.checkpoint.model.quantization import Quantization, read_quantization
+from k2compat.checkpoint.model.quantization import Quantization
+from k2compat.checkpoint.model.quantization_configs import (
+    differences,
+    layer_prefixes,
+    read_quantization,
+)
 from k2compat.checkpoint.model.rules import SIZES, VISION_SIZES, SizeRule
 from k2compat.checkpoint.reporting import FileFindings
 from k2compat.errors import RefusedError
@@ -19,6 +24,8 @@ from k2compat.printable import shortened
 
 TEXT_PREFIX: Final = "language_model."
 """Before the text model's tensors where a vision model wraps it."""
+
+_LAYERS_PREFIX: Final = "model."
 
 EXPERTS_MOST: Final = 1 << 20
 """Experts of all layers; DeepSeek-V3 has 15,104, Kimi-K2 23,040."""
@@ -41,6 +48,7 @@ class Architecture:
         has_vision: Whether a vision tower belongs to it.
         quantization: How its weights are stored.
         prefix: What stands before the text model's names.
+        pattern_prefixes: What precedes "layers." in the config's lists of modules.
     """
 
     model_type: str
@@ -49,6 +57,7 @@ class Architecture:
     has_vision: bool
     quantization: Quantization
     prefix: str
+    pattern_prefixes: tuple[str, ...] = ()
 
     @property
     def layers(self) -> int:
@@ -69,6 +78,23 @@ class Architecture:
     def variant(self) -> str:
         """Model type and storage, as "kimi_k2 fp8"."""
         return f"{self.model_type} {self.quantization.name}"
+
+    @property
+    def names_experts(self) -> bool:
+        """Whether the config may store the experts of a layer in different ways."""
+        return self.quantization.names_experts
+
+    def pattern_names(self, module: str) -> tuple[str, ...]:
+        """A module's names in the config's lists: its own, and those below other prefixes."""
+        inner = module.removeprefix(self.prefix)
+        of_layer = inner.removeprefix(_LAYERS_PREFIX)
+        others = [
+            start + of_layer
+            if of_layer != inner
+            else start.removesuffix(_LAYERS_PREFIX) + inner  # the output head is no layer
+            for start in self.pattern_prefixes
+        ]
+        return tuple(dict.fromkeys((module, inner, *others)))
 
     def is_moe(self, layer: int) -> bool:
         """Whether a layer has experts; MTP layers have them too, where any layer has."""
@@ -102,17 +128,43 @@ def read_architecture(
         sizes |= _read_vision(config.get("vision_config"), defects)
     traits = frozenset(_traits(text, sizes, member, defects))
     _check_together(sizes, member, defects)
-    # The wrapper's own settings are for engines the same as the wrapped config's.
-    quantization = read_quantization(
-        text.get("quantization_config") or config.get("quantization_config"), defects
-    )
+    quantization = _read_quantization(config, text, defects)
+    if quantization.kv_cache_bits is not None:
+        traits |= {"kv_scales"}
     if any(finding.severity is Severity.ERROR for finding in defects.findings()):
         return None, defects.findings()
     prefix = TEXT_PREFIX if has_vision else ""
     return (
-        Architecture(model_type, sizes, traits, has_vision, quantization, prefix),
+        Architecture(
+            model_type,
+            sizes,
+            traits,
+            has_vision,
+            quantization,
+            prefix,
+            layer_prefixes(quantization),
+        ),
         defects.findings(),
     )
+
+
+def _read_quantization(
+    config: Mapping[str, Any], text: Mapping[str, Any], defects: FileFindings
+) -> Quantization:
+    """The wrapper's own settings are for engines the same as the wrapped config's."""
+    inner, outer = text.get("quantization_config"), config.get("quantization_config")
+    quantization = read_quantization(inner or outer, defects)
+    if inner and outer and inner != outer:
+        other = read_quantization(outer, FileFindings(""))
+        for what, expected, actual in differences(quantization, other):
+            defects.add(
+                "quantization-conflict",
+                f"text_config.quantization_config and quantization_config differ in {what}",
+                at="quantization_config",
+                expected=expected,
+                actual=actual,
+            )
+    return quantization
 
 
 def demand_architecture(config: Mapping[str, Any]) -> Architecture:

@@ -34,16 +34,18 @@ class TensorRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         role: A key of `[role]`.
         when: Traits that must all hold.
         kind: Whether a checkpoint may lack it.
+        shapes: Further shapes that are right.
     """
 
     where: Literal["outside", "layer", "mtp", "vision", "vision_layer"]
     name: str
     shape: tuple[str, ...]
     part: str
-    module: Literal["projection", "linear", ""] = ""
+    module: Literal["projection", "linear", "router", ""] = ""
     role: str = "plain"
     when: frozenset[str] = frozenset()
-    kind: Literal["required", "optional", "legacy"] = "required"
+    kind: Literal["required", "optional", "legacy", "uniform"] = "required"
+    shapes: tuple[tuple[str, ...], ...] = ()
 
 
 class Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,29 +55,12 @@ class Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     weaker: tuple[str, ...] = ()
 
 
-class StoredTensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One of the tensors that a quantised weight is stored as."""
-
-    suffix: str
-    shape: tuple[str, ...]
-    dtypes: tuple[str, ...]
-    scale: bool = False
-
-
-class Scheme(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How quantised modules are stored, and which modules can be."""
-
-    modules: tuple[str, ...]
-    tensors: tuple[StoredTensor, ...]
-
-
 class TensorRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole table."""
 
     size: dict[str, SizeRule]
     vision_size: dict[str, SizeRule]
     role: dict[str, Role]
-    scheme: dict[str, Scheme]
     tensor: tuple[TensorRule, ...]
 
 
@@ -84,5 +69,4 @@ _TABLE: Final = read_toml(Path(__file__).with_name("tensor_rules.toml"), TensorR
 SIZES: Final = _TABLE.size
 VISION_SIZES: Final = _TABLE.vision_size
 ROLES: Final = _TABLE.role
-SCHEMES: Final = _TABLE.scheme
 TENSORS: Final = _TABLE.tensor

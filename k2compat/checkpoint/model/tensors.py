@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from k2compat.checkpoint.model.architecture import Architecture, demand_architecture
 from k2compat.checkpoint.model.parameters import model_elements
-from k2compat.checkpoint.model.quantization import Quantization
-from k2compat.checkpoint.model.rules import ROLES, SCHEMES, TENSORS, TensorRule
+from k2compat.checkpoint.model.rules import ROLES, TENSORS, TensorRule
+from k2compat.checkpoint.model.schemes import Storage, module_tensors
 from k2compat.checkpoint.model.shapes import shape_of
 
 VISION_LAYERS = "vision_tower.encoder.blocks."
@@ -23,8 +23,23 @@ TEXT_LAYERS = "model.layers."
 VISION = "vision"
 MTP = "mtp"
 
+_SPECIAL = ("legacy", "uniform")
 _WEIGHT = ".weight"
 _EXPERT = "{e}"
+
+
+class Module(NamedTuple):
+    """A module that a scheme may quantise.
+
+    Attributes:
+        kind: "projection", "linear" or "router".
+        shape: Rows and columns of its weight as it is.
+        storage: As the config has it; None for a weight as it is.
+    """
+
+    kind: str
+    shape: tuple[int, ...]
+    storage: Storage | None
 
 
 class Kind(NamedTuple):
@@ -33,14 +48,15 @@ class Kind(NamedTuple):
     Attributes:
         part: What a person calls them: "expert", "attention", …
         necessity: "required", "optional" (tied embeddings), "legacy" (loaders skip them),
-            "vision" or "mtp" (all of them or none).
+            "vision" or "mtp" (all of them or none), "uniform" (all of one kind or none).
         shape: Slowest dimension first; None where it is not known (an unknown quantisation).
         dtypes: Each is right; empty where it is not known.
         weaker: Dtypes that load, but have lost precision.
-        is_quantised: Whether the quantisation decides its dtype.
         is_scale: Whether it describes another tensor: FP8's and INT4's scales.
         elements: Number of elements.
         model_elements: The model's own parameters in them.
+        other_shapes: Further shapes that are right.
+        module: The module whose tensor it is; None where no scheme may quantise it.
     """
 
     part: str
@@ -48,10 +64,11 @@ class Kind(NamedTuple):
     shape: tuple[int, ...] | None
     dtypes: tuple[str, ...]
     weaker: tuple[str, ...] = ()
-    is_quantised: bool = False
     is_scale: bool = False
     elements: int = 0
     model_elements: int = 0
+    other_shapes: tuple[tuple[int, ...], ...] = ()
+    module: Module | None = None
 
 
 class ExpectedTensor(NamedTuple):
@@ -61,13 +78,18 @@ class ExpectedTensor(NamedTuple):
         name: Whole, as in the safetensors header.
         shape: Elements per dimension, slowest first; None where it is not known.
         dtypes: The dtypes it may have, the usual one first; empty where it is not known.
-        kind: "required", "optional", "legacy", "vision" or "mtp".
+        kind: "required", "optional", "legacy", "uniform", "vision" or "mtp".
     """
 
     name: str
     shape: tuple[int, ...] | None
     dtypes: tuple[str, ...]
     kind: str
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether today's programs store it, in a checkpoint that these rules describe."""
+        return self.kind not in _SPECIAL
 
     @property
     def elements(self) -> int:
@@ -100,7 +122,7 @@ def expected_tensors(config: Mapping[str, Any] | Architecture) -> Iterator[Expec
         config: The members of a config.json, or an architecture read from one.
 
     Yields:
-        Every tensor, legacy and optional ones included. For modules with an unknown
+        Every tensor, legacy, optional and uniform ones included. For modules with an unknown
         quantisation the module itself, with no shape.
 
     Raises:
@@ -132,12 +154,12 @@ def expected_blocks(architecture: Architecture) -> Iterator[Block]:
         )
         places = ["layer", "mtp"] if is_mtp else ["layer"]
         rules = _rules(architecture, places, style)
-        # Patterns of `ignore` may treat layers differently.
-        covered = tuple(_is_covered(architecture, rule, layer_prefix) for rule in rules)
-        alike = (style, is_mtp, covered)
+        # Patterns of the config may treat layers, and experts, differently.
+        storages = tuple(_storages(architecture, rule, layer_prefix) for rule in rules)
+        alike = (style, is_mtp, storages)
         if alike not in shared:
             necessity = MTP if is_mtp else None
-            shared[alike] = dict(_expand(architecture, rules, covered, necessity))
+            shared[alike] = dict(_expand(architecture, rules, storages, necessity))
         yield Block(layer_prefix, layer, shared[alike])
     if architecture.has_vision:
         vision = _kinds(architecture, "vision_layer", "", VISION)
@@ -149,8 +171,8 @@ def _kinds(
     architecture: Architecture, place: str, prefix: str, necessity: str | None = None
 ) -> dict[str, Kind]:
     rules = _rules(architecture, [place], "")
-    covered = tuple(_is_covered(architecture, rule, prefix) for rule in rules)
-    return dict(_expand(architecture, rules, covered, necessity))
+    storages = tuple(_storages(architecture, rule, prefix) for rule in rules)
+    return dict(_expand(architecture, rules, storages, necessity))
 
 
 def _rules(architecture: Architecture, places: list[str], style: str) -> list[TensorRule]:
@@ -158,43 +180,52 @@ def _rules(architecture: Architecture, places: list[str], style: str) -> list[Te
     return [rule for rule in TENSORS if rule.where in places and rule.when <= traits]
 
 
-def _is_covered(architecture: Architecture, rule: TensorRule, prefix: str) -> bool:
-    """Whether the quantisation reaches a module; all experts of a layer are alike.
-
-    Ignored modules are named with and without the wrapper's prefix.
-    """
+def _storages(
+    architecture: Architecture, rule: TensorRule, prefix: str
+) -> tuple[Storage | None, ...]:
+    """The storage of a rule's module; one for each expert where experts may differ."""
     if not rule.module:
-        return False
-    name = prefix + rule.name.removesuffix(_WEIGHT).replace(_EXPERT, "0")
-    names = (name, name.removeprefix(architecture.prefix))
-    return architecture.quantization.covers(rule.module, names)
+        return (None,)
+    module = rule.name.removesuffix(_WEIGHT)
+    is_expert = _EXPERT in module
+    experts = range(architecture.experts if is_expert and architecture.names_experts else 1)
+    return tuple(
+        architecture.quantization.storage_of(
+            rule.module,
+            architecture.pattern_names(prefix + module.replace(_EXPERT, str(expert))),
+        )
+        for expert in experts
+    )
 
 
 def _expand(
     architecture: Architecture,
     rules: Iterable[TensorRule],
-    covered: Iterable[bool],
+    storages: Iterable[tuple[Storage | None, ...]],
     necessity: str | None,
 ) -> Iterator[tuple[str, Kind]]:
-    for rule, is_covered in zip(rules, covered, strict=True):
-        stored = list(_stored(architecture, rule, is_covered, necessity))
+    for rule, stored_as in zip(rules, storages, strict=True):
+        made = {
+            stored: list(_stored(architecture, rule, stored, necessity))
+            for stored in dict.fromkeys(stored_as)
+        }
         if _EXPERT not in rule.name:
-            yield from stored
+            yield from made[stored_as[0]]
             continue
         for expert in range(architecture.experts):
-            for name, kind in stored:
+            for name, kind in made[stored_as[expert % len(stored_as)]]:
                 yield name.replace(_EXPERT, str(expert)), kind
 
 
 def _stored(
-    architecture: Architecture, rule: TensorRule, is_covered: bool, necessity: str | None
+    architecture: Architecture, rule: TensorRule, stored: Storage | None, necessity: str | None
 ) -> Iterator[tuple[str, Kind]]:
-    """The tensors that stand for a rule's one."""
+    """The tensors that store a rule's one."""
     shape = shape_of(rule.shape, architecture.sizes)
-    needed = rule.kind if necessity is None or rule.kind == "legacy" else necessity
-    if not is_covered:
+    needed = rule.kind if necessity is None or rule.kind in _SPECIAL else necessity
+    module = Module(rule.module, shape, stored) if rule.module else None
+    if stored is None:
         role = ROLES[rule.role]
-        is_quantised = rule.module == "projection"
         yield (
             rule.name,
             Kind(
@@ -203,37 +234,34 @@ def _stored(
                 shape,
                 role.dtypes,
                 role.weaker,
-                is_quantised=is_quantised,
                 elements=prod(shape),
                 model_elements=model_elements(rule.name, role.dtypes[0], prod(shape), None),
+                other_shapes=tuple(shape_of(other, architecture.sizes) for other in rule.shapes),
+                module=module,
             ),
         )
-        return
-    module = rule.name.removesuffix(_WEIGHT)
-    if not architecture.quantization.is_known:
-        yield module, Kind(rule.part, needed, None, (), is_quantised=True)
-        return
-    yield from _quantised(architecture.quantization, rule.part, module, shape, needed)
+    elif not stored.is_known:
+        yield rule.name.removesuffix(_WEIGHT), Kind(rule.part, needed, None, (), module=module)
+    else:
+        yield from _quantised(rule, stored, needed, Module(rule.module, shape, stored))
 
 
 def _quantised(
-    quantization: Quantization, part: str, module: str, shape: tuple[int, ...], needed: str
+    rule: TensorRule, stored: Storage, needed: str, module: Module
 ) -> Iterator[tuple[str, Kind]]:
-    sizes = {"d0": shape[0], "d1": shape[1], **quantization.sizes}
-    for tensor in SCHEMES[quantization.scheme].tensors:
-        stored = shape_of(tensor.shape, sizes)
+    rows, columns = module.shape
+    for tensor in module_tensors(stored, rows, columns):
         yield (
-            f"{module}.{tensor.suffix}",
+            f"{rule.name.removesuffix(_WEIGHT)}.{tensor.suffix}",
             Kind(
-                part,
-                needed,
-                stored,
+                rule.part,
+                "uniform" if tensor.is_uniform else needed,
+                tensor.shapes[0],
                 tensor.dtypes,
-                is_quantised=True,
-                is_scale=tensor.scale,
-                elements=prod(stored),
-                model_elements=model_elements(
-                    tensor.suffix, tensor.dtypes[0], prod(stored), quantization.bits
-                ),
+                is_scale=tensor.is_scale,
+                elements=tensor.elements,
+                model_elements=tensor.parameters,
+                other_shapes=tensor.shapes[1:],
+                module=module,
             ),
         )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Coverage,
         FileSummary,
         Progress,
+        StoredPart,
         Validation,
     )
 
@@ -35,6 +36,7 @@ __all__ = [
     "FileFindings",
     "FileSummary",
     "Progress",
+    "StoredPart",
     "Validation",
     "fold_by_code",
     "fold_equal",
@@ -51,6 +53,7 @@ _HOMES = {
     "FileSummary": "report",
     "NUMBERS_SHOWN": "alike",
     "Progress": "report",
+    "StoredPart": "report",
     "RANGES_SHOWN": "alike",
     "UNKNOWN_VARIANT": "report",
     "Validation": "report",

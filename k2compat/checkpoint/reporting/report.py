@@ -27,6 +27,21 @@ class FileSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredPart:
+    """Tensors that are stored in one way.
+
+    Attributes:
+        name: The scheme and its programs, as "MXFP4 of AMD Quark", or "plain weights".
+        tensors: Judged ones.
+        bytes: Their data, in the usual dtypes of the scheme.
+    """
+
+    name: str
+    tensors: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Coverage:
     """How many tensors were held against a rule.
 
@@ -34,11 +49,13 @@ class Coverage:
         judged: How many were.
         all: How many there are, those in files that were not or could not be read included.
         reasons: Why the others were not; empty where all were.
+        parts: The judged ones by how they are stored, where more than one way is known.
     """
 
     judged: int
     all: int
     reasons: tuple[str, ...] = ()
+    parts: tuple[StoredPart, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

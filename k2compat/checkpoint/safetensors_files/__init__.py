@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     )
     from k2compat.checkpoint.safetensors_files.index import INDEX_FILE
     from k2compat.checkpoint.safetensors_files.layout import SafetensorsTensor
+    from k2compat.checkpoint.safetensors_files.likeness import compare_tensors
     from k2compat.checkpoint.safetensors_files.shards import SUFFIX
     from k2compat.checkpoint.safetensors_files.validate import validate_safetensors
 
@@ -20,6 +21,7 @@ __all__ = [
     "SUFFIX",
     "SafetensorsHeader",
     "SafetensorsTensor",
+    "compare_tensors",
     "header_end",
     "read_safetensors_from",
     "validate_safetensors",
@@ -30,6 +32,7 @@ _HOMES = {
     "SUFFIX": "shards",
     "SafetensorsHeader": "header",
     "SafetensorsTensor": "layout",
+    "compare_tensors": "likeness",
     "header_end": "header",
     "read_safetensors_from": "header",
     "validate_safetensors": "validate",

@@ -7,12 +7,14 @@
 A tensor that is as expected leaves no trace but a name struck off its block's list.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
 
 from k2compat.checkpoint.model import (
+    DTYPE_BITS,
     TEXT_LAYERS,
     VISION_LAYERS,
     Architecture,
@@ -21,9 +23,11 @@ from k2compat.checkpoint.model import (
     expected_blocks,
     model_elements,
 )
+from k2compat.checkpoint.reporting import StoredPart
 from k2compat.checkpoint.safetensors_files.layout import SafetensorsTensor
 
 REQUIRED = ("required", "vision", "mtp")
+UNIFORM = "uniform"
 
 
 class Deviation(StrEnum):
@@ -38,6 +42,14 @@ class Deviation(StrEnum):
     DTYPE = "tensor-dtype"
     PRECISION = "tensor-precision"
     DUPLICATE = "tensor-duplicate"
+    QUANTISED = "module-quantised"
+    NOT_QUANTISED = "module-not-quantised"
+    SCHEME = "quantization-scheme"
+    BITS = "quantization-bits"
+    GROUP_SIZE = "quantization-group-size"
+    SYMMETRY = "quantization-symmetry"
+    SETTINGS = "quantization-settings"
+    UNSURE = "quantization-unconfirmed"
 
 
 class TensorDeviation(NamedTuple):
@@ -51,6 +63,8 @@ class TensorDeviation(NamedTuple):
         shard: The file it is in, or None.
         expected: Shape or dtype, as text.
         actual: The same.
+        dtype: Of the tensor.
+        shape: Of the tensor.
     """
 
     deviation: Deviation
@@ -60,16 +74,44 @@ class TensorDeviation(NamedTuple):
     shard: str | None
     expected: str = ""
     actual: str = ""
+    dtype: str = ""
+    shape: tuple[int, ...] = ()
 
 
 class UnseenTensors:
-    """A block, and the names in it that have not been seen."""
+    """A block, and the names in it that have not been seen.
 
-    __slots__ = ("block", "unseen")
+    The names of a layer take half a megabyte as a set: it is made for the first tensor of the
+    layer, and made anew once most are seen, for a set does not shrink.
+
+    Attributes:
+        block: The block.
+        explained: Names that were not seen, and whose module has a deviation that says why.
+    """
+
+    __slots__ = ("_unseen", "block", "explained")
 
     def __init__(self, block: Block) -> None:
         self.block = block
-        self.unseen = set(block.kinds)
+        self.explained: set[str] = set()
+        self._unseen: set[str] | None = None
+
+    @property
+    def unseen(self) -> set[str]:
+        """Names that have not been seen; those that are, are removed from it."""
+        if self._unseen is None:
+            self._unseen = set(self.block.kinds)
+        return self._unseen
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nothing of the block was seen."""
+        return self._unseen is None or len(self._unseen) == len(self.block.kinds)
+
+    def shrink(self) -> None:
+        """Give back memory where most names were seen."""
+        if self._unseen is not None and len(self._unseen) * 4 < len(self.block.kinds):
+            self._unseen = set(self._unseen)
 
 
 class Comparison:
@@ -96,6 +138,7 @@ class Comparison:
         self._names: set[str] = set()  # only where nothing else would notice a name's return
         self._blocks: dict[str, UnseenTensors] = {}
         self._lists: tuple[str, ...] = ()
+        self._uniform: dict[int, list[str]] = {}  # by the table of kinds, which layers share
         if architecture is not None:
             self._lists = (architecture.prefix + TEXT_LAYERS, VISION_LAYERS)
             for block in expected_blocks(architecture):
@@ -112,6 +155,7 @@ class Comparison:
         layer: int | None = None
         kinds: Mapping[str, Kind] = {}
         unseen: set[str] = set()
+        touched: dict[str, UnseenTensors] = {}
         count, held, elements = 0, 0, 0
         for tensor in tensors:
             name, dtype, shape, start, end = tensor
@@ -120,6 +164,8 @@ class Comparison:
                 prefix = self._prefix_of(name)
                 cut = len(prefix)
                 opened = self._blocks.get(prefix)
+                if opened is not None:
+                    touched[prefix] = opened
                 kinds, unseen, layer = (
                     ({}, set(), _layer(prefix))
                     if opened is None
@@ -136,15 +182,19 @@ class Comparison:
             if rest in unseen:
                 unseen.remove(rest)
             else:
-                self._note(Deviation.DUPLICATE, name, layer, kind.part, shard)
+                self._note(Deviation.DUPLICATE, tensor, layer, kind.part, shard)
             if shape == kind.shape:
                 elements += kind.elements
+            elif shape in kind.other_shapes:
+                elements += tensor.elements
             else:
                 self._count(tensor)
                 self._other_model_elements -= kind.model_elements
                 self._note_shape(tensor, kind, layer, shard)
             if dtype not in kind.dtypes:
                 self._note_dtype(tensor, kind, layer, shard)
+        for opened in touched.values():
+            opened.shrink()
         self.tensors += count
         self.bytes += held
         self.elements += elements
@@ -170,6 +220,23 @@ class Comparison:
             total += sums[id(kinds)] - unseen
         return total
 
+    def stored_parts(self) -> tuple[StoredPart, ...]:
+        """The tensors that were seen, by the scheme that the config gives them."""
+        counts: Counter[str] = Counter()
+        sizes: Counter[str] = Counter()
+        tables: dict[int, list[tuple[str, str, int]]] = {}
+        for opened in self._blocks.values():
+            if opened.is_untouched:
+                continue
+            kinds = opened.block.kinds
+            if id(kinds) not in tables:
+                tables[id(kinds)] = [(rest, _stored_as(k), _size(k)) for rest, k in kinds.items()]
+            for rest, scheme, size in tables[id(kinds)]:
+                if scheme and rest not in opened.unseen:
+                    counts[scheme] += 1
+                    sizes[scheme] += size
+        return tuple(StoredPart(name, count, sizes[name]) for name, count in counts.most_common())
+
     def mark_unreadable(self, names: Iterable[str]) -> None:
         """Take names whose entries are too damaged to be tensors: they are not missing."""
         for name in names:
@@ -182,12 +249,37 @@ class Comparison:
 
     def finish(self) -> Iterator[tuple[Block, list[str]]]:
         """What is missing: blocks, with the required names in them that were not seen."""
+        partly = self._partly_seen()
         for opened in self._blocks.values():
             kinds = opened.block.kinds
-            missing = [rest for rest in opened.unseen if kinds[rest].necessity in REQUIRED]
+            missing = [
+                rest
+                for rest in opened.unseen - opened.explained
+                if kinds[rest].necessity in REQUIRED or _form(rest) in partly
+            ]
             if missing:
                 order = {rest: number for number, rest in enumerate(kinds)}
                 yield opened.block, sorted(missing, key=order.__getitem__)
+
+    def _partly_seen(self) -> set[str]:
+        """The forms of the uniform tensors of which some were seen."""
+        found: set[str] = set()
+        for opened in self._blocks.values():
+            if id(opened.block.kinds) not in self._uniform:
+                self._uniform[id(opened.block.kinds)] = [
+                    rest for rest, kind in opened.block.kinds.items() if kind.necessity == UNIFORM
+                ]
+            uniform = self._uniform[id(opened.block.kinds)]
+            found.update(_form(rest) for rest in uniform if rest not in opened.unseen)
+        return found
+
+    def blocks(self) -> Iterable[UnseenTensors]:
+        """Every block, with what was not seen of it."""
+        return self._blocks.values()
+
+    def block_of(self, name: str) -> UnseenTensors | None:
+        """The block that a tensor's name belongs to."""
+        return self._blocks.get(self._prefix_of(name))
 
     def count(self, necessity: str) -> int:
         """How many tensors are expected of one necessity."""
@@ -199,7 +291,7 @@ class Comparison:
 
     def is_untouched(self, block: Block) -> bool:
         """Whether nothing of a block was seen."""
-        return len(self._blocks[block.prefix].unseen) == len(block.kinds)
+        return self._blocks[block.prefix].is_untouched
 
     def _prefix_of(self, name: str) -> str:
         """What precedes a tensor's name in its layer, with the last dot; "" outside layers."""
@@ -220,7 +312,7 @@ class Comparison:
     ) -> None:
         """Take a tensor of which no rule knows the name."""
         if tensor.name in self._names:
-            self._note(Deviation.DUPLICATE, tensor.name, layer, "", shard)
+            self._note(Deviation.DUPLICATE, tensor, layer, "", shard)
             return
         self._names.add(tensor.name)
         if self._architecture is None:
@@ -236,7 +328,7 @@ class Comparison:
             if rest.endswith("_scale"):
                 self.unjudged += 1
                 return
-        self._note(Deviation.UNEXPECTED, tensor.name, layer, "", shard)
+        self._note(Deviation.UNEXPECTED, tensor, layer, "", shard)
 
     def _note_shape(
         self, tensor: SafetensorsTensor, kind: Kind, layer: int | None, shard: str
@@ -253,7 +345,7 @@ class Comparison:
             deviation = Deviation.SHAPE
         self._note(
             deviation,
-            tensor.name,
+            tensor,
             layer,
             kind.part,
             shard,
@@ -268,12 +360,12 @@ class Comparison:
             return
         deviation = Deviation.PRECISION if tensor.dtype in kind.weaker else Deviation.DTYPE
         expected = " or ".join(kind.dtypes)
-        self._note(deviation, tensor.name, layer, kind.part, shard, expected, tensor.dtype)
+        self._note(deviation, tensor, layer, kind.part, shard, expected, tensor.dtype)
 
     def _note(
         self,
         deviation: Deviation,
-        name: str,
+        tensor: SafetensorsTensor,
         layer: int | None,
         part: str,
         shard: str | None,
@@ -281,8 +373,34 @@ class Comparison:
         actual: str = "",
     ) -> None:
         self.deviations.append(
-            TensorDeviation(deviation, name, layer, part, shard, expected, actual)
+            TensorDeviation(
+                deviation,
+                tensor.name,
+                layer,
+                part,
+                shard,
+                expected,
+                actual,
+                tensor.dtype,
+                tensor.shape,
+            )
         )
+
+
+def _form(rest: str) -> str:
+    """A module and its tensor, "up_proj.pre_quant_scale", whichever layer and MLP it is in."""
+    return ".".join(rest.split(".")[-2:])
+
+
+def _stored_as(kind: Kind) -> str:
+    storage = None if kind.module is None else kind.module.storage
+    if storage is None:
+        return "plain weights"
+    return storage.title if storage.is_known else ""
+
+
+def _size(kind: Kind) -> int:
+    return kind.elements * DTYPE_BITS[kind.dtypes[0]] // 8 if kind.dtypes else 0
 
 
 @lru_cache(maxsize=1024)

@@ -19,6 +19,8 @@ from k2compat.checkpoint.safetensors_files.strict_json import (
     JsonValue,
     load_json,
 )
+from k2compat.checkpoint.safetensors_files.weight_map import PIECE_BYTES, split_index
+from k2compat.checkpoint.sources import ReadableFile
 from k2compat.errors import reading
 from k2compat.findings import Finding
 from k2compat.printable import shortened
@@ -45,6 +47,31 @@ class WeightIndex:
     outside: AbstractSet[str] = frozenset()
 
 
+def read_index(
+    file: ReadableFile, *, is_remote: bool = False
+) -> tuple[WeightIndex | None, tuple[Finding, ...]]:
+    """Read an index; what is wrong with it are findings.
+
+    Args:
+        file: The index.
+        is_remote: Whether each read is a request.
+
+    Raises:
+        FileRefusedError: The file cannot be read.
+    """
+    where = str(file.path)
+    if file.size <= INDEX_BYTES_MAX:
+        with reading(where):
+            split = split_index(file, max(file.size, 1) if is_remote else PIECE_BYTES)
+            if split is not None:
+                found = FileFindings(where)
+                members = _members(split.rest.encode("utf-8", "surrogatepass"), found)
+                if members is not None and members.get("weight_map") == {}:
+                    return _weight_index(split.weight_map, members, found)
+            del split
+    return parse_index(file.read(0, INDEX_BYTES_MAX + 1), where)
+
+
 def parse_index(data: bytes, where: str) -> tuple[WeightIndex | None, tuple[Finding, ...]]:
     """Read an index; what is wrong with it are findings.
 
@@ -68,6 +95,12 @@ def parse_index(data: bytes, where: str) -> tuple[WeightIndex | None, tuple[Find
     if not places:
         defects.add("index-damaged", "weight_map names no tensors", at="weight_map")
         return None, defects.findings()
+    return _weight_index(places, members, defects)
+
+
+def _weight_index(
+    places: dict[str, str], members: Mapping[str, Any], defects: FileFindings
+) -> tuple[WeightIndex | None, tuple[Finding, ...]]:
     counts = Counter(places.values())
     outside = {name: count for name, count in counts.items() if not _is_inside(name)}
     for name, count in outside.items():

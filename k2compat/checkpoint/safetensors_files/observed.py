@@ -1,59 +1,82 @@
-"""How the weights that are there are really stored, whatever the config says.
+"""How the weights that are there are really stored, whatever the config has.
 
-Names tell it: FP8 in blocks has `weight_scale_inv`, packed INT4 has `weight_packed`. To know it
-before tensors are compared turns a finding for each of a hundred thousand into one.
+The names of the first quantised module tell whether the config's schemes can be right. Where
+they cannot, the module's shapes and dtypes give the scheme, and the names the modules that it
+reaches: one finding then replaces one for each of a hundred thousand tensors.
 """
 
 import re
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final
 
 from k2compat.checkpoint.model import (
     PLAIN,
+    SCHEMES,
+    SUFFIXES,
     Architecture,
-    IgnoreList,
+    FoundTensor,
+    Group,
+    Module,
+    ModulePatterns,
     Quantization,
-    without_ignore_list,
+    Storage,
+    expected_blocks,
+    labelled,
+    possible_storages,
+    without_patterns,
 )
 from k2compat.checkpoint.reporting import FileFindings
 from k2compat.checkpoint.safetensors_files.comparison import Comparison
+from k2compat.checkpoint.safetensors_files.layout import SafetensorsTensor
 from k2compat.findings import Finding
 
-# The family's own settings stand in for those that a config does not give.
-_OBSERVED: Final = {
-    "weight_scale_inv": Quantization("fp8", "fp8", {"b0": 128, "b1": 128}),
-    "weight_packed": Quantization(
-        "int4",
-        "int4",
-        {"packed": 8, "group": 32},
-        bits=4,
-        ignore=IgnoreList(
-            (
-                "lm_head",
-                "re:.*self_attn.*",
-                "re:.*shared_experts.*",
-                r"re:.*mlp\.(gate|up|gate_up|down)_proj.*",
-            )
-        ),
-    ),
-}
+_WEIGHT: Final = "weight"
+_OF_SCHEME: Final = SUFFIXES - {_WEIGHT}
 _PROJECTION: Final = "_proj."
 _LAYER: Final = re.compile(r"((?:[a-z_]{1,40}\.){0,8})layers\.[0-9]{1,9}\.(?:self_attn|mlp)\.")
 _MODEL: Final = "model."
+_NUMBER: Final = re.compile(r"[0-9]+")
+
+_NEAR: Final = 64
+"""Names after the first of a module among which the others are; shards keep modules together."""
+
+TensorReader = Callable[[], Iterable[SafetensorsTensor]]
+"""Reads the tensors of all shards, one shard after the other."""
 
 
-def observe(names: Iterable[str]) -> Quantization | None:
-    """The quantisation that names of tensors tell; None where they tell nothing."""
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What the names of the tensors tell.
+
+    Attributes:
+        module: The first quantised module; "" where none is.
+        suffixes: Of its tensors.
+    """
+
+    module: str = ""
+    suffixes: frozenset[str] = frozenset()
+
+
+def observe(names: Iterable[str]) -> Observed | None:
+    """The first quantised module among the names of tensors; None where there is no projection."""
     plain = None
-    for name in names:
+    remaining = iter(names)
+    for name in remaining:
         if _PROJECTION in name:
-            found = _OBSERVED.get(name.rpartition(".")[2])
-            if found is not None:
-                # A list has one time limit: each checkpoint gets its own.
-                return replace(found, ignore=IgnoreList(found.ignore.patterns))
-            plain = PLAIN
+            plain = Observed()
+            module, _, suffix = name.rpartition(".")
+            if suffix in _OF_SCHEME:
+                return Observed(module, frozenset((suffix, *_of_module(module, names, remaining))))
     return plain
+
+
+def _of_module(module: str, names: Iterable[str], remaining: Iterable[str]) -> Iterable[str]:
+    if isinstance(names, Mapping):
+        return [suffix for suffix in SUFFIXES if f"{module}.{suffix}" in names]
+    near = (name.rpartition(".") for name in islice(remaining, _NEAR))
+    return [suffix for inner, _, suffix in near if inner == module and suffix in SUFFIXES]
 
 
 def rename(
@@ -90,8 +113,34 @@ def rename(
     return replace(architecture, prefix=found.removesuffix(_MODEL)), defects.findings()
 
 
+def check_pattern_prefix(architecture: Architecture, where: str) -> tuple[Finding, ...]:
+    """A finding where the config's lists name the layers below another prefix than the tensors.
+
+    Args:
+        architecture: Under the names that the tensors have.
+        where: Names the config.
+    """
+    start = architecture.prefix + _MODEL
+    other = [prefix for prefix in architecture.pattern_prefixes if prefix != start]
+    found = FileFindings(where)
+    if other:
+        found.add(
+            "ignore-prefix",
+            f"the lists of modules name {other[0]}layers, the tensors are in {start}layers: "
+            "engines that compare whole names take other modules for quantised",
+            at="quantization_config",
+            expected=f"{start}layers",
+            actual=f"{other[0]}layers",
+        )
+    return found.findings()
+
+
 def reconcile(
-    architecture: Architecture, observed: Quantization | None, where: str
+    architecture: Architecture,
+    observed: Observed | None,
+    where: str,
+    names: Callable[[], Iterable[str]],
+    read_tensors: TensorReader,
 ) -> tuple[Architecture, tuple[Finding, ...]]:
     """The architecture as the weights are stored, and a finding where that is not the config's.
 
@@ -99,29 +148,116 @@ def reconcile(
         architecture: As the config has it.
         observed: What `observe` found.
         where: Names the config.
+        names: Gives the names of all tensors, where they are needed.
+        read_tensors: Reads the tensors, where their shapes are needed.
     """
-    said = architecture.quantization
-    if observed is None or not said.is_known or observed.scheme == said.scheme:
+    expected = architecture.quantization
+    if observed is None or not expected.is_known or _can_be(expected, observed):
         return architecture, ()
-    defects = FileFindings(where)
-    if said.scheme == "":
-        defects.add(
+    stored = _observed_quantization(architecture, observed, names(), read_tensors())
+    if stored is None:
+        return architecture, ()
+    found = FileFindings(where)
+    if expected.is_plain:
+        found.add(
             "quantization-undeclared",
-            f"the weights are {observed.name}, and the config has no quantization_config",
+            f"the weights are {stored.name}, and the config has no quantization_config",
             at="quantization_config",
-            expected=observed.name,
+            expected=stored.name,
             actual="nothing",
         )
     else:
-        defects.add(
+        found.add(
             "quantization-mismatch",
-            f"the config says {said.name}, the weights are "
-            f"{observed.name if observed.scheme else 'not quantised'}",
+            f"the config has {expected.name}, the weights are "
+            f"{'not quantised' if stored.is_plain else stored.name}",
             at="quantization_config",
-            expected=observed.name,
-            actual=said.name,
+            expected=stored.name,
+            actual=expected.name,
         )
-    return replace(architecture, quantization=observed), defects.findings()
+    return replace(architecture, quantization=stored), found.findings()
+
+
+def _can_be(expected: Quantization, observed: Observed) -> bool:
+    """Whether one of the config's schemes has such tensors."""
+    if not observed.module or expected.is_plain:
+        return not observed.module and expected.is_plain
+    return any(
+        observed.suffixes <= {tensor.suffix for tensor in SCHEMES[stored.scheme].tensors}
+        for stored in expected.storages
+    )
+
+
+def _observed_quantization(
+    architecture: Architecture,
+    observed: Observed,
+    names: Iterable[str],
+    tensors: Iterable[SafetensorsTensor],
+) -> Quantization | None:
+    """Groups of the modules that one storage can explain; None where no storage is known."""
+    if not observed.module:
+        return PLAIN
+    forms = {
+        _form(name.rpartition(".")[0]) for name in names if name.rpartition(".")[2] in _OF_SCHEME
+    }
+    modules = _expected_modules(architecture)
+    groups: list[tuple[list[str], list[Storage]]] = []
+    for form, found in _first_of_each(forms, tensors):
+        module = modules.get(form.rpartition("layers.")[2])
+        if module is not None:
+            rows, columns = module.shape
+            _join(groups, form, possible_storages(found, rows, columns))
+    made = tuple(Group(possible[0], _patterns(members)) for members, possible in groups)
+    return Quantization(labelled(made), made) if made else None
+
+
+def _join(
+    groups: list[tuple[list[str], list[Storage]]], form: str, possible: Iterable[Storage]
+) -> None:
+    """Add modules to the group that a common storage explains, or to a new one."""
+    found = list(possible)
+    for number, (members, common) in enumerate(groups):
+        shared = [one for one in common if one in found]
+        if shared:
+            groups[number] = ([*members, form], shared)
+            return
+    if found:
+        groups.append(([form], found))
+
+
+def _first_of_each(
+    forms: set[str], tensors: Iterable[SafetensorsTensor]
+) -> Iterator[tuple[str, frozenset[FoundTensor]]]:
+    """The tensors of the first module of each form."""
+    first: dict[str, str] = {}
+    found: dict[str, set[FoundTensor]] = {}
+    for tensor in tensors:
+        module, _, suffix = tensor.name.rpartition(".")
+        form = _form(module)
+        if form in forms and suffix in SUFFIXES and first.setdefault(form, module) == module:
+            one = FoundTensor(suffix, (tensor.dtype,), (tensor.shape,))
+            found.setdefault(form, set()).add(one)
+    for form, seen in sorted(found.items()):
+        yield form, frozenset(seen)
+
+
+def _form(module: str) -> str:
+    """A module's name with 0 in place of each number."""
+    return _NUMBER.sub("0", module)
+
+
+def _expected_modules(architecture: Architecture) -> Mapping[str, Module]:
+    """Modules by form, from the layer's number on: the prefix may be another than the config's."""
+    return {
+        _form(f"{block.layer}.{name.rpartition('.')[0]}"): kind.module
+        for block in expected_blocks(architecture)
+        for name, kind in block.kinds.items()
+        if block.layer is not None and kind.module is not None
+    }
+
+
+def _patterns(forms: Iterable[str]) -> ModulePatterns:
+    return ModulePatterns(f"re:{re.escape(form).replace('0', '[0-9]+')}$" for form in forms)
 
 
 def settle(
@@ -134,9 +270,9 @@ def settle(
         where: Names the config.
     """
     comparison = Comparison(architecture)
-    if architecture is None or not architecture.quantization.ignore.is_exhausted:
+    if architecture is None or not architecture.quantization.is_exhausted:
         return architecture, comparison, ()
     defects = FileFindings(where)
-    quantization = without_ignore_list(architecture.quantization, defects)
+    quantization = without_patterns(architecture.quantization, defects)
     architecture = replace(architecture, quantization=quantization)
     return architecture, Comparison(architecture), defects.findings()

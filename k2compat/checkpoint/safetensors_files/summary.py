@@ -34,6 +34,14 @@ _SAYING: Mapping[Deviation, str] = {
     Deviation.DTYPE: "{what} of the wrong dtype",
     Deviation.PRECISION: "{what} with less precision than they should have",
     Deviation.DUPLICATE: "{what} in several shards",
+    Deviation.QUANTISED: "{what} quantised, which the config excludes",
+    Deviation.NOT_QUANTISED: "{what} not quantised, which the config includes",
+    Deviation.SCHEME: "{what} in another scheme than the config gives",
+    Deviation.BITS: "{what} with another number of bits than the config gives",
+    Deviation.GROUP_SIZE: "{what} with scales of other groups or blocks than the config gives",
+    Deviation.SYMMETRY: "{what} with zero points where the config is symmetric, or without them",
+    Deviation.SETTINGS: "{what} with other scales than the config's settings give",
+    Deviation.UNSURE: "{what} quantised, about which sources contradict each other",
 }
 
 

@@ -14,7 +14,7 @@ from functools import partial
 from itertools import chain
 
 from k2compat.checkpoint.companions import ReadConfig
-from k2compat.checkpoint.model import Architecture, Quantization, read_architecture
+from k2compat.checkpoint.model import Architecture, read_architecture
 from k2compat.checkpoint.reporting import (
     UNKNOWN_VARIANT,
     Coverage,
@@ -24,21 +24,34 @@ from k2compat.checkpoint.reporting import (
     Validation,
 )
 from k2compat.checkpoint.safetensors_files.comparison import Comparison, Deviation, TensorDeviation
+from k2compat.checkpoint.safetensors_files.foreign import (
+    ForeignFolder,
+    find_foreign,
+    foreign_finding,
+)
 from k2compat.checkpoint.safetensors_files.header import SafetensorsHeader, read_safetensors_from
 from k2compat.checkpoint.safetensors_files.index import (
-    INDEX_BYTES_MAX,
     INDEX_FILE,
     WeightIndex,
-    parse_index,
+    read_index,
 )
 from k2compat.checkpoint.safetensors_files.index_check import (
     IndexCheck,
     IndexDifferences,
     check_total_size,
 )
+from k2compat.checkpoint.safetensors_files.layout import SafetensorsTensor
 from k2compat.checkpoint.safetensors_files.missing import find_missing, split_unexpected
-from k2compat.checkpoint.safetensors_files.observed import observe, reconcile, rename, settle
+from k2compat.checkpoint.safetensors_files.observed import (
+    Observed,
+    check_pattern_prefix,
+    observe,
+    reconcile,
+    rename,
+    settle,
+)
 from k2compat.checkpoint.safetensors_files.shards import Shards, find_shards, is_numbered
+from k2compat.checkpoint.safetensors_files.stored_modules import merge_modules
 from k2compat.checkpoint.safetensors_files.summary import group
 from k2compat.checkpoint.sampling import Sampler
 from k2compat.checkpoint.sources import FileRefusedError, Source, root_of
@@ -47,7 +60,7 @@ from k2compat.findings import Finding, Report
 SAFETENSORS = "safetensors"
 
 
-_OF_STORAGE = ("tensor-", "quantization-undeclared", "quantization-mismatch")
+_OF_STORAGE = ("tensor-", "module-", "quantization-undeclared", "quantization-mismatch")
 """Codes of findings that a wrong idea of the storage causes, too."""
 
 
@@ -61,7 +74,7 @@ class CheckpointContents:
         index: Its index, if it could be read.
         index_findings: What is wrong with the index itself.
         shards: The files to read.
-        observed: The quantisation that names of tensors show; None where they show nothing.
+        observed: The quantised module that names of tensors show; None where they show nothing.
     """
 
     source: Source
@@ -69,7 +82,7 @@ class CheckpointContents:
     index: WeightIndex | None
     index_findings: tuple[Finding, ...]
     shards: Shards
-    observed: Quantization | None
+    observed: Observed | None
 
     @property
     def is_part(self) -> bool:
@@ -120,18 +133,42 @@ def validate_safetensors(
         progress: Called after each shard.
         sampler: A second consumer of each shard, while the shard is open.
     """
-    validation, contents = _validate(read_contents(source), config, progress, sampler)
+    contents = read_contents(source)
+    names = _names(source, contents.index, contents.shards)
+    foreign = find_foreign(source.files, config.members, names)
+    if foreign is not None:
+        return _validate_foreign(contents, foreign, progress, sampler)
+    validation, contents = _validate(contents, config, progress, sampler)
     if INDEX_FILE not in source.files or not any(
         finding.code.startswith(_OF_STORAGE) for finding in validation.report
     ):
         return validation
     # The index is quicker to ask than the shards, and can be wrong about how they are stored.
     assumed, stored = contents.observed, observe(_names(source, None, contents.shards))
-    if stored is None or (assumed is not None and stored.scheme == assumed.scheme):
+    if stored is None or (assumed is not None and stored.suffixes == assumed.suffixes):
         return validation
     del validation  # it can name every tensor
     contents = replace(read_contents(source), observed=stored)
     return _validate(contents, config, lambda _done, _total: None, None)[0]
+
+
+def _validate_foreign(
+    contents: CheckpointContents,
+    foreign: ForeignFolder,
+    progress: Progress,
+    sampler: Sampler | None,
+) -> Validation:
+    """Judge headers, index and files; no rule describes the tensors."""
+    own = ReadConfig(None, contents.root)
+    validation, _ = _validate(contents, own, progress, sampler)
+    coverage = replace(validation.coverage, reasons=(f"they are those of: {foreign.variant}",))
+    return replace(
+        validation,
+        variant=foreign.variant,
+        not_checked=(f"the tensors of: {foreign.variant}",),
+        report=Report((*foreign_finding(contents.root, foreign), *validation.report)),
+        coverage=coverage,
+    )
 
 
 def read_contents(source: Source) -> CheckpointContents:
@@ -198,11 +235,19 @@ def _architecture(
     architecture, findings = read_architecture(config.members, config.where)
     if architecture is None:
         return None, findings
-    architecture, storage = reconcile(architecture, contents.observed, config.where)
-    # An index can be wrong about the names: the shards are asked before a prefix is reported.
     source, shards = contents.source, contents.shards
+    architecture, storage = reconcile(
+        architecture,
+        contents.observed,
+        config.where,
+        lambda: _names(source, contents.index, shards),
+        lambda: _tensors(source, shards),
+    )
+    # An index can be wrong about the names: the shards are asked before a prefix is reported.
     names = chain(_names(source, contents.index, shards), _names(source, None, shards))
     renamed, names_differ = rename(contents.root, architecture, names)
+    if renamed is not None:
+        names_differ += check_pattern_prefix(renamed, config.where)
     return renamed, (*findings, *storage, *names_differ)
 
 
@@ -227,7 +272,8 @@ def _coverage(
     if hidden:
         reasons.append(f"{hidden:,} are in files that were not or could not be read")
     judged = comparison.tensors - comparison.unjudged - beyond
-    return Coverage(judged, comparison.tensors + hidden, tuple(reasons))
+    parts = comparison.stored_parts() if architecture is not None else ()
+    return Coverage(judged, comparison.tensors + hidden, tuple(reasons), parts)
 
 
 def _read_index(source: Source) -> tuple[WeightIndex | None, tuple[Finding, ...]]:
@@ -235,18 +281,21 @@ def _read_index(source: Source) -> tuple[WeightIndex | None, tuple[Finding, ...]
         return None, ()
     try:
         with source.open(INDEX_FILE) as file:
-            data = file.read(0, INDEX_BYTES_MAX + 1)
-            where = str(file.path)
+            return read_index(file, is_remote=source.is_remote)
     except FileRefusedError as refusal:
         return None, (refusal.finding,)
-    return parse_index(data, where)
 
 
 def _names(source: Source, index: WeightIndex | None, shards: Shards) -> Iterable[str]:
     """Names of tensors: from the index, or from as many shards as the caller iterates over."""
     if index is not None:
         return index.weight_map
-    return (tensor.name for name in shards.present for tensor in _read_header(source, name).tensors)
+    return (tensor.name for tensor in _tensors(source, shards))
+
+
+def _tensors(source: Source, shards: Shards) -> Iterator[SafetensorsTensor]:
+    for name in shards.present:
+        yield from _read_header(source, name).tensors
 
 
 def _read_header(source: Source, name: str, sampler: Sampler | None = None) -> SafetensorsHeader:
@@ -298,6 +347,9 @@ def _judge(
     contents: CheckpointContents, architecture: Architecture | None, scan: ShardScan
 ) -> tuple[list[Finding], int]:
     """The findings about tensors, and how many tensors are in files that were not read."""
+    if architecture is not None:
+        unsure = architecture.quantization.is_unsure("router")
+        merge_modules(scan.comparison, accept_unsure=unsure)
     deviations: Sequence[TensorDeviation] = scan.comparison.deviations
     findings: list[Finding] = []
     hidden = 0

@@ -28,6 +28,11 @@ _WEIGHTY = ("error", "warning")
 @click.option(
     "--engine", type=click.Choice(engine_names()), help="Make this engine's verdict an error."
 )
+@click.option(
+    "--like",
+    metavar="PATH|hf://ORG/REPO",
+    help="Compare names, shapes and dtypes of the tensors with those of another checkpoint.",
+)
 @click.option("--deep", is_flag=True, help="Sample the data too: zeros, NaN, odd scales.")
 @click.option(
     "--select",
@@ -47,6 +52,7 @@ def command(
     place: str,
     config: Path | None,
     engine: str | None,
+    like: str | None,
     deep: bool,
     select: str | None,
     ignore: str | None,
@@ -60,9 +66,14 @@ def command(
     from k2compat.checkpoint import validate
 
     wanted, unwanted = _codes(select), _codes(ignore)
-    at = place if parse_repo_url(place) else PATH.convert(place, None, None)
+    at, other = (
+        each if each is None or parse_repo_url(each) else PATH.convert(each, None, None)
+        for each in (place, like)
+    )
     with counting_bar("validating", "files", output) as progress:
-        validation = validate(at, config=config, engine=engine, deep=deep, progress=progress)
+        validation = validate(
+            at or place, config=config, engine=engine, deep=deep, like=other, progress=progress
+        )
     report = Report(
         tuple(
             finding
@@ -125,6 +136,10 @@ def _document(validation: Validation) -> dict[str, object]:
             for file in validation.files
         ],
         "checked_tensors": validation.coverage.judged,
+        "stored": [
+            {"scheme": part.name, "tensors": part.tensors, "bytes": part.bytes}
+            for part in validation.coverage.parts
+        ],
         "not_checked": list(validation.not_checked),
     }
 
@@ -138,6 +153,11 @@ def _answer(validation: Validation, report: Report) -> str:
             f"{validation.tensors:,} tensors, {validation.parameters:,} stored parameters "
             f"({validation.model_parameters:,} of the model), "
             f"{validation.bytes:,} bytes in {count} file{'' if count == 1 else 's'}."
+        ),
+        *(
+            f"Stored as {printable(part.name)}: {part.tensors:,} tensors, {part.bytes:,} bytes."
+            for part in validation.coverage.parts
+            if len(validation.coverage.parts) > 1
         ),
         *(f"Not checked: {printable(words)}." for words in validation.not_checked),
         _verdict(

@@ -7,7 +7,7 @@ below the error of the estimate.
 """
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 import msgspec
 
@@ -15,13 +15,9 @@ from k2compat.errors import RefusedError
 from k2compat.family import text_config
 from k2compat.findings import Codes, Finding
 
-if TYPE_CHECKING:
-    from k2compat.checkpoint import LoadedBytes
-
 _codes = Codes("launch")
 
 _BF16 = 2
-_F32 = 4
 
 # Far above any model of the architecture; sums over larger ones are not worth doing.
 _MAXIMUM = 10**9
@@ -46,7 +42,8 @@ class ModelDimensions(msgspec.Struct, frozen=True, kw_only=True):
     """The dimensions that decide how a model can be divided.
 
     Attributes:
-        precision: "fp8", "int4", "nvfp4" or "bf16": how the routed experts are stored.
+        precision: How the routed experts are stored: "fp8", "int4", "bf16", or the short name of
+            another scheme of checkpoint's table, as "nvfp4".
         layers: Hidden layers.
         heads: Attention heads.
         experts: Routed experts of one layer.
@@ -110,8 +107,10 @@ def model_sizes(config: Mapping[str, Any]) -> ModelSizes | Finding:
     if isinstance(dimensions, Finding):
         return dimensions
     text = {**text_config(config), "quantization_config": _settings(config)}
+    from k2compat.checkpoint import loaded_bytes
+
     try:
-        loaded = _loaded_bytes(text, dimensions)
+        loaded = loaded_bytes(text)
     except RefusedError as error:
         return _unknown(error.message.rstrip("."))
     if loaded is None:
@@ -173,7 +172,13 @@ def _quantisation(settings: object) -> _Quantisation | None:
     if not isinstance(settings, dict):
         return None
     read = _READERS.get(str(settings.get("quant_method")))
-    return read(settings) if read else None
+    found = None if read is None else read(settings)
+    if found is not None:
+        return found
+    from k2compat.checkpoint import stored_precision  # 20 ms, for schemes beyond the family's own
+
+    stored = stored_precision(settings)
+    return None if stored is None else _Quantisation(stored.name, stored.block)
 
 
 def _read_fp8(settings: Mapping[str, Any]) -> _Quantisation | None:
@@ -193,28 +198,6 @@ def _read_compressed_tensors(settings: Mapping[str, Any]) -> _Quantisation | Non
     return _Quantisation("int4", group)
 
 
-def _read_modelopt(settings: Mapping[str, Any]) -> _Quantisation | None:
-    group = _number(_group_weights(settings), "group_size")
-    if settings.get("quant_algo") != "NVFP4" or not group:
-        return None
-    return _Quantisation("nvfp4", group)
-
-
-def _loaded_bytes(text: Mapping[str, Any], dimensions: ModelDimensions) -> "LoadedBytes | None":
-    from k2compat.checkpoint import loaded_bytes
-
-    if dimensions.precision != "nvfp4":
-        return loaded_bytes(text)
-    # The rules of checkpoint do not list NVFP4's tensors: routed experts in 4 bits, with an FP8
-    # scale a group and two F32 a matrix. The lists of what is left out differ from export to
-    # export; all else is counted as BF16, which is the most it can be.
-    plain = loaded_bytes({**text, "quantization_config": None})
-    assert plain is not None  # noqa: S101 - weights as they are have known tensors
-    elements = plain.routed // _BF16
-    scales = elements // dimensions.block + 2 * _F32 * plain.routed_tensors
-    return plain._replace(routed=elements // 2 + scales)
-
-
 def _group_weights(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     groups = settings.get("config_groups")
     first = next(iter(groups.values()), None) if isinstance(groups, dict) else None
@@ -225,5 +208,4 @@ def _group_weights(settings: Mapping[str, Any]) -> Mapping[str, Any]:
 _READERS: Mapping[str, Callable[[Mapping[str, Any]], _Quantisation | None]] = {
     "fp8": _read_fp8,
     "compressed-tensors": _read_compressed_tensors,
-    "modelopt": _read_modelopt,
 }

@@ -133,7 +133,7 @@ def test_an_array_knows_its_place_in_the_file(tmp_path: Path) -> None:
 
 def test_the_type_tables_are_those_of_the_gguf_package() -> None:
     theirs = {kind.value: (kind.name, *sizes) for kind, sizes in GGML_QUANT_SIZES.items()}
-    ours = {number: tuple(kind) for number, kind in TENSOR_TYPES.items()}
+    ours = {number: tuple(kind)[:3] for number, kind in TENSOR_TYPES.items()}
     # An older release knows fewer types; none of them differently.
     assert theirs.items() <= ours.items()
     assert {kind.value: kind.name.lower() for kind in GGUFValueType} == {

@@ -118,6 +118,10 @@ CASES = [
     Case("gguf-tensor-dimensions", B.file(tensors=[Tensor("t", [1] * 5)], data=32), "tensor t"),
     Case("gguf-tensor-dimensions", B.file(tensors=[Tensor("t", [1] * 65)], data=32), "tensor t"),
     Case("gguf-tensor-type", B.file(tensors=[Tensor("t", type_id=4)], data=32), "tensor t"),
+    Case(
+        "gguf-needs-ik-llama", B.file(tensors=[Tensor("t", [256, 4], 144)], data=1024), "model.gguf"
+    ),
+    Case("gguf-needs-ik-llama", B.file(tensors=[Tensor("t", [32], 133)], data=32), "model.gguf"),
     Case("gguf-tensor-row", B.file(tensors=[Tensor("t", [33], Q8_0)], data=64), "tensor t"),
     Case("gguf-dimension-zero", B.file(tensors=[Tensor("t", [8, 0])]), "tensor t"),
     Case("gguf-dimension-overflow", B.file(tensors=[Tensor("t", [1 << 40] * 2)]), "tensor t"),

@@ -30,8 +30,8 @@ def changed(**members: Any) -> dict[str, Any]:
         ("moonshotai/Kimi-K2.5", "kimi_k25 int4", []),
         ("deepseek-ai/DeepSeek-V3", "deepseek_v3 fp8", []),
         ("deepseek-ai/DeepSeek-R1", "deepseek_v3 fp8", []),
-        ("nvidia/Kimi-K2.6-NVFP4", "kimi_k25 nvfp4", ["quantization-unknown"]),
-        ("nvidia/Kimi-K2.7-Code-NVFP4", "kimi_k25 nvfp4", ["quantization-unknown"]),
+        ("nvidia/Kimi-K2.6-NVFP4", "kimi_k25 nvfp4", []),
+        ("nvidia/Kimi-K2.7-Code-NVFP4", "kimi_k25 nvfp4", []),
     ],
 )
 def test_the_real_configs(repo: str, variant: str, findings: list[str]) -> None:

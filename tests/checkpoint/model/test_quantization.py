@@ -9,8 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k2compat.checkpoint import validate
-from k2compat.checkpoint.model.ignore_list import IgnoreList, PatternError
-from k2compat.checkpoint.model.quantization import Quantization, read_quantization
+from k2compat.checkpoint.model import (
+    Quantization,
+    differences,
+    read_quantization,
+    stored_precision,
+)
+from k2compat.checkpoint.model.module_patterns import ModulePatterns, PatternError
+from k2compat.checkpoint.model.schemes import storage
 from k2compat.checkpoint.reporting.collector import FileFindings
 from k2compat.samples import tiny_config
 from tests.support.drafts import draft
@@ -31,12 +37,22 @@ def int4(**weights: Any) -> dict[str, Any]:
     return {**INT4, "config_groups": groups}
 
 
+def covers(quantization: Quantization, kind: str, names: list[str]) -> bool:
+    return quantization.storage_of(kind, names) is not None
+
+
+def scaled(strategy: str, **weights: Any) -> dict[str, Any]:
+    made = int4(type="float", num_bits=8, strategy=strategy, **weights)
+    return {**made, "format": "float-quantized"}
+
+
 def test_the_known_ones() -> None:
     assert read(None) == (Quantization("bf16"), [])
     assert read({}) == (Quantization("bf16"), [])
-    assert read(FP8)[0].sizes == {"b0": 128, "b1": 128}
-    assert read(INT4)[0].sizes == {"packed": 8, "group": 32}
+    assert read(FP8)[0].storages == (storage("deepseek-fp8", {"b0": 128, "b1": 128}),)
+    assert read(INT4)[0].storages == (storage("ct-packed", {"group": 32}, bits=4),)
     assert read(int4(num_bits=8))[0].name == "int8"
+    assert read(int4(num_bits=4.0))[0].name == "int4"
 
 
 @pytest.mark.parametrize(
@@ -47,17 +63,46 @@ def test_the_known_ones() -> None:
         ({**FP8, "fmt": "e5m2"}, "fp8"),
         ({**FP8, "ignored_layers": "all"}, "fp8"),
         ({**FP8, "ignored_layers": ["x" * 300]}, "fp8"),
+        ({**FP8, "ignored_layers": ["x"] * 600}, "fp8"),
         ({**INT4, "format": "marlin"}, "compressed-tensors"),
         ({**INT4, "config_groups": {}}, "compressed-tensors"),
         ({**INT4, "config_groups": {"g": 1}}, "compressed-tensors"),
         ({**INT4, "ignore": "lm_head"}, "compressed-tensors"),
         ({**INT4, "ignore": [3]}, "compressed-tensors"),
-        (int4(symmetric=False), "compressed-tensors"),
-        (int4(actorder="group"), "compressed-tensors"),
         (int4(group_size=-1), "compressed-tensors"),
         (int4(num_bits="4"), "compressed-tensors"),
-        (int4(num_bits=4.0), "compressed-tensors"),
-        ({"quant_method": "modelopt", "quant_algo": "NVFP4"}, "nvfp4"),
+        (int4(num_bits=3), "compressed-tensors"),
+        ({**INT4, "config_groups": {"g": {"targets": []}}}, "compressed-tensors"),
+        (
+            {**INT4, "config_groups": {"g": {**INT4["config_groups"]["group_0"], "targets": []}}},
+            "compressed-tensors",
+        ),
+        ({**INT4, "sparsity_config": {"format": "sparse-24-bitmask"}}, "compressed-tensors"),
+        ({**INT4, "format": "float-quantized"}, "compressed-tensors"),
+        (scaled("group_and_more"), "compressed-tensors"),
+        (scaled("block"), "compressed-tensors"),
+        (scaled("block", block_structure=[128, 0]), "compressed-tensors"),
+        ({"quant_method": "modelopt", "quant_algo": "FP8_PB_WO"}, "fp8_pb_wo"),
+        ({"quant_method": "modelopt", "quant_algo": ["NVFP4"]}, "modelopt"),
+        ({"quant_method": "modelopt", "quant_algo": "NVFP4", "group_size": 0}, "nvfp4"),
+        ({"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION"}, "mixed_precision"),
+        (
+            {
+                "quant_method": "modelopt",
+                "quant_algo": "MIXED_PRECISION",
+                "quantized_layers": {"lm_head": 1},
+            },
+            "mixed_precision",
+        ),
+        ({"quant_method": "quark"}, "quark"),
+        ({"quant_method": "quark", "global_quant_config": 1}, "quark"),
+        ({"quant_method": "quark", "global_quant_config": {"weight": {"dtype": "int4"}}}, "quark"),
+        ({"quant_method": "awq", "bits": 4, "version": "gemv"}, "awq"),
+        ({"quant_method": "awq", "bits": 3}, "awq"),
+        ({"quant_method": "gptq", "bits": 4, "checkpoint_format": "marlin"}, "gptq"),
+        ({"quant_method": "w4afp8", "group_size": "all"}, "w4afp8"),
+        ({"quant_method": "ascend"}, "ascend"),
+        ({"quant_method": "ascend", "model.norm.weight": "W1A1"}, "ascend"),
         ({"quant_method": ["awq"]}, "unknown"),
         ({"quant_method": "a\x1b[0m"}, r"a\x1b[0m"),
     ],
@@ -73,7 +118,7 @@ def test_what_is_no_object() -> None:
     assert read("fp8") == (Quantization("bf16"), ["architecture-value"])
 
 
-@pytest.mark.parametrize("pattern", ["re:(", "re:" + "a" * 300, "re:(x{999}){999}", "re:\\p{L}"])
+@pytest.mark.parametrize("pattern", ["re:(", "re:a?" + "a" * 300, "re:(x{999}){999}", "re:\\p{L}"])
 def test_an_expression_that_engines_refuse_or_cannot_afford_is_not_followed(pattern: str) -> None:
     assert not read({**INT4, "ignore": [pattern]})[0].is_known
 
@@ -94,8 +139,8 @@ def test_an_expression_that_engines_refuse_or_cannot_afford_is_not_followed(patt
 def test_an_ordinary_expression_is_followed(pattern: str, ignored: str) -> None:
     quantization, codes = read({**INT4, "ignore": [pattern]})
     assert codes == []
-    assert not quantization.covers("linear", [ignored])
-    assert quantization.covers("projection", ["model.layers.1.self_attn.kv_b_proj"])
+    assert not covers(quantization, "linear", [ignored])
+    assert covers(quantization, "projection", ["model.layers.1.self_attn.kv_b_proj"])
 
 
 @given(st.from_regex(r"[a-z.*+?()|\\d]{1,12}", fullmatch=True), st.text("abc._1", max_size=12))
@@ -105,16 +150,16 @@ def test_an_expression_matches_as_in_compressed_tensors(expression: str, name: s
         expected = re.compile(expression).match(name) is not None
     except re.error:
         with pytest.raises(PatternError):
-            IgnoreList([f"re:{expression}"])
+            ModulePatterns([f"re:{expression}"])
     else:
-        assert (name in IgnoreList([f"re:{expression}"])) == expected
+        assert (name in ModulePatterns([f"re:{expression}"])) == expected
 
 
 def test_an_expression_that_runs_for_ever_ends_at_the_time_limit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("k2compat.checkpoint.model.ignore_list.SECONDS_MAX", 0.05)
-    ignored = IgnoreList(["re:(?:.|..)+[!?]", "x"])
+    monkeypatch.setattr("k2compat.checkpoint.model.module_patterns.SECONDS_MAX", 0.05)
+    ignored = ModulePatterns(["re:(?:.|..)+[!?]", "x"])
     assert "a" * 60 not in ignored
     assert ignored.is_exhausted
     assert "b" * 60 not in ignored
@@ -122,14 +167,14 @@ def test_an_expression_that_runs_for_ever_ends_at_the_time_limit(
 
 
 def test_lists_with_the_same_patterns_are_equal() -> None:
-    assert IgnoreList(["a"]) == IgnoreList(["a"]) != IgnoreList(["b"])
-    assert len({IgnoreList(["a"]), IgnoreList(["a"])}) == 1
+    assert ModulePatterns(["a"]) == ModulePatterns(["a"]) != ModulePatterns(["b"])
+    assert len({ModulePatterns(["a"]), ModulePatterns(["a"])}) == 1
 
 
 def test_a_checkpoint_whose_ignore_list_takes_too_long_is_judged_without_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("k2compat.checkpoint.model.ignore_list.SECONDS_MAX", 0.05)
+    monkeypatch.setattr("k2compat.checkpoint.model.module_patterns.SECONDS_MAX", 0.05)
     made = draft("int4")
     ignore = [*INT4["ignore"], "re:(?:.|..)+[!?]"]
     made.config["quantization_config"] = {**INT4, "ignore": ignore}
@@ -139,20 +184,21 @@ def test_a_checkpoint_whose_ignore_list_takes_too_long_is_judged_without_it(
     assert not report.has_errors
 
 
-def test_too_many_patterns_are_not_followed() -> None:
-    assert not read({**INT4, "ignore": ["x"] * 10_000})[0].is_known
+@pytest.mark.parametrize("patterns", [["x"] * 300_000, ["re:.*x"] * 600])
+def test_too_many_patterns_are_not_followed(patterns: list[str]) -> None:
+    assert not read({**INT4, "ignore": patterns})[0].is_known
 
 
 def test_what_is_ignored_stays_as_it_is() -> None:
     quantization = read(INT4)[0]
-    assert quantization.covers("projection", ["model.layers.1.mlp.experts.0.up_proj"])
-    assert not quantization.covers("projection", ["model.layers.1.self_attn.o_proj"])
-    assert not quantization.covers("linear", ["language_model.lm_head", "lm_head"])
-    assert not quantization.covers("", ["model.norm"])
+    assert covers(quantization, "projection", ["model.layers.1.mlp.experts.0.up_proj"])
+    assert not covers(quantization, "projection", ["model.layers.1.self_attn.o_proj"])
+    assert not covers(quantization, "linear", ["language_model.lm_head", "lm_head"])
+    assert not covers(quantization, "", ["model.norm"])
     kept = read({**FP8, "modules_to_not_convert": ["shared_experts"]})[0]
-    assert not kept.covers("projection", ["model.layers.1.mlp.shared_experts.up_proj"])
-    assert kept.covers("projection", ["model.layers.1.mlp.experts.0.up_proj"])
-    assert not kept.covers("linear", ["lm_head"])
+    assert not covers(kept, "projection", ["model.layers.1.mlp.shared_experts.up_proj"])
+    assert covers(kept, "projection", ["model.layers.1.mlp.experts.0.up_proj"])
+    assert not covers(kept, "linear", ["lm_head"])
 
 
 @pytest.mark.parametrize("block", [[128], [128, 0], [128, True], [128, 10**30], "128", {}])
@@ -160,3 +206,60 @@ def test_blocks_of_no_size(block: object) -> None:
     quantization, codes = read({**FP8, "weight_block_size": block})
     assert not quantization.is_known
     assert codes == ["architecture-value", "quantization-unknown"]
+
+
+def test_each_spelling_of_a_pattern() -> None:
+    asked_twice = ModulePatterns(["re:.*mlp"])
+    assert "model.mlp" in asked_twice
+    assert "model.mlp" in asked_twice
+    assert "model.layers.3.mlp" in ModulePatterns(["model.layers.3.mlp"])
+    assert "model.layers.3.mlp.up_proj" not in ModulePatterns(["model.layers.3.mlp"])
+    assert "model.layers.3.mlp.up_proj" in ModulePatterns(["model.layers.3.mlp"], "below")
+    assert "model.layers.31.mlp" not in ModulePatterns(["model.layers.3"], "below")
+    assert "model.layers.3.mlp" in ModulePatterns(["model.layers.3*"])
+    assert "model.layers.3.self_attn.o_proj" in ModulePatterns(["*self_attn*"])
+    assert "model.layers.3.mlp" in ModulePatterns(["layers.3"], "substring")
+    assert "model.layers.3.mlp" not in ModulePatterns(["layers.4"], "substring")
+    assert "model.layers.3.mlp" in ModulePatterns([r"re:model\.layers\.3\.mlp$"])
+    assert "model.layers.3.mlp.up_proj" not in ModulePatterns([r"re:model\.layers\.3\.mlp$"])
+    assert "model.layers.3.mlp.up_proj" in ModulePatterns([r"re:model\.layers\.3\.mlp"])
+
+
+@pytest.mark.parametrize("scale", [{"group_size": 32}, {}])
+def test_groups_of_scaled_weights(scale: dict[str, Any]) -> None:
+    config = scaled("group", **scale)
+    size = scale.get("group_size", 32)
+    assert read(config)[0].storages == (storage("ct-fp8", {"b0": 1, "b1": size}),)
+
+
+def test_modules_with_settings_of_their_own_may_stay_as_they_are() -> None:
+    config = {
+        "quant_method": "quark",
+        "layer_quant_config": {"*self_attn*": {}},
+        "global_quant_config": {"weight": {"dtype": "fp8_e4m3", "qscheme": "per_tensor"}},
+    }
+    quantization, codes = read(config)
+    assert codes == []
+    assert not covers(quantization, "projection", ["model.layers.0.self_attn.o_proj"])
+    assert covers(quantization, "projection", ["model.layers.0.mlp.up_proj"])
+
+
+def test_unknown_storages_are_compared_by_name() -> None:
+    first, second = read({"quant_method": "a"})[0], read({"quant_method": "b"})[0]
+    assert [what for what, *_ in differences(first, second)] == ["the scheme"]
+    assert list(differences(first, first)) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (None, ("bf16", 1)),
+        (FP8, ("fp8", 128)),
+        (INT4, ("int4", 32)),
+        ({"quant_method": "modelopt", "quant_algo": "NVFP4"}, ("nvfp4", 16)),
+        ({"quant_method": "modelopt", "quant_algo": "FP8"}, ("fp8", 1)),
+        ({"quant_method": "other"}, None),
+    ],
+)
+def test_the_precision_of_the_routed_experts(config: object, expected: object) -> None:
+    assert stored_precision(config) == expected

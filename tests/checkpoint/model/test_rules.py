@@ -16,7 +16,7 @@ TABLE = Path(rules.__file__).with_name("tensor_rules.toml").read_text(encoding="
     [
         ('where = "outside"', 'where = "outsides"', r"'outsides' - at `\$.tensor\[0\].where`"),
         ("least = 1", 'least = "1"', r"Expected `int`, got `str` - at `\$.size\[...\].least`"),
-        ("modules = [", "moduls = [", r"unknown field `moduls` - at `\$.scheme\[...\]`"),
+        ('kind = "legacy"', 'kinds = "legacy"', r"unknown field `kinds` - at `\$.tensor\[\d+\]`"),
         ("[role.exact]", "[role.exact", r"table.toml: "),
     ],
 )

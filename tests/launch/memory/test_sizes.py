@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from k2compat.checkpoint import expected_tensors
+from k2compat.checkpoint import DTYPE_BITS, expected_tensors
 from k2compat.findings import Finding
 from k2compat.launch.memory.fit import GIB
 from k2compat.launch.memory.sizes import (
@@ -14,6 +14,7 @@ from k2compat.launch.memory.sizes import (
     model_sizes,
 )
 from tests.support.configs import config_values
+from tests.support.stand_ins import stand_in
 
 INSTRUCT = "moonshotai/Kimi-K2-Instruct"
 THINKING = "moonshotai/Kimi-K2-Thinking"
@@ -55,12 +56,32 @@ def test_bf16_weights_are_two_bytes_an_element() -> None:
         ("moonshotai/Kimi-K2-Instruct-0905", 1029.2, "fp8"),
         (THINKING, 594.2, "int4"),
         ("moonshotai/Kimi-K2.5", 594.2, "int4"),
-        ("nvidia/Kimi-K2.6-NVFP4", 594.2, "nvfp4"),
     ],
 )
 def test_published_sizes(repo: str, gigabytes: float, precision: str) -> None:
     sizes = sizes_of(repo)
     assert round(sizes.total_bytes / 1e9, 1) == gigabytes
+    assert sizes.precision == precision
+
+
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [
+        ("nvidia/Kimi-K2.6-NVFP4", "nvfp4"),
+        ("amd/Kimi-K2-Thinking-MXFP4", "mxfp4"),
+        ("W8A8", "int8"),
+    ],
+)
+def test_sizes_of_other_schemes_are_those_of_their_tensors(name: str, precision: str) -> None:
+    config = stand_in(name)
+    sizes = known(config)
+    prefixes = ("vision_tower", "mm_projector")
+    held = (
+        one.elements * DTYPE_BITS[one.dtypes[0]] // 8
+        for one in expected_tensors(config)
+        if one.is_usual and not one.name.startswith(prefixes)
+    )
+    assert sizes.total_bytes == sum(held)
     assert sizes.precision == precision
 
 
@@ -117,7 +138,7 @@ def test_what_a_config_can_leave_out_is_smaller_by_just_that() -> None:
         ({"quantization_config": {"quant_method": "fp8"}}, "quantisation"),
         ({"quantization_config": {"quant_method": "compressed-tensors"}}, "quantisation"),
         (
-            {"quantization_config": {"quant_method": "modelopt", "quant_algo": "FP8"}},
+            {"quantization_config": {"quant_method": "modelopt", "quant_algo": "FP8_NEXT"}},
             "quantisation",
         ),
         (

@@ -1,0 +1,179 @@
+"""Patterns of modules, in every spelling that configs of quantisations use.
+
+    model.layers.0.mlp           a name; what else it covers depends on the config's program
+    model.layers.0.self_attn*    a glob
+    re:.*self_attn.*             a regular expression, matched from the name's start
+
+The patterns come from a file that anybody may have written. `regex` matches expressions under
+a time limit, which Python's `re` does not have. Names, and the globs and expressions that only
+compare a beginning, are looked up in sets: a list of thousands takes linear time.
+"""
+
+import fnmatch
+import re
+import time
+import warnings
+from collections.abc import Iterable
+from typing import Any, Final, Literal
+
+import regex  # type: ignore[import-untyped]
+
+PATTERNS_MAX: Final = 1 << 18
+"""Lists of exports by module have one entry for each of 69,120 experts' projections."""
+
+EXPRESSIONS_MAX: Final = 512
+PATTERN_CHARACTERS_MAX: Final = 256
+"""Real lists have four expressions; of globs, NVFP4's have 125."""
+
+SECONDS_MAX: Final = 2.0
+"""For all matches of one list. Four patterns and all modules of Kimi-K2.5 take 0.02."""
+
+REPETITIONS_MAX: Final = 1_000
+"""`regex` unrolls counted repetitions when it compiles: (x{1000}){1000} takes gigabytes."""
+
+Bare = Literal["exact", "below", "substring"]
+"""What a name without any wildcard covers: the module; also all modules below it; or every
+module whose name contains it."""
+
+EXPRESSION: Final = "re:"
+_WILDCARDS: Final = "*?["
+_COUNTED: Final = re.compile(r"\{(\d*)(?:,(\d*))?\}")
+_LITERAL: Final = re.compile(r"((?:[\w-]|\\\.)+)(\$|\.\*\$?)?")
+"""An expression that compares a beginning ("model\\.layers\\.0\\.mlp.*") or a whole name."""
+
+_ONE_EXPERT: Final = re.compile(r"experts?\W{1,4}\[?[0-9](?!-9\])")
+"""A pattern that treats the experts of a layer differently."""
+
+
+class PatternError(Exception):
+    """The list cannot be followed. Does not leave the room."""
+
+
+class ModulePatterns:
+    """Patterns of modules, matched within a time limit.
+
+    Attributes:
+        patterns: As the config has them.
+        bare: What a name without any wildcard covers.
+        is_exhausted: Whether the time limit was reached; matches after that are unknown.
+        names_experts: Whether a pattern treats the experts of a layer differently.
+    """
+
+    def __init__(self, patterns: Iterable[str] = (), bare: Bare = "exact") -> None:
+        """Sort the patterns by what they compare, and compile the expressions.
+
+        Raises:
+            PatternError: There are too many, one is too long, or one is no expression.
+        """
+        self.patterns = tuple(patterns)
+        self.bare = bare
+        self.is_exhausted = False
+        if len(self.patterns) > PATTERNS_MAX:
+            raise PatternError(f"{len(self.patterns)} patterns")
+        self.names_experts = any(map(_ONE_EXPERT.search, self.patterns))
+        self._names: set[str] = set()
+        self._beginnings: set[str] = set()
+        self._substrings: list[str] = []
+        self._expressions: list[Any] = []
+        for pattern in self.patterns:
+            self._take(pattern)
+        self._lengths = sorted({len(beginning) for beginning in self._beginnings})
+        if len(self._expressions) + len(self._substrings) > EXPRESSIONS_MAX:
+            raise PatternError(f"{len(self._expressions)} expressions")
+        self._seconds = SECONDS_MAX
+        self._known: dict[str, bool] = {}
+
+    def _take(self, pattern: str) -> None:
+        if pattern.startswith(EXPRESSION):
+            self._take_expression(pattern.removeprefix(EXPRESSION))
+        elif any(map(pattern.__contains__, _WILDCARDS)):
+            self._take_glob(pattern)
+        elif self.bare == "substring":
+            self._substrings.append(_short(pattern))
+        else:
+            self._names.add(pattern)
+            if self.bare == "below":
+                self._beginnings.add(f"{pattern}.")
+
+    def _take_expression(self, expression: str) -> None:
+        literal = _LITERAL.fullmatch(expression)
+        if literal is None:
+            self._expressions.append(_compiled(expression))
+        elif literal[2] == "$":
+            self._names.add(literal[1].replace("\\.", "."))
+        else:
+            self._beginnings.add(literal[1].replace("\\.", "."))
+
+    def _take_glob(self, glob: str) -> None:
+        beginning = glob.removesuffix("*")
+        if any(map(beginning.__contains__, _WILDCARDS)):
+            self._expressions.append(_compiled(fnmatch.translate(glob)))
+        else:
+            self._beginnings.add(beginning)
+
+    def __eq__(self, other: object) -> bool:
+        """Lists with the same patterns, read in the same way, are equal."""
+        return (
+            isinstance(other, ModulePatterns)
+            and self.patterns == other.patterns
+            and self.bare == other.bare
+        )
+
+    def __hash__(self) -> int:
+        """As `==` compares."""
+        return hash((self.patterns, self.bare))
+
+    def __contains__(self, module: str) -> bool:
+        """Whether a pattern covers a module."""
+        if module in self._names or any(
+            module[:length] in self._beginnings for length in self._lengths
+        ):
+            return True
+        if not self._expressions and not self._substrings:
+            return False
+        if module not in self._known:
+            self._known[module] = self._matches(module)
+        return self._known[module]
+
+    def _matches(self, module: str) -> bool:
+        if any(map(module.__contains__, self._substrings)):
+            return True
+        begin = time.monotonic()
+        try:
+            return any(
+                expression.match(module, timeout=self._seconds) for expression in self._expressions
+            )
+        except TimeoutError:
+            self._seconds = 0.0
+            return False
+        finally:
+            self._seconds = max(self._seconds - (time.monotonic() - begin), 0.0)
+            # A timeout of 0 means none to `regex`: without time left nothing is matched.
+            if not self._seconds:
+                self._expressions, self.is_exhausted = [], True
+
+
+def _short(pattern: str) -> str:
+    if len(pattern) > PATTERN_CHARACTERS_MAX:
+        raise PatternError(pattern)
+    return pattern
+
+
+def _compiled(expression: str) -> Any:
+    """The expression for `regex`.
+
+    Raises:
+        PatternError: It is too long, or engines, which use `re`, refuse it.
+    """
+    repetitions = 1
+    for least, most in _COUNTED.findall(expression):
+        repetitions *= max(int(least or 1), int(most or 1), 1)
+    if repetitions > REPETITIONS_MAX:
+        raise PatternError(expression)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # sets such as [[a]] that a later Python reads anew
+            re.compile(_short(expression))
+            return regex.compile(expression)
+    except (re.error, regex.error, RecursionError, OverflowError) as error:
+        raise PatternError(expression) from error

@@ -1,0 +1,90 @@
+"""Compare quantisations with each other, and their lists with the names of modules."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+from k2compat.checkpoint.model.module_patterns import ModulePatterns
+from k2compat.checkpoint.model.quantization import Quantization
+from k2compat.checkpoint.model.schemes import SCHEMES, WHOLE_ROW, Storage
+from k2compat.checkpoint.reporting import named
+
+# Before "layers." in a name, a glob or an expression; ".*" there covers every prefix.
+_BEFORE_LAYERS: Final = re.compile(r"(?:re:)?\^?((?:\w+\\?\.)*)layers\\?\.")
+
+PREFIXES: Final = (
+    "model.",
+    "language_model.model.",
+    "language_model.",
+    "model.language_model.",
+    "",
+)
+"""What programs write before "layers." of one and the same text model: SGLang issues 18370 and
+24477 are about lists with another one than the tensors."""
+
+
+def layer_prefixes(quantization: Quantization) -> tuple[str, ...]:
+    """What precedes "layers." in the lists of a quantisation, the most frequent first."""
+    lists = (quantization.ignore, *(group.targets for group in quantization.groups))
+    found: Counter[str] = Counter()
+    for one in lists:
+        for pattern in () if one is None else one.patterns:
+            match = _BEFORE_LAYERS.match(pattern)
+            if match and match[1].replace("\\", "") in PREFIXES:
+                found[match[1].replace("\\", "")] += 1
+    return tuple(prefix for prefix, _ in found.most_common())
+
+
+def differences(first: Quantization, second: Quantization) -> Iterator[tuple[str, str, str]]:
+    """What two configs of one checkpoint disagree in: a name, and the value in each.
+
+    Quantisations that cannot be followed are compared by name alone.
+    """
+    if first.name != second.name:
+        yield "the scheme", first.name, second.name
+    elif first.is_known and second.is_known and set(first.storages) != set(second.storages):
+        yield "their settings", described(first.storages), described(second.storages)
+    if _covered(first.ignore) != _covered(second.ignore):
+        only_first = _covered(first.ignore) - _covered(second.ignore)
+        only_second = _covered(second.ignore) - _covered(first.ignore)
+        yield "the modules they exclude", _only(only_first), _only(only_second)
+    if first.kv_cache_bits != second.kv_cache_bits:
+        yield "the KV cache", _bits(first.kv_cache_bits), _bits(second.kv_cache_bits)
+
+
+def described(storages: tuple[Storage, ...]) -> str:
+    """Storages in words, as "INT4, group 32, asymmetric"."""
+    return "; ".join(map(describe, storages))
+
+
+def describe(stored: Storage | None) -> str:
+    """A storage in words, as "int4 (bits 4, group 32, asymmetric)"; None is "not quantised"."""
+    if stored is None:
+        return "not quantised"
+    sizes = [
+        f"{_WORDS.get(name, name)} {'the whole row' if value == WHOLE_ROW else value}"
+        for name, value in stored.sizes
+    ]
+    details = ", ".join((*sizes, *sorted(trait.replace("_", " ") for trait in stored.traits)))
+    scheme = SCHEMES[stored.scheme]
+    return f"{scheme.title} of {scheme.program}" + (f" ({details})" if details else "")
+
+
+_WORDS: Final = {"b0": "rows", "b1": "columns"}
+
+
+def _covered(patterns: ModulePatterns) -> frozenset[str]:
+    # "x*" and "x" exclude the same where a name excludes everything below it.
+    return frozenset(
+        pattern.removesuffix("*").removesuffix(".") if patterns.bare == "below" else pattern
+        for pattern in patterns.patterns
+    )
+
+
+def _only(patterns: frozenset[str]) -> str:
+    return f"{len(patterns)} of its own: {named(sorted(patterns))}" if patterns else "no others"
+
+
+def _bits(bits: int | None) -> str:
+    return "its own dtype" if bits is None else f"{bits} bits"

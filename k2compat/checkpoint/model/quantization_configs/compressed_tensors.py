@@ -1,0 +1,112 @@
+"""The configs of compressed-tensors and llm-compressor: groups of modules, each with a format."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from k2compat.checkpoint.model.module_patterns import ModulePatterns
+from k2compat.checkpoint.model.quantization import (
+    Group,
+    Quantization,
+    labelled,
+    member,
+    whole_number,
+)
+from k2compat.checkpoint.model.quantization_configs.dialect import (
+    UnknownSettingError,
+    patterns,
+    required,
+)
+from k2compat.checkpoint.model.schemes import WHOLE_ROW, Storage, storage
+
+_EVERY_LINEAR: Final = "Linear"
+_PACKED_BITS: Final = (1, 2, 4, 8)
+"""Of integers that fill 32 bits without a rest."""
+
+_SPARSE: Final = ("sparse-24-bitmask", "sparse-bitmask", "marlin-24")
+"""Formats that store other tensors. 2:4 or 4:8 sparsity in dense tensors changes no shape."""
+
+
+def read_compressed_tensors(config: Mapping[str, Any]) -> Quantization:
+    """Groups of modules with their formats.
+
+    Raises:
+        UnknownSettingError: See `Dialect`.
+    """
+    found = member(config, "config_groups")
+    if not found or member(config, "sparsity_config").get("format") in _SPARSE:
+        raise UnknownSettingError("config_groups")
+    groups = tuple(_group(config, group) for group in found.values())
+    # Groups that name modules decide before those that name the type of module.
+    groups = tuple(sorted(groups, key=lambda group: group.targets is None))
+    ignore = patterns(config.get("ignore"))
+    bits = whole_number(member(config, "kv_cache_scheme").get("num_bits"))
+    return Quantization(labelled(groups), groups, ignore, bits)
+
+
+def _group(config: Mapping[str, Any], group: object) -> Group:
+    if not isinstance(group, dict):
+        raise UnknownSettingError("config_groups")
+    return Group(_storage(config, group), _targets(group.get("targets")))
+
+
+def _targets(targets: object) -> ModulePatterns | None:
+    found = patterns(targets)
+    if not found.patterns:
+        raise UnknownSettingError("targets")
+    return None if _EVERY_LINEAR in found.patterns else found
+
+
+def _storage(config: Mapping[str, Any], group: Mapping[str, Any]) -> Storage:
+    weights, inputs = member(group, "weights"), member(group, "input_activations")
+    form = group.get("format") or config.get("format")
+    kind, bits = weights.get("type"), whole_number(weights.get("num_bits"))
+    traits = frozenset(_traits(weights, inputs))
+    match form, kind, bits:
+        case "pack-quantized", "int", bits if bits in _PACKED_BITS:
+            return storage("ct-packed", {"group": _group_size(weights)}, traits, bits)
+        case "float-quantized" | "naive-quantized", "float", 8:
+            return _scaled("ct-fp8", weights, traits)
+        case "int-quantized" | "naive-quantized", "int", 8:
+            return _scaled("ct-int8", weights, traits)
+        case "nvfp4-pack-quantized", "float", 4:
+            return storage("ct-nvfp4", {"group": _group_size(weights, 16)}, traits)
+        case "mxfp4-pack-quantized", "float", 4:
+            return storage("ct-mxfp4", {"group": _group_size(weights, 32)}, traits)
+    raise UnknownSettingError("format")
+
+
+def _traits(weights: Mapping[str, Any], inputs: Mapping[str, Any]) -> Iterator[str]:
+    if weights.get("symmetric") is False:
+        yield "asymmetric"
+    # "static" and "weight" reorder while calibrating, and store nothing.
+    if weights.get("actorder") in ("group", True):
+        yield "act_order"
+    # Dynamic activations store nothing; "local" ones of NVFP4 store their global scale.
+    if inputs and inputs.get("dynamic", False) in (False, "local"):
+        yield "input_scale"
+        if inputs.get("symmetric") is False:
+            yield "input_zero_point"
+
+
+def _group_size(weights: Mapping[str, Any], default: int | None = None) -> int:
+    size = weights.get("group_size", default)
+    if weights.get("strategy") == "channel":
+        return WHOLE_ROW
+    return required(whole_number(size), "group_size")
+
+
+def _scaled(scheme: str, weights: Mapping[str, Any], traits: frozenset[str]) -> Storage:
+    match weights.get("strategy"):
+        case "tensor":
+            return storage(f"{scheme}-tensor", {}, traits)
+        case "channel":
+            return storage(scheme, {"b0": 1, "b1": WHOLE_ROW}, traits)
+        case "group":
+            return storage(scheme, {"b0": 1, "b1": _group_size(weights)}, traits)
+        case "block":
+            block = weights.get("block_structure")
+            sizes = [whole_number(each) for each in block] if isinstance(block, list) else []
+            if len(sizes) == 2:
+                rows, columns = (required(size, "block_structure") for size in sizes)
+                return storage(scheme, {"b0": rows, "b1": columns}, traits)
+    raise UnknownSettingError("strategy")

@@ -1,0 +1,45 @@
+"""What the dialects share: the error for a config that cannot be followed, and pattern lists."""
+
+from collections.abc import Iterable
+
+from k2compat.checkpoint.model.module_patterns import Bare, ModulePatterns, PatternError
+
+
+class UnknownSettingError(Exception):
+    """A setting that the dialect does not know. Does not leave the room."""
+
+
+def patterns(values: object, bare: Bare = "exact") -> ModulePatterns:
+    """A config's list of modules.
+
+    Raises:
+        UnknownSettingError: It is no list of strings, or cannot be followed.
+    """
+    if values is None:
+        values = []
+    if not isinstance(values, list) or not all(isinstance(each, str) for each in values):
+        raise UnknownSettingError("the list of modules")
+    return compiled(values, bare)
+
+
+def compiled(values: Iterable[str], bare: Bare = "exact") -> ModulePatterns:
+    """Patterns of modules.
+
+    Raises:
+        UnknownSettingError: They cannot be followed.
+    """
+    try:
+        return ModulePatterns(values, bare)
+    except PatternError as error:
+        raise UnknownSettingError("the list of modules") from error
+
+
+def required(value: int | None, what: str) -> int:
+    """A number that the dialect cannot do without.
+
+    Raises:
+        UnknownSettingError: There is none.
+    """
+    if value is None:
+        raise UnknownSettingError(what)
+    return value

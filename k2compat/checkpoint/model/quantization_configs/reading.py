@@ -1,0 +1,143 @@
+"""Find the dialect of a quantization_config, read it, and report what cannot be followed."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from k2compat.checkpoint.model.quantization import (
+    PLAIN,
+    Group,
+    Quantization,
+    member,
+    unknown_quantization,
+    whole_number,
+)
+from k2compat.checkpoint.model.quantization_configs.compressed_tensors import (
+    read_compressed_tensors,
+)
+from k2compat.checkpoint.model.quantization_configs.dialect import UnknownSettingError
+from k2compat.checkpoint.model.quantization_configs.fp8 import read_fp8, read_w4afp8
+from k2compat.checkpoint.model.quantization_configs.modelopt import read_modelopt
+from k2compat.checkpoint.model.quantization_configs.modelslim import read_modelslim
+from k2compat.checkpoint.model.quantization_configs.quark import read_quark
+from k2compat.checkpoint.model.quantization_configs.transposed import read_awq, read_gptq
+from k2compat.checkpoint.model.schemes import SCHEMES, UNKNOWN, Storage
+from k2compat.checkpoint.reporting import FileFindings
+from k2compat.printable import shortened
+
+Dialect = Callable[[Mapping[str, Any]], Quantization]
+"""Reads a config. Raises UnknownSettingError where it has a setting that the dialect does not
+know: the tensors that result from it are not known then."""
+
+DIALECTS: Final[Mapping[str, Dialect]] = {
+    "fp8": read_fp8,
+    "w4afp8": read_w4afp8,
+    "compressed-tensors": read_compressed_tensors,
+    "modelopt": read_modelopt,
+    "modelopt_fp4": read_modelopt,
+    "quark": read_quark,
+    "awq": read_awq,
+    "gptq": read_gptq,
+    "ascend": read_modelslim,
+}
+"""By quant_method. "ascend" is vLLM's name for ModelSlim, whose description has no method."""
+
+_BITS: Final = (2, 3, 4, 5, 6, 8)
+
+
+def read_quantization(config: object, defects: FileFindings) -> Quantization:
+    """How a quantization_config stores the weights.
+
+    Args:
+        config: The member's value; None or {} where there is none.
+        defects: Takes what is wrong.
+    """
+    if config is None or config == {}:
+        return PLAIN
+    if not isinstance(config, dict):
+        defects.add(
+            "architecture-value",
+            "quantization_config is not an object",
+            at="quantization_config",
+            expected="an object",
+        )
+        return PLAIN
+    _check_block(config.get("weight_block_size"), defects)
+    dialect = DIALECTS.get(str(config.get("quant_method")))
+    reason = ""
+    quantization = None
+    if dialect is not None:
+        try:
+            quantization = dialect(config)
+        except UnknownSettingError as unknown:
+            reason = f" (its {unknown})"
+    if quantization is None:
+        quantization = unknown_quantization(_name(config), _bits(config))
+        _add_unknown(quantization.name, defects, reason)
+        return quantization
+    _add_unsure(quantization, defects)
+    return quantization
+
+
+def without_patterns(quantization: Quantization, defects: FileFindings) -> Quantization:
+    """An unknown quantisation in place of one whose patterns take too long to follow.
+
+    Args:
+        quantization: As the config has it.
+        defects: Takes what is wrong.
+    """
+    _add_unknown(quantization.name, defects, " (its ignore list takes too long to follow)")
+    return replace(quantization, groups=(Group(Storage(UNKNOWN, bits=quantization.bits)),))
+
+
+def _check_block(block: object, defects: FileFindings) -> None:
+    numbers = [whole_number(each) for each in block] if isinstance(block, list) else []
+    if block is not None and (len(numbers) != 2 or None in numbers):
+        defects.add(
+            "architecture-value",
+            "weight_block_size is not two whole numbers, each at least 1",
+            at="quantization_config.weight_block_size",
+            expected="[128, 128]",
+            actual=block,
+        )
+
+
+def _add_unknown(name: str, defects: FileFindings, reason: str) -> None:
+    defects.add(
+        "quantization-unknown",
+        f"which tensors {name} stores for a quantised module is not known here{reason}: they were "
+        "not checked, all others were",
+        at="quantization_config",
+        actual=name,
+    )
+
+
+def _add_unsure(quantization: Quantization, defects: FileFindings) -> None:
+    for scheme in dict.fromkeys(stored.scheme for stored in quantization.storages):
+        if SCHEMES[scheme].unsure:
+            defects.add(
+                "quantization-unconfirmed",
+                f"no published checkpoint confirms {SCHEMES[scheme].unsure}: each reading was "
+                "accepted",
+                at="quantization_config",
+                actual=scheme,
+            )
+
+
+def _bits(config: Mapping[str, Any]) -> int | None:
+    """Of a weight: AWQ's, GPTQ's and MLX's `bits`, compressed-tensors' `num_bits`, W4AFP8."""
+    groups = member(config, "config_groups")
+    weights = member(groups, next(iter(groups), ""), "weights")
+    found = whole_number(weights.get("num_bits") if weights else config.get("bits"))
+    if found in _BITS:
+        return found
+    return 4 if config.get("quant_method") == "w4afp8" else None
+
+
+def _name(config: Mapping[str, Any]) -> str:
+    """The config's own name for it: quant_algo NVFP4, else quant_method."""
+    for key in ("quant_algo", "quant_method"):
+        value = config.get(key)
+        if isinstance(value, str) and value:
+            return shortened(value).lower()
+    return UNKNOWN

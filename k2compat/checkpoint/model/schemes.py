@@ -1,0 +1,152 @@
+"""The schemes of `schemes.toml`: which tensors store a quantised module, with shapes and dtypes."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from math import prod
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from k2compat.checkpoint.model.shapes import shape_of
+from k2compat.typed_toml import read_toml
+
+UNKNOWN: Final = "unknown"
+"""The scheme of modules whose tensors are not known."""
+
+WHOLE_ROW: Final = 1 << 62
+"""A group or block that no row fills: one scale for the whole row."""
+
+
+class StoredTensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One tensor of a quantised module, as the table has it; the fields are described there."""
+
+    suffix: str
+    shape: tuple[str, ...]
+    dtypes: tuple[str, ...]
+    shapes: tuple[tuple[str, ...], ...] = ()
+    scale: bool = False
+    when: frozenset[str] = frozenset()
+    uniform: bool = False
+
+
+class Scheme(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One scheme, as the table has it; the fields are described there."""
+
+    title: str
+    label: str
+    program: str
+    told_by: str
+    modules: tuple[str, ...]
+    source: str
+    tensors: tuple[StoredTensor, ...]
+    unsure_modules: tuple[str, ...] = ()
+    bits: int | None = None
+    sizes: dict[str, int] = {}
+    unsure: str = ""
+
+
+class _Table(msgspec.Struct, forbid_unknown_fields=True):
+    scheme: dict[str, Scheme]
+
+
+SCHEMES: Final[Mapping[str, Scheme]] = read_toml(
+    Path(__file__).with_name("schemes.toml"), _Table
+).scheme
+"""Every scheme, by its key in the table."""
+
+
+class Storage(NamedTuple):
+    """How the modules of one group of a config are stored.
+
+    Attributes:
+        scheme: A key of SCHEMES, or UNKNOWN.
+        sizes: Pairs of a size's name and value, for the scheme's shapes.
+        traits: The settings that `when` of the scheme's tensors asks for.
+        bits: Of one weight; None where the config does not give them.
+    """
+
+    scheme: str
+    sizes: tuple[tuple[str, int], ...] = ()
+    traits: frozenset[str] = frozenset()
+    bits: int | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the tensors of a module are known."""
+        return self.scheme != UNKNOWN
+
+    @property
+    def title(self) -> str:
+        """The scheme and the programs that write it; of a known scheme."""
+        return f"{SCHEMES[self.scheme].title} of {SCHEMES[self.scheme].program}"
+
+    @property
+    def label(self) -> str:
+        """The scheme's short name, as "int4"."""
+        return SCHEMES[self.scheme].label.format(bits=self.bits) if self.is_known else UNKNOWN
+
+
+class ModuleTensor(NamedTuple):
+    """One tensor of a module whose sizes are known.
+
+    Attributes:
+        suffix: Follows the module's name and a dot.
+        shapes: Each is right, the usual one first.
+        dtypes: Each is right, the usual one first.
+        is_scale: Whether it describes another tensor.
+        is_uniform: Whether all modules of a kind have it, or none of them.
+        elements: Of the usual shape.
+        parameters: The model's own parameters in it.
+    """
+
+    suffix: str
+    shapes: tuple[tuple[int, ...], ...]
+    dtypes: tuple[str, ...]
+    is_scale: bool
+    is_uniform: bool
+    elements: int
+    parameters: int
+
+
+def storage(
+    scheme: str,
+    sizes: Mapping[str, int] | None = None,
+    traits: frozenset[str] = frozenset(),
+    bits: int | None = None,
+) -> Storage:
+    """A storage of a scheme of the table; sizes and bits that are not given are the table's."""
+    known = SCHEMES[scheme]
+    values = {**known.sizes, **(sizes or {})}
+    if bits is not None and "bits" in known.sizes:
+        values["bits"] = bits
+    own_bits = values.get("bits", known.bits)
+    return Storage(scheme, tuple(sorted(values.items())), traits, own_bits)
+
+
+@lru_cache(maxsize=4096)
+def module_tensors(stored: Storage, rows: int, columns: int) -> tuple[ModuleTensor, ...]:
+    """The tensors of a module.
+
+    Args:
+        stored: Of a known scheme.
+        rows: Outputs of the module, the first dimension of its weight as it is.
+        columns: Its inputs.
+    """
+    sizes = {"d0": rows, "d1": columns, **dict(stored.sizes)}
+    made = []
+    for tensor in SCHEMES[stored.scheme].tensors:
+        if tensor.when <= stored.traits:
+            shapes = tuple(shape_of(shape, sizes) for shape in (tensor.shape, *tensor.shapes))
+            made.append(
+                ModuleTensor(
+                    tensor.suffix,
+                    shapes,
+                    tensor.dtypes,
+                    tensor.scale,
+                    tensor.uniform,
+                    prod(shapes[0]),
+                    0 if tensor.scale else rows * columns,
+                )
+            )
+    return tuple(made)

@@ -1,0 +1,74 @@
+"""Folders that hold something else than a checkpoint of the family: named in one finding.
+
+Without it, an MLX conversion is twenty findings about missing and unexpected tensors.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from k2compat.checkpoint.reporting import FileFindings
+from k2compat.findings import Finding
+from k2compat.typed_toml import read_toml
+
+NAMES_READ: Final = 2_000
+"""Of tensors; those of two layers are among them in any order that programs write."""
+
+
+class ForeignFolder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One entry of the table, which describes the fields."""
+
+    code: str
+    variant: str
+    message: str
+    file: str = ""
+    members: dict[str, str] = {}
+    class_: str = msgspec.field(name="class", default="")
+    tensor: str = ""
+
+
+class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    folder: tuple[ForeignFolder, ...]
+
+
+FOLDERS: Final = read_toml(Path(__file__).with_name("foreign.toml"), _Table).folder
+
+
+def find_foreign(
+    files: Iterable[str], config: Mapping[str, Any] | None, names: Iterable[str]
+) -> ForeignFolder | None:
+    """What a folder holds in place of a checkpoint of the family; None for the family's own.
+
+    Args:
+        files: The folder's files.
+        config: The members of its config.json, if it has a readable one.
+        names: Of its tensors; the first NAMES_READ are read.
+    """
+    held = set(files)
+    members = config or {}
+    first = list(islice(names, NAMES_READ))
+    return next((each for each in FOLDERS if _is(each, held, members, first)), None)
+
+
+def foreign_finding(root: str, folder: ForeignFolder) -> tuple[Finding, ...]:
+    """The finding about such a folder."""
+    found = FileFindings(root)
+    found.add(folder.code, folder.message, actual=folder.variant)
+    return found.findings()
+
+
+def _is(
+    folder: ForeignFolder, files: set[str], config: Mapping[str, Any], names: Iterable[str]
+) -> bool:
+    classes = config.get("architectures")
+    held = classes if isinstance(classes, list) else []
+    return (
+        (not folder.file or folder.file in files)
+        and all(config.get(name) == value for name, value in folder.members.items())
+        and (not folder.class_ or any(str(name).startswith(folder.class_) for name in held))
+        and (not folder.tensor or any(map(re.compile(folder.tensor).match, names)))
+    )

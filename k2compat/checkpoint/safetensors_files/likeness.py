@@ -1,0 +1,67 @@
+"""Compare the tensors of two checkpoints: the same names, shapes and dtypes.
+
+For a requantised, merged or re-saved checkpoint that should look like another one, whatever its
+config is.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Final
+
+from k2compat.checkpoint.reporting import FINDINGS_PER_CODE, FileFindings, named, numbered
+from k2compat.checkpoint.safetensors_files.layout import SafetensorsTensor
+from k2compat.findings import Finding
+
+_NUMBER: Final = re.compile(r"[0-9]+")
+_LAYER: Final = re.compile(r"\.layers\.([0-9]{1,9})\.")
+
+_MESSAGES: Final = {
+    "like-missing": "of the other checkpoint are missing",
+    "like-surplus": "are not in the other checkpoint",
+    "like-dtype": "have another dtype than in the other checkpoint",
+    "like-shape": "have another shape than in the other checkpoint",
+}
+
+
+def compare_tensors(
+    root: str, tensors: Iterable[SafetensorsTensor], other: Iterable[SafetensorsTensor]
+) -> tuple[Finding, ...]:
+    """The differences between two checkpoints, one finding for all tensors that differ alike.
+
+    Args:
+        root: Names the first checkpoint.
+        tensors: Of the first checkpoint.
+        other: Of the checkpoint that it should be like.
+    """
+    expected = {tensor.name: (tensor.dtype, tensor.shape) for tensor in other}
+    groups: defaultdict[tuple[str, str, str, str], list[str]] = defaultdict(list)
+    for tensor in tensors:
+        name, dtype, shape = tensor.name, tensor.dtype, tensor.shape
+        like = expected.pop(name, None)
+        form = _NUMBER.sub("N", name)
+        if like is None:
+            groups["like-surplus", form, "", ""].append(name)
+            continue
+        if like[0] != dtype:
+            groups["like-dtype", form, like[0], dtype].append(name)
+        if like[1] != shape:
+            groups["like-shape", form, str(list(like[1])), str(list(shape))].append(name)
+    for name in expected:
+        groups["like-missing", _NUMBER.sub("N", name), "", ""].append(name)
+    found = FileFindings(root)
+    for (code, _, wanted, actual), names in list(groups.items())[:FINDINGS_PER_CODE]:
+        found.add(
+            code,
+            f"{_place(names)}{len(names):,} tensors {_MESSAGES[code]}: {named(names, 1)}",
+            count=len(names),
+            expected=wanted or None,
+            actual=actual or None,
+            items=names,
+        )
+    return found.findings()
+
+
+def _place(names: Iterable[str]) -> str:
+    layers = {int(match[1]) for name in names if (match := _LAYER.search(name))}
+    return f"{numbered('layer', layers)}: " if layers else ""
