@@ -48,5 +48,5 @@ def test_the_way_out_is_taken(command: Command, tmp_path: Path) -> None:
 
 def test_an_engine_is_passed_what_the_hint_names() -> None:
     version = table_versions("vllm")[-1]
-    (entry,) = entry_points("vllm")
+    entry = entry_points("vllm")[0]
     assert passed_through("vllm", version, entry, ["tensor-parallel-size=16"])

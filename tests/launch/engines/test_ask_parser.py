@@ -79,9 +79,18 @@ def test_the_arguments_reach_the_engine_s_parser(
     assert NOTED == [["--port", "1"]]
 
 
-def test_the_router_s_own_function_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
-    stand_in(monkeypatch, "sglang_router.launch_router")
-    assert isinstance(parsers("sglang")["sglang_router.launch_router"](), Recorder)
+@pytest.mark.parametrize(
+    ("engine", "entry", "module"),
+    [
+        ("sglang", "sglang_router.launch_router", "sglang_router.launch_router"),
+        ("vllm", "dynamo.vllm", "dynamo.vllm.args"),
+    ],
+)
+def test_a_program_s_own_function_is_called(
+    monkeypatch: pytest.MonkeyPatch, engine: str, entry: str, module: str
+) -> None:
+    stand_in(monkeypatch, module)
+    assert isinstance(parsers(engine)[entry](), Recorder)
 
 
 def test_every_parser_that_is_named_has_its_function() -> None:
