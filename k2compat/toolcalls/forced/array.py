@@ -14,6 +14,9 @@ from ..turn.units import Passage
 # What may begin or end a value, a member or a key; each is read with the text before it.
 _STRUCTURE: Final = re.compile(r'[{}\[\],:"]')
 _ARGUMENTS: Final = ("arguments", "parameters")
+# Only these are passed on before they end: of a number or a word, the next character can show
+# that it is none, and then the output is no array of calls.
+_CONTAINERS: Final = ("{", "[")
 # The array is read as the value of an object's member. These are the depths inside of it.
 _IN_ARRAY: Final = 2
 _BETWEEN_CALLS: Final = ("", ",", "{", "]")
@@ -167,18 +170,27 @@ class ArrayForm:
             member.first_at = at + len(written) - len(begun)
         if member.streams:
             self._calls.write(written)
-        elif (
-            member.key in _ARGUMENTS
-            and self._arguments is None
-            and self._name is not None
-            and member.first not in ("", '"')
-        ):
-            self._begin_call(self._name, member)
-            member.streams = True
-            self._arguments = ""
-            self._calls.write(member.value)
+        elif self._name is not None and member.first in _CONTAINERS and self._may_hold_arguments:
+            self._begin_arguments(self._name)
         if ends and not member.streams:
             self._end_member(member)
+
+    @property
+    def _may_hold_arguments(self) -> bool:
+        return self._member.key in _ARGUMENTS and self._arguments is None
+
+    def _begin_arguments(self, name: str) -> None:
+        """Pass on the open member's value as the arguments, as it comes."""
+        self._begin_call(name, self._member)
+        self._member.streams = True
+        self._arguments = ""
+        self._calls.write(self._member.value)
+
+    def _begin_cut_word(self) -> None:
+        """Pass on a number or a word that the end of the text cuts."""
+        is_word = self._member.first not in ("", '"')
+        if is_word and self._name is not None and self._may_hold_arguments:
+            self._begin_arguments(self._name)
 
     def _end_member(self, member: Member) -> None:
         value = member.value
@@ -235,6 +247,8 @@ class ArrayForm:
     def end(self, *, by_end_of_text: bool) -> None:
         self.is_over = True
         in_element = self._prefix.depth >= _IN_CALL
+        if by_end_of_text and in_element and not self._is_open:
+            self._begin_cut_word()
         if self._is_open:
             if in_element and not self._member.streams:
                 self.unused.add(self._member.text, self._member.at)
