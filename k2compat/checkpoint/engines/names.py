@@ -9,12 +9,18 @@ from pathlib import Path
 from k2compat.findings import Codes, Finding, Report, Severity
 
 _codes = Codes("checkpoint")
+_FOLDER = Path(__file__).parent
 
 
 @cache
 def engine_names() -> tuple[str, ...]:
     """The engines that have verdicts, as `--engine` takes them: the tables' names."""
-    return tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.toml")))
+    return tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
+
+
+def table_path(engine: str) -> Path:
+    """The file that holds the verdicts of one of `engine_names()`."""
+    return _FOLDER / f"{engine}.toml"
 
 
 def fold_verdicts(report: Report) -> Report:

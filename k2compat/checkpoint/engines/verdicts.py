@@ -6,13 +6,12 @@ An engine without a table has no verdicts. A verdict holds where all of its cond
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from pathlib import Path
 from typing import Any, Final, Literal
 
 import msgspec
 
 from k2compat.checkpoint.engines.ktransformers import ktransformers_verdicts
-from k2compat.checkpoint.engines.names import engine_names
+from k2compat.checkpoint.engines.names import engine_names, table_path
 from k2compat.checkpoint.gguf_files import ARCHITECTURE_KEY, GgufHeader
 from k2compat.checkpoint.sources import ModelFolder
 from k2compat.family import fingerprint_of, text_config
@@ -105,7 +104,7 @@ def engine_table(engine: str) -> EngineTable:
     Raises:
         ValueError: The table is wrong; the message names the file and the place.
     """
-    return read_toml(Path(__file__).with_name(f"{engine}.toml"), EngineTable)
+    return read_toml(table_path(engine), EngineTable)
 
 
 def engine_verdicts(judged: Judged, engine: str | None = None) -> Iterator[Finding]:
