@@ -73,7 +73,9 @@ def compare_gguf(
         if model.architecture == PROJECTOR and has_model:
             continue
         findings += model.findings(config)
-    if headers and all(header.version and not header.tensor_count for header in headers.values()):
+    if headers and all(
+        header.has_all_keys and not header.tensor_count for header in headers.values()
+    ):
         first = next(iter(headers))
         defects = FileFindings(first)
         defects.add("weights-empty", "holds no tensors")
@@ -106,7 +108,7 @@ class _Model:
         self._where = first.path
         self.judged = 0
         self._metadata = Metadata(first.metadata, first.value_types)
-        self._has_first = 1 in gguf_set.members and bool(first.version)
+        self._has_metadata = 1 in gguf_set.members and first.has_all_keys
         self._stored = {
             tensor.name: Stored(tensor, header.path)
             for header in self._members
@@ -119,7 +121,7 @@ class _Model:
 
     def findings(self, config: Mapping[str, Any] | None) -> Iterator[Finding]:
         """What is wrong with metadata and tensors; nothing where metadata could not be read."""
-        if not self._has_first:
+        if not self._has_metadata:
             return
         defects = FileFindings(self._where)
         if self.architecture != deepseek2().architecture:

@@ -1,7 +1,7 @@
 """Walk over the bytes of a GGUF header: numbers, strings, arrays, every length checked first.
 
-Nothing is allocated because the file says so: a count or a length is held against
-what the file can hold before anything follows it.
+Nothing is allocated because the file says so: a count or a length is compared with the largest
+header and with the bytes at hand before anything follows it.
 """
 
 import struct
@@ -41,6 +41,7 @@ class Walk:
         self,
         data: bytes,
         capacity: int,
+        most: int,
         byte_order: ByteOrder,
         defects: FileFindings,
         position: int = 0,
@@ -49,8 +50,9 @@ class Walk:
 
         Args:
             data: The file's first bytes, as many as are at hand.
-            capacity: How many bytes the header can take at most; counts and lengths
-                beyond it lie.
+            capacity: How many bytes the header can take in this file.
+            most: How many bytes any header takes at most; counts and lengths beyond it lie.
+                A length below that which `data` does not have is that of a file cut off.
             byte_order: Of every number.
             defects: Takes what is found.
             position: Where to begin.
@@ -60,6 +62,7 @@ class Walk:
         self.byte_order = byte_order
         self._data = data
         self._capacity = capacity
+        self._most = most
         self._defects = defects
         self._nested_arrays = 0
         prefix = STRUCT_PREFIX[byte_order]
@@ -70,6 +73,12 @@ class Walk:
             for value_type in VALUE_TYPES.values()
             if value_type.code
         }
+
+    def in_order(self, byte_order: ByteOrder) -> "Walk":
+        """The walk from here on with another byte order."""
+        return Walk(
+            self._data, self._capacity, self._most, byte_order, self._defects, self.position
+        )
 
     def skip(self, length: int) -> None:
         """Go on without looking."""
@@ -87,12 +96,12 @@ class Walk:
         """The next string, undecoded."""
         at = self.at()
         length = self.uint64()
-        if length > self._capacity:
+        if length > self._most:
             self._defects.add(
                 "gguf-length",
-                f"a string claims {length:,} bytes, more than the file can hold",
+                f"a string claims {length:,} bytes, more than a header can hold",
                 at=at,
-                expected=f"at most {self._capacity:,}",
+                expected=f"at most {self._most:,}",
                 actual=f"{length:,}",
             )
             raise CannotGoOnError
@@ -165,13 +174,13 @@ class Walk:
         at = self.at()
         element_type = self.value_type()
         count = self.uint64()
-        if count * element_type.size > self._capacity:
+        if count * element_type.size > self._most:
             self._defects.add(
                 "gguf-count",
                 f"an array claims {count:,} elements of type {element_type.name},"
-                " more than the file can hold",
+                " more than a header can hold",
                 at=at,
-                expected=f"at most {self._capacity // element_type.size:,}",
+                expected=f"at most {self._most // element_type.size:,}",
                 actual=f"{count:,}",
             )
             raise CannotGoOnError

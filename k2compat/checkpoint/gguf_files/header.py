@@ -60,8 +60,6 @@ KEY_BYTES_MAX = 65_535
 TENSOR_NAME_BYTES_MAX = 63
 """llama.cpp keeps 64 bytes for a name, the last one a NUL."""
 
-_KEY_BYTES_MIN = 13  # the key's length, the value's type, one byte of value
-_TENSOR_BYTES_MIN = 24  # the name's length, no dimensions, type, offset
 _ALIGNMENT_KEY = "general.alignment"
 
 
@@ -78,6 +76,8 @@ class GgufHeader:
         value_types: Key → name of the value's type ("uint32", "string", "array", …).
         tensors: In the order of the file; empty if the header could not be read so far.
         tensor_count: As the header claims it.
+        has_all_keys: Whether the metadata were read to their end: what is not among them then,
+            the file does not have.
         alignment: Of tensor data, bytes.
         data_offset: First byte of the data section; 0 if it could not be found.
         file_size: Bytes.
@@ -91,6 +91,7 @@ class GgufHeader:
     value_types: Mapping[str, str] = field(default_factory=dict)
     tensors: tuple[GgufTensor, ...] = ()
     tensor_count: int = 0
+    has_all_keys: bool = False
     alignment: int = DEFAULT_ALIGNMENT
     data_offset: int = 0
     file_size: int = 0
@@ -176,12 +177,13 @@ class _Parser:
         self._file_size = file_size
         self._capacity = capacity
         self._defects = FileFindings(path)
-        self._walk = Walk(data, capacity, "little", self._defects)
+        self._walk = Walk(data, capacity, HEADER_BYTES_MAX, "little", self._defects)
         self._version = 0
         self._metadata: dict[str, GgufValue] = {}
         self._value_types: dict[str, str] = {}
         self._tensors: tuple[GgufTensor, ...] = ()
         self._tensor_count = 0
+        self._has_all_keys = False
         self._alignment = DEFAULT_ALIGNMENT
         self._data_offset = 0
 
@@ -195,6 +197,7 @@ class _Parser:
             value_types=self._value_types,
             tensors=self._tensors,
             tensor_count=self._tensor_count,
+            has_all_keys=self._has_all_keys,
             alignment=self._alignment,
             data_offset=self._data_offset,
             file_size=self._file_size,
@@ -212,11 +215,12 @@ class _Parser:
         self._read_version()
         self._tensor_count = self._walk.uint64()
         key_count = self._walk.uint64()
-        tensors_fit = self._fits("tensors", self._tensor_count, _TENSOR_BYTES_MIN, TENSORS_MAX)
-        if not self._fits("keys", key_count, _KEY_BYTES_MIN, KEYS_MAX):
+        tensors_fit = self._is_possible("tensors", self._tensor_count, TENSORS_MAX)
+        if not self._is_possible("keys", key_count, KEYS_MAX):
             raise CannotGoOnError
         for index in range(key_count):
             self._read_key(index)
+        self._has_all_keys = True
         self._read_alignment()
         if not tensors_fit:
             raise CannotGoOnError
@@ -233,7 +237,7 @@ class _Parser:
             return
         self._defects.add(
             "gguf-header-truncated",
-            "the file ends inside its header",
+            "the file is cut off: it ends inside its header",
             at=self._walk.at(),
             expected=f"more than {self._file_size:,} bytes",
             actual=f"{self._file_size:,} bytes",
@@ -260,7 +264,7 @@ class _Parser:
         # A small number whose low half is zero was written in the other byte order.
         if version and not version & 0xFFFF:
             version = int.from_bytes(version.to_bytes(4, "little"), "big")
-            self._walk = Walk(self._data, self._capacity, "big", self._defects, self._walk.position)
+            self._walk = self._walk.in_order("big")
             self._defects.add(
                 "gguf-byte-order", "the file is big-endian", at=at, expected="little", actual="big"
             )
@@ -275,13 +279,15 @@ class _Parser:
             )
             raise CannotGoOnError
 
-    def _fits(self, things: str, count: int, bytes_each: int, most: int) -> bool:
-        """Whether the file can hold a count of keys or tensors; a finding if not."""
-        most = min(most, self._capacity // bytes_each)
+    def _is_possible(self, things: str, count: int, most: int) -> bool:
+        """Whether a header can have so many keys or tensors; a finding if not.
+
+        A count within the limit that the file cannot hold is no lie: the file was cut off.
+        """
         if count > most:
             self._defects.add(
                 "gguf-count",
-                f"the header claims {count:,} {things}, more than the file can hold",
+                f"the header claims {count:,} {things}, more than any file has",
                 at="header",
                 expected=f"at most {most:,}",
                 actual=f"{count:,}",

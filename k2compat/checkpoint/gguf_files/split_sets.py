@@ -162,6 +162,8 @@ def _check_member(total: int | None, number: int, header: GgufHeader) -> tuple[F
                 expected=f"a name that ends in {_suffix(said_number, said_total)}",
             )
     elif said_number is None or said_total is None:
+        if not header.has_all_keys:
+            return ()  # the keys may follow where the file was cut off or is damaged
         defects.add(
             "gguf-split-keys",
             f"is named as file {number} of {total}, but has no {SPLIT_NUMBER} or {SPLIT_COUNT}",
@@ -207,7 +209,8 @@ def _check_tensor_counts(gguf_set: GgufSet, read: Mapping[int, GgufHeader]) -> t
         )
         return defects.findings()
     held = sum(header.tensor_count for header in read.values())
-    if len(read) == gguf_set.total and [held] != [*said]:
+    are_read = all(header.has_all_keys for header in read.values())
+    if are_read and len(read) == gguf_set.total and [held] != [*said]:
         defects.add(
             "gguf-split-tensors",
             f"the files hold {held:,} tensors, {SPLIT_TENSORS} says otherwise",

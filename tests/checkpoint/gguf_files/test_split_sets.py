@@ -30,6 +30,7 @@ def member(index: int, name: str = "", **changes: int | str | None) -> GgufHeade
         },
         tensors=(tensor(f"blk.{index}.attn_norm.weight"),),
         tensor_count=1,
+        has_all_keys=True,
     )
 
 
