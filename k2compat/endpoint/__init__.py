@@ -8,10 +8,11 @@ only module with sockets, sends.
 from k2compat.endpoint.asking.plan import plan
 from k2compat.endpoint.asking.request import Request
 from k2compat.endpoint.checks import Check, checks
-from k2compat.endpoint.figures import figures_of, read_baseline, read_samples, schemas_of
+from k2compat.endpoint.figures import figures_of, schemas_of
 from k2compat.endpoint.prompt_tokens import PromptCounter, read_prompt_folder
 from k2compat.endpoint.reading.answer import Answer, AnsweredCall, Recording
 from k2compat.endpoint.report import EndpointReport, as_markdown, as_text
+from k2compat.endpoint.sample_files import read_baseline, read_samples
 from k2compat.endpoint.target import Run, Target, base_url, read_key, refuse_without_extra
 from k2compat.endpoint.verdicts.judge import Judgement, judge
 

@@ -3,29 +3,27 @@
 *Trigger similarity* is the F1 score of "the answer ends with tool_calls" against the baseline's
 answers to the same requests. *Schema accuracy* is the share of the answers that end with
 tool_calls whose every call names a declared tool and fits its schema.
-Source: tool_calls_eval.py and README of MoonshotAI/K2-Vendor-Verifier.
+Source: tool_calls_eval.py (`compute_summary`, `validate_tool_call`) and README ("Evaluation
+Metrics") of MoonshotAI/K2-Vendor-Verifier at 0bc5061. Its README leaves open whether a failed
+request counts in F1; here it does not.
 
 The verifier gives no intervals. Schema accuracy is a share, so Wilson's interval holds for it. F1
 is 2J / (1 + J) of the share J = TP / (TP + FP + FN), and grows with it, so its interval is that of
 J, carried over.
 """
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import sqrt
-from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, NoReturn
 
-from k2compat.arguments import check
 from k2compat.endpoint.asking.request import Request
-from k2compat.endpoint.reading.answer import Answer
+from k2compat.endpoint.reading.answer import Answer, AnsweredCall
 from k2compat.endpoint.reading.whole import objects
-from k2compat.errors import RefusedError
-from k2compat.gateway import InvalidJsonError, decode
 
 _Z: Final = 1.959963984540054
 """Of the normal distribution, for 95 %."""
-_OWN_FIELDS: Final = ("model", "stream", "stream_options")
 
 
 class Share(NamedTuple):
@@ -96,49 +94,6 @@ def wilson(hits: int, all_: int) -> Share | None:
     return Share(share, max(0.0, min(low, share)), min(1.0, max(high, share)))
 
 
-def read_samples(path: Path) -> list[Request]:
-    """The samples: a chat request on each line, or one under `request`.
-
-    Their fields stay as they are; only model and stream are the check's own.
-
-    Raises:
-        RefusedError: samples-malformed, a line is no chat request.
-    """
-    requests = []
-    for number, line in _lines(path):
-        body = line.get("request", line)
-        messages = body.get("messages") if isinstance(body, dict) else None
-        if not isinstance(messages, list):
-            raise _malformed(path, number, "holds no chat request")
-        kept = {name: value for name, value in body.items() if name not in _OWN_FIELDS}
-        requests.append(
-            Request(
-                name=f"sample-{_index_of(line, number)}",
-                purpose="a sample",
-                body=kept,
-                calls_before=sum(len(objects(m.get("tool_calls"))) for m in objects(messages)),
-                is_sample=True,
-            )
-        )
-    return requests
-
-
-def read_baseline(path: Path) -> dict[str, str]:
-    """The baseline's finish reasons by the name of the sample.
-
-    Raises:
-        RefusedError: samples-malformed, a line has no finish_reason.
-    """
-    reasons = {}
-    for number, line in _lines(path):
-        reason = line.get("finish_reason", "")
-        if reason is not None and not isinstance(reason, str):
-            raise _malformed(path, number, "has a finish_reason that is no text")
-        if line.get("status", "success") == "success":
-            reasons[f"sample-{_index_of(line, number)}"] = reason or ""
-    return reasons
-
-
 def figures_of(answers: Mapping[str, Answer], baseline: Mapping[str, str]) -> Figures:
     """The figures of the samples that both sides answered.
 
@@ -173,49 +128,35 @@ def schemas_of(answers: Mapping[str, Answer]) -> Share | None:
 
 def _is_valid(answer: Answer) -> bool:
     """Whether each call names a declared tool and fits its schema; no call is not valid."""
-    tools = answer.request.tools
-    return bool(answer.calls) and all(
-        call.name in tools and _fits(call.arguments, tools[call.name]) for call in answer.calls
-    )
+    return bool(answer.calls) and all(_fits(call, answer.request) for call in answer.calls)
 
 
-def _fits(arguments: Any, tool: Mapping[str, Any]) -> bool:
+def _fits(call: AnsweredCall, request: Request) -> bool:
+    """Whether the verifier accepts a call.
+
+    `k2compat.arguments.check` differs: it wants an object, and lets a tool without a schema take
+    any. The verifier goes by the schema alone, and accepts no call of a tool without one.
+    """
+    import jsonschema_rs
+
+    schema = _schema_of(call.name, request)
+    if not schema:
+        return False
     try:
-        return isinstance(arguments, str) and not check(arguments, tool)
-    except RefusedError:  # the sample's own schema is broken
+        value = json.loads(call.arguments) if isinstance(call.arguments, str) else call.arguments
+        return jsonschema_rs.validator_for(schema, retriever=_fetch_nothing).is_valid(value)
+    except (TypeError, ValueError, RecursionError):  # no JSON, or the sample's schema is broken
         return False
 
 
-def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield number, _object(path, number, line)
-    except OSError as error:
-        raise RefusedError(
-            "samples-malformed", f"{path} cannot be read: {error.strerror}.", hint=f"ls -l {path}"
-        ) from None
+def _schema_of(name: str, request: Request) -> Any:
+    """The parameters of the first tool of that name; None where there are none."""
+    for tool in objects(request.body.get("tools")):
+        function = tool.get("function")
+        if isinstance(function, dict) and function.get("name") == name:
+            return function.get("parameters")
+    return None
 
 
-def _object(path: Path, number: int, line: bytes) -> dict[str, Any]:
-    try:
-        value = decode(line)
-    except InvalidJsonError:
-        value = None
-    if not isinstance(value, dict):
-        raise _malformed(path, number, "is no JSON object")
-    return value
-
-
-def _index_of(line: Mapping[str, Any], number: int) -> int:
-    index = line.get("data_index")
-    return index if type(index) is int else number
-
-
-def _malformed(path: Path, number: int, what: str) -> RefusedError:
-    return RefusedError(
-        "samples-malformed",
-        f"{path}, line {number} {what}.",
-        hint="k2compat explain samples-malformed",
-    )
+def _fetch_nothing(uri: str) -> NoReturn:
+    raise ValueError(f"{uri} is not part of the schema, and nothing is fetched")

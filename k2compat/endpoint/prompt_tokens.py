@@ -7,11 +7,12 @@ tools are left out: Kimi-K2.5 declares them with an encoder of its own.
 import base64
 import binascii
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from k2compat.endpoint.asking.request import Request
+from k2compat.endpoint.reading.whole import objects
 from k2compat.errors import RefusedError
 from k2compat.gateway import InvalidJsonError, decode
 
@@ -71,6 +72,10 @@ class Tokenizer:
             at = found.end()
         return count + self._count_ordinary(text[at:])
 
+    def spells_special(self, text: str) -> bool:
+        """Whether a text spells a special token."""
+        return self._special.search(text) is not None
+
     def _count_ordinary(self, text: str) -> int:
         return sum(
             self._count_piece(piece.encode("utf-8", "replace"))
@@ -114,14 +119,22 @@ class PromptCounter:
     def counts(self, requests: Sequence[Request]) -> dict[str, int]:
         """The prompt tokens of each request of the check that declares no tools, by name.
 
+        A request whose text spells a special token is left out: the template alone lets the text
+        act as the token, and a server that prevents that is right.
+
         Raises:
             RefusedError: endpoint-folder, the template fails on a request.
         """
         return {
-            request.name: self._tokenizer.count(self.render(request.body))
+            request.name: self.count(self.render(request.body))
             for request in requests
             if not (request.must_be_refused or request.is_sample or request.body.get("tools"))
+            and not any(map(self._tokenizer.spells_special, _texts_of(request.body["messages"])))
         }
+
+    def count(self, text: str) -> int:
+        """The number of tokens in a prompt."""
+        return self._tokenizer.count(text)
 
     def render(self, body: Mapping[str, Any]) -> str:
         """The prompt of a request.
@@ -138,6 +151,15 @@ class PromptCounter:
             )
         except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
             raise _refused(f"{TEMPLATE_FILE} fails: {error}") from None
+
+
+def _texts_of(messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for message in messages:
+        content = message.get("content")
+        if isinstance(content, str):
+            yield content
+        else:
+            yield from (part["text"] for part in objects(content))
 
 
 def read_prompt_folder(folder: Path) -> PromptCounter:

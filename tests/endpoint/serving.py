@@ -10,10 +10,12 @@ from aiohttp import web
 
 from k2compat.endpoint import Judgement, Recording, Request, judge, plan
 from k2compat.endpoint.check import Work, check
+from k2compat.endpoint.prompt_tokens import read_prompt_folder
 from k2compat.endpoint.report import EndpointReport
 from k2compat.endpoint.target import Target
 from k2compat.gateway import Settings
-from tests.endpoint.standin import Response, Server, dump
+from tests.endpoint.standin import Response, Server, dump, tokens_in
+from tests.support.talking_models import talking_model
 
 
 @asynccontextmanager
@@ -23,6 +25,9 @@ async def serving(server: Server) -> AsyncIterator[str]:
     async def chat(request: web.Request) -> web.StreamResponse:
         answer = server.admit(request.headers) or server.handle(await request.read())
         await asyncio.sleep(answer.pause)
+        if answer.is_missing and request.transport is not None:
+            request.transport.close()
+            return web.Response()
         headers = {"Content-Type": answer.content_type, **answer.headers}
         response = web.StreamResponse(status=answer.status, headers=headers)
         await response.prepare(request)
@@ -77,13 +82,29 @@ def recorded(server: Server, requests: Sequence[Request]) -> dict[str, Recording
 
 
 def _recording(answer: Response) -> Recording:
+    if answer.is_missing:
+        return Recording(None, failure="the connection was closed")
     failure = "it broke off" if answer.is_cut else ""
     return Recording(answer.status, answer.content_type, answer.body, failure)
 
 
+class SoundCounts:
+    """Counts prompts as the sound servers do, in the place of a model's folder."""
+
+    def counts(self, requests: Sequence[Request]) -> dict[str, int]:
+        names = _COUNTED.counts(requests)
+        by_name = {request.name: request for request in requests}
+        return {name: tokens_in(Server().prompt(dict(by_name[name].body))) for name in names}
+
+
+_COUNTED = read_prompt_folder(talking_model(tokenizer="tiktoken"))
+"""Its choice of requests is the real one."""
+
+
 def judged(server: Server, requests: Sequence[Request] | None = None) -> Judgement:
     requests = plan() if requests is None else requests
-    return judge(requests, recorded(server, requests), typescript=True)
+    counts = SoundCounts().counts(requests)
+    return judge(requests, recorded(server, requests), typescript=True, prompt_tokens=counts)
 
 
 def causes(judgement: Judgement | EndpointReport) -> list[str]:

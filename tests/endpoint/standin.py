@@ -42,6 +42,7 @@ class Response:
     content_type: str = "application/json"
     body: bytes = b""
     is_cut: bool = False  # the connection breaks after the body
+    is_missing: bool = False  # it breaks before the status
     headers: Json = field(default_factory=dict)
     pause: float = 0.0  # seconds before it
 

@@ -5,6 +5,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from k2compat.endpoint import Answer, AnsweredCall, Request, plan
@@ -12,42 +13,58 @@ from k2compat.endpoint.figures import (
     Figures,
     Share,
     figures_of,
-    read_baseline,
-    read_samples,
     schemas_of,
     wilson,
 )
+from k2compat.endpoint.sample_files import read_baseline, read_samples
 from k2compat.errors import RefusedError
 from tests.endpoint.faulty.calls import NumbersAsText
 from tests.endpoint.serving import checked
 from tests.endpoint.standin import Server
 
-TOOL: Any = {
-    "type": "function",
-    "function": {
-        "name": "f",
-        "parameters": {
-            "type": "object",
-            "properties": {"n": {"type": "integer"}},
-            "required": ["n"],
-        },
-    },
-}
-ARGUMENTS = ['{"n": 1}', '{"n": "1"}', "{}", '{"n": 2}', "[1]", '{"n":', '{"n": 3, "m": 0}']
+
+def tool(name: str, **function: Any) -> Any:
+    return {"type": "function", "function": {"name": name, **function}}
+
+
+NUMBER: Any = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+TOOL: Any = tool("f", parameters=NUMBER)
+TOOLS: Any = [
+    TOOL,
+    tool("f", parameters=False),  # the first tool of a name counts
+    tool("none"),
+    tool("blank", parameters={}),
+    tool("any", parameters=True),
+    tool("broken", parameters={"type": 7}),
+    tool("elsewhere", parameters={"$ref": "https://schema.invalid/a.json"}),
+    tool(
+        "list",
+        parameters={"type": "array", "items": {"$ref": "#/$defs/n"}, "$defs": {"n": NUMBER}},
+    ),
+    tool("old", parameters={"$schema": "http://json-schema.org/draft-04/schema#", **NUMBER}),
+]
+NAMES = [*{each["function"]["name"] for each in TOOLS}, "undeclared"]
+ARGUMENTS: list[Any] = [
+    *('{"n": 1}', '{"n": "1"}', "{}", '{"n": 2.0}', "[1]", '{"n":', '{"n": 3, "m": 0}', ""),
+    *('[{"n": 4}]', '[{"n": 4}, {}]', '{"n": NaN}', "7", "[" * 5000),
+    *({"n": 5}, {"n": "5"}, None),
+]
 
 
 def recorded_answers(count: int = 200) -> tuple[dict[str, Answer], dict[str, str]]:
-    """Answers and a baseline, made up."""
+    """Answers and a baseline, made up: half of the calls fit."""
     chance = random.Random(20260115)
     answers, baseline = {}, {}
     for number in range(1, count + 1):
         name = f"sample-{number}"
         request = Request(
-            name=name, purpose="", body={"messages": [], "tools": [TOOL]}, is_sample=True
+            name=name, purpose="", body={"messages": [], "tools": TOOLS}, is_sample=True
         )
         calls = tuple(
-            AnsweredCall(f"functions.f:{place}", chance.choice("fffg"), chance.choice(ARGUMENTS))
-            for place in range(chance.randint(0, 2))
+            AnsweredCall("functions.f:0", "f", '{"n": 1}')
+            if chance.random() < 0.5
+            else AnsweredCall("functions.f:0", chance.choice(NAMES), chance.choice(ARGUMENTS))
+            for _ in range(chance.randint(0, 2))
         )
         reason = "tool_calls" if calls else chance.choice(["stop", "length", "tool_calls"])
         answers[name] = Answer(request, calls=calls, finish_reason=reason)
@@ -55,12 +72,24 @@ def recorded_answers(count: int = 200) -> tuple[dict[str, Answer], dict[str, str
     return answers, baseline
 
 
-def fits_by_hand(text: Any) -> bool:
+def verifier_accepts(call: AnsweredCall, tools: Any) -> bool:
+    """The verifier's rule with the library that it uses; whatever goes wrong is no."""
     try:
-        value = json.loads(text)
-    except ValueError:
+        function = next(each["function"] for each in tools if each["function"]["name"] == call.name)
+        schema, value = function["parameters"], call.arguments
+        jsonschema.validate(json.loads(value) if isinstance(value, str) else value, schema)
+    except Exception:  # noqa: BLE001 - as the verifier does
         return False
-    return isinstance(value, dict) and type(value.get("n")) is int
+    return bool(schema)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("arguments", ARGUMENTS, ids=repr)
+def test_a_call_counts_where_it_counts_for_the_verifier(name: str, arguments: Any) -> None:
+    call = AnsweredCall("", name, arguments)
+    request = Request(name="sample-1", purpose="", body={"tools": TOOLS}, is_sample=True)
+    answer = Answer(request, calls=(call,), finish_reason="tool_calls")
+    assert figures_of({"sample-1": answer}, {}).valid == verifier_accepts(call, TOOLS)
 
 
 def test_both_equal_the_verifiers_formulas_on_200_answers() -> None:
@@ -73,11 +102,8 @@ def test_both_equal_the_verifiers_formulas_on_200_answers() -> None:
         false_positive += called and not wanted
         false_negative += wanted and not called
         calling += called
-        valid += (
-            called
-            and bool(answer.calls)
-            and all(call.name == "f" and fits_by_hand(call.arguments) for call in answer.calls)
-        )
+        accepted = [verifier_accepts(call, TOOLS) for call in answer.calls]
+        valid += called and bool(accepted) and all(accepted)
     precision = true_positive / (true_positive + false_positive)
     recall = true_positive / (true_positive + false_negative)
     figures = figures_of(answers, baseline)
@@ -132,13 +158,12 @@ def test_samples_without_an_answer_or_a_baseline_do_not_count() -> None:
     assert figures.true_positive + figures.false_positive + figures.false_negative <= 2
 
 
-def test_a_sample_with_a_broken_schema_is_not_valid() -> None:
-    broken = {"type": "function", "function": {"name": "f", "parameters": {"type": 7}}}
-    body = {"messages": [], "tools": [{"type": "function"}, broken]}
-    request = Request(name="sample-1", purpose="", body=body, is_sample=True)
+def test_a_sample_without_usable_tools_has_no_valid_call() -> None:
     call = AnsweredCall("functions.f:0", "f", "{}")
-    answer = Answer(request, calls=(call,), finish_reason="tool_calls")
-    assert figures_of({"sample-1": answer}, {}).valid == 0
+    for tools in (None, 7, [7, {"type": "function"}, {"function": 7}]):
+        request = Request(name="sample-1", purpose="", body={"tools": tools}, is_sample=True)
+        answer = Answer(request, calls=(call,), finish_reason="tool_calls")
+        assert figures_of({"sample-1": answer}, {}).valid == 0
 
 
 def test_samples_keep_their_own_fields(tmp_path: Path) -> None:
@@ -149,10 +174,52 @@ def test_samples_keep_their_own_fields(tmp_path: Path) -> None:
     path.write_text("\n\n".join(map(json.dumps, lines)) + "\n")
     first, second = read_samples(path)
     assert (first.name, second.name) == ("sample-1", "sample-9")
-    assert first.body == {"messages": [], "temperature": 0.6, "tools": [TOOL]}
+    assert first.body == {
+        **{name: value for name, value in line.items() if name != "model"},
+        "stream_options": {"include_usage": True},
+    }
+    assert first.streams
     assert second.body == {"messages": [past, 7], "tools": None}
     assert second.calls_before == 2
     assert not second.tools
+
+
+def test_samples_are_sent_as_the_verifier_sends_them(tmp_path: Path) -> None:
+    user = {"role": "user", "content": "hello"}
+    line = {
+        "messages": [{"role": "_input", "content": "be brief"}, user, 7],
+        "stream": True,
+        "stream_options": {"include_usage": False, "x": 1},
+    }
+    path = tmp_path / "samples.jsonl"
+    path.write_text(json.dumps(line))
+    (sample,) = read_samples(path)
+    assert sample.body == {
+        **line,
+        "messages": [{"role": "system", "content": "be brief"}, user, 7],
+    }
+
+
+def test_the_last_run_of_a_sample_counts(tmp_path: Path) -> None:
+    def row(index: int, second: int, reason: str | None, status: str = "success") -> str:
+        run_at = f"2025-11-15T10:00:{second:02}.123456"
+        return json.dumps(
+            {
+                "data_index": index,
+                "finish_reason": reason,
+                "status": status,
+                "last_run_at": run_at,
+            }
+        )
+
+    path = tmp_path / "results.jsonl"
+    rows = [
+        *(row(1, 9, "tool_calls"), row(1, 2, "stop")),
+        *(row(2, 1, "tool_calls"), row(2, 5, None, "failed")),
+        *(row(3, 1, None, "failed"), row(3, 5, "length")),
+    ]
+    path.write_text("\n".join(rows))
+    assert read_baseline(path) == {"sample-1": "tool_calls", "sample-3": "length"}
 
 
 def test_the_baseline_is_the_verifiers_file(tmp_path: Path) -> None:

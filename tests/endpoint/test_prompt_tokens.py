@@ -150,16 +150,20 @@ def test_requests_with_tools_or_faults_are_left_out(folder: Path) -> None:
         "plain-list",
         "thinking-on.stream",
         "thinking-off.whole",
-        "marker-user",
         "harmless-user",
     }
+
+
+def test_text_that_spells_a_marker_is_left_out(folder: Path) -> None:
+    """The gateway keeps it text, so its prompt is right and has more tokens than the template's."""
+    assert read_prompt_folder(folder).counts([chat("a <|im_end|> b")]) == {}
 
 
 def test_reserved_places_are_special_too(folder: Path) -> None:
     first = len(RANKS)
     counter = read_prompt_folder(folder)
-    plain = counter.counts([chat("")])["r"]
-    assert counter.counts([chat(f"<|reserved_token_{first + 3}|>")])["r"] == plain + 1
+    prompt = f"user:<|reserved_token_{first + 3}|><|im_end|>"
+    assert counter.count(prompt) == counter.count("user:<|im_end|>") + 1
 
 
 def test_a_template_may_be_in_the_config(folder: Path) -> None:
@@ -216,8 +220,7 @@ class Rendering(Server):
         usage = super().usage(body, reply)
         if body.get("tools"):
             return usage
-        request = Request(name="r", purpose="", body=body)
-        count = COUNTER.counts([request])["r"] + self.extra
+        count = COUNTER.count(COUNTER.render(body)) + self.extra
         return {**usage, "prompt_tokens": count, "total_tokens": count + reply.written}
 
 

@@ -42,8 +42,9 @@ def write_talking_model(
         form: "bf16" or "fp8" (blocks of 128 × 128, as moonshotai/Kimi-K2-Instruct has them): a
             checkpoint in safetensors, `model_type` kimi_k2. "gguf": one file for llama.cpp, of
             architecture deepseek2, named `GGUF_FILE`.
-        tokenizer: "fast" for tokenizer.json, "tiktoken" for Kimi-K2's own tiktoken.model, which
-            Transformers reads with Moonshot's tokenization_kimi.py only. A GGUF holds its own.
+        tokenizer: "fast" for tokenizer.json, "tiktoken" for tiktoken.model as Kimi-K2 has it,
+            which Transformers reads by the folder's tokenization_kimi.py and with
+            `trust_remote_code` only. A GGUF holds its own.
         special_markers: Whether the markers of tool calls are special tokens, which engines
             leave out of the text: the most common cause of lost calls.
         joint_mla: In a GGUF, whether attention has attn_kv_b, as older files have.

@@ -10,6 +10,8 @@ from k2compat.samples.talking.vocabulary import BOS, Vocabulary
 Form: TypeAlias = Literal["fast", "tiktoken"]
 
 CHAT_TEMPLATE: Final = Path(__file__).with_name("chat_template.jinja")
+REMOTE_CODE: Final = Path(__file__).with_name("tokenization_kimi.py")
+_CLASS: Final = "TikTokenTokenizer"
 
 # GPT-2's table: byte-level BPE writes a byte as a character, a printable one as itself.
 _PRINTABLE: Final = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100))
@@ -30,12 +32,13 @@ def tokenizer_files(vocabulary: Vocabulary, form: Form) -> dict[str, bytes]:
     Args:
         vocabulary: All tokens.
         form: "fast": the tokenizers library's tokenizer.json. "tiktoken": tiktoken.model, a
-            token in base64 and its rank on each line, as Kimi-K2 has it.
+            token in base64 and its rank on each line, as Kimi-K2 has it, and the Python that
+            reads it.
     """
     table = (
         {"tokenizer.json": _json(_fast(vocabulary))}
         if form == "fast"
-        else {"tiktoken.model": _ranks(vocabulary)}
+        else {"tiktoken.model": _ranks(vocabulary), REMOTE_CODE.name: REMOTE_CODE.read_bytes()}
     )
     return {
         "chat_template.jinja": CHAT_TEMPLATE.read_bytes(),
@@ -83,7 +86,7 @@ _BYTE_LEVEL: Final = {"add_prefix_space": False, "trim_offsets": False, "use_reg
 
 
 def _config(vocabulary: Vocabulary, form: Form) -> dict[str, Any]:
-    config = {
+    config: dict[str, Any] = {
         "added_tokens_decoder": {
             str(number): _added(vocabulary, number) for number in vocabulary.added
         },
@@ -94,8 +97,17 @@ def _config(vocabulary: Vocabulary, form: Form) -> dict[str, Any]:
         "pad_token": "[PAD]",
         "unk_token": "[UNK]",
     }
-    classes = {"fast": "PreTrainedTokenizerFast", "tiktoken": "TikTokenTokenizer"}
-    return {**config, "tokenizer_class": classes[form]}
+    if form == "fast":
+        return {**config, "tokenizer_class": "PreTrainedTokenizerFast"}
+    named = {content for member, content in config.items() if member.endswith("_token")}
+    special = [token.content for token in vocabulary.added.values() if token.is_special]
+    return {
+        **config,
+        # A tokenizer in Python goes by this list; "special" above tells the fast one alone.
+        "additional_special_tokens": [content for content in special if content not in named],
+        "auto_map": {"AutoTokenizer": [f"{REMOTE_CODE.stem}.{_CLASS}", None]},
+        "tokenizer_class": _CLASS,
+    }
 
 
 def _added(vocabulary: Vocabulary, number: int) -> dict[str, Any]:

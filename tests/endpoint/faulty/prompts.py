@@ -36,6 +36,14 @@ class StreamCountsChunks(Server):
         return usage
 
 
+@fault("prompt-tokens-differ")
+class AddsASystemMessage(Server):
+    """Its template is an older one, with a system message of its own."""
+
+    def prompt(self, body: Json) -> str:
+        return f"systemYou are a helpful assistant{super().prompt(body)}"
+
+
 @fault("usage-missing")
 class NoUsageInStreams(Server):
     def chunks(self, body: Json, reply: Reply, usage: Json) -> list[Json]:

@@ -180,7 +180,7 @@ class NoParserNoTools(Server):
 @fault("server-failed")
 class FailsOnQuotes(Server):
     def handle(self, raw: bytes) -> Response:
-        if "晴" in raw.decode("unicode_escape") or "\\u6674" in raw.decode():
+        if "晴" in json.dumps(json.loads(raw), ensure_ascii=False):
             return Response(500, body=b'{"detail": "does not match the peg-native format"}')
         return super().handle(raw)
 
