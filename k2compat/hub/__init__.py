@@ -18,13 +18,17 @@ if TYPE_CHECKING:
         snapshot_findings,
     )
     from k2compat.hub.companions import find_companions, list_repo
+    from k2compat.hub.digests import GIT_BLOB, SHA256, Digest, digest_of_tag
     from k2compat.hub.failures import HubFileError, offline_missing
     from k2compat.hub.ranges import RemoteRepo, list_remote
     from k2compat.hub.remote_file import RemoteFile
     from k2compat.hub.workers import Workers
 
 __all__ = [
+    "GIT_BLOB",
     "MODELSCOPE",
+    "SHA256",
+    "Digest",
     "HubFileError",
     "HubRepo",
     "RemoteFile",
@@ -32,6 +36,7 @@ __all__ = [
     "Workers",
     "cache_entry_of",
     "cached_checkpoint",
+    "digest_of_tag",
     "find_companions",
     "is_offline",
     "list_remote",
@@ -44,14 +49,18 @@ __all__ = [
 
 # patch-config needs two names of this room, and would import the clients of two hubs for them.
 _HOMES = {
+    "Digest": "digests",
+    "GIT_BLOB": "digests",
     "HubFileError": "failures",
     "HubRepo": "address",
     "MODELSCOPE": "address",
     "RemoteFile": "remote_file",
     "RemoteRepo": "ranges",
+    "SHA256": "digests",
     "Workers": "workers",
     "cache_entry_of": "cache",
     "cached_checkpoint": "cache",
+    "digest_of_tag": "digests",
     "find_companions": "companions",
     "is_offline": "cache",
     "list_remote": "ranges",

@@ -38,7 +38,7 @@ class Digest:
             feed(piece)
         return result()
 
-    def begin(self, size: int) -> tuple[Callable[[bytes], None], Callable[[], str]]:
+    def begin(self, size: int) -> tuple[Callable[[bytes | memoryview], None], Callable[[], str]]:
         """Begin to hash `size` bytes: what takes the pieces, and what gives the result."""
         import hashlib  # patch-config loads this room, and hashes nothing
 
@@ -54,3 +54,8 @@ def digest(kind: str, value: object) -> Digest | None:
     if isinstance(value, str) and _FORMS[kind].fullmatch(value):
         return Digest(kind, value)
     return None
+
+
+def digest_of_tag(text: str) -> Digest | None:
+    """The hash that the Hub gives as a file's ETag; None for what is neither kind."""
+    return digest(SHA256, text) or digest(GIT_BLOB, text)
