@@ -37,6 +37,21 @@ def progress_bar(what: str, output: Output) -> Iterator[Callable[[int], None]]:
 
 
 @contextmanager
+def byte_bar(what: str, output: Output) -> Iterator[Callable[[int, int], None]]:
+    """Show how many bytes of how many are done while the block runs, how fast and until when.
+
+    Args:
+        what: The name of the work.
+        output: As of `progress_bar`.
+
+    Yields:
+        A function to be called with the bytes that are done, and with all.
+    """
+    with _bar(what, _byte_total_columns, output) as bar:
+        yield bar.show
+
+
+@contextmanager
 def counting_bar(what: str, things: str, output: Output) -> Iterator[Callable[[int, int], None]]:
     """Show how many things of how many are done while the block runs.
 
@@ -106,6 +121,17 @@ def _byte_columns() -> "list[ProgressColumn | str]":
     from rich.progress import FileSizeColumn, TransferSpeedColumn
 
     return [FileSizeColumn(), TransferSpeedColumn()]
+
+
+def _byte_total_columns() -> "list[ProgressColumn | str]":
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    return [BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()]
 
 
 def _count_columns(things: str) -> "list[ProgressColumn | str]":
