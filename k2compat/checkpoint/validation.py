@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 _FOREIGN = "foreign-"
 """Before the codes of folders that hold something else than a checkpoint of the family."""
 
-_UNREAD = "only headers were read"
+UNREAD = "only headers were read"
+"""Why data count as not checked, unless they are sampled or hashed."""
 
 SAFETENSORS, GGUF = (suffix.removeprefix(".") for suffix in WEIGHT_SUFFIXES)
 
@@ -75,7 +76,7 @@ def validate(
         validation = _validate(source, config, engine, progress, sampler)
         if sampler is None:
             found: tuple[Finding, ...] = ()
-            unread = f"{validation.bytes:,} bytes of data: {_UNREAD}"
+            unread = f"{validation.bytes:,} bytes of data: {UNREAD}"
         else:
             found = fold_by_code(source.name, sampler.sample.findings)
             unread = sampler.sample.words

@@ -1,6 +1,6 @@
 """k2compat validate: check that a checkpoint is what its config says."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -10,6 +10,7 @@ from k2compat.cli.completions import complete_codes
 from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output
 from k2compat.cli.paths import PATH
 from k2compat.cli.progress import counting_bar
+from k2compat.cli.validate_hashes import HashOptions, hash_options
 from k2compat.findings import Report, explanation
 from k2compat.hub import parse_repo_url
 from k2compat.printable import printable
@@ -34,6 +35,7 @@ _WEIGHTY = ("error", "warning")
     help="Compare names, shapes and dtypes of the tensors with those of another checkpoint.",
 )
 @click.option("--deep", is_flag=True, help="Sample the data too: zeros, NaN, odd scales.")
+@hash_options
 @click.option(
     "--select",
     metavar="CODE,…",
@@ -49,6 +51,7 @@ _WEIGHTY = ("error", "warning")
 @click.pass_obj
 def command(
     output: Output,
+    /,
     place: str,
     config: Path | None,
     engine: str | None,
@@ -56,24 +59,28 @@ def command(
     deep: bool,
     select: str | None,
     ignore: str | None,
+    **hash_values: object,
 ) -> Outcome:
     """Check PATH: a folder of safetensors or GGUFs, a single file, or a repo on the Hub.
 
     Headers, index, config and the files beside them are read, the weights are not: a terabyte
     takes a second. Of a repo only that is fetched, and nothing is kept. Every defect is reported
-    in one run.
+    in one run. --hash reads every byte, and compares it with what was downloaded.
     """
     from k2compat.checkpoint import validate
 
+    hashes = HashOptions.of(hash_values)
     wanted, unwanted = _codes(select), _codes(ignore)
     at, other = (
         each if each is None or parse_repo_url(each) else PATH.convert(each, None, None)
         for each in (place, like)
     )
+    hashes.plan(at or place)
     with counting_bar("validating", "files", output) as progress:
         validation = validate(
             at or place, config=config, engine=engine, deep=deep, like=other, progress=progress
         )
+    validation = hashes.check(validation, output)
     report = Report(
         tuple(
             finding
@@ -83,8 +90,8 @@ def command(
     )
     shown = report if output.as_json or engine or wanted else fold_verdicts(report)
     return Outcome(
-        _document(validation),
-        _answer(validation, report),
+        {**_document(validation), **hashes.document()},
+        _answer(validation, report, hashes.lines()),
         shown,
         FOUND_ERRORS if report.has_errors else OK,
     )
@@ -144,7 +151,7 @@ def _document(validation: Validation) -> dict[str, object]:
     }
 
 
-def _answer(validation: Validation, report: Report) -> str:
+def _answer(validation: Validation, report: Report, of_hashes: Sequence[str]) -> str:
     counts = {word: _count(report, word) for word in _WEIGHTY}
     count = len(validation.files)
     lines = [
@@ -159,6 +166,7 @@ def _answer(validation: Validation, report: Report) -> str:
             for part in validation.coverage.parts
             if len(validation.coverage.parts) > 1
         ),
+        *of_hashes,
         *(f"Not checked: {printable(words)}." for words in validation.not_checked),
         _verdict(
             counts, _count(validation.report, *_WEIGHTY) - sum(counts.values()), validation.coverage
