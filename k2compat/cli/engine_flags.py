@@ -20,6 +20,7 @@ from k2compat.launch.flags import (
     entry_points,
     flag_table,
     newest_version,
+    size_flag,
 )
 from k2compat.shell_line import shell_line
 
@@ -99,6 +100,10 @@ def _way_out(words: Sequence[str], name: str, value: str | None, error: click.No
         if flag.takes_value:
             setting += f"={value or 'VALUE'}"
         return f"It is a flag of {engine}. Pass it through: {shell_line('--set', setting)}"
+    own = size_flag(engine, name) if engine else None
+    if own is not None:
+        setting = f"{own.lstrip('-')}={value or 'VALUE'}"
+        return f"{engine} takes it as {own}. Pass it through: {shell_line('--set', setting)}"
     others = [other for other in ENGINES if other != engine and _find(other, name)]
     passed = f"A flag of {engine or 'the engine'} is passed through with --set FLAG=VALUE"
     if others:

@@ -6,12 +6,16 @@ of them decides anything again.
 """
 
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 import msgspec
 
 from k2compat.findings import Finding
 from k2compat.launch.memory import Layout
 from k2compat.launch.request import Argument, Cluster, Node, Placeholder
+
+SERVERS: Final = frozenset({"serve", "prefill", "decode"})
+"""The roles of the engine's own processes."""
 
 
 class Port(msgspec.Struct, frozen=True):
@@ -152,6 +156,15 @@ class Plan(msgspec.Struct, frozen=True):
     def nodes(self) -> tuple[Node, ...]:
         """The nodes that run at least one command, in the order of the plan."""
         return tuple(dict.fromkeys(command.node for command in self.commands))
+
+    def server(self, group: str) -> Command | None:
+        """The engine's own process on the first node of a group; None where there is none."""
+        servers = (
+            command
+            for command in self.commands
+            if command.node.group == group and command.stays and command.role in SERVERS
+        )
+        return next(servers, None)
 
     @property
     def placeholders(self) -> tuple[Placeholder, ...]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         MemoryFlags,
         ParallelFlags,
         memory_flags_of,
+        size_flag,
     )
     from k2compat.launch.engines.profile import PROFILES, STRATEGIES, Profile, read_profile
     from k2compat.launch.engines.profile_entries import (
@@ -57,6 +58,7 @@ __all__ = [
     "engine_names",
     "memory_flags_of",
     "read_profile",
+    "size_flag",
     "terms_of",
 ]
 
@@ -77,6 +79,7 @@ _HOMES = {
     "derivation_of": "derivation",
     "memory_flags_of": "memory_flags",
     "read_profile": "profile",
+    "size_flag": "memory_flags",
     "terms_of": "terms",
 }
 

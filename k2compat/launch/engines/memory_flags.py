@@ -4,8 +4,14 @@ from functools import cache
 
 import msgspec
 
-from k2compat.launch.engines import engine_folder
+from k2compat.launch.engines import engine_folder, engine_names
 from k2compat.typed_toml import read_toml
+
+# The members of `ParallelFlags` that are sizes with a value.
+_SIZES = (
+    *("tensor", "pipeline", "data", "replicas", "expert", "redundant", "decode_context"),
+    "nodes",
+)
 
 
 class BatchFlags(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -31,23 +37,34 @@ class ParallelFlags(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     Attributes:
         tensor: Tensor-parallel ranks.
+        tensor_counts_data: Whether the number of `tensor` is that of all GPUs of a stage, the
+            data-parallel ranks included.
         pipeline: Pipeline stages.
-        data: Data-parallel ranks.
-        attention_data: Data-parallel ranks of the attention, within the tensor-parallel ones.
-        attention_switch: The flag with which `data` means the same.
+        data: Data-parallel ranks, which share the routed experts.
+        replicas: Whole copies of the model, each on GPUs of its own.
+        data_switch: The flag with which `replicas` means what `data` does; where the engine has no
+            `replicas`, the flag with which each rank of a stage is a data-parallel one.
         expert: Groups of experts.
-        expert_switch: The flag with which each GPU of a stage is a group of experts.
+        expert_switches: The flags, or "--flag=value", with which each GPU of a stage is a group of
+            experts, whatever `expert` says.
+        uneven_experts: Whether the engine spreads experts that do not divide evenly.
+        even_experts_with: The flags, or "--flag=value", with which it cannot.
+        redundant: Copies of experts beyond the model's own, in each layer.
         decode_context: Parts of the KV cache.
         nodes: Nodes of one server.
     """
 
     tensor: tuple[str, ...]
+    tensor_counts_data: bool = False
     pipeline: tuple[str, ...] = ()
     data: tuple[str, ...] = ()
-    attention_data: tuple[str, ...] = ()
-    attention_switch: str = ""
+    replicas: tuple[str, ...] = ()
+    data_switch: str = ""
     expert: tuple[str, ...] = ()
-    expert_switch: str = ""
+    expert_switches: tuple[str, ...] = ()
+    uneven_experts: bool = False
+    even_experts_with: tuple[str, ...] = ()
+    redundant: tuple[str, ...] = ()
     decode_context: tuple[str, ...] = ()
     nodes: tuple[str, ...] = ()
 
@@ -76,6 +93,46 @@ class MemoryFlags(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     parallel: ParallelFlags | None = None
     batch: BatchFlags | None = None
     not_estimated: str = ""
+
+
+@cache
+def size_flag(engine: str, name: str) -> str | None:
+    """The flag with which an engine takes a size that is asked for under another engine's name.
+
+    People know one engine's flags: `--tp`, `--tp-size` and `--tensor-parallel-size` mean one size.
+
+    Args:
+        engine: The engine that is asked.
+        name: A flag's name, with or without dashes in front; underscores count as dashes.
+
+    Returns:
+        The first name of the engine's own flag; None where the name is no size's, or the engine has
+        no flag for it.
+
+    Raises:
+        RefusedError: engine-unknown.
+    """
+    wanted = _stem(name)
+    own = _size_flags(engine)
+    for other in engine_names():
+        for kind, flags in _size_flags(other).items():
+            if wanted in map(_stem, flags) and own.get(kind):
+                return own[kind][0]
+    return None
+
+
+def _size_flags(engine: str) -> dict[str, tuple[str, ...]]:
+    """Kind of size → the engine's flags for it."""
+    flags = memory_flags_of(engine)
+    kinds = msgspec.structs.asdict(flags.parallel) if flags.parallel else {}
+    found = {name: kinds[name] for name in _SIZES if name in kinds}
+    # SGLang's --dp-size makes copies, vLLM's --data-parallel-size divides; both are typed as dp.
+    found["data"] = (*found.pop("replicas", ()), *found.get("data", ()))
+    return {**found, "context": flags.context, "cache_type": flags.cache_type}
+
+
+def _stem(name: str) -> str:
+    return name.lstrip("-").replace("_", "-")
 
 
 @cache

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.version import Version
 
-from k2compat.launch.engines import engine_names
+from k2compat.launch.engines import engine_names, size_flag
 from k2compat.launch.flags.check import check_arguments
 from k2compat.launch.flags.history import GONE, Change, changes_of
 from k2compat.launch.flags.loading import (
@@ -60,6 +60,8 @@ __all__ = [
     "programs_of",
     "read_arguments",
     "recognize",
+    "settings_as_arguments",
+    "size_flag",
     "table_versions",
     "todays_name",
     "values_of",
@@ -88,6 +90,7 @@ _HOMES = {
     "programs_of": "programs",
     "read_arguments": "command_line",
     "recognize": "programs",
+    "settings_as_arguments": "passthrough",
     "values_of": "command_line",
     "with_settings": "of_plan",
 }
@@ -105,6 +108,7 @@ if TYPE_CHECKING:
     )
     from k2compat.launch.flags.history import FATAL
     from k2compat.launch.flags.of_plan import check_flags, entry_of, with_settings
+    from k2compat.launch.flags.passthrough import settings_as_arguments
     from k2compat.launch.flags.programs import (
         WRAPPERS,
         EntryPoint,

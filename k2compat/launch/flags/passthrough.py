@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from k2compat.errors import RefusedError
 from k2compat.findings import Finding, Severity
+from k2compat.launch.engines import size_flag
 from k2compat.launch.flags.check import change_of, check_reading
 from k2compat.launch.flags.command_line import FlagUse, ParsedCommand, read_arguments
 from k2compat.launch.flags.history import FATAL, Change
@@ -57,7 +58,7 @@ def _by_flag(table: FlagTable, settings: Sequence[str]) -> dict[str, list[str | 
         name, equals, value = setting.partition("=")
         if not name.strip("-"):
             raise _refused(f"{setting!r} names no flag.", "Write --set flag=value.")
-        spelled = _spelled(name)
+        spelled = _as_a_size(table, _spelled(name))
         resolution = table.resolve(spelled)
         if isinstance(resolution, Abbreviated):
             raise _refused(
@@ -74,6 +75,14 @@ def _spelled(name: str) -> str:
     if name.startswith("-"):
         return name
     return f"--{name}" if len(name) > 1 else f"-{name}"
+
+
+def _as_a_size(table: FlagTable, name: str) -> str:
+    """The engine's own flag for a size that is asked for under another engine's name."""
+    if isinstance(table.resolve(name), Exact):
+        return name
+    own = size_flag(table.engine, name)
+    return own if own and isinstance(table.resolve(own), Exact) else name
 
 
 def _rendered(table: FlagTable, name: str, values: list[str | None]) -> Iterator[tuple[str, ...]]:

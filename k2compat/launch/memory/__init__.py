@@ -6,6 +6,7 @@ from k2compat.lazy import lazy_names
 
 if TYPE_CHECKING:
     from k2compat.launch.memory.alternatives import check_fit
+    from k2compat.launch.memory.division import GivenSizes, default_strategy, layouts_of
     from k2compat.launch.memory.fit import (
         DEFAULT_UTILISATION,
         OVERHEAD_GIB,
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
         Layout,
         check_batch_sizes,
         check_divisibility,
-        default_strategy,
-        layouts_of,
+        check_world_size,
     )
     from k2compat.launch.memory.sizes import (
         ModelDimensions,
@@ -33,6 +33,7 @@ __all__ = [
     "DEFAULT_UTILISATION",
     "OVERHEAD_GIB",
     "Fit",
+    "GivenSizes",
     "Layout",
     "ModelDimensions",
     "ModelSizes",
@@ -40,6 +41,7 @@ __all__ = [
     "check_divisibility",
     "check_fit",
     "check_sequence_count",
+    "check_world_size",
     "default_strategy",
     "estimate_fit",
     "explain_fit",
@@ -53,6 +55,7 @@ __all__ = [
 _HOMES = {
     "DEFAULT_UTILISATION": "fit",
     "Fit": "fit",
+    "GivenSizes": "division",
     "Layout": "layout",
     "ModelDimensions": "sizes",
     "ModelSizes": "sizes",
@@ -61,12 +64,13 @@ _HOMES = {
     "check_divisibility": "layout",
     "check_fit": "alternatives",
     "check_sequence_count": "fit",
-    "default_strategy": "layout",
+    "check_world_size": "layout",
+    "default_strategy": "division",
     "estimate_fit": "fit",
     "explain_fit": "fit",
     "gpu_memory_gib": "gpus",
     "gpu_names": "gpus",
-    "layouts_of": "layout",
+    "layouts_of": "division",
     "model_dimensions": "sizes",
     "model_sizes": "sizes",
 }

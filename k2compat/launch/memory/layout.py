@@ -1,7 +1,9 @@
 """How a model is divided among GPUs, and what can be divided so."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import replace
 from math import ceil
+from typing import Final
 
 import msgspec
 
@@ -9,6 +11,9 @@ from k2compat.findings import Codes, Finding
 from k2compat.launch.memory.sizes import ModelDimensions
 
 _codes = Codes("launch")
+
+PURE_TENSOR_PARALLEL_MAX: Final = 16
+"""FP8 blocks are 128 wide: 2048 / 16 is a block, 2048 / 32 is none (the guide: "≤ 16")."""
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -26,6 +31,7 @@ class Layout(msgspec.Struct, frozen=True):
             cut among all ranks of a stage.
         decode_context_parallel: Parts into which the tensor-parallel ranks cut the KV cache.
         redundant_experts: Copies of routed experts beyond the model's own, in each layer.
+        replicas: Whole copies of the model, each with all of the above on GPUs of its own.
     """
 
     tensor_parallel: int
@@ -34,11 +40,12 @@ class Layout(msgspec.Struct, frozen=True):
     expert_parallel: int = 1
     decode_context_parallel: int = 1
     redundant_experts: int = 0
+    replicas: int = 1
 
     @property
     def world_size(self) -> int:
-        """GPUs of the whole layout."""
-        return self.stage_size * self.pipeline_parallel
+        """GPUs of the whole layout, of all replicas."""
+        return self.stage_size * self.pipeline_parallel * self.replicas
 
     @property
     def stage_size(self) -> int:
@@ -54,38 +61,84 @@ class Layout(msgspec.Struct, frozen=True):
             ("DCP", self.decode_context_parallel),
         )
         parts = [f"{name}{size}" for name, size in further if size > 1]
-        return "·".join((f"TP{self.tensor_parallel}", *parts))
+        copies = [] if self.replicas == 1 else [f"{self.replicas} replicas"]
+        return "·".join((f"TP{self.tensor_parallel}", *parts, *copies))
 
 
 def check_divisibility(
-    sizes: ModelDimensions, layout: Layout, nodes: int, gpus_per_node: int
+    sizes: ModelDimensions,
+    layout: Layout,
+    nodes: int,
+    gpus_per_node: int,
+    *,
+    uneven_experts: bool = False,
 ) -> Iterator[Finding]:
     """Find what of the model or the cluster a layout does not divide.
+
+    All findings about the sizes have one fix, a layout for the same GPUs that has none of them.
+    Two fixes for two findings of one plan contradict each other: 2048 / 32 asks for 16 ranks,
+    18432 / 32 for 24 or 48.
 
     Args:
         sizes: The model.
         layout: How it is to be divided.
         nodes: Nodes of this layout.
         gpus_per_node: GPUs used on each of them.
+        uneven_experts: Whether the engine gives some ranks an expert more than others.
     """
-    yield from _check_world(layout, nodes * gpus_per_node, nodes, gpus_per_node)
+    world = check_world_size(layout, nodes, gpus_per_node)
+    found = [*world, *_check_sizes(sizes, layout, uneven_experts=uneven_experts)]
+    if found:
+        better = _similar_layout(sizes, layout, nodes, gpus_per_node)
+        fix = None if better is None else f"Divide it as {better}."
+        yield from (each if each.fix else replace(each, fix=fix) for each in found)
+
+
+def _check_sizes(
+    sizes: ModelDimensions, layout: Layout, *, uneven_experts: bool = False
+) -> Iterator[Finding]:
     yield from _check_heads(sizes, layout)
     yield from _check_widths(sizes, layout)
-    yield from _check_experts(sizes, layout)
+    yield from _check_experts(sizes, layout, uneven=uneven_experts)
     yield from _check_stages(sizes, layout)
 
 
-def _check_world(layout: Layout, gpus: int, nodes: int, gpus_per_node: int) -> Iterator[Finding]:
+def check_world_size(layout: Layout, nodes: int, gpus_per_node: int) -> Iterator[Finding]:
+    """Find a layout that is not for so many GPUs."""
+    gpus = nodes * gpus_per_node
     if layout.world_size != gpus:
+        copies = f" × {layout.replicas}" if layout.replicas > 1 else ""
         yield _codes.finding(
             "world-size-mismatch",
             str(layout),
-            f"{layout} is for {layout.world_size} GPUs; {nodes} nodes with {gpus_per_node} GPUs "
-            f"each have {gpus}.",
+            f"{layout} is for {layout.world_size} GPUs; {nodes} × {gpus_per_node} GPUs are {gpus}.",
             expected=f"TP × PP × DP = {gpus}",
             actual=f"{layout.tensor_parallel} × {layout.pipeline_parallel} × "
-            f"{layout.data_parallel} = {layout.world_size}",
+            f"{layout.data_parallel}{copies} = {layout.world_size}",
         )
+
+
+def _similar_layout(
+    sizes: ModelDimensions, layout: Layout, nodes: int, gpus_per_node: int
+) -> Layout | None:
+    """A layout for all of these GPUs that the model allows, of the same kind where there is one."""
+    for candidate in _candidates(layout, nodes, gpus_per_node):
+        if not any(_check_sizes(sizes, candidate)):
+            return candidate
+    return None
+
+
+def _candidates(layout: Layout, nodes: int, gpus_per_node: int) -> Iterator[Layout]:
+    """With data parallelism whole experts on each rank; then TP in a node, PP over the nodes."""
+    gpus = nodes * gpus_per_node
+    tensors = [size for size in range(1, gpus + 1) if gpus % size == 0]
+    if layout.data_parallel > 1 or layout.expert_parallel > 1:
+        for tensor in tensors:
+            yield Layout(tensor, data_parallel=gpus // tensor, expert_parallel=gpus)
+    if gpus > PURE_TENSOR_PARALLEL_MAX:
+        yield Layout(gpus_per_node, nodes)
+    for tensor in reversed(tensors):
+        yield Layout(tensor, gpus // tensor)
 
 
 def _check_heads(sizes: ModelDimensions, layout: Layout) -> Iterator[Finding]:
@@ -138,30 +191,12 @@ def _check_widths(sizes: ModelDimensions, layout: Layout) -> Iterator[Finding]:
                 f"no multiple of the {sizes.precision.upper()} block of {block}.",
                 expected=f"a multiple of {block}",
                 actual=f"{width} / {ranks} = {width / ranks:g}",
-                fix=_other_division(width, block, ranks, name, layout),
             )
 
 
-def _other_division(width: int, block: int, ranks: int, name: str, layout: Layout) -> str | None:
-    """A division that cuts a width into whole blocks; None where none has fewer ranks.
-
-    It is found in the model's own numbers: at TP8 the advice "up to 16" would name what the plan
-    has already.
-    """
-    fits = [count for count in range(1, ranks) if width % (count * block) == 0]
-    if not fits:
-        return None
-    if name.startswith("moe") and layout.tensor_parallel < ranks:
-        wanted = layout.stage_size // fits[-1]
-        return f"Use expert parallelism {wanted}, so that {fits[-1]} ranks share an expert."
-    return (
-        f"Use tensor parallelism {fits[-1]}; use the other GPUs for pipeline or data parallelism."
-    )
-
-
-def _check_experts(sizes: ModelDimensions, layout: Layout) -> Iterator[Finding]:
+def _check_experts(sizes: ModelDimensions, layout: Layout, *, uneven: bool) -> Iterator[Finding]:
     experts = sizes.experts + layout.redundant_experts
-    if experts % layout.expert_parallel:
+    if experts % layout.expert_parallel and not (uneven and experts >= layout.expert_parallel):
         spare = -experts % layout.expert_parallel
         yield _codes.finding(
             "experts-not-divisible",
@@ -242,52 +277,3 @@ def check_batch_sizes(
                 actual=str(max_running_requests),
                 fix=("--set", f"max-running-requests={limit * data_parallel}"),
             )
-
-
-PURE_TENSOR_PARALLEL_MAX = 16
-"""FP8 blocks are 128 wide: 2048 / 16 is a block, 2048 / 32 is none (the guide: "≤ 16")."""
-
-
-def layouts_of(
-    divisions: Mapping[str, Mapping[str, str]],
-    nodes: Mapping[str, int],
-    gpus_per_node: int,
-    experts: int = 0,
-) -> Mapping[str, Layout]:
-    """The layouts that a profile's strategy means on so many GPUs: group of nodes → layout.
-
-    Args:
-        divisions: Group → kind of parallelism → a number, "world", "nodes" or "gpus_per_node"; for
-            redundant experts also "remainder", so many that all GPUs hold equally many, or
-            "one_each", one more on every GPU.
-        nodes: Group → its nodes.
-        gpus_per_node: GPUs of each node.
-        experts: Routed experts of one layer; 0 where they are not known.
-    """
-    return {
-        group: _layout(division, nodes[group], gpus_per_node, experts)
-        for group, division in divisions.items()
-    }
-
-
-def _layout(division: Mapping[str, str], nodes: int, gpus_per_node: int, experts: int) -> Layout:
-    world = nodes * gpus_per_node
-    remainder = -experts % world
-    sizes = {
-        "world": world,
-        "nodes": nodes,
-        "gpus_per_node": gpus_per_node,
-        "remainder": remainder,
-        "one_each": remainder + world,
-    }
-    return Layout(
-        **{kind: sizes[size] if size in sizes else int(size) for kind, size in division.items()}
-    )
-
-
-def default_strategy(offered: Mapping[str, object], nodes: int, gpus_per_node: int) -> str:
-    """The plainest strategy that can use all GPUs: pure TP up to 16, then with PP, then EP."""
-    wanted = ("tp", "tp-pp", "dp-ep")
-    if nodes * gpus_per_node > PURE_TENSOR_PARALLEL_MAX:
-        wanted = ("tp-pp", "dp-ep", "tp")
-    return next(strategy for strategy in wanted if strategy in offered)

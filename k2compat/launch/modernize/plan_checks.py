@@ -1,15 +1,15 @@
 """The checks of a plan, on a command that was read instead of planned."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from math import ceil
 
 from k2compat.findings import Codes, Finding
 from k2compat.launch.engines import ParallelFlags, memory_flags_of
-from k2compat.launch.flags import entry_point, flag_table, has_word, read_arguments, values_of
+from k2compat.launch.flags import entry_point, flag_table, read_arguments, values_of
 from k2compat.launch.memory import Layout
 from k2compat.launch.modernize.modern_command import ModernCommand
 from k2compat.launch.plan import Command, Plan
-from k2compat.launch.planning import check_plan
+from k2compat.launch.planning import check_plan, layout_in
 from k2compat.launch.request import GPUS_PER_NODE, Argument, Cluster, nodes_at, read_model
 
 _codes = Codes("launch")
@@ -40,7 +40,7 @@ def _checked(command: ModernCommand, gpu: str | None, gpus_per_node: int) -> Ite
             "plan-not-checked", command.entry, f"The command was not checked as a plan: {missing}."
         )
         return
-    layout = _layout(parallel, command.arguments)
+    layout = layout_in(command.engine, command.arguments)
     if layout is None:
         yield _codes.finding(
             "plan-not-checked",
@@ -60,25 +60,6 @@ def _model(command: ModernCommand) -> str | None:
     table = flag_table(command.engine, command.engine_version, entry.table)
     loose = [each.value for each in read_arguments(table, command.arguments).loose]
     return next(iter([*named, *loose]), None)
-
-
-def _layout(parallel: ParallelFlags, words: Sequence[str]) -> Layout | None:
-    """The layout that the flags ask for; None where one of them is no number."""
-    names = (
-        *(parallel.tensor, parallel.pipeline, parallel.data, parallel.attention_data),
-        *(parallel.expert, parallel.decode_context),
-    )
-    texts = [next(reversed(values_of(words, *flags)), "1") for flags in names]
-    if not all(text.isdecimal() and int(text) for text in texts):
-        return None
-    tensor, pipeline, data, attention, expert, context = map(int, texts)
-    if parallel.attention_switch and has_word(words, parallel.attention_switch):
-        attention, data = data, 1
-    if attention > 1:
-        tensor, data = max(1, tensor // attention), attention
-    if parallel.expert_switch and has_word(words, parallel.expert_switch):
-        expert = tensor * data
-    return Layout(tensor, pipeline, data, expert, context)
 
 
 def _plan(

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         for_format,
         set_name,
     )
+    from k2compat.launch.planning.given_sizes import layout_in
     from k2compat.launch.planning.options import unused_options
     from k2compat.launch.planning.planner import plan_launch
     from k2compat.launch.request import START_RANK
@@ -23,6 +24,7 @@ __all__ = [
     "check_plan",
     "fits_of",
     "for_format",
+    "layout_in",
     "plan_launch",
     "refusal_of",
     "set_name",
@@ -36,6 +38,7 @@ _HOMES = {
     "check_plan": "checks",
     "fits_of": "checks",
     "for_format": "formats",
+    "layout_in": "given_sizes",
     "plan_launch": "planner",
     "refusal_of": "checks",
     "set_name": "formats",

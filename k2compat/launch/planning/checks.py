@@ -20,12 +20,14 @@ from k2compat.launch.memory import (
     check_divisibility,
     check_fit,
     check_sequence_count,
+    check_world_size,
     estimate_fit,
     gpu_memory_gib,
     model_dimensions,
     model_sizes,
 )
-from k2compat.launch.plan import Command, Plan
+from k2compat.launch.plan import Plan
+from k2compat.launch.planning.given_sizes import spreads_unevenly
 
 _codes = Codes("launch")
 
@@ -43,13 +45,17 @@ def check_plan(plan: Plan, config: Mapping[str, Any]) -> Iterator[Finding]:
         config: The members of the model's config.json.
     """
     dimensions = model_dimensions(config)
+    gpus = plan.cluster.gpus_per_node
     if isinstance(dimensions, Finding):
+        for group, layout in plan.layouts.items():
+            yield from check_world_size(layout, plan.cluster.size(group), gpus)
         yield dimensions
         return
     flags = memory_flags_of(plan.engine)
     for group, layout in plan.layouts.items():
         nodes = plan.cluster.size(group)
-        yield from check_divisibility(dimensions, layout, nodes, plan.cluster.gpus_per_node)
+        uneven = spreads_unevenly(plan.engine, _arguments(plan, group))
+        yield from check_divisibility(dimensions, layout, nodes, gpus, uneven_experts=uneven)
         yield from _check_batches(plan, group, flags.batch)
     reason = _why_not_estimated(plan)
     if reason:
@@ -65,7 +71,7 @@ def check_plan(plan: Plan, config: Mapping[str, Any]) -> Iterator[Finding]:
         return
     for group, fit in fits_of(plan, sizes).items():
         nodes = plan.cluster.size(group)
-        yield from check_fit(sizes, fit, nodes=nodes, gpus_per_node=plan.cluster.gpus_per_node)
+        yield from check_fit(sizes, fit, nodes=nodes, gpus_per_node=gpus + plan.cluster.gpus_idle)
         if flags.sequences:
             count = _size(_value(_arguments(plan, group), *flags.sequences))
             yield from check_sequence_count(fit, count)
@@ -141,7 +147,7 @@ def _utilisation(plan: Plan, group: str, gib: float, flags: MemoryFlags) -> floa
 
 def _default_share(plan: Plan, group: str, flags: MemoryFlags) -> float:
     """The default of the engine's parser at that version: vLLM 0.9, and 0.92 in newer ones."""
-    command = _server(plan, group)
+    command = plan.server(group)
     if command is None or command.entry is None:
         return DEFAULT_UTILISATION
     table = flag_table(plan.engine, plan.engine_version, command.entry)
@@ -175,21 +181,11 @@ def _value(arguments: Sequence[str], *flags: str) -> str | None:
 
 
 def _arguments(plan: Plan, group: str) -> Sequence[str]:
-    command = _server(plan, group)
+    command = plan.server(group)
     return [str(word) for word in command.argv] if command else []
 
 
 def _environment(plan: Plan, group: str, name: str) -> str | None:
-    command = _server(plan, group)
+    command = plan.server(group)
     value = command.environment.get(name) if command else None
     return None if value is None else str(value)
-
-
-def _server(plan: Plan, group: str) -> Command | None:
-    """The engine's own process on the group's first node."""
-    servers = (
-        command
-        for command in plan.commands
-        if command.node.group == group and command.stays and command.role != "load-balancer"
-    )
-    return next(servers, None)

@@ -10,13 +10,23 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
+from msgspec.structs import replace
+
 from k2compat.errors import RefusedError
 from k2compat.findings import Codes, Finding
-from k2compat.launch.engines import FindingTemplate, Profile, Situation, read_profile, terms_of
+from k2compat.launch.engines import (
+    FindingTemplate,
+    Profile,
+    Situation,
+    memory_flags_of,
+    read_profile,
+    terms_of,
+)
 from k2compat.launch.flags import EngineRelease, check_flags, with_settings
-from k2compat.launch.memory import default_strategy, layouts_of
+from k2compat.launch.memory import Layout, default_strategy, layouts_of
 from k2compat.launch.plan import Command, Plan, Prerequisite
 from k2compat.launch.planning.expand import compose, mounts_of
+from k2compat.launch.planning.given_sizes import check_rendered, demand_nodes, given_sizes
 from k2compat.launch.planning.node_context import contexts_of
 from k2compat.launch.request import (
     ALWAYS_SET,
@@ -55,9 +65,15 @@ def plan_launch(request: Request) -> Plan:
     facts = request_facts(request, cluster)
     situation = Situation(request.profile, strategy, release.version, facts)
     terms = terms_of(profile, situation, cluster.sizes)
+    demand_nodes(request.engine, request.settings, cluster)
     layouts = layouts_of(
-        terms.divisions, cluster.sizes, cluster.gpus_per_node, request.model.experts
+        terms.divisions,
+        cluster.sizes,
+        cluster.gpus_per_node,
+        request.model.experts,
+        given_sizes(profile, terms.situation, release, request.settings),
     )
+    cluster, idle = _used(cluster, layouts, request.engine)
     contexts = contexts_of(request, profile, terms, cluster, layouts)
     commands = tuple(
         with_settings(command, release, request.settings)
@@ -66,7 +82,7 @@ def plan_launch(request: Request) -> Plan:
         for command in compose(profile, contexts)
     )
     _demand_whole(commands)
-    return Plan(
+    plan = Plan(
         engine=request.engine,
         engine_version=release.label,
         profile=request.profile,
@@ -85,11 +101,42 @@ def plan_launch(request: Request) -> Plan:
         findings=(
             *request.model.findings,
             *_beyond_tables(release),
+            *idle,
             *_profile_findings(terms.findings, request.model.name),
             *check_flags(commands, release, terms.forbidden, cluster.gpus_per_node),
             *_open_placeholders(commands, ALWAYS_SET | request.filled),
         ),
     )
+    overridden = tuple(check_rendered(plan)) if request.settings else ()
+    return replace(plan, findings=(*plan.findings, *overridden))
+
+
+def _used(
+    cluster: Cluster, layouts: Mapping[str, Layout], engine: str
+) -> tuple[Cluster, Sequence[Finding]]:
+    """The cluster with the GPUs that the layouts use, and the finding of those that they leave.
+
+    Schedulers, MPI and containers are asked for as many GPUs as the processes take. A layout that
+    does not use equally many GPUs of each node stays as it is; the checks say so.
+    """
+    used = {layout.world_size / cluster.size(group) for group, layout in layouts.items()}
+    gpus = int(max(used))
+    if used != {gpus} or gpus >= cluster.gpus_per_node:
+        return cluster, ()
+    names = ", ".join(dict.fromkeys(map(str, layouts.values())))
+    parallel = memory_flags_of(engine).parallel
+    factor = cluster.gpus_per_node // gpus
+    more = parallel.pipeline[0].lstrip("-") if parallel and parallel.pipeline else ""
+    idle = _codes.finding(
+        "gpus-idle",
+        names,
+        f"{names} uses {gpus} of the {cluster.gpus_per_node} GPUs of a node.",
+        fix=("--set", f"{more}={max(each.pipeline_parallel for each in layouts.values()) * factor}")
+        if more
+        else None,
+    )
+    unused = cluster.gpus_per_node - gpus
+    return replace(cluster, gpus_per_node=gpus, gpus_idle=unused), (idle,)
 
 
 def _demand_whole(commands: Sequence[Command]) -> None:

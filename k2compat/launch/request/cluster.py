@@ -73,7 +73,8 @@ class Cluster(msgspec.Struct, frozen=True):
 
     Attributes:
         nodes: In the order of their ranks, the groups one after the other.
-        gpus_per_node: The same on each.
+        gpus_per_node: Those that are used, the same on each.
+        gpus_idle: Those of each node that a plan does not use.
         gpu: A name ("h200") or GiB per GPU, as the user gave it; None if it is not known.
         counts: Group → number of its nodes, where one symbolic node represents many.
         firsts: Group → the address of its first node, likewise.
@@ -84,6 +85,7 @@ class Cluster(msgspec.Struct, frozen=True):
     gpu: str | None = None
     counts: Mapping[str, int] = msgspec.field(default_factory=dict)
     firsts: Mapping[str, Argument] = msgspec.field(default_factory=dict)
+    gpus_idle: int = 0
 
     @property
     def groups(self) -> tuple[str, ...]:

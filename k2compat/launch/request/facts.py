@@ -27,6 +27,7 @@ FACTS: Final = {
     "redundant_experts": "the layout copies experts",
     "supervised": "something watches the processes, which stay in the foreground",
     "very_first_node": "the node is the first of the plan",
+    "tensor_parallel": "several GPUs share the attention of one request",
     "vision": "the model has a vision tower",
 }
 """Name → what it means."""

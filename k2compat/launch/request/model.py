@@ -16,6 +16,7 @@ from k2compat.family import (
     DEEPSEEK_V3,
     KIMI_K2,
     OTHER_ARCHITECTURES,
+    SED_ACCIDENTS,
     SWITCHABLE,
     WRAPPERS,
     fingerprint_of,
@@ -204,6 +205,13 @@ def _config(entry: _AssumedModel) -> Mapping[str, Any]:
 
 
 def _refuse_other(model_type: str, named: str) -> None:
+    if model_type in SED_ACCIDENTS:
+        raise RefusedError(
+            "model-other-architecture",
+            f"{named} is {model_type}, a name that no engine knows: an edit of the text made it of "
+            f"{SED_ACCIDENTS[model_type]}.",
+            hint=f"Write {SED_ACCIDENTS[model_type]} as the model_type in its {CONFIG_FILE} again.",
+        )
     reason = OTHER_ARCHITECTURES.get(model_type)
     if reason is None and model_type not in (*SWITCHABLE, *WRAPPERS):
         reason = "no model of the Kimi-K2 family"

@@ -113,6 +113,7 @@ def _values(
     local = max(parallel_sizes["data_parallel"] // nodes, 1)
     numbers = {
         **{f"{kind}_size": size for kind, size in parallel_sizes.items()},
+        "stage_size": parallel_sizes["tensor_parallel"] * parallel_sizes["data_parallel"],
         "nodes": nodes,
         "world_size": nodes * cluster.gpus_per_node,
         "data_parallel_size_local": local,
@@ -140,6 +141,8 @@ def _facts(node: Node, parallel_sizes: Mapping[str, int], *, first: bool) -> Ite
         yield node.group
     if parallel_sizes["redundant_experts"]:
         yield "redundant_experts"
+    if parallel_sizes["tensor_parallel"] > 1:
+        yield "tensor_parallel"
     if first:
         yield "very_first_node"
     if node.is_first:

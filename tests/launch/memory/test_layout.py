@@ -1,8 +1,11 @@
 """What can be divided: blocks, heads, experts, ranks, and the numbers of the guide."""
 
+import re
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from k2compat.launch.memory.layout import Layout, check_batch_sizes, check_divisibility
@@ -70,19 +73,49 @@ def fixes(layout: Layout, nodes: int, sizes: ModelSizes = FP8) -> list[str | Non
     ]
 
 
-def test_the_advice_is_a_division_that_the_plan_has_not() -> None:
-    """ "Use tensor parallelism up to 16" was printed for any width, at TP8 too."""
-    assert fixes(Layout(32), 4)[0] == (
-        "Use tensor parallelism 16; use the other GPUs for pipeline or data parallelism."
-    )
-    (fix,) = fixes(Layout(1, data_parallel=32), 4)
-    assert fix == "Use expert parallelism 2, so that 16 ranks share an expert."
+def test_the_advice_is_one_division_that_has_none_of_the_faults() -> None:
+    """At 32 GPUs two findings advised TP16 and TP24; 24 does not divide the 64 heads."""
+    assert fixes(Layout(32), 4) == ["Divide it as TP8·PP4."] * 2
+    assert fixes(Layout(64), 8) == ["Divide it as TP8·PP8."] * 2
+    assert fixes(Layout(1, data_parallel=32), 4) == ["Divide it as TP1·DP32·EP32."]
     narrow = replace(FP8, widths={"moe_intermediate_size": 512, "intermediate_size": 18432})
-    (fix,) = fixes(Layout(8), 1, narrow)
-    assert fix is not None
-    assert fix.startswith("Use tensor parallelism 4;")
+    assert fixes(Layout(8), 1, narrow) == ["Divide it as TP4·PP2."]
     odd = replace(FP8, widths={"moe_intermediate_size": 100, "intermediate_size": 18432})
     assert fixes(Layout(8), 1, odd) == [None]
+
+
+@given(
+    st.sampled_from([FP8, INT4]),
+    st.integers(1, 70),
+    st.integers(1, 4),
+    st.integers(1, 40),
+    st.integers(1, 8),
+)
+@settings(max_examples=100, deadline=None)
+def test_all_findings_of_a_layout_have_one_advice_which_has_none(
+    sizes: ModelSizes, tensor: int, pipeline: int, data: int, nodes: int
+) -> None:
+    layout = Layout(tensor, pipeline, data, data * tensor if data > 1 else 1)
+    found = list(check_divisibility(sizes, layout, nodes, 8))
+    advice = {each.fix for each in found if each.code != "experts-not-divisible"}
+    assert len(advice) <= 1
+    for text in filter(None, advice):
+        better = _written(text.removeprefix("Divide it as ").removesuffix("."))
+        assert codes(better, nodes, sizes=sizes) == []
+
+
+def _written(text: str) -> Layout:
+    """A layout from how people write it."""
+    sizes = {name: int(size) for name, size in re.findall(r"([A-Z]+)(\d+)", text)}
+    return Layout(sizes["TP"], sizes.get("PP", 1), sizes.get("DP", 1), sizes.get("EP", 1))
+
+
+def test_an_engine_may_give_some_ranks_an_expert_more() -> None:
+    layout = Layout(1, data_parallel=40, expert_parallel=40)
+    assert not list(check_divisibility(FP8, layout, 5, 8, uneven_experts=True))
+    few = replace(FP8, experts=24)
+    (finding,) = check_divisibility(few, layout, 5, 8, uneven_experts=True)
+    assert finding.code == "experts-not-divisible"
 
 
 @pytest.mark.parametrize(
@@ -161,3 +194,5 @@ def test_a_layout_is_written_as_people_do() -> None:
     assert str(Layout(8, pipeline_parallel=2)) == "TP8·PP2"
     assert str(Layout(16, decode_context_parallel=8)) == "TP16·DCP8"
     assert Layout(4, 2, 3).world_size == 24
+    assert str(Layout(4, replicas=2)) == "TP4·2 replicas"
+    assert Layout(4, replicas=2).world_size == 8

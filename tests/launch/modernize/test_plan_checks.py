@@ -25,12 +25,13 @@ def codes(text: str, gpu: str | None = None, gpus_per_node: int = 8) -> list[str
         (f"{VLLM} -tp 8 -dcp 3", None, "context-parallel-not-divisible"),
         (f"{VLLM} -tp 24 --nnodes 2", None, "heads-not-divisible"),
         (f"{VLLM} -tp 16 --nnodes 3", None, "world-size-mismatch"),
-        (f"{VLLM} -dp 5 --enable-expert-parallel", None, "experts-not-divisible"),
+        (f"{VLLM} -dp 5 --enable-expert-parallel --enable-eplb", None, "experts-not-divisible"),
+        (f"{VLLM} -dp 5 --enable-expert-parallel", None, "fit-skipped"),
         (f"{SGLANG} --tp 16 --dp-size 16 --enable-dp-attention --ep-size 5", None, "experts-"),
         (f"{SGLANG} --tp 16 --attn-dp-size 16 --ep-size 16", "h200", ""),
         (f"{VLLM} -tp $N", None, "plan-not-checked"),
         ("vllm serve", None, "plan-not-checked"),
-        ("kt run m", None, "plan-not-checked"),
+        ("kt run m", None, "fit-skipped"),
     ],
 )
 def test_a_command_is_checked_as_a_plan(text: str, gpu: str | None, expected: str) -> None:

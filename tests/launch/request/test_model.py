@@ -151,3 +151,12 @@ def test_the_name_of_another_model_is_a_warning(name: str) -> None:
 )
 def test_any_other_name_is_none(name: str) -> None:
     assert [finding.code for finding in read_model(name).findings] == ["model-assumed"]
+
+
+def test_a_model_type_that_an_edit_of_the_text_made_is_named(tmp_path: Path) -> None:
+    """`sed s/kimi_k2/deepseek_v3/` makes deepseek_v35 of kimi_k25."""
+    (tmp_path / "config.json").write_text('{"model_type": "deepseek_v35"}')
+    with pytest.raises(RefusedError) as caught:
+        read_model(str(tmp_path))
+    assert caught.value.code == "model-other-architecture"
+    assert "made it of kimi_k25" in caught.value.message
