@@ -13,16 +13,14 @@ import argparse
 import ast
 import copy
 import os
+import resource
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from k2compat.toolcalls.machine import State
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "k2compat" / "toolcalls"
@@ -52,7 +50,6 @@ MODULES = (
     "turn/turn",
     "turn/units",
 )
-STATES = [state.name for state in State]
 # The quickest to notice a change first.
 TESTS = [
     f"tests/toolcalls/test_{name}.py"
@@ -68,7 +65,24 @@ TESTS = [
     )
 ]
 PROPERTIES = [f"tests/properties/test_toolcalls_{name}.py" for name in ("reading", "laws")]
-SECONDS_AT_MOST = 400
+# Of processor time, so that a busy machine does not make a mutant look noticed.
+SECONDS_AT_MOST = 60
+
+
+def state_names() -> list[str]:
+    """The states' names, read from the source.
+
+    This process must not import the package: the forked tests would find it imported, and
+    test it in place of the mutant.
+    """
+    tree = ast.parse((PACKAGE / "machine.py").read_text("utf-8"))
+    (states,) = (
+        node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "State"
+    )
+    return [node.targets[0].id for node in states.body if isinstance(node, ast.Assign)]  # type: ignore[attr-defined]
+
+
+STATES = state_names()
 SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
     ast.Eq: ast.NotEq,
     ast.NotEq: ast.Eq,
@@ -186,11 +200,21 @@ def is_noticed(folder: Path) -> bool:
     return fails(folder, TESTS) or fails(folder, PROPERTIES)
 
 
+def is_noticed_without_a_parser(folder: Path) -> bool:
+    """Whether the tests fail if the package has no parser: the check of this script itself."""
+    path = folder / "k2compat" / "toolcalls" / "parser.py"
+    source = path.read_text("utf-8")
+    path.write_text("raise ImportError\n", "utf-8")
+    noticed = fails(folder, TESTS)
+    path.write_text(source, "utf-8")
+    return noticed
+
+
 def fails(folder: Path, tests: list[str]) -> bool:
     """Whether these tests fail with the package in that folder."""
     child = os.fork()
     if child == 0:
-        signal.alarm(SECONDS_AT_MOST)
+        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS_AT_MOST, SECONDS_AT_MOST))
         quiet = os.open(os.devnull, os.O_WRONLY)
         os.dup2(quiet, 1)
         os.dup2(quiet, 2)
@@ -220,6 +244,9 @@ def main() -> int:
         shutil.copytree(ROOT / "k2compat", folder / "k2compat")
         if is_noticed(folder):
             print("the tests fail without any change")
+            return 2
+        if not is_noticed_without_a_parser(folder):
+            print("the tests do not read the package in the temporary folder")
             return 2
         for module in chosen.module or MODULES:
             path = folder / "k2compat" / "toolcalls" / f"{module}.py"
