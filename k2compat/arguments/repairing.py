@@ -12,6 +12,10 @@ it follow the grammar again, and the reading goes on:
 | closing-bracket-missing | `{"a": [1, 2}`, `{"a": "b"` | the bracket is added |
 | closing-bracket-surplus | `{"a": 1}}` | the last bracket goes |
 
+Backslashes have one reading in a string. Where `\d` shows that the model wrote them as text,
+`\n` beside it may be text or a line break, so no edit decides, with one exception: in a path that
+begins with a drive and doubles no backslash (`"C:\new\path"`), all are text.
+
 Brackets are counted: more than one edit of them in a text leaves open which
 structure was meant. So does a missing bracket that has two possible places, as
 in `{"a": {"b": 1, "c": 2}`, and a number at the end of the text, which may lack
@@ -41,6 +45,8 @@ _PYTHON_WORD: Final = re.compile(r"(?:True|False|None)(?!\w)")
 _PYTHON_WORDS: Final = {"True": "true", "False": "false", "None": "null"}
 _PLAIN: Final = re.compile(r"[^\"'\\\x00-\x1f]+")
 _ESCAPE: Final = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})')
+# A drive, one backslash, and no white space or quote among the escapes.
+_DRIVE_PATH: Final = re.compile(r"[A-Za-z]:(?:\\[^\\\"'\x00-\x1f/:*?<>|]+)+\\?")
 _CONTROLS: Final = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\b": "\\b", "\f": "\\f"}
 _CLOSING: Final = {"{": "}", "[": "]"}
 
@@ -297,18 +303,46 @@ class _Reading:
             self._edit("'", '"', "python-literal")
         else:
             self._at += 1
+        begin, first_edit = self._at, len(self.edits)
+        escapes: list[int] = []
         while self._at < len(self._text):
-            match = _PLAIN.match(self._text, self._at) or _ESCAPE.match(self._text, self._at)
-            if match:
+            if match := _PLAIN.match(self._text, self._at):
+                self._at = match.end()
+                continue
+            if match := _ESCAPE.match(self._text, self._at):
+                escapes.append(self._at)
                 self._at = match.end()
                 continue
             character = self._text[self._at]
             if character == quote:
+                if not self._decide_backslashes(begin, first_edit, escapes):
+                    return False
                 self._close_string(quote)
                 return True
             if not self._edit_in_string(character, quote):
                 return False
         return False
+
+    def _decide_backslashes(self, begin: int, first_edit: int, escapes: list[int]) -> bool:
+        """Give the string that ends here one reading of its backslashes, or fail.
+
+        Args:
+            begin: the place of its first character.
+            first_edit: how many edits there were before it.
+            escapes: the places of its valid escapes.
+        """
+        text, edits = self._text, self.edits[first_edit:]
+        if not any(edit.after == "\\\\" for edit in edits):
+            return True
+        # An escaped quote cannot be text: the string would end there.
+        unclear = [at for at in escapes if text[at + 1] != '"']
+        if not unclear and not any(edit.before == "\\'" for edit in edits):
+            return True
+        if not _DRIVE_PATH.fullmatch(text, begin, self._at):
+            return False
+        edits += [Edit(at, "\\", "\\\\", "escape") for at in escapes]
+        self.edits[first_edit:] = sorted(edits, key=lambda edit: edit.at)
+        return True
 
     def _close_string(self, quote: str) -> None:
         if quote == "'":

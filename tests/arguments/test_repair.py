@@ -13,6 +13,9 @@ class TestEdits:
         [
             (r'{"p": "\d+"}', r'{"p": "\\d+"}', ["escape"]),
             (r'{"p": "C:\users"}', r'{"p": "C:\\users"}', ["escape"]),
+            (r'{"p": "C:\new\path"}', r'{"p": "C:\\new\\path"}', ["escape"] * 2),
+            (r'{"p": "D:\my files\old\bin"}', r'{"p": "D:\\my files\\old\\bin"}', ["escape"] * 3),
+            (r'{"p": "say \"\d\""}', r'{"p": "say \"\\d\""}', ["escape"]),
             (r'{"p": "it\'s"}', r"""{"p": "it's"}""", ["escape"]),
             ('{"t": "a\nb"}', r'{"t": "a\nb"}', ["control-character"]),
             ('{"t": "a\tb\x01"}', r'{"t": "a\tb\u0001"}', ["control-character"] * 2),
@@ -86,6 +89,15 @@ class TestWhatStays:
             '{"a": Truer}',
             "{,}",
             '{"a": "say "b""}',
+            # The backslashes of one string in two readings.
+            r'{"a": "import re\nre.match(\d)"}',
+            r'{"a": "\d and a tab \t"}',
+            r'{"a": "\\server\share\docs"}',
+            r'{"a": "C:\\Users\path"}',
+            r'{"a": "C:\new\path\"x\""}',
+            r'{"a": "C:\new is a path: \d"}',
+            r'{"a": "it\'s \d"}',
+            r'{"a": "\/\d"}',
         ],
     )
     def test_what_no_single_edit_decides(self, written: str) -> None:

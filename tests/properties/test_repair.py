@@ -70,3 +70,15 @@ def test_what_json_accepts_is_not_edited(text: str) -> None:
         return
     assert not repair(text).edits
     assert repair(text).is_object == isinstance(value, dict)
+
+
+BACKSLASHES = st.lists(
+    st.sampled_from([r"\n", r"\p", r"\d", r"\u0041", r"\users", "C:", "x", " ", r"\\"]), max_size=6
+).map("".join)
+
+
+@given(BACKSLASHES)
+def test_the_backslashes_of_a_string_have_one_reading(written: str) -> None:
+    result = repair(f'{{"a": "{written}"}}')
+    if any(edit.reason == "escape" for edit in result.edits):
+        assert json.loads(result.arguments)["a"] == written
