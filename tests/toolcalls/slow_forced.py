@@ -23,6 +23,7 @@ from tests.toolcalls.slow_reading import (
     joined,
     kept_of,
     place_of,
+    required,
 )
 
 OBJECT = '{"":'  # an array is the beginning of an object behind it
@@ -184,7 +185,10 @@ class SlowForced(SlowReading):
                     return False
                 self._problem("forced-text-unused", place_of(parts, offset, 0), element)
                 continue
-            written = next((each for each in members if self._is_arguments(each, name)), None)
+            held = [each for each in members if self._is_arguments(each, name, at_end=ended == END)]
+            if not whole:
+                held = [each for each in held if each.value != "null" or not each.is_whole]
+            written = next((each for each in held if each.value != "null"), (held or [None])[0])
             if not whole and (name is None or written is None):
                 if ended != END:
                     if not begun:
@@ -196,6 +200,13 @@ class SlowForced(SlowReading):
                 continue
             assert name
             begun = True
+            if written is None and not self._is_full():
+                tool = json.loads(name.value)
+                if tool in self._tools and required(self._tools[tool]):
+                    self._problem("call-header-broken", place_of(parts, offset, 0), element)
+                    continue
+                at = place_of(parts, offset + name.value_offset, 0)
+                self._problem("call-arguments-missing", at, name.value)
             unused = self._element(parts, offset, members, name, written, cut=ended == END)
         self._behind(unused)
         return True
@@ -206,13 +217,11 @@ class SlowForced(SlowReading):
         name = json.loads(member.value)
         return name in self._tools or re.fullmatch("[A-Za-z0-9_.-]+", name) is not None
 
-    def _is_arguments(self, member: Member, name: Member | None) -> bool:
+    def _is_arguments(self, member: Member, name: Member | None, *, at_end: bool) -> bool:
         if member.key not in ("arguments", "parameters"):
             return False
-        streams = (
-            name is not None and name.offset < member.offset and member.value[:1] not in ("", '"')
-        )
-        return member.is_whole or streams
+        begins = member.value[:1] not in ("", '"') if at_end else member.value[:1] in ("{", "[")
+        return member.is_whole or (begins and name is not None and name.offset < member.offset)
 
     def _element(
         self,

@@ -428,11 +428,12 @@ class SlowReading:
         """Row 4a: the tool and the arguments that a whole object names."""
         members = dict(members_of(text))
         name = json.loads(members.get("name", "0"))
-        written = members.get("arguments", members.get("parameters", "0"))
-        value = json.loads(written)
-        if isinstance(value, str):
-            written = value
-        if not isinstance(name, str) or not as_json_decides(written):
+        written = ""
+        for key in ("parameters", "arguments"):
+            value = json.loads(members.get(key, "0"))
+            text = value if isinstance(value, str) else members.get(key, "0")
+            written = text if as_json_decides(text) else written
+        if not isinstance(name, str) or not written:
             return None
         known = name in self._tools if self._known else re.fullmatch("[A-Za-z0-9_.-]+", name)
         return (name, written) if known else None

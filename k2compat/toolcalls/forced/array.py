@@ -8,12 +8,12 @@ from .. import codes
 from ..json_prefix import ObjectPrefix
 from ..markers import WHITE_SPACE
 from ..record import Record
-from ..turn.calls import Calls
+from ..turn.calls import ARGUMENT_KEYS, Calls
 from ..turn.units import Passage
 
 # What may begin or end a value, a member or a key; each is read with the text before it.
 _STRUCTURE: Final = re.compile(r'[{}\[\],:"]')
-_ARGUMENTS: Final = ("arguments", "parameters")
+_NULL: Final = "null"
 # Only these are passed on before they end: of a number or a word, the next character can show
 # that it is none, and then the output is no array of calls.
 _CONTAINERS: Final = ("{", "[")
@@ -76,6 +76,7 @@ class ArrayForm:
         "_name",
         "_name_at",
         "_name_text",
+        "_null",
         "_prefix",
         "_record",
         "_unknown",
@@ -106,6 +107,7 @@ class ArrayForm:
         self._name_text = ""
         self._arguments: str | None = None
         self._argument_member = self._member
+        self._null: Member | None = None  # counts if no other member holds the arguments
 
     @property
     def in_string(self) -> bool:
@@ -177,7 +179,7 @@ class ArrayForm:
 
     @property
     def _may_hold_arguments(self) -> bool:
-        return self._member.key in _ARGUMENTS and self._arguments is None
+        return self._member.key in ARGUMENT_KEYS and self._arguments is None
 
     def _begin_arguments(self, name: str) -> None:
         """Pass on the open member's value as the arguments, as it comes."""
@@ -198,11 +200,17 @@ class ArrayForm:
             self._name = json.loads(value)
             self._name_at = member.first_at
             self._name_text = value
-        elif member.key in _ARGUMENTS and self._arguments is None:
+        elif member.key not in ARGUMENT_KEYS or self._arguments is not None:
+            self._unknown.append(member)
+        elif value == _NULL and self._null is None:
+            self._null = member
+        else:
             self._arguments = json.loads(value) if value.startswith('"') else value
             self._argument_member = member
-        else:
-            self._unknown.append(member)
+        self._begin_whole_call()
+
+    def _begin_whole_call(self) -> None:
+        """Begin the call if its name and its arguments are known, and pass these on."""
         if self._name is not None and self._arguments is not None and not self._is_open:
             self._begin_call(self._name, self._argument_member)
             self._calls.write(self._arguments)
@@ -221,17 +229,41 @@ class ArrayForm:
             if self._begun:
                 self._report(self._element)
             return
-        if not self._is_open:
-            self._begin_call(self._name, self._member)
-            self._calls.fill_blank()
+        if self._null is not None and self._arguments is None:
+            self._arguments, self._argument_member, self._null = _NULL, self._null, None
+            self._begin_whole_call()
+        if not self._is_open and not self._begin_without_arguments(self._name):
+            return
         self._end_call(by_end_of_text=False)
 
+    def _begin_without_arguments(self, name: str) -> bool:
+        """Begin a call to which the model wrote no arguments (docs/format.md, row 4).
+
+        Returns:
+            False if the call is dropped: its tool requires arguments.
+        """
+        calls = self._calls
+        if not calls.exhausted:
+            if calls.requires_arguments(name):
+                self._begun = True
+                self._record.problem(
+                    codes.CALL_HEADER_BROKEN, self._element.at, self._element.take()
+                )
+                return False
+            self._record.problem(codes.CALL_ARGUMENTS_MISSING, self._name_at, self._name_text)
+        self._begin_call(name, self._member)
+        calls.fill_blank()
+        return True
+
     def _end_call(self, *, by_end_of_text: bool) -> None:
-        for member in self._unknown:
+        # In the text's order: a null may wait longer than a member after it.
+        unused = [*self._unknown, *filter(None, (self._null,))]
+        for member in sorted(unused, key=lambda member: member.at):
             passage = Passage()
             passage.add(member.text, member.at)
             self._report(passage)
         self._unknown = []
+        self._null = None
         self._calls.end(by_end_of_text=by_end_of_text)
         self._is_open = False
 

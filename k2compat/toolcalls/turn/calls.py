@@ -11,6 +11,9 @@ from ..json_prefix import is_object
 from ..record import Call, Record
 from ..tools import DeclaredTools
 
+# The members of a call's object that may hold its arguments.
+ARGUMENT_KEYS: Final = ("arguments", "parameters")
+
 # Before the first call. Parsers share it: none writes to it.
 _NO_CALL: Final = Call("", 0, None, 0)
 
@@ -179,16 +182,26 @@ class Calls:
         """
         values = {member.key: member.value for member in members(text)}
         name = _string(values.get("name", ""))
-        written = values.get("arguments", values.get("parameters", ""))
-        arguments = written if written.startswith("{") else _string(written)
-        if name is None or arguments is None or not is_object(arguments):
+        written = (_object(values.get(key, "")) for key in ARGUMENT_KEYS)
+        arguments = next(filter(None, written), None)
+        if name is None or arguments is None:
             return None
         known = name in self._tools if self._tools.known else is_plain_name(name)
         return ObjectCall(name, arguments) if known else None
 
+    def requires_arguments(self, name: str) -> bool:
+        """Whether the tool is declared and has a parameter that it requires."""
+        return name in self._tools and bool(self._tools.parameters[name].required)
+
     def may_be_called(self, name: str) -> bool:
         """Whether the name of a call without an id may be that of a tool."""
         return name in self._tools or is_plain_name(name)
+
+
+def _object(value: str) -> str | None:
+    """The object that a JSON value is or holds as a string, or None if it is another value."""
+    text = value if value.startswith("{") else _string(value)
+    return text if text is not None and is_object(text) else None
 
 
 def _string(value: str) -> str | None:
