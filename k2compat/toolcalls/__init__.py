@@ -27,7 +27,8 @@ from .events import (
 from .iterate import aiter_events, iter_events
 from .markers import marker_ids
 from .message import FinishReason, Message, ToolCall
-from .parser import Form, ReasoningMode, StreamParser, parse
+from .options import Form, ReasoningMode
+from .parser import StreamParser, parse
 from .reasoning_mode import reasoning_mode
 from .split import SplitReader, read_answer
 from .tools import DeclaredTools, Tools, prepare_tools

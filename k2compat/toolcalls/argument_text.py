@@ -193,6 +193,11 @@ class WholeText(ArgumentText):
         self._whole_text = text
 
     @property
+    def blank(self) -> bool:
+        """False: an object is not blank."""
+        return False
+
+    @property
     def text(self) -> str:
         """The arguments as written."""
         return self._whole_text

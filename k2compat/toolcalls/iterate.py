@@ -1,25 +1,11 @@
 """The parser over iterables of text, synchronous and asynchronous."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
-from typing import TypedDict, Unpack
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from typing import Unpack
 
 from .events import Event
-from .parser import Form, ReasoningMode, StreamParser
-from .tools import DeclaredTools, Tools
-
-
-class Options(TypedDict, total=False):
-    """The options of `StreamParser`."""
-
-    tools: Tools | DeclaredTools | None
-    reasoning: ReasoningMode
-    first_index: int
-    keep_text_after_calls: bool
-    marker_ids: Mapping[int, str] | None
-    form: Form
-    name: str | None
-    max_calls: int | None
-    recover_stripped: bool
+from .options import Options
+from .parser import StreamParser
 
 
 def iter_events(

@@ -45,7 +45,9 @@ the name of the state in which the doubt arose.
 
 A marker known by its token id leaves no doubt: no string hides it, and an end
 of turn is TURN_DONE at once. NATIVE_CALL is a call that the server took out of
-the text: the turn goes on, as at any other marker. READ_AGAIN looks the symbol
+the text: the turn goes on, as at any other marker. If the text ends in a header
+before it, with or without its argument marker, that header is the call's own:
+LEAVE_HEADER and LEAVE_CALL make no call of it. READ_AGAIN looks the symbol
 up in the next state.
 
 Reasoning is not in the table, for it is independent of it: closed, open, or
@@ -114,6 +116,8 @@ class Action(IntEnum):
     CLOSE_REASONING = auto()
     REPORT_THINK_MARKER = auto()
     NOTE_NATIVE_CALL = auto()
+    LEAVE_HEADER = auto()
+    LEAVE_CALL = auto()
     END_MESSAGE = auto()
     READ_AGAIN = auto()
 
@@ -134,6 +138,7 @@ class Row(NamedTuple):
 
 _TAKEN_BACK: Final = Step(State.BEFORE, (Action.TAKE_BACK,))
 _HEADER_CUT: Final = Step(State.BETWEEN, (Action.CUT_HEADER, Action.READ_AGAIN))
+_HEADER_LEFT: Final = Step(State.BETWEEN, (Action.LEAVE_HEADER,))
 _SECTION_OVER: Final = Step(State.OUTSIDE, (Action.END_SECTION, Action.READ_AGAIN))
 _CALL_END_MISSING: Final = Step(
     State.BETWEEN, (Action.MISS_CALL_END, Action.END_CALL, Action.READ_AGAIN)
@@ -198,6 +203,7 @@ TABLE: Final[Mapping[State, Row]] = {
             Symbol.CALL_END: Step(State.BETWEEN, (Action.END_HEADER,)),
             Symbol.END_OF_TURN: Step(State.HEADER_ENDING),
             Symbol.TURN_DONE: _HEADER_CUT,
+            Symbol.NATIVE_CALL: _HEADER_LEFT,
             Symbol.END_OF_TEXT: _HEADER_CUT,
         },
         otherwise=Step(State.BETWEEN, (Action.DROP_HEADER, Action.READ_AGAIN)),
@@ -208,6 +214,7 @@ TABLE: Final[Mapping[State, Row]] = {
             Symbol.ARGUMENT_END: Step(State.HEADER),
             Symbol.END_OF_TURN: Step(State.HEADER_ENDING),
             Symbol.TURN_DONE: _HEADER_CUT,
+            Symbol.NATIVE_CALL: _HEADER_LEFT,
             Symbol.END_OF_TEXT: _HEADER_CUT,
         },
         otherwise=_TAKEN_BACK,
@@ -234,6 +241,7 @@ TABLE: Final[Mapping[State, Row]] = {
             Symbol.END_OF_TURN: _CALL_END_MISSING,
             Symbol.TURN_DONE: _CALL_END_MISSING,
             Symbol.NO_OBJECT: _TAKEN_BACK,
+            Symbol.NATIVE_CALL: Step(State.BETWEEN, (Action.LEAVE_CALL,)),
             Symbol.END_OF_TEXT: Step(State.BETWEEN, (Action.CUT_CALL, Action.READ_AGAIN)),
         },
         otherwise=Step(State.ARGUMENTS, (Action.KEEP_AS_TEXT,)),

@@ -1,7 +1,7 @@
 """The streaming parser, and reading a whole text with it."""
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal, NoReturn, TypeAlias
+from typing import Any, Final, NoReturn, Unpack
 
 from .argument_text import PIECES_AT_MOST, ArgumentText
 from .events import ArgumentsDelta, Event, OpenDelta
@@ -9,11 +9,9 @@ from .forced import ForcedTurn
 from .machine import State
 from .markers import Symbol, marker_set
 from .message import Message
+from .options import Form, FurtherOptions, ReasoningMode
 from .tools import DeclaredTools, Tools, prepare_tools
 from .turn import Thinking, Turn
-
-ReasoningMode: TypeAlias = Literal["off", "tagged", "prefilled"]
-Form: TypeAlias = Literal["markers", "calls", "arguments"]
 
 # Python 3.11 takes 0.1 µs to look a member of an enumeration up.
 _CALL_BEGIN: Final = Symbol.CALL_BEGIN
@@ -171,6 +169,31 @@ class StreamParser:
         if self._turn.state in _BEFORE_NATIVE_CALL and not self._record.calls:
             self._symbol(Symbol.NATIVE_CALL, "")
         return self._take_events()
+
+    def end_at_native_call(self) -> list[Event]:
+        """Note that the text ends and a call follows which the server took out of it.
+
+        If the text ends in a call's header, or in a call that has no arguments yet, that is
+        what the server left of its call: it is reported, and cuts no call.
+
+        Returns:
+            What is now certain, in order. `finish` is still to be called.
+        """
+        self._leave_fast_path()
+        self._settle_open_end(cut=True)
+        state, call = self._turn.state, self._turn.call
+        if state is State.HEADER or (state is State.ARGUMENTS and call.arguments.blank):
+            self._symbol(Symbol.NATIVE_CALL, "")
+        return self._take_events()
+
+    def has_no_arguments(self, index: int) -> bool:
+        """Whether the model gave a call an id and no arguments; `{}` may stand for them.
+
+        Args:
+            index: the call's index in this text.
+        """
+        call = self._record.calls[index]
+        return bool(call.raw_id) and (call.is_filled or call.arguments.blank)
 
     def feed(self, text: str) -> list[Event]:
         """Read the next piece of the output.
@@ -334,11 +357,7 @@ def parse(
     tools: Tools | DeclaredTools | None = None,
     reasoning: ReasoningMode = "off",
     first_index: int = 0,
-    keep_text_after_calls: bool = False,
-    form: Form = "markers",
-    name: str | None = None,
-    max_calls: int | None = None,
-    recover_stripped: bool = False,
+    **options: Unpack[FurtherOptions],
 ) -> Message:
     """Read a whole output.
 
@@ -347,11 +366,7 @@ def parse(
         tools: as for `StreamParser`, like all that follow.
         reasoning: `"off"`, `"tagged"` or `"prefilled"`.
         first_index: how many calls the conversation already holds.
-        keep_text_after_calls: whether text after the calls is content.
-        form: `"markers"`, `"calls"` or `"arguments"`.
-        name: the tool that `form="arguments"` calls.
-        max_calls: how many calls are passed on.
-        recover_stripped: whether calls without markers are made calls.
+        **options: the further options of `StreamParser`, by name.
 
     Returns:
         The message.
@@ -360,16 +375,7 @@ def parse(
         TypeError: `text` is no str.
         ValueError: as `StreamParser` raises it. Any other exception is a bug.
     """
-    parser = StreamParser(
-        tools,
-        reasoning,
-        first_index,
-        keep_text_after_calls,
-        form=form,
-        name=name,
-        max_calls=max_calls,
-        recover_stripped=recover_stripped,
-    )
+    parser = StreamParser(tools, reasoning, first_index, **options)
     parser.feed(text)
     parser.finish()
     return parser.message

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 from .markers import WHITE_SPACE
 
 if TYPE_CHECKING:
-    from .parser import ReasoningMode
+    from .options import ReasoningMode
 
 _GENERATION: Final = "add_generation_prompt"
 _THINK_BEGIN: Final = "<think>"

@@ -22,7 +22,8 @@ from .history import ChatMessage, native_history
 from .json_prefix import is_object
 from .markers import MARKERS, TOOL_MARKERS, WHITE_SPACE, marker_set
 from .message import Message, ToolCall
-from .parser import ReasoningMode, parse
+from .options import ReasoningMode
+from .parser import parse
 from .tools import Tools
 
 _TURN_MARKERS: Final = {"user": "<|im_user|>", "assistant": "<|im_assistant|>"}

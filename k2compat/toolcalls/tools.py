@@ -1,6 +1,6 @@
 """The tools a request declares, as far as reading ids needs them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 
@@ -43,6 +43,9 @@ class DeclaredTools:
             if isinstance(function, Mapping) and isinstance(name := function.get("name"), str)
         }
         self._longest_first = sorted(self.parameters, key=len, reverse=True)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.parameters)
 
     def __contains__(self, name: str) -> bool:
         return name in self.parameters

@@ -80,7 +80,7 @@ async def answer_of(case: Case, request: web.Request) -> web.StreamResponse:
         return web.json_response(completion(message, answer.finish_reason))
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
-    pieces = deltas(answer, case.size, calls_last=case.shape == "native")
+    pieces = deltas(answer, case.size)
     events = [event(chunk(delta)) for delta in pieces]
     for at in range(0, len(events), 5):
         await response.write(b"".join(events[at : at + 5]))

@@ -12,7 +12,10 @@ from tests.toolcalls.split.shapes import deltas, read, shapes, what_is_said
 from tests.toolcalls.transcripts import cut, merged
 
 MODES: st.SearchStrategy[ReasoningMode] = st.sampled_from(["off", "tagged", "prefilled"])
-SHAPES = ("raw", "native", "native and raw", "leaked in reasoning", "split", "split and native")
+SHAPES = (
+    *("raw", "native", "native and raw", "leaked in reasoning", "split", "split and native"),
+    *("begin left", "half an id left", "header left", "header and marker left", "section left"),
+)
 
 
 @given(text=model_outputs(), reasoning=MODES, shape=st.sampled_from(SHAPES), data=st.data())
@@ -24,7 +27,7 @@ def test_the_split_does_not_matter(
     assume(shape in made)
     size = data.draw(st.integers(1, 40))
     reading = read(
-        deltas(made[shape], size, calls_last=shape == "native"),
+        deltas(made[shape], size),
         made[shape].finish_reason,
         reasoning=reasoning,
     )

@@ -185,14 +185,10 @@ class SlowForced(SlowReading):
                     return False
                 self._problem("forced-text-unused", place_of(parts, offset, 0), element)
                 continue
-            held = [each for each in members if self._is_arguments(each, name, at_end=ended == END)]
-            if not whole:
-                held = [each for each in held if each.value != "null" or not each.is_whole]
-            written = next((each for each in held if each.value != "null"), (held or [None])[0])
+            written = self._arguments_of(members, name, whole=whole, at_end=ended == END)
             if not whole and (name is None or written is None):
                 if ended != END:
-                    if not begun:
-                        begun = True
+                    begun = True
                     unused = [Unit(TEXT, element, place_of(parts, offset, 0))]
                 else:
                     self.is_cut = self.is_cut or not self._is_full()
@@ -216,6 +212,15 @@ class SlowForced(SlowReading):
             return False
         name = json.loads(member.value)
         return name in self._tools or re.fullmatch("[A-Za-z0-9_.-]+", name) is not None
+
+    def _arguments_of(
+        self, members: list[Member], name: Member | None, *, whole: bool, at_end: bool
+    ) -> Member | None:
+        held = [each for each in members if self._is_arguments(each, name, at_end=at_end)]
+        if not whole:  # a null may still give way
+            held = [each for each in held if each.value != "null" or not each.is_whole]
+        written = next((each for each in held if each.value != "null"), None)
+        return written or next(iter(held), None)
 
     def _is_arguments(self, member: Member, name: Member | None, *, at_end: bool) -> bool:
         if member.key not in ("arguments", "parameters"):

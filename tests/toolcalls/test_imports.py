@@ -54,10 +54,7 @@ def test_the_names_are_these() -> None:
     [
         (
             parse,
-            (
-                "text, tools=None, reasoning='off', first_index=0, keep_text_after_calls=False, "
-                "form='markers', name=None, max_calls=None, recover_stripped=False"
-            ),
+            "text, tools=None, reasoning='off', first_index=0, **options",
         ),
         (
             StreamParser,
@@ -72,11 +69,7 @@ def test_the_names_are_these() -> None:
         (StreamParser.finish, "self"),
         (
             SplitReader,
-            (
-                "tools=None, reasoning='off', first_index=0, keep_text_after_calls=False, "
-                "marker_ids=None, form='markers', name=None, max_calls=None, "
-                "recover_stripped=False"
-            ),
+            "tools=None, reasoning='off', first_index=0, **options",
         ),
         (SplitReader.feed, "self, content=None, reasoning=None, tool_calls=(), token_ids=None"),
         (SplitReader.finish, "self, finish_reason=None"),

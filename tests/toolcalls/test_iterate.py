@@ -1,11 +1,13 @@
 """The iterators give what the parser gives."""
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from k2compat.toolcalls import Content, Event, Reasoning, StreamParser, aiter_events, iter_events
+from k2compat.toolcalls.options import Options
 from tests.toolcalls.transcripts import Transcript, read, transcripts
 
 ALL = [case for case in transcripts() if case.token_ids != "only"]
@@ -50,3 +52,10 @@ def test_options_make_a_parser() -> None:
 def test_parser_and_options_exclude_each_other() -> None:
     with pytest.raises(TypeError, match=r"not both$"):
         next(iter_events(["a"], StreamParser(), reasoning="tagged"))
+
+
+def test_the_options_are_the_parser_s() -> None:
+    parameters = inspect.signature(StreamParser).parameters
+    assert parameters.keys() == Options.__annotations__.keys()
+    for name, parameter in parameters.items():
+        assert parameter.annotation == inspect.get_annotations(Options).get(name), name

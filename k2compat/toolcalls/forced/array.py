@@ -202,11 +202,13 @@ class ArrayForm:
             self._name_text = value
         elif member.key not in ARGUMENT_KEYS or self._arguments is not None:
             self._unknown.append(member)
-        elif value == _NULL and self._null is None:
-            self._null = member
-        else:
+        elif value != _NULL:
             self._arguments = json.loads(value) if value.startswith('"') else value
             self._argument_member = member
+        elif self._null is None:
+            self._null = member
+        else:
+            self._unknown.append(member)
         self._begin_whole_call()
 
     def _begin_whole_call(self) -> None:

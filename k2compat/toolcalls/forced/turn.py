@@ -86,6 +86,11 @@ class ForcedTurn:
         return self._turn.state
 
     @property
+    def call(self) -> Call:
+        """The turn's call."""
+        return self._turn.call
+
+    @property
     def reasoning_is_open(self) -> bool:
         """Whether the model is reasoning."""
         return self._turn.reasoning_is_open

@@ -6,6 +6,10 @@ the same rules as in text: blank ones become `{}`, broken ones are reported,
 and a further call that the server took for arguments is found.
 
 The markers that we write are certain, as markers known by token id are.
+
+Some servers send a name in pieces. So a call begins with its name only where that is
+a declared tool's and no other tool's name begins with it; otherwise with its arguments,
+with the next call or at the end.
 """
 
 import re
@@ -48,22 +52,31 @@ class _NativeCall:
 
     Attributes:
         given_id: the id that the server gave, or an empty string.
+        written_name: the tool's name as far as it was written.
         name: the tool, or None while it is not known.
         calls: the call, and those that were found in its arguments.
         parser: reads the arguments, once there are some.
         early: arguments that came before the name.
+        given: the arguments as the server gave them.
+        is_reported: whether markers in them were reported.
         is_closed: whether it is over.
         at: the place of its beginning in the rebuilt text.
     """
 
-    __slots__ = ("at", "calls", "early", "given_id", "is_closed", "name", "parser")
+    __slots__ = (
+        *("at", "calls", "early", "given", "given_id", "is_closed", "is_reported"),
+        *("name", "parser", "written_name"),
+    )
 
     def __init__(self, at: int) -> None:
         self.given_id = ""
+        self.written_name = ""
         self.name: str | None = None
         self.calls: list[Call] = []
         self.parser: StreamParser | None = None
         self.early: list[str] = []
+        self.given: list[str] = []
+        self.is_reported = False
         self.is_closed = False
         self.at = at
 
@@ -80,7 +93,7 @@ class NativeCalls:
         tools: DeclaredTools,
         order: CallOrder,
         report: Report,
-        before_first: Callable[[], None],
+        before_call: Callable[[], None],
     ) -> None:
         """Begin a message.
 
@@ -88,14 +101,13 @@ class NativeCalls:
             tools: the declared tools.
             order: takes the calls.
             report: takes the code and the text of a problem.
-            before_first: is called before the first call begins.
+            before_call: is called before a call begins.
         """
         self.is_cut = False
         self._tools = tools
         self._order = order
         self._report = report
-        self._before_first = before_first
-        self._begun = False
+        self._before_call = before_call
         self._by_index: dict[int, _NativeCall] = {}
         self._latest: _NativeCall | None = None
         self._open: deque[_NativeCall] = deque()
@@ -117,6 +129,11 @@ class NativeCalls:
             else:
                 self._take(item, function or {}, at)
 
+    def begin_named(self) -> None:
+        """Begin the calls whose names might still have gone on."""
+        for native in self._open:
+            self._begin_written(native)
+
     def finish(self, *, is_cut: bool) -> None:
         """End all calls.
 
@@ -130,8 +147,8 @@ class NativeCalls:
         name, given_id = _text(function.get("name")), _text(item.get("id"))
         native = self._find(index_of(item.get("index")), name, given_id, at)
         native.given_id = native.given_id or given_id
-        if name and native.name is None and not native.is_closed:
-            self._begin(native, name)
+        if name:
+            self._add_name(native, name)
         arguments = arguments_of(function.get("arguments"))
         if arguments is None:
             self._report(codes.SERVER_FIELD_UNREADABLE, shown(function.get("arguments")))
@@ -141,10 +158,14 @@ class NativeCalls:
     def _find(self, index: int | None, name: str, given_id: str, at: int) -> _NativeCall:
         """The call that a delta continues, or a new one."""
         found = self._latest if index is None else self._by_index.get(index)
-        if found is not None and not _begins_another(found, index, name, given_id):
+        if found is not None and (
+            self._goes_on(found, name) or not _begins_another(found, index, name, given_id)
+        ):
             return found
-        if self._latest is not None and _is_whole(self._latest):
-            self._close(self._latest, is_cut=False)
+        if self._latest is not None:
+            self._begin_written(self._latest)
+            if _is_whole(self._latest):
+                self._close(self._latest, is_cut=False)
         if len(self._open) >= _OPEN_AT_MOST:
             self._close(self._open[0], is_cut=False)
         native = _NativeCall(at)
@@ -154,8 +175,34 @@ class NativeCalls:
             self._by_index[index] = native
         return native
 
+    def _goes_on(self, native: _NativeCall, name: str) -> bool:
+        """Whether a name is the rest of the name of a call that has not begun."""
+        return native.name is None and name != "" and native.written_name + name in self._tools
+
+    def _add_name(self, native: _NativeCall, name: str) -> None:
+        """Take a call's name, the next piece of it, or a repetition."""
+        if native.name is not None or native.is_closed:
+            if name not in (native.name, native.written_name):
+                self._report(codes.SERVER_CALL_UNREADABLE, name)
+            return
+        is_new = self._goes_on(native, name) or name not in (native.written_name, *self._tools)
+        native.written_name = native.written_name + name if is_new else name
+        if self._is_decided(_tool_name(native.written_name, self._tools)):
+            self._begin_written(native)
+
+    def _is_decided(self, name: str) -> bool:
+        """Whether a name is that of a tool, and no other tool's name begins with it."""
+        longer = (each for each in self._tools if each.startswith(name) and each != name)
+        return name in self._tools and next(longer, None) is None
+
+    def _begin_written(self, native: _NativeCall) -> None:
+        if native.name is None and native.written_name and not native.is_closed:
+            self._begin(native, native.written_name)
+
     def _begin(self, native: _NativeCall, name: str) -> None:
         native.name = _tool_name(name, self._tools)
+        if _MARKER.search(name):
+            self._report(codes.SERVER_MARKERS_LEFT, name)
         if self._tools.known and native.name not in self._tools:
             self._report(codes.TOOL_UNDECLARED, name)
         call = Call(
@@ -171,23 +218,24 @@ class NativeCalls:
             self._add(native, early)
 
     def _begin_call(self, native: _NativeCall, call: Call) -> None:
-        if not self._begun:
-            self._begun = True
-            self._before_first()
+        self._before_call()
         native.calls.append(call)
         self._order.begin(call)
 
     def _add(self, native: _NativeCall, arguments: str) -> None:
+        self._begin_written(native)
         if native.is_closed:
             if arguments.strip(WHITE_SPACE):
                 self._report(codes.SERVER_CALL_UNREADABLE, arguments)
         elif native.name is None:
             native.early.append(arguments)
         else:
+            native.given.append(arguments)
             self._read(native, self._parser_of(native).feed(arguments))
 
     def _close(self, native: _NativeCall, *, is_cut: bool) -> None:
         self._open.remove(native)
+        self._begin_written(native)
         if native.name is None:
             self._name_by_id(native)
         native.is_closed = True
@@ -198,6 +246,15 @@ class NativeCalls:
         self._read(native, events + parser.finish())
         self.is_cut = is_cut and not native.calls[-1].complete
         native.parser = None
+        self._report_markers(native)
+
+    def _report_markers(self, native: _NativeCall) -> None:
+        """Report what follows the arguments in what the server gave as such."""
+        given, native.given = "".join(native.given).strip(WHITE_SPACE), []
+        read = native.calls[0].arguments.getvalue()
+        rest = given.removeprefix(read)
+        if _MARKER.search(rest) and not native.is_reported:
+            self._report(codes.SERVER_MARKERS_LEFT, rest)
 
     def _name_by_id(self, native: _NativeCall) -> None:
         said = read_id(native.given_id, self._tools)
@@ -221,6 +278,7 @@ class NativeCalls:
         for event in events:
             match event:
                 case Problem(code, _, text):
+                    native.is_reported |= code == codes.ARGUMENT_MARKER_REPEATED
                     self._report(code, text)
                 case CallStart(index, call_id, name) if index:
                     call = Call(Source.NATIVE, name, canonical(call_id, name), call_id, native.at)

@@ -4,6 +4,9 @@ A server that leaks may send one call twice: as text, and natively. Two calls
 are one where their tool and the JSON value of their arguments are equal and
 one of them came as text, the other natively. Each call cancels one other.
 
+A text call to which the model gave no arguments counts as the same as any native
+call of its tool: the server left its header and took the arguments out.
+
 The first of the two streams on. A later call waits only while it may turn out
 to be a repetition: a call of its tool came before it from the other source,
 and has no partner yet. Calls that come after a waiting call wait with it,
@@ -50,6 +53,7 @@ class Call:
         at: the place of its beginning in the rebuilt text.
         arguments: its arguments so far.
         complete: whether they are one whole JSON object.
+        is_blank: whether the model wrote no arguments for it.
         is_ended: whether nothing more comes.
         may_repeat: whether the other source had a call of the same tool before.
         has_partner: whether it was found to be the same call as another.
@@ -67,6 +71,7 @@ class Call:
     at: int
     arguments: io.StringIO = field(default_factory=io.StringIO)
     complete: bool = False
+    is_blank: bool = False
     is_ended: bool = False
     may_repeat: bool = False
     has_partner: bool = False
@@ -116,6 +121,7 @@ class CallOrder:
         self._open: list[Call] = []
         self._waiting: deque[Call] = deque()
         self._without_partner: dict[tuple[Source, str], int] = {}
+        self._of_kind: dict[tuple[Source, str], deque[Call]] = {}
         # Values are compared only where both sources have calls of one tool:
         # until then ended calls are kept by kind alone.
         self._ended: dict[tuple[Source, str], list[Call]] = {}
@@ -127,11 +133,16 @@ class CallOrder:
         self._begun += 1
         call.number_in_source = self._begun_by_source[call.source]
         self._begun_by_source[call.source] += 1
-        call.may_repeat = self._without_partner.get(call.other_kind, 0) > 0
+        call.may_repeat = self.may_repeat(call)
+        self._of_kind.setdefault(call.kind, deque()).append(call)
         self._count(call, 1)
         self._open.append(call)
         self._waiting.append(call)
         self._announce_decided()
+
+    def may_repeat(self, call: Call) -> bool:
+        """Whether the other source has a call of the same tool that has no partner yet."""
+        return self._without_partner.get(call.other_kind, 0) > 0
 
     def add(self, call: Call, text: str) -> None:
         """More of a call's arguments."""
@@ -170,12 +181,11 @@ class CallOrder:
 
     def _partner(self, call: Call) -> Call | None:
         """The earliest equal call of the other source that began before and has no partner."""
+        if call.is_blank:
+            return _first(self._of_kind.get(call.other_kind, deque()), call)
         for other in self._ended.pop(call.other_kind, ()):
             self._by_value.setdefault((*other.kind, other.value), deque()).append(other)
-        others = self._by_value.get((*call.other_kind, call.value), deque())
-        while others and others[0].has_partner:
-            others.popleft()
-        return others[0] if others and others[0].number < call.number else None
+        return _first(self._by_value.get((*call.other_kind, call.value), deque()), call)
 
     def _pair(self, *calls: Call) -> None:
         for call in calls:
@@ -213,3 +223,10 @@ class CallOrder:
     def _report_arguments(self, call: Call) -> None:
         if arguments := call.arguments.getvalue():
             self._events.append(Problem(codes.CALL_ARGUMENTS_DROPPED, call.at, arguments))
+
+
+def _first(others: deque[Call], call: Call) -> Call | None:
+    """The first of the calls that has no partner, if it began before a call."""
+    while others and others[0].has_partner:
+        others.popleft()
+    return others[0] if others and others[0].number < call.number else None

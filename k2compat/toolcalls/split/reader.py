@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum, auto
-from typing import Final
+from typing import Final, Unpack
 
 from .. import codes
 from ..events import ArgumentsDelta, CallEnd, CallStart, Event, Problem
 from ..markers import WHITE_SPACE
 from ..message import FinishReason, Message, ToolCall
-from ..parser import Form, ReasoningMode, StreamParser
+from ..options import FurtherOptions, ReasoningMode
+from ..parser import StreamParser
 from ..tools import DeclaredTools, Tools, prepare_tools
 from .fields import shown, text_of
 from .native import NativeCalls
@@ -48,12 +49,7 @@ class SplitReader:
         tools: Tools | DeclaredTools | None = None,
         reasoning: ReasoningMode = "off",
         first_index: int = 0,
-        keep_text_after_calls: bool = False,
-        marker_ids: Mapping[int, str] | None = None,
-        form: Form = "markers",
-        name: str | None = None,
-        max_calls: int | None = None,
-        recover_stripped: bool = False,
+        **options: Unpack[FurtherOptions],
     ) -> None:
         """Begin a message.
 
@@ -63,35 +59,25 @@ class SplitReader:
                 as for `StreamParser`. Where reasoning comes in a field of its
                 own, it is read as reasoning whatever this is.
             first_index: how many calls the conversation already holds.
-            keep_text_after_calls: as for `StreamParser`.
-            marker_ids: as for `StreamParser`; `feed(token_ids=…)` needs them.
-            form: as for `StreamParser`, of the text.
-            name: likewise.
-            max_calls: how many calls are passed on, native ones and others together.
-            recover_stripped: as for `StreamParser`.
+            **options: the further options of `StreamParser`, by name. `form` and
+                `name` are those of the text; `max_calls` counts native calls and
+                others together; `feed(token_ids=…)` needs `marker_ids`.
 
         Raises:
             ValueError: as `StreamParser`.
         """
         declared = prepare_tools(tools)
-        self._parser = StreamParser(
-            declared,
-            reasoning,
-            first_index,
-            keep_text_after_calls,
-            marker_ids,
-            form,
-            name,
-            max_calls,
-            recover_stripped,
-        )
-        self._marker_ids = marker_ids or {}
+        self._parser = StreamParser(declared, reasoning, first_index, **options)
+        self._marker_ids = options.get("marker_ids") or {}
+        max_calls = options.get("max_calls")
         self._length = 0
         self._events: list[Event] = []
         self._problems: list[Problem] = []
         self._order = CallOrder(first_index, max_calls, self._events)
-        self._native = NativeCalls(declared, self._order, self._report, self._before_native_calls)
+        self._native = NativeCalls(declared, self._order, self._report, self._before_native_call)
+        self._native_at: int | None = None  # the length of the text before the latest native call
         self._text_calls: list[Call] = []
+        self._held: Call | None = None  # a text call that nothing has followed yet
         self._field: _Field | None = None
         self._is_finished = False
         self._server_reason: str | None = None
@@ -172,7 +158,11 @@ class SplitReader:
             return []
         self._is_finished = True
         self._server_reason = finish_reason if isinstance(finish_reason, str) else None
+        self._native.begin_named()
+        if self._native_at == self._length and self._may_be_native():
+            self._take(self._parser.end_at_native_call())
         self._take(self._parser.finish())
+        self._begin_held()
         self._native.finish(is_cut=self._server_reason in (None, "length"))
         return self._take_events()
 
@@ -256,25 +246,42 @@ class SplitReader:
             return at
         return len(text) if all(each in self._marker_ids for each in behind) else -1
 
-    def _before_native_calls(self) -> None:
-        # An end of turn before a call is text (docs/format.md, row 14), also where
-        # the server took the call out of the text.
-        self._take(self._parser.note_native_call())
+    def _before_native_call(self) -> None:
+        if self._native_at is None:
+            # An end of turn before a call is text (docs/format.md, row 14), also where
+            # the server took the call out of the text.
+            self._take(self._parser.note_native_call())
+        self._native_at = self._length
+
+    def _may_be_native(self) -> bool:
+        """Whether the open call of the text, if there is one, may be a native one."""
+        return all(call.is_ended or self._order.may_repeat(call) for call in self._text_calls[-1:])
 
     def _take(self, events: Iterable[Event]) -> None:
-        """Pass the text's events on; its calls go through the order of both sources."""
+        """Pass the text's events on; its calls go through the order of both sources.
+
+        A call begins with what follows it: where nothing does, the server may have left its
+        header in the text and passed the call itself on natively.
+        """
         for event in events:
+            self._begin_held()
             match event:
                 case CallStart(_, call_id, name):
                     call = Call(Source.TEXT, name, canonical(call_id, name), call_id, self._length)
                     self._text_calls.append(call)
-                    self._order.begin(call)
+                    self._held = call
                 case ArgumentsDelta(index, text):
                     self._order.add(self._text_calls[index], text)
                 case CallEnd(index, complete):
+                    self._text_calls[index].is_blank = self._parser.has_no_arguments(index)
                     self._order.end(self._text_calls[index], complete=complete)
                 case _:
                     self._events.append(event)
+
+    def _begin_held(self) -> None:
+        if self._held is not None:
+            call, self._held = self._held, None
+            self._order.begin(call)
 
     def _take_events(self) -> list[Event]:
         events = self._events[:]
@@ -296,10 +303,10 @@ class SplitReader:
             return "content_filter"
         if self._server_reason == "length" or self._native.is_cut:
             return "length"
+        if text.finish_reason == "length":
+            return "length"
         # Of the calls that were passed on: with max_calls=0 the answer is text.
-        if self._order.calls and text.finish_reason != "length":
-            return "tool_calls"
-        return text.finish_reason
+        return "tool_calls" if self._order.calls else "stop"
 
 
 def read_answer(
@@ -308,8 +315,8 @@ def read_answer(
     reasoning: ReasoningMode = "off",
     first_index: int = 0,
     *,
-    keep_text_after_calls: bool = False,
     finish_reason: object = None,
+    **options: Unpack[FurtherOptions],
 ) -> Message:
     """Read a whole assistant message of a server, or one that was stored and that leaked.
 
@@ -319,8 +326,8 @@ def read_answer(
         tools: as for `SplitReader`, like all that follow.
         reasoning: how the text is read where the server does not split it.
         first_index: how many calls the conversation already holds.
-        keep_text_after_calls: whether text after the calls is content.
         finish_reason: the server's.
+        **options: the further options of `SplitReader`, by name.
 
     Returns:
         The message.
@@ -328,7 +335,7 @@ def read_answer(
     Raises:
         ValueError: as `StreamParser`. Any other exception is a bug.
     """
-    reader = SplitReader(tools, reasoning, first_index, keep_text_after_calls)
+    reader = SplitReader(tools, reasoning, first_index, **options)
     thought = message.get("reasoning_content")
     reader.feed(
         message.get("content"),

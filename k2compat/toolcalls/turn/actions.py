@@ -239,5 +239,25 @@ def note_native_call(turn: TurnState, _unit: Unit) -> None:
     turn.prose.note_native_call()
 
 
+def leave_header(turn: TurnState, _unit: Unit) -> None:
+    """The header belongs to a native call: its text is noise."""
+    header = turn.header
+    _leave_doubt(turn)
+    turn.record.problem(codes.SERVER_MARKERS_LEFT, header.begin.at, header.begin.text + header.text)
+
+
+def leave_call(turn: TurnState, _unit: Unit) -> None:
+    """The call, which has no arguments yet, is a native one."""
+    _leave_doubt(turn)
+    turn.calls.leave()
+
+
+def _leave_doubt(turn: TurnState) -> None:
+    header, turn.doubt = turn.doubt, None
+    if header is not None and header.before is State.OUTSIDE:
+        turn.prose.enter_section(marked=False)
+    turn.prose.begin_call()
+
+
 def end_message(turn: TurnState, _unit: Unit) -> None:
     turn.prose.end_message()

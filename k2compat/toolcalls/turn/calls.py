@@ -157,6 +157,13 @@ class Calls:
             self._record.problem(codes.ARGUMENTS_NOT_OBJECT, call.arguments_at, text)
         self._record.call_end(call.index, complete=complete)
 
+    def leave(self) -> None:
+        """End the current call, which has no arguments yet: a server passes it on natively."""
+        call = self.current
+        self._record.problem(codes.SERVER_MARKERS_LEFT, call.at, call.raw_id)
+        if call.index is not None:
+            self._record.call_end(call.index, complete=False)
+
     def _decide(self, call: Call) -> None:
         """Announce a call whose tool only the whole arguments decide, or report it."""
         if call.parsed_id is None:

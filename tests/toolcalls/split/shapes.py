@@ -15,6 +15,7 @@ class Answer(NamedTuple):
     reasoning: str | None
     tool_calls: list[dict[str, Any]]
     finish_reason: str | None
+    calls_last: bool = False  # whether a stream has the content before the native calls
 
 
 def shapes(text: str, options: dict[str, Any], message: Message) -> dict[str, Answer]:
@@ -28,7 +29,9 @@ def shapes(text: str, options: dict[str, Any], message: Message) -> dict[str, An
     if not stripped and native_says_the_same(message) and is_text_alone(message, options):
         # An empty field shows that the server reads the reasoning: there is none.
         reasoned = message.reasoning or ("" if reasoning == "prefilled" else None)
-        made["native"] = Answer(message.content, reasoned, calls, message.finish_reason)
+        made["native"] = Answer(message.content, reasoned, calls, message.finish_reason, True)
+        if calls:
+            made |= headers_left(made["native"], message)
     if calls and native_says_the_same(message):
         made["native and raw"] = raw._replace(tool_calls=calls, finish_reason=message.finish_reason)
     inside = thought(text, reasoning)
@@ -40,6 +43,20 @@ def shapes(text: str, options: dict[str, Any], message: Message) -> dict[str, An
             if calls and native_says_the_same(message):
                 made["split and native"] = Answer(behind, before, calls, message.finish_reason)
     return made
+
+
+def headers_left(answer: Answer, message: Message) -> Iterator[tuple[str, Answer]]:
+    """The native shape with the beginning of its first call left in the content."""
+    header = f"<|tool_call_begin|>{message.tool_calls[0].id}"
+    content = answer.content or ""
+    for name, left in {
+        "begin left": "<|tool_call_begin|>",
+        "half an id left": header[: len("<|tool_call_begin|>functions.")],
+        "header left": header,
+        "header and marker left": f"{header}<|tool_call_argument_begin|>",
+        "section left": f"<|tool_calls_section_begin|>{header}<|tool_call_argument_begin|>",
+    }.items():
+        yield name, answer._replace(content=content + left)
 
 
 def thought(text: str, reasoning: ReasoningMode) -> str | None:
@@ -78,7 +95,7 @@ def native(call: Any) -> dict[str, Any]:
     return {"id": call.id, "type": "function", "function": function}
 
 
-def deltas(answer: Answer, size: int, *, calls_last: bool) -> Iterator[dict[str, Any]]:
+def deltas(answer: Answer, size: int) -> Iterator[dict[str, Any]]:
     """The answer as a server streams it: native calls before the text that repeats them.
 
     Where the content is what came before the calls, it is streamed first.
@@ -87,7 +104,7 @@ def deltas(answer: Answer, size: int, *, calls_last: bool) -> Iterator[dict[str,
     if answer.reasoning is not None:
         for piece in cut(answer.reasoning, size) or [""]:
             yield {"reasoning": piece}
-    if calls_last:
+    if answer.calls_last:
         yield from content
     for index, call in enumerate(answer.tool_calls):
         arguments = call["function"]["arguments"]
@@ -95,7 +112,7 @@ def deltas(answer: Answer, size: int, *, calls_last: bool) -> Iterator[dict[str,
         yield {"tool_calls": [head]}
         for piece in cut(arguments, size):
             yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
-    if not calls_last:
+    if not answer.calls_last:
         yield from content
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from k2compat.toolcalls import ArgumentsDelta, CallEnd, CallStart, Message, Problem, SplitReader
-from tests.toolcalls.transcripts import section
+from tests.toolcalls.transcripts import cut, section
 
 TOOLS = [
     {"type": "function", "function": {"name": "weather"}},
@@ -98,8 +98,9 @@ class TestNames:
         ],
     )
     def test_what_the_server_left_in_it_goes(self, name: str) -> None:
-        message = message_of(delta(0, name=name), tools=TOOLS)
+        message = message_of(delta(0, "functions.weather:0", name=name), tools=TOOLS)
         assert [call.name for call in message.tool_calls] == ["weather"]
+        assert codes(message) == ["server-markers-left"] * ("<|" in name)
 
     def test_an_undeclared_tool_is_passed_on_and_reported(self) -> None:
         message = message_of(delta(0, "functions.rm:0", name="rm"), tools=TOOLS)
@@ -123,6 +124,73 @@ class TestNames:
         assert message.finish_reason == "stop"
         (problem,) = message.problems
         assert (problem.code, problem.text) == ("server-call-unreadable", 'call_1 {"a": 1}')
+
+
+LONGER = [*TOOLS, {"type": "function", "function": {"name": "weather_now"}}]
+
+
+class TestNamesInPieces:
+    @pytest.mark.parametrize("index", [0, None])
+    @pytest.mark.parametrize(
+        ("tools", "pieces", "expected"),
+        [
+            (TOOLS, ["wea", "ther"], "weather"),
+            (TOOLS, ["functions.wea", "ther:0"], "weather"),
+            (LONGER, ["weather", "_now"], "weather_now"),
+            (LONGER, ["weather"], "weather"),
+            (LONGER, ["wea", "ther", "_", "now"], "weather_now"),
+        ],
+    )
+    def test_they_are_joined(
+        self, index: int | None, tools: list[dict[str, Any]], pieces: list[str], expected: str
+    ) -> None:
+        deltas = [
+            delta(index, "call_1" if at == 0 else None, name=p) for at, p in enumerate(pieces)
+        ]
+        if index is None:  # without an index only a declared name shows that it goes on
+            deltas = [delta(None, "call_1", name=piece) for piece in pieces]
+        message = message_of(*deltas, delta(index, arguments="{}"), tools=tools)
+        assert [call.name for call in message.tool_calls] == [expected]
+        assert codes(message) == ["call-id-repaired"]
+
+    def test_without_an_id_and_an_index_a_declared_name_is_joined(self) -> None:
+        message = message_of(delta(name="wea"), delta(name="ther"), tools=TOOLS)
+        assert [call.name for call in message.tool_calls] == ["weather"]
+
+    def test_they_are_joined_where_the_tools_are_not_known(self) -> None:
+        message = message_of(
+            delta(0, "c", name="get_"), delta(0, name="weather"), delta(0, arguments="{}")
+        )
+        assert [call.name for call in message.tool_calls] == ["get_weather"]
+
+    @pytest.mark.parametrize("tools", [None, TOOLS, LONGER])
+    def test_a_repeated_name_is_no_piece(self, tools: Any) -> None:
+        message = message_of(
+            *(delta(0, "functions.weather:0", name="weather") for _ in range(3)),
+            delta(0, name="weather", arguments="{}"),
+            delta(0, name="weather"),
+            tools=tools,
+        )
+        assert [call.name for call in message.tool_calls] == ["weather"]
+        assert codes(message) == []
+
+    def test_a_name_that_grows_is_replaced_by_the_declared_one(self) -> None:
+        message = message_of(delta(0, name="wea"), delta(0, name="weather"), tools=TOOLS)
+        assert [call.name for call in message.tool_calls] == ["weather"]
+
+    def test_what_comes_after_the_arguments_is_reported(self) -> None:
+        message = message_of(
+            delta(0, "functions.get_:0", name="get_", arguments="{"),
+            delta(0, name="weather", arguments="}"),
+        )
+        (problem,) = message.problems
+        assert (problem.code, problem.text) == ("server-call-unreadable", "weather")
+
+    def test_the_order_is_that_of_the_first_pieces(self) -> None:
+        message = message_of(
+            delta(0, name="one"), delta(1, name="two", arguments="{}"), delta(0, arguments="{}")
+        )
+        assert [call.name for call in message.tool_calls] == ["one", "two"]
 
 
 class TestDeltas:
@@ -170,7 +238,7 @@ class TestDeltas:
         assert arguments(message) == ['{"a": 1}', "{}"]
 
     def test_a_whole_call_ends_when_the_next_begins(self) -> None:
-        reader = SplitReader()
+        reader = SplitReader(TOOLS)
         events = reader.feed(
             tool_calls=[delta(0, "now:0", name="now", arguments="{}"), delta(1, name="now")]
         )
@@ -209,6 +277,32 @@ class TestArguments:
     def test_they_are_read_as_in_text(self, written: object, expected: str, complete: bool) -> None:
         (call,) = message_of(delta(0, name="now", arguments=written)).tool_calls
         assert (call.arguments, call.complete) == (expected, complete)
+
+    @pytest.mark.parametrize("size", [1, 5, 100])
+    @pytest.mark.parametrize(
+        ("written", "expected", "reported"),
+        [
+            ('{"a":1}<|tool_call_end|>', '{"a":1}', "<|tool_call_end|>"),
+            (' {"a":1} \n<|tool_call_end|>[EOS]', '{"a":1}', " \n<|tool_call_end|>[EOS]"),
+            ("<|tool_call_end|>", "{}", "<|tool_call_end|>"),
+            ('{"a":1} \n', '{"a":1}', None),
+            ('{"a":"<|tool_call_end|>"}', '{"a":"<|tool_call_end|>"}', None),
+        ],
+    )
+    def test_markers_that_the_server_left_are_reported(
+        self, size: int, written: str, expected: str, reported: str | None
+    ) -> None:
+        head = delta(0, "functions.now:0", name="now")
+        message = message_of(head, *(delta(0, arguments=piece) for piece in cut(written, size)))
+        assert arguments(message) == [expected]
+        assert [p.text for p in message.problems if p.code == "server-markers-left"] == [
+            *filter(None, [reported])
+        ]
+
+    def test_a_second_argument_marker_is_reported_once(self) -> None:
+        written = '<|tool_call_argument_begin|>{"a":1}'
+        message = message_of(delta(0, "functions.now:0", name="now", arguments=written))
+        assert (arguments(message), codes(message)) == (['{"a":1}'], ["argument-marker-repeated"])
 
     def test_calls_that_the_server_took_for_arguments_are_found(self) -> None:
         second = (
@@ -290,9 +384,10 @@ class TestWrongTypes:
     def test_so_many_are_open_at_once(self) -> None:
         reader = SplitReader()
         events = reader.feed(tool_calls=[delta(n, name=f"f{n}") for n in range(100)])
+        events += reader.feed(tool_calls=[delta(99, arguments="{")])
         assert sum(isinstance(event, CallStart) for event in events) == 100
         reader.finish("tool_calls")
-        assert all(call.complete for call in reader.message.tool_calls)
+        assert sum(call.complete for call in reader.message.tool_calls) == 99
 
     def test_a_call_without_a_name_is_closed_with_the_others(self) -> None:
         reader = SplitReader()
