@@ -13,9 +13,13 @@ from pathlib import Path
 
 import atheris  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, not as a module
+
 with atheris.instrument_imports(include=["k2compat"]):
-    from k2compat.toolcalls import ArgumentsDelta, Content, Event, Message, Reasoning, StreamParser
-    from k2compat.toolcalls.markers import MARKERS, WHITE_SPACE, marker_set
+    from k2compat.toolcalls.markers import MARKERS
+
+from tests.toolcalls.conservation import lost_characters
+from tests.toolcalls.transcripts import read
 
 PIECES = [
     *MARKERS,
@@ -51,21 +55,6 @@ def text_of(data: atheris.FuzzedDataProvider) -> str:
     return "".join(parts)
 
 
-def reading(chunks: list[str], **options: object) -> tuple[list[Event], Message]:
-    """The merged events and the message."""
-    parser = StreamParser(**options)  # type: ignore[arg-type]
-    events: list[Event] = []
-    for event in [event for chunk in chunks for event in parser.feed(chunk)] + parser.finish():
-        last = events[-1] if events else None
-        if isinstance(event, Content | Reasoning) and type(last) is type(event):
-            events[-1] = type(event)(last.text + event.text)
-        elif isinstance(event, ArgumentsDelta) and isinstance(last, ArgumentsDelta):
-            events[-1] = ArgumentsDelta(event.index, last.text + event.text)
-        else:
-            events.append(event)
-    return events, parser.message
-
-
 def is_object(text: str) -> bool:
     """What `json` says."""
     try:
@@ -77,27 +66,19 @@ def is_object(text: str) -> bool:
 def check(data: bytes) -> None:
     """The laws, for one input."""
     provider = atheris.FuzzedDataProvider(data)
-    mode = provider.PickValueInList(["off", "tagged", "prefilled"])
     options = {
-        "reasoning": mode,
+        "reasoning": provider.PickValueInList(["off", "tagged", "prefilled"]),
         "tools": provider.PickValueInList([None, TOOLS, TOOLS[:1]]),
         "keep_text_after_calls": provider.ConsumeBool(),
     }
     step = provider.ConsumeIntInRange(1, 9)
     text = text_of(provider)
-    events, message = reading([text], **options)
+    reading = read([text], **options)
     for size in (1, step):
         chunks = [text[at : at + size] for at in range(0, len(text), size)]
-        assert reading(chunks, **options) == (events, message), "law 1"
-    assert all(is_object(c.arguments) == c.complete for c in message.tool_calls), "complete"
-    if any(call.raw_id.startswith(("call_", "toolu_")) for call in message.tool_calls):
-        return
-    marker = marker_set(reasoning=mode != "off").pattern
-    found = "".join(
-        [marker.sub("", getattr(event, "text", "")) for event in events]
-        + [call.raw_id for call in message.tool_calls]
-    )
-    lost = set(marker.sub("", text)) - set(found) - set(WHITE_SPACE)
+        assert read(chunks, **options) == reading, "law 1"
+    assert all(is_object(c.arguments) == c.complete for c in reading.message.tool_calls), "complete"
+    lost = lost_characters(text, reading, options)
     assert not lost, f"law 2: {lost}"
 
 

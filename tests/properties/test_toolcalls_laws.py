@@ -2,8 +2,6 @@
 
 import json
 import re
-from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import hypothesis.strategies as st
@@ -22,9 +20,9 @@ from k2compat.toolcalls import (
     parse,
 )
 from k2compat.toolcalls.markers import MARKERS, TOOL_MARKERS, WHITE_SPACE, marker_set
+from tests.toolcalls.conservation import lost_characters
 from tests.toolcalls.json_oracle import JSON, as_json_decides, string_is_open
 from tests.toolcalls.transcripts import (
-    Reading,
     at_markers,
     call,
     cut,
@@ -253,40 +251,6 @@ def test_law_1_text_of_tokens_is_never_a_marker(pieces: list[str], options: dict
 
 
 TURN_ENDS = re.compile(r"<\|im_end\|>|\[EO[ST]\]")
-# Problems whose text is a marker, or is reported elsewhere too.
-REPEATING = {
-    codes.ARGUMENTS_NOT_OBJECT,
-    codes.CALL_ID_REPAIRED,
-    codes.TOOL_UNDECLARED,
-    codes.CALL_END_MISSING,
-    codes.ARGUMENT_MARKER_REPEATED,
-    codes.SECTION_BEGIN_MISSING,
-    codes.THINK_MARKER_STRAY,
-    codes.CALL_ARGUMENTS_MISSING,
-    codes.CALL_BEGIN_MISSING,
-    codes.CALL_BEGIN_QUOTED,
-    codes.CALL_HEADER_OBJECT,
-    codes.CALL_ID_REPEATED,
-    codes.ARGUMENT_MARKER_MISSING,
-    codes.MARKERS_STRIPPED,
-    codes.OTHER_FORMAT,
-}
-
-
-def reported(reading: Reading) -> Iterator[str]:
-    """All text that the events report, in their order."""
-    for event in reading.events:
-        match event:
-            case Content(text) | Reasoning(text) | ArgumentsDelta(_, text):
-                yield text
-            case CallStart(index):
-                yield reading.message.tool_calls[index].raw_id
-            case Problem(codes.CALL_HEADER_OBJECT, _, text):
-                yield text
-            case Problem(code, _, text) if code not in REPEATING:
-                yield text
-            case _:
-                pass
 
 
 @settings(max_examples=400, deadline=None)
@@ -296,15 +260,7 @@ def test_law_2_nothing_is_lost(text: str, options: dict[str, Any]) -> None:
 
     The order is not that of the text: text inside a section is reported late.
     """
-    reading = read([text], **options)
-    # Another maker's id may have its tool's name taken out of the arguments.
-    foreign = ("call_", "toolu_")
-    assume(not any(call.raw_id.startswith(foreign) for call in reading.message.tool_calls))
-    marker = marker_set(reasoning=options["reasoning"] != "off").pattern
-    found = Counter("".join(marker.sub("", part) for part in reported(reading)))
-    written = Counter(marker.sub("", text))
-    missing = {character for character in written - found if character not in WHITE_SPACE}
-    assert not missing
+    assert not lost_characters(text, read([text], **options), options)
 
 
 @settings(max_examples=250, deadline=None)

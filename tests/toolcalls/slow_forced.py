@@ -258,7 +258,7 @@ class SlowForced(SlowReading):
             value = written.value
             arguments = json.loads(value) if value.startswith('"') else value
             arguments = kept_of(arguments.lstrip(WHITE))
-            at = place(written.value_offset)
+            at = place(written.value_offset + value.startswith('"'))
         is_cut = cut and not members[-1].is_whole
         text = name.value
         self._forced_call(

@@ -223,7 +223,8 @@ class ArrayForm:
     def _begin_call(self, name: str, member: Member) -> None:
         self._begun = self._is_open = True
         call = self._calls.begin_unnumbered(name, self._name_at, self._name_text)
-        call.arguments_at = member.first_at
+        # Arguments that are a string are passed on without its quotes.
+        call.arguments_at = member.first_at + (member.first == '"')
 
     def _end_element(self) -> None:
         if self._name is None:
