@@ -209,13 +209,18 @@ def test_aiohttp_aborts_the_engine_when_the_client_leaves(guide: dict[str, Any])
     asyncio.run(session())
 
 
-def test_starlette_aborts_the_engine_when_the_client_leaves(guide: dict[str, Any]) -> None:
+@pytest.mark.parametrize("is_stream", [True, False])
+def test_starlette_aborts_the_engine_when_the_client_leaves(
+    guide: dict[str, Any], *, is_stream: bool
+) -> None:
     async def session() -> None:
         engine = EndlessEngine()
         guide["generate"] = engine.generate
-        body = json.dumps({"messages": MESSAGES, "stream": True}).encode()
+        body = json.dumps({"messages": MESSAGES, "stream": is_stream}).encode()
         received: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         received.put_nowait({"type": "http.request", "body": body})
+        if not is_stream:
+            received.put_nowait({"type": "http.disconnect"})
 
         async def send(message: Any) -> None:
             if message["type"] == "http.response.body":
