@@ -46,8 +46,9 @@ def ours(keyword: str) -> Answer:
 def openai(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenAI]:
     vllm = programs_of("vllm") / "vllm"
     folder = tmp_path_factory.mktemp("plug-in")
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder]
-    subprocess.run([*build, ROOT / "distributions" / "toolcalls"], check=True, capture_output=True)
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder)]
+    source = str(ROOT / "distributions" / "toolcalls")
+    subprocess.run([*build, source], check=True, capture_output=True)
     (wheel,) = folder.glob("*.whl")
     # A wheel is a folder of packages and metadata in a zip file, and works as such on the path.
     with socket.socket() as probe:

@@ -14,7 +14,8 @@ from tests.toolcalls.transcripts import cut, merged
 MODES: st.SearchStrategy[ReasoningMode] = st.sampled_from(["off", "tagged", "prefilled"])
 SHAPES = (
     *("raw", "native", "native and raw", "leaked in reasoning", "split", "split and native"),
-    *("begin left", "half an id left", "header left", "header and marker left", "section left"),
+    *("begin left", "half an id left", "header left", "header and marker left"),
+    *("section and begin left", "section left"),
 )
 
 

@@ -54,6 +54,7 @@ def headers_left(answer: Answer, message: Message) -> Iterator[tuple[str, Answer
         "half an id left": header[: len("<|tool_call_begin|>functions.")],
         "header left": header,
         "header and marker left": f"{header}<|tool_call_argument_begin|>",
+        "section and begin left": "<|tool_calls_section_begin|><|tool_call_begin|>",
         "section left": f"<|tool_calls_section_begin|>{header}<|tool_call_argument_begin|>",
     }.items():
         yield name, answer._replace(content=content + left)
