@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from k2compat.gateway.draft import Json
 from k2compat.gateway.options import Options
 from k2compat.gateway.request import PreparedRequest
-from k2compat.gateway.steps.marker_text import Unescaper
+from k2compat.gateway.steps.unescaper import Unescaper
 from k2compat.toolcalls import (
     CallStart,
     Content,
@@ -29,7 +29,7 @@ _READ_OF_MESSAGE: Final = frozenset(
 )
 _NOTHING: Final = Message(None, None, (), (), "stop")
 # The beginnings of all that a `SplitReader` finds in a text: markers, and calls without markers.
-_MORE_THAN_TEXT: Final = re.compile(r"<|\[E|functions\.")
+_MORE_THAN_TEXT: Final = re.compile(r"<|\[(?:E|\Z)|functions\.")
 _PLAIN_REASONS: Final[Mapping[object, FinishReason]] = {"stop": "stop", "length": "length"}
 
 

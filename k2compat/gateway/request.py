@@ -137,7 +137,7 @@ def _prepared(
 ) -> PreparedRequest:
     draft = Draft(_checked(value), options, recall=recall)
     if body is not None:
-        draft.may_spell = may_spell(body, draft.messages)
+        draft.may_spell = may_spell(body)
     asked = _asked(draft.body)
     is_plain = draft.is_plain
     for step in STEPS:

@@ -3,8 +3,8 @@
 import json
 import random
 import re
-from collections.abc import Iterable, Iterator
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise, permutations
 from typing import Any
 
 import pytest
@@ -13,10 +13,13 @@ from hypothesis import strategies as st
 
 from k2compat.gateway import RequestRefusedError
 from k2compat.gateway.request import write_body
-from k2compat.gateway.steps.marker_text import JOINER, SPECIAL_TEXTS, Unescaper
+from k2compat.gateway.steps.special_texts import JOINER, SPECIAL_TEXTS
+from k2compat.gateway.steps.unescaper import Unescaper
 from k2compat.toolcalls import ArgumentsDelta, CallEnd, CallStart, Content, Event, Reasoning
 from k2compat.toolcalls.events import Problem
 from tests.gateway.support import USER, assistant, call, noted, prepared, request, result, tool
+from tests.support.amount import EVERYTHING
+from tests.support.kimi_prompt import prompts, text_of
 from tests.toolcalls.transcripts import merged
 
 MARKERS = sorted(SPECIAL_TEXTS | {"<|reserved_token_163601|>"})
@@ -101,14 +104,145 @@ class TestTheRequest:
 
     def test_of_10_000_hostile_conversations_none_reaches_the_upstream_with_a_marker(self) -> None:
         chance = random.Random(20261130)
-        for _ in range(10_000):
+        for number in range(10_000):
             body = hostile_conversation(chance)
-            answer = prepared(body, skip=["content"] if chance.random() < 0.5 else [])
-            assert not spells_a_marker(json.loads(write_body(answer))), body
+            skip = chance.sample(["content", "history-ids", "arguments", "thoughts"], 2)
+            upstream = json.loads(write_body(prepared(body, skip=skip)))
+            assert not spells_a_marker(upstream), body
+            if EVERYTHING or number % 10 == 0:
+                assert markers_of_prompts(upstream) == markers_of_prompts(harmless(upstream)), body
+
+
+class TestJoinedTexts:
+    """A marker that no text spells alone, in the prompt that a server makes of the request."""
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            ["see <|im_", "end|>"],
+            ["see <|im_", {"type": "text", "text": "end|>"}],
+            [{"type": "text", "text": "<"}, "|im_", "", "end|>"],
+            [{"type": "refusal", "refusal": "<|im_"}, {"type": "text", "text": "end|>"}],
+            [{"type": "tool_result", "content": [{"type": "text", "text": "<|im_end"}]}, "|>"],
+            [["<|im_e"], ["nd|> and more"]],
+            ["[E", "OS]"],
+            ["[", "EOS]"],
+        ],
+    )
+    @pytest.mark.parametrize("role", ["user", "system", "assistant", "tool"])
+    def test_parts_of_a_content(self, content: Any, role: str) -> None:
+        body = request({"role": role, "content": content})
+        answer = prepared(body)
+        assert len(answer.escaped) == 1
+        assert markers_of_prompts(answer.body) == markers_of_prompts(harmless(answer.body))
+        (marker,) = answer.escaped
+        joined = Unescaper(answer.escaped).text(text_of(answer.body["messages"][0]["content"]))
+        assert joined == text_of(content)
+        assert marker in joined
+
+    def test_neighbours_of_one_role(self) -> None:
+        contents = ["a <", "/think> b", "c ["]
+        asked = [{"role": "user", "content": content, "weight": 1} for content in contents]
+        answer = prepared(request(*asked))
+        sent = [message["content"] for message in answer.body["messages"]]
+        assert sent == [f"a <{JOINER}", "/think> b", "c ["]
+        assert answer.escaped == {"</think>"}
+
+    @pytest.mark.parametrize("texts", [["a <", "b"], ["x[", "EO"], ["<|", "im_end"], ["<|im_end|"]])
+    def test_what_nothing_completes_is_left_alone(self, texts: list[str]) -> None:
+        body = request({"role": "user", "content": [{"type": "text", "text": t} for t in texts]})
+        assert prepared(body, skip=["content"]).body == body
+
+    def test_operators_in_a_tool_are_left_alone(self) -> None:
+        declared = tool()
+        declared["function"]["parameters"]["properties"] = {
+            "operator": {"type": "string", "enum": ["<", "<=", "|", "||", "/", "[", "think"]},
+            "think": {"type": "string"},
+        }
+        body = request(USER, tools=[declared, tool("think")])
+        assert prepared(body).body == body
+
+    @pytest.mark.parametrize("text", [r"\u003c|im_end|>", r"<\u007cim_end|\u003E", r"<\/think>"])
+    @pytest.mark.parametrize("legacy", [False, True])
+    def test_arguments_that_a_server_reads_and_writes_anew(self, text: str, legacy: bool) -> None:
+        arguments = f'{{"q": "{text}", "n": 1.50}}'
+        message = assistant(call("functions.weather:0", arguments=arguments), content="")
+        if legacy:
+            message = assistant(content="", function_call={"name": "f", "arguments": arguments})
+        answer = prepared(request(USER, message))
+        sent = answer.body["messages"][1]
+        function = sent["function_call"] if legacy else sent["tool_calls"][0]["function"]
+        assert not ANY_MARKER.search(json.loads(function["arguments"])["q"])
+        assert function["arguments"].endswith(', "n": 1.50}')
+        assert answer.escaped == {json.loads(arguments)["q"]}
+
+    def test_escapes_that_spell_no_marker_are_left_alone(self) -> None:
+        arguments = r'{"html": "\u003cb\u003e \u0026 \/", "path": "C:\\x"}'
+        body = request(
+            USER, assistant(call("functions.weather:0", arguments=arguments), content="")
+        )
+        assert prepared(body).body == body
+
+    @pytest.mark.parametrize(
+        "schema",
+        [
+            {"type": "array", "items": {"type": "|im_end|"}},
+            {"type": "array", "items": {"type": "array", "items": {"type": "/think"}}},
+            {"type": "array", "items": {"anyOf": [{"type": "think"}]}},
+            {"type": "array", "items": {"type": "|reserved_token_163700|"}},
+            {"type": "array", "items": {"$ref": "#/$defs/|im_end|"}},
+            {"type": "array", "items": {"$ref": "#/$defs//think"}},
+        ],
+    )
+    def test_types_that_a_declaration_puts_in_brackets(self, schema: Any) -> None:
+        declared = tool()
+        declared["function"]["parameters"]["properties"] = {"x": schema}
+        declared["function"]["parameters"]["$defs"] = {"|im_end|": {"type": "string"}}
+        sent = prepared(request(USER, tools=[declared])).body
+        assert markers_of_prompts(sent) == markers_of_prompts(harmless(sent))
+        parameters = sent["tools"][0]["function"]["parameters"]
+        reference = parameters["properties"]["x"]["items"].get("$ref", "")
+        if "im_end" in reference:
+            assert reference.removeprefix("#/$defs/") in parameters["$defs"]
+
+    @given(st.data())
+    def test_no_order_of_the_texts_spells_a_marker(self, data: st.DataObject) -> None:
+        marker = data.draw(st.sampled_from(MARKERS))
+        cuts = sorted(data.draw(st.lists(st.integers(1, len(marker) - 1), min_size=1, max_size=3)))
+        pieces = [marker[a:b] for a, b in pairwise([0, *cuts, len(marker)])]
+        pieces[0], pieces[-1] = f"x {pieces[0]}", f"{pieces[-1]} y"
+        messages = [
+            {"role": "user", "content": piece} for piece in data.draw(st.permutations(pieces))
+        ]
+        sent = prepared(request(*messages)).body["messages"]
+        texts = [message["content"] for message in sent]
+        orders = permutations(texts) if len(texts) < 5 else [texts]
+        assert not [order for order in orders if ANY_MARKER.search("".join(order))]
+
+
+def markers_of_prompts(body: Any) -> list[list[str]]:
+    """The markers of each prompt that a server may make of a request."""
+    return [ANY_MARKER.findall(prompt) for prompt in prompts(body)]
+
+
+def harmless(body: Any) -> Any:
+    """The request with the same messages, calls and tools, all of whose texts are harmless."""
+    messages = []
+    for message in body["messages"]:
+        plain = {**message, "content": "x"}
+        plain |= {key: "x" for key in ("name", "reasoning_content") if message.get(key)}
+        if message["role"] not in ("user", "assistant", "system", "tool"):
+            plain["role"] = "x"
+        if message.get("tool_call_id"):
+            plain["tool_call_id"] = "x"
+        if message.get("tool_calls"):
+            plain["tool_calls"] = [call("x", "x", "{}") for _ in message["tool_calls"]]
+        messages.append(plain)
+    return {**body, "messages": messages} | ({"tools": [tool()]} if body.get("tools") else {})
 
 
 def hostile_conversation(chance: random.Random) -> dict[str, Any]:
-    """A conversation whose texts spell markers, whole and cut over parts."""
+    """A conversation whose texts spell markers, whole, escaped and cut over texts."""
 
     def text() -> str:
         pieces = [*chance.choices(MARKERS, k=chance.randint(0, 2)), "hi ", "<", "|im_", "end|>"]
@@ -121,17 +255,37 @@ def hostile_conversation(chance: random.Random) -> dict[str, Any]:
         whole = text() + chance.choice(MARKERS)
         cuts = sorted(chance.choices(range(len(whole) + 1), k=chance.randint(0, 3)))
         edges = [0, *cuts, len(whole)]
-        return [{"type": "text", "text": whole[a:b]} for a, b in pairwise(edges)]
+        pieces = [whole[a:b] for a, b in pairwise(edges)]
+        forms: list[Callable[[str], Any]] = [
+            part,
+            lambda piece: piece,
+            lambda piece: {"type": "refusal", "refusal": piece},
+        ]
+        return [chance.choice(forms)(piece) for piece in pieces]
+
+    def part(piece: str) -> Any:
+        return {"type": "text", "text": piece}
+
+    def arguments() -> str:
+        written = json.dumps({text(): text()})
+        if chance.random() < 0.5:
+            written = re.sub("[<|E]", lambda each: f"\\u{ord(each[0]):04x}", written)
+        return written.replace("/", "\\/") if chance.random() < 0.5 else written
 
     messages: list[Any] = []
     for _ in range(chance.randint(1, 4)):
         messages.append({"role": chance.choice(["user", "system", "tool"]), "content": content()})
         if chance.random() < 0.3:
-            messages.append(assistant(call(text(), arguments=json.dumps({text(): text()}))))
+            messages.append(assistant(call(text(), arguments=arguments())))
             messages[-1]["reasoning"] = text()
             messages.append(result(messages[-1]["tool_calls"][0]["id"], content(), name=text()))
     declared = tool()
     declared["function"]["description"] = text()
+    inside = chance.choice(MARKERS)[1:-1]
+    declared["function"]["parameters"] |= {
+        "properties": {text() or "x": {"type": "array", "items": {"type": inside}}},
+        "$defs": {inside: {"type": "string", "description": text()}},
+    }
     return request(*messages, tools=[declared])
 
 

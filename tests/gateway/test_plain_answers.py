@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from k2compat.gateway import Exchange, Options
@@ -52,6 +52,7 @@ def answered(body: Any, answer: Any, options: Any) -> tuple[object, ...]:
 
 
 @given(REQUESTS, MESSAGES, REASONS, OPTIONS)
+@example({"stream": True}, {"content": "[["}, "stop", {"reasoning": "auto"})
 def test_both_ways_write_the_same(asked: Any, message: Any, reason: Any, options: Any) -> None:
     body, answer = request(**asked), completion(message, reason)
     short = answered(body, answer, options)

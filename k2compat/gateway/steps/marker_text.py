@@ -1,64 +1,54 @@
-"""The step that keeps text which spells a marker text.
+r"""The step that keeps text which spells a marker text.
 
 Engines tokenize the whole prompt with special tokens allowed, so a marker in the text of a user, a
 tool or a web page becomes a token and acts. U+2060 (word joiner, invisible, no width) after the
 marker's first character prevents that. The reverse, over the answer, is `Unescaper`.
+
+A prompt may spell a marker that no text of the request spells alone:
+
+- Templates and servers join texts directly, such as the parts of a content. The end of a text is
+  escaped where other texts of the request complete it to a marker, whatever their order is.
+- vLLM reads the JSON text of a call's arguments, and the template writes it anew: an escape such as
+  `\u003c` is a `<` in the prompt.
+- Kimi-K2.5's tool declarations write `Array<TYPE>`, and the name of a type is the client's.
 """
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
-from functools import lru_cache
-from itertools import accumulate, pairwise
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from k2compat.gateway.draft import Draft, RequestRefusedError
-from k2compat.toolcalls import ArgumentsDelta, CallEnd, CallStart, Content, Event, Reasoning
-from k2compat.toolcalls.markers import MARKERS
-
-JOINER: Final = "\u2060"
-
-# Special tokens of the family's tokenizer_config.json files, K2-Instruct to K2.7-Code.
-SPECIAL_TEXTS: Final = frozenset(MARKERS) | {
-    "[BOS]",
-    "[UNK]",
-    "[PAD]",
-    "<|im_user|>",
-    "<|im_assistant|>",
-    "<|im_system|>",
-    "<|im_middle|>",
-    "<|start_header_id|>",
-    "<|end_header_id|>",
-    "<|media_begin|>",
-    "<|media_start|>",
-    "<|media_content|>",
-    "<|media_end|>",
-    "<|media_pad|>",
-}
-# Every unnamed place of the vocabulary's end is such a token.
-_RESERVED: Final = r"<\|reserved_token_[0-9]+\|>"
-_ALSO_IN_PROMPTS: Final = (
-    "tools",
-    "functions",
-    "tool_choice",
-    "response_format",
-    "chat_template_kwargs",
+from k2compat.gateway.steps.special_texts import (
+    JOINER,
+    SpecialTexts,
+    escapes_printable,
+    from_json,
+    special_texts,
 )
 
+_DECLARATIONS: Final = ("tools", "functions")
+_ALSO_IN_PROMPTS: Final = (
+    *_DECLARATIONS,
+    "tool_choice",
+    "response_format",
+    "json_schema",
+    "documents",
+    "chat_template_kwargs",
+)
+_TYPE_NAMES: Final = ("type", "$ref")
+_NAMED_TYPES: Final = ("$defs", "definitions")
 
-# What every marker of the family holds, as it may be written in JSON.
-_MAY_SPELL: Final = re.compile(rb"<|\\u|\[[BEPU]")
+# What every marker of the family holds, as it may be written in JSON; the ends of texts that hold a
+# part of one (a bracket), and of names that a pair of brackets makes one ("|im_end|", "/think").
+_MAY_SPELL: Final = re.compile(rb'<|\\u|\[[BEPU]|\["\s*[,:}\]]|\|"|think"')
 
 
-def may_spell(body: bytes, messages: Iterable[Mapping[str, Any]]) -> bool:
+def may_spell(body: bytes) -> bool:
     """Whether a body may spell a marker of the family: cheap, mostly False.
 
-    Walking through all values takes longer than all other steps together. In parts, a marker may be
-    cut anywhere.
+    Walking through all values takes longer than all other steps together.
     """
-    return _MAY_SPELL.search(body) is not None or any(
-        isinstance(message.get("content"), list) for message in messages
-    )
+    return _MAY_SPELL.search(body) is not None
 
 
 def keep_text(draft: Draft) -> None:
@@ -70,15 +60,8 @@ def keep_text(draft: Draft) -> None:
     option = draft.options.marker_text
     if option == "pass" or not (draft.may_spell or draft.options.special_texts):
         return
-    escaper = _Escaper(_pattern(draft.options.special_texts))
-    for message in draft.messages:
-        for key, value in message.items():
-            message[key] = escaper.value(value)
-        if isinstance(message.get("content"), list):
-            message["content"] = escaper.across_parts(message["content"])
-    for key in _ALSO_IN_PROMPTS:
-        if key in draft.body:
-            draft.body[key] = escaper.value(draft.body[key])
+    escaper = _Escaper(special_texts(draft.options.special_texts))
+    escaper.body(draft.body)
     if escaper.found and option == "refuse":
         raise RequestRefusedError(
             "request-marker-text",
@@ -88,138 +71,132 @@ def keep_text(draft: Draft) -> None:
     draft.note("marker-text", "history-marker-text-escaped", len(escaper.found))
 
 
-@lru_cache(maxsize=8)
-def _pattern(special_texts: frozenset[str]) -> re.Pattern[str]:
-    # The longest first, so that a text is found before one that it begins with.
-    texts = sorted(SPECIAL_TEXTS | special_texts, key=len, reverse=True)
-    return re.compile("|".join([*map(re.escape, texts), _RESERVED]))
-
-
 class _Escaper:
-    """Escapes markers in values.
+    """Escapes markers in a request.
 
     Attributes:
         found: the markers, in the order they were found.
     """
 
-    def __init__(self, pattern: re.Pattern[str]) -> None:
+    def __init__(self, special: SpecialTexts) -> None:
         self.found: list[str] = []
-        self._pattern = pattern
+        self._special = special
+        self._open_ends: set[str] = set()
+        self._completed: dict[str, list[str]] = {}
 
-    def value(self, value: Any) -> Any:
-        """The value with every string in it escaped, keys too: templates print both."""
-        if isinstance(value, str):
-            return self._text(value)
-        if isinstance(value, list):
-            return [self.value(item) for item in value]
-        if isinstance(value, dict):
-            return {self._text(key): self.value(item) for key, item in value.items()}
-        return value
+    def body(self, body: dict[str, Any]) -> None:
+        """Escape every text of a request that a prompt may hold, in place."""
+        self._change(body, self._text)
+        for message in body["messages"]:
+            self._escape_json(message)
+        for key in _DECLARATIONS:
+            if key in body:
+                body[key] = self._declaration(body[key])
+        if self._open_ends:
+            texts = [text for part in _prompt_parts(body) for text in _texts(part)]
+            self._completed = self._special.completed(self._open_ends, texts)
+        if self._completed:
+            self._change(body, self._end)
 
-    def across_parts(self, content: list[Any]) -> list[Any]:
-        """Content whose text parts spell no marker together: templates join them directly."""
-        texts = [part["text"] for part in content if _has_text(part)]
-        cuts = [match.start() + 1 for match in self._matches("".join(texts))]
-        if not cuts:
-            return content
-        begins = accumulate(map(len, texts), initial=0)
-        pieces = iter([_cut(text, begin, cuts) for text, begin in zip(texts, begins, strict=False)])
-        return [{**part, "text": next(pieces)} if _has_text(part) else part for part in content]
+    def _change(self, body: dict[str, Any], change: Callable[[str], str]) -> None:
+        for message in body["messages"]:
+            for key, value in message.items():
+                message[key] = _changed(value, change)
+        for key in _ALSO_IN_PROMPTS:
+            if key in body:
+                body[key] = _changed(body[key], change)
 
     def _text(self, text: str) -> str:
-        if "<" not in text and "[" not in text:
+        if not self._special.may_hold_one(text):
             return text
-        return _cut(text, 0, [match.start() + 1 for match in self._matches(text)])
+        escaped = self._special.pattern.sub(self._escaped, text)
+        self._open_ends.update(self._special.open_ends(escaped))
+        return escaped
 
-    def _matches(self, text: str) -> list[re.Match[str]]:
-        matches = list(self._pattern.finditer(text))
-        self.found += [match[0] for match in matches]
-        return matches
+    def _end(self, text: str) -> str:
+        """A text whose end other texts do not complete."""
+        if not self._special.may_hold_one(text):
+            return text
+        for end in self._special.open_ends(text):
+            if end in self._completed:
+                self.found += self._completed[end]
+                place = len(text) - len(end) + 1
+                text = text[:place] + JOINER + text[place:]
+        return text
 
+    def _escape_json(self, message: dict[str, Any]) -> None:
+        """Escape what the arguments of a message's calls spell with JSON's escapes."""
+        calls = message.get("tool_calls")
+        calls = [*calls] if isinstance(calls, list) else []
+        functions = [call.get("function") for call in calls if isinstance(call, dict)]
+        for function in (*functions, message.get("function_call")):
+            if not isinstance(function, dict):
+                continue
+            arguments = function.get("arguments")
+            if isinstance(arguments, str) and escapes_printable(arguments):
+                pattern = self._special.json_pattern
+                function["arguments"] = pattern.sub(self._escaped_in_json, arguments)
 
-def _cut(text: str, begin: int, cuts: list[int]) -> str:
-    """The text with a joiner at each of the cuts that follow one of its characters."""
-    own = [cut - begin for cut in cuts if begin < cut <= begin + len(text)]
-    return JOINER.join(text[start:end] for start, end in pairwise([0, *own, len(text)]))
-
-
-def _has_text(part: Any) -> bool:
-    return isinstance(part, dict) and isinstance(part.get("text"), str)
-
-
-class Unescaper:
-    """Takes the escapes of one request out of its answer, and no other U+2060."""
-
-    def __init__(self, escaped: Iterable[str]) -> None:
-        """Begin an answer.
-
-        Args:
-            escaped: the markers that were escaped in the request.
-        """
-        # In arguments the model may write the joiner as JSON's escape.
-        self._originals = {
-            marker[0] + joiner + marker[1:]: marker
-            for marker in escaped
-            for joiner in (JOINER, "\\u2060")
-        }
-        self._pattern = re.compile("|".join(map(re.escape, self._originals)))
-        self._beginnings = frozenset(
-            form[:length] for form in self._originals for length in range(1, len(form))
-        )
-        self._longest = max(map(len, self._originals))
-        self._held: Content | Reasoning | ArgumentsDelta | None = None
-
-    def text(self, text: str) -> str:
-        """A whole text without the escapes."""
-        return self._pattern.sub(lambda match: self._originals[match[0]], text)
-
-    def value(self, value: Any) -> Any:
-        """A value without the escapes in any of its strings."""
-        if isinstance(value, str):
-            return self.text(value)
+    def _declaration(self, value: Any) -> Any:
+        """A tool's declaration in which no name of a type is what stands in a marker's brackets."""
         if isinstance(value, list):
-            return [self.value(item) for item in value]
-        if isinstance(value, dict):
-            return {key: self.value(item) for key, item in value.items()}
-        return value
+            return [self._declaration(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        declared = {}
+        for key, item in value.items():
+            if key in _TYPE_NAMES and isinstance(item, str):
+                declared[key] = self._type_name(item)
+            elif key in _NAMED_TYPES and isinstance(item, dict):
+                named = {self._type_name(name): schema for name, schema in item.items()}
+                declared[key] = self._declaration(named)
+            else:
+                declared[key] = self._declaration(item)
+        return declared
 
-    def feed(self, events: Iterable[Event]) -> list[Event]:
-        """The events without the escapes; text that may begin one is held back."""
-        result: list[Event] = []
-        for event in events:
-            match event:
-                case Content() | Reasoning() | ArgumentsDelta():
-                    result += self._piece(event)
-                case CallStart(index, call_id, name):
-                    result += self.finish()
-                    result.append(CallStart(index, self.text(call_id), self.text(name)))
-                case CallEnd():
-                    result += self.finish()
-                    result.append(event)
-                case _:
-                    result.append(event)
-        return result
+    def _type_name(self, name: str) -> str:
+        """A type's name, or a reference to one: its last segment is the name then."""
+        for begin in (0, name.rfind("/") + 1):
+            marker = f"<{name[begin:]}>"
+            if self._special.pattern.fullmatch(marker):
+                self.found.append(marker)
+                return name[: begin + 1] + JOINER + name[begin + 1 :]
+        return name
 
-    def finish(self) -> list[Event]:
-        """What was held back."""
-        held, self._held = self._held, None
-        return [] if held is None else [held]
+    def _escaped(self, match: re.Match[str]) -> str:
+        self.found.append(match[0])
+        return match[0][0] + JOINER + match[0][1:]
 
-    def _piece(self, event: Content | Reasoning | ArgumentsDelta) -> list[Event]:
-        before: list[Event] = []
-        if self._held is not None and replace(self._held, text="") == replace(event, text=""):
-            event = replace(event, text=self._held.text + event.text)
-            self._held = None
-        else:
-            before = self.finish()
-        text = self.text(event.text)
-        end = self._open_end(text)
-        if end < len(text):
-            self._held = replace(event, text=text[end:])
-        return [*before, replace(event, text=text[:end])] if end else before
+    def _escaped_in_json(self, match: re.Match[str]) -> str:
+        self.found.append(from_json(match[0]))
+        first = 6 if match[0][0] == "\\" else 1  # "\u003c", or the character itself
+        return match[0][:first] + JOINER + match[0][first:]
 
-    def _open_end(self, text: str) -> int:
-        for begin in range(max(0, len(text) - self._longest), len(text)):
-            if text[begin:] in self._beginnings:
-                return begin
-        return len(text)
+
+def _changed(value: Any, change: Callable[[str], str]) -> Any:
+    """The value with every string in it changed, keys too: templates print both."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, list):
+        return [_changed(item, change) for item in value]
+    if isinstance(value, dict):
+        return {change(key): _changed(item, change) for key, item in value.items()}
+    return value
+
+
+def _prompt_parts(body: dict[str, Any]) -> Iterator[Any]:
+    yield body["messages"]
+    yield from (body[key] for key in _ALSO_IN_PROMPTS if key in body)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every string in a value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, dict):
+        yield from value
+        for item in value.values():
+            yield from _texts(item)
