@@ -40,9 +40,21 @@ def with_folder(options: Options, folder: Path) -> Options:
     if reasoning == "auto":
         reasoning = _reasoning(folder, tokenizer)
     tokens = tokenizer["added_tokens_decoder"].values()
-    texts = [token.get("content") if isinstance(token, dict) else token for token in tokens]
-    special = frozenset(text for text in texts if isinstance(text, str) and len(text) > 2)
+    special = frozenset(filter(None, map(_special_text, tokens)))
     return replace(options, marker_ids=ids, special_texts=special, reasoning=reasoning)
+
+
+def _special_text(token: Any) -> str:
+    """The text of an added token that acts as more than text; empty for any other.
+
+    The family's markers of calls and thoughts have `special: false`; an added token without
+    brackets that is not special is a word.
+    """
+    text = token.get("content") if isinstance(token, dict) else token
+    if not isinstance(text, str) or len(text) < 3:
+        return ""
+    special = isinstance(token, dict) and token.get("special") is True
+    return text if special or text[0] in "<[" else ""
 
 
 def _reasoning(folder: Path, tokenizer: dict[str, Any]) -> ReasoningMode:

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +17,7 @@ from k2compat.gateway.record import log
 from k2compat.gateway.settings import Settings, listen_address, read_keys
 
 _ASK_AGAIN: Final = 10.0
-"""Seconds between two questions for the upstream's engine while it does not answer."""
+"""Seconds between two questions to the upstream while it cannot serve."""
 _POLL: Final = 0.02
 
 
@@ -76,7 +75,7 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     runner = await start_runner(gateway, settings)
-    learning = asyncio.create_task(_learn_engine(gateway, settings))
+    learning = asyncio.create_task(_wait_until_ready(gateway, settings))
     try:
         site = await _listen(runner, settings)
         address = "{}:{}".format(*runner.addresses[0][:2])
@@ -100,10 +99,12 @@ async def start_runner(gateway: Gateway, settings: Settings) -> GatewayRunner:
 
 
 async def drain(gateway: Gateway, site: web.TCPSite, grace: float) -> None:
-    """Take no new work, let the streams finish, and end those that do not."""
+    """Take no new work, let the streams finish, and end those that do not.
+
+    Connections are still taken: health checks and clients get an answer that says why.
+    """
     gateway.draining = True
     log("stopping", streams=gateway.streams)
-    await site.stop()
     loop = asyncio.get_running_loop()
     end = loop.time() + grace
     while gateway.streams and loop.time() < end:
@@ -112,6 +113,7 @@ async def drain(gateway: Gateway, site: web.TCPSite, grace: float) -> None:
     end = loop.time() + 1.0
     while gateway.streams and loop.time() < end:
         await asyncio.sleep(_POLL)
+    await site.stop()
     gateway.flush_log()
     log("stopped", streams=gateway.streams)
 
@@ -130,14 +132,22 @@ async def _listen(runner: GatewayRunner, settings: Settings) -> web.TCPSite:
     return site
 
 
-async def _learn_engine(gateway: Gateway, settings: Settings) -> None:
-    """Ask the upstream for its engine until it answers."""
-    engine = await gateway.engine()
-    if engine is None:
-        log("waiting", logging.WARNING, upstream=settings.upstream)
-    while engine is None:
+async def _wait_until_ready(gateway: Gateway, settings: Settings) -> None:
+    """Ask the upstream until it can serve and its engine is known; log what changes."""
+    shown: str | None = None
+    while True:
+        reason = await gateway.readiness.ask()
+        if reason != shown:
+            shown = reason
+            if reason:
+                log("waiting", logging.WARNING, upstream=settings.upstream, reason=reason)
+            else:
+                _log_ready(gateway)
+        if not reason and gateway.readiness.settled:
+            return
         await asyncio.sleep(_ASK_AGAIN)
-        engine = await gateway.engine()
-    if settings.engine == "auto":
-        gateway.options = replace(gateway.options, engine=engine)
-    log("ready", engine=gateway.options.engine, found=engine)
+
+
+def _log_ready(gateway: Gateway) -> None:
+    found, awaits_key = gateway.readiness.engine, gateway.readiness.awaits_key
+    log("ready", engine=gateway.options.engine, found=found, awaits_key=awaits_key)

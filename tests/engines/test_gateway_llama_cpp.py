@@ -53,7 +53,8 @@ def test_the_official_client_gets_the_calls(
             gateway(url, folder=folder, engine="llama.cpp", reasoning="off") as served,
             AsyncOpenAI(base_url=f"{served.url}/v1", api_key="k", max_retries=0) as client,
         ):
-            assert await served.engine() == "llama.cpp"
+            assert await served.readiness.ask() == ""
+            assert served.readiness.engine == "llama.cpp"
             if not stream:
                 return (await client.chat.completions.create(**body)).choices[0]
             state = ChatCompletionStreamState()

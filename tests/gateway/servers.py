@@ -26,6 +26,7 @@ class Upstream:
         answer: makes the response.
         bodies: the bodies it got, decoded.
         headers: the headers it got.
+        paths: the paths it was asked for.
         aborted: set when a response was aborted.
         opened, closed: how many responses began and ended, in whatever way.
     """
@@ -41,6 +42,7 @@ class Upstream:
         self.owner = owner
         self.bodies: list[Any] = []
         self.headers: list[Any] = []
+        self.paths: list[str] = []
         self.aborted = asyncio.Event()
         self.opened = self.closed = 0
         self.written = 0
@@ -48,6 +50,7 @@ class Upstream:
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         self.opened += 1
+        self.paths.append(request.path)
         try:
             self.headers.append(request.headers)
             self.bodies.append(await request.json())
@@ -60,6 +63,7 @@ class Upstream:
 
     async def models(self, request: web.Request) -> web.StreamResponse:
         self.headers.append(request.headers)
+        self.paths.append(request.path)
         if self.own_models is not None:
             return await self.own_models(request)
         return web.json_response({"object": "list", "data": [{"id": "k", "owned_by": self.owner}]})

@@ -752,6 +752,30 @@ def test_models_pass_and_ready_asks_the_upstream() -> None:
     asyncio.run(session())
 
 
+def test_a_list_of_models_that_comes_in_pieces_is_passed_on_whole() -> None:
+    body = json.dumps({"data": [{"id": f"model-{number}" * 9} for number in range(3000)]}).encode()
+
+    async def models(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        for at in range(0, len(body), 50_000):
+            await response.write(body[at : at + 50_000])
+            await asyncio.sleep(0.01)
+        return response
+
+    async def session() -> None:
+        async with both(Upstream(models=models)) as (_, client), client.get("/v1/models") as whole:
+            assert await whole.read() == body
+        async with both(Upstream(models=models), event_limit=100_000) as (_, client):
+            async with client.get("/v1/models") as response:
+                assert response.status == 502
+                assert await error_code(response) == "upstream-answer-too-large"
+            async with client.get("/ready") as response:
+                assert response.status == 503
+
+    asyncio.run(session())
+
+
 def test_a_large_conversation_passes() -> None:
     async def session() -> None:
         upstream = Upstream()

@@ -8,7 +8,8 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import aiohttp
 import pytest
@@ -98,26 +99,6 @@ class TestTheEngine:
         asyncio.run(session())
         assert [line["event"] for line in lines()].count("waiting") == 1
 
-    def test_it_is_asked_again_until_it_answers(
-        self, lines: Any, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(service, "_ASK_AGAIN", 0)
-        settings = Settings(upstream="http://127.0.0.1:9/v1")
-
-        async def session() -> None:
-            made = make_gateway(settings)
-            answers = iter([None, None, "sglang"])
-
-            async def engine() -> Any:
-                return next(answers)
-
-            made.engine = engine  # type: ignore[method-assign]
-            await service._learn_engine(made, settings)
-            assert made.options.engine == "sglang"
-
-        asyncio.run(session())
-        assert [line["event"] for line in lines()] == ["waiting", "ready"]
-
     @pytest.mark.parametrize("body", [b"{", b"[]", b'{"data": 1}'])
     def test_models_of_any_form_are_read(self, body: bytes) -> None:
         async def session() -> None:
@@ -125,17 +106,153 @@ class TestTheEngine:
                 return web.Response(body=body)
 
             async with both(Upstream(models=models)) as (made, _):
-                assert await made.engine() in ("openai", None)
+                reason = await made.readiness.ask()
+                assert ("not a JSON text" in reason) == (body == b"{")
+                assert made.readiness.engine == (None if reason else "openai")
 
         asyncio.run(session())
 
-    def test_models_that_are_refused_tell_nothing(self) -> None:
-        async def session() -> None:
-            async def models(_request: web.Request) -> web.StreamResponse:
-                return web.Response(status=401)
+    @pytest.mark.parametrize(
+        ("status", "settings", "reason", "settled"),
+        [
+            (401, {}, "", True),
+            (403, {}, "", True),
+            (429, {}, "", False),
+            (401, {"upstream_key": "k"}, "refuses the gateway's key", True),
+            (403, {"upstream_key": "k"}, "", True),
+            (401, {"key_file": True}, "--upstream-key-file", True),
+            (404, {}, "answers 404 to /v1/models", False),
+            (503, {}, "answers 503 to /v1/models", False),
+        ],
+    )
+    def test_a_refusal_of_models_tells_whether_the_upstream_can_serve(
+        self, status: int, settings: Any, reason: str, settled: bool, tmp_path: Path
+    ) -> None:
+        if "key_file" in settings:
+            (tmp_path / "keys").write_text("own\n")
+            settings = {"key_file": str(tmp_path / "keys")}
 
-            async with both(Upstream(models=models), upstream_key="k") as (made, _):
-                assert await made.engine() is None
+        async def models(_request: web.Request) -> web.StreamResponse:
+            return web.Response(status=status)
+
+        async def session() -> None:
+            async with both(Upstream(models=models), **settings) as (made, client):
+                async with client.get("/ready") as response:
+                    shown = (await response.json())["status"]
+                    assert response.status == (503 if reason else 200)
+                assert reason in shown
+                assert (shown == "ready") == (not reason)
+                assert made.readiness.settled == settled
+
+        asyncio.run(session())
+
+    def test_what_changes_is_logged_until_the_engine_is_known(
+        self, lines: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(service, "_ASK_AGAIN", 0)
+        statuses = iter([503, 503, 404, 429, 200])
+
+        async def models(_request: web.Request) -> web.StreamResponse:
+            body = {"data": [{"id": "k", "owned_by": "sglang"}]}
+            return web.json_response(body, status=next(statuses))
+
+        async def session() -> None:
+            async with both(Upstream(models=models)) as (made, _):
+                await service._wait_until_ready(made, made._settings)
+                assert made.options.engine == "sglang"
+
+        asyncio.run(session())
+        shown = [(line["event"], line.get("reason")) for line in lines()]
+        assert shown == [
+            ("waiting", "the upstream answers 503 to /v1/models"),
+            ("waiting", "the upstream answers 404 to /v1/models"),
+            ("ready", None),
+        ]
+
+
+class TestAnUpstreamThatNeedsTheClientsKey:
+    """As `vllm serve --api-key`: every path answers 401 without the key."""
+
+    RIGHT: ClassVar = {"Authorization": "Bearer right"}
+
+    @staticmethod
+    async def models(request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Authorization") != "Bearer right":
+            return web.json_response({"error": "Unauthorized"}, status=401)
+        return web.json_response({"data": [{"id": "k", "owned_by": "vllm"}]})
+
+    @asynccontextmanager
+    async def served(self, **settings: Any) -> AsyncIterator[tuple[Any, Any, Any]]:
+        upstream = Upstream(models=self.models)
+        async with both(upstream, **settings) as (made, client):
+            await service._wait_until_ready(made, made._settings)
+            yield made, client, upstream
+
+    def test_the_first_chat_request_with_a_right_key_tells_the_engine(self, lines: Any) -> None:
+        async def session() -> None:
+            async with self.served() as (made, client, upstream):
+                async with client.get("/ready") as response:
+                    assert response.status == 200
+                for _ in range(2):
+                    async with client.post(CHAT, json=request(), headers=self.RIGHT) as response:
+                        assert response.status == 200
+                assert made.options.engine == "vllm"
+                # Already the first one is written in the engine's dialect.
+                assert [body["skip_special_tokens"] for body in upstream.bodies] == [False, False]
+                assert upstream.paths.count("/v1/models") == 3
+
+        asyncio.run(session())
+        ready, engine, *_ = lines()
+        assert (ready["event"], ready["found"], ready["awaits_key"]) == ("ready", None, True)
+        assert (engine["event"], engine["found"]) == ("engine", "vllm")
+        assert [line["event"] for line in lines()].count("engine") == 1
+
+    def test_a_client_that_lists_models_tells_it_too(self) -> None:
+        async def session() -> None:
+            async with self.served() as (made, client, _):
+                async with client.get("/v1/models") as response:
+                    assert response.status == 401
+                assert made.readiness.awaits_key
+                async with client.get("/v1/models", headers=self.RIGHT) as response:
+                    assert response.status == 200
+                assert made.options.engine == "vllm"
+
+        asyncio.run(session())
+
+    def test_wrong_keys_do_not_double_the_requests(self) -> None:
+        async def session() -> None:
+            async with self.served() as (made, client, upstream):
+                asked = len(upstream.paths)
+                wrong = {"Authorization": "Bearer wrong"}
+                for headers in (wrong, wrong, wrong, {}):
+                    async with client.post(CHAT, json=request(), headers=headers) as response:
+                        assert response.status == 200
+                assert upstream.paths[asked:].count("/v1/models") == 1
+                made.readiness._next_question = 0.0
+                async with client.post(CHAT, json=request(), headers=self.RIGHT) as response:
+                    assert response.status == 200
+                assert made.options.engine == "vllm"
+
+        asyncio.run(session())
+
+    def test_requests_that_come_together_ask_once(self) -> None:
+        async def session() -> None:
+            async with self.served() as (_, client, upstream):
+                asked = len(upstream.paths)
+                posts = [client.post(CHAT, json=request(), headers=self.RIGHT) for _ in range(8)]
+                for response in await asyncio.gather(*posts):
+                    response.close()
+                assert upstream.paths[asked:].count("/v1/models") == 1
+                assert all("skip_special_tokens" in body for body in upstream.bodies)
+
+        asyncio.run(session())
+
+    def test_an_engine_that_the_operator_named_stays(self) -> None:
+        async def session() -> None:
+            async with self.served(engine="sglang") as (made, client, _):
+                async with client.post(CHAT, json=request(), headers=self.RIGHT) as response:
+                    assert response.status == 200
+                assert (made.options.engine, made.readiness.engine) == ("sglang", "vllm")
 
         asyncio.run(session())
 
@@ -324,12 +441,32 @@ class TestStopping:
 
         asyncio.run(session())
 
-    def test_ready_is_over_at_once(self) -> None:
+    def test_health_checks_get_an_answer_until_the_end(self) -> None:
         async def session() -> None:
-            async with both(Upstream()) as (served, client):
-                served.draining = True
-                async with client.get("/ready") as response:
-                    assert response.status == 503
+            upstream = Upstream(STAGES["in mid-stream"])
+            async with (
+                upstream.serve() as url,
+                serving(url, grace=20) as (made, own, task),
+                aiohttp.ClientSession(own) as client,
+            ):
+                open_stream = await client.post(CHAT, json=request(stream=True))
+                os.kill(os.getpid(), signal.SIGTERM)
+                await until(lambda: made.draining)
+                async with aiohttp.ClientSession(own) as late:  # a new connection
+                    async with late.get("/ready") as response:
+                        assert (response.status, await response.json()) == (
+                            503,
+                            {"status": "stopping"},
+                        )
+                    async with late.get("/health") as response:
+                        assert (response.status, await response.json()) == (
+                            200,
+                            {"status": "stopping", "active_requests": 1},
+                        )
+                    async with late.post(CHAT, json=request()) as response:
+                        assert response.status == 503
+                open_stream.close()
+                await asyncio.wait_for(task, 10)
 
         asyncio.run(session())
 

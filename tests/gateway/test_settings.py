@@ -206,6 +206,31 @@ class TestAFolder:
         )
 
     @pytest.mark.parametrize(
+        ("token", "is_special"),
+        [
+            ({"content": "<|own|>", "special": False}, True),
+            ({"content": "[OWN]"}, True),
+            ("<|plain|>", True),
+            ({"content": "⟦own⟧", "special": True}, True),
+            ({"content": "@word", "special": False}, False),
+            ({"content": "<s", "special": True}, False),
+            ({"content": 1}, False),
+            (None, False),
+        ],
+    )
+    def test_which_added_tokens_are_more_than_text(
+        self, tmp_path: Path, token: Any, is_special: bool
+    ) -> None:
+        make_folder(tmp_path)
+        path = tmp_path / "tokenizer_config.json"
+        config = json.loads(path.read_text())
+        config["added_tokens_decoder"]["163900"] = token
+        path.write_text(json.dumps(config))
+        own = options_of(settings({"folder": str(tmp_path)})).special_texts
+        text = token.get("content") if isinstance(token, dict) else token
+        assert (text in own) == is_special
+
+    @pytest.mark.parametrize(
         ("name", "content", "words"),
         [
             ("tokenizer_config.json", None, "cannot be read"),

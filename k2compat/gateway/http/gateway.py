@@ -5,6 +5,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from itertools import chain
 from typing import Final
 
@@ -19,9 +20,10 @@ from k2compat.gateway.http.chat import Chat
 from k2compat.gateway.http.headers import client_headers, is_admitted, request_id_of
 from k2compat.gateway.http.metrics import CONTENT_TYPE, Metrics
 from k2compat.gateway.http.pacing import Pace
+from k2compat.gateway.http.readiness import Readiness
 from k2compat.gateway.http.replies import refuse, refuse_and_close, refuse_for_now
 from k2compat.gateway.http.request_log import RequestLog
-from k2compat.gateway.http.upstream import Upstream
+from k2compat.gateway.http.upstream import Upstream, read_body
 from k2compat.gateway.options import Options
 from k2compat.gateway.record import Record, log
 from k2compat.gateway.settings import Settings
@@ -43,8 +45,10 @@ class Gateway:
     """The handlers and what they share.
 
     Attributes:
-        options: the options of every exchange; `service` changes them once it knows the engine.
+        options: the options of every exchange; with `--engine auto` the engine changes once it is
+            known.
         draining: whether new work is refused.
+        readiness: what is known of the upstream.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class Gateway:
         self._keys = keys
         # With keys of the gateway's own, the client's is one of them, and stays here.
         self._upstream = Upstream(settings, key=upstream_key, passes_keys=not keys)
+        self.readiness = Readiness(self._upstream, self._learn)
         self._chats = Chat(settings, self._upstream)
         self._pace = Pace(settings)
         self._metrics = Metrics(lambda: self.streams)
@@ -106,10 +111,6 @@ class Gateway:
         )
         return GatewayRunner(server, self)
 
-    async def engine(self) -> Engine | None:
-        """The upstream's engine by its /v1/models, or None while it does not answer."""
-        return await self._upstream.engine()
-
     @property
     def streams(self) -> int:
         """How many chat requests are being served."""
@@ -133,6 +134,12 @@ class Gateway:
         await self._upstream.close()
         self._pace.close()
         self.flush_log()
+
+    def _learn(self, engine: Engine) -> None:
+        if self._settings.engine == "auto":
+            self.options = replace(self.options, engine=engine)
+        if self.readiness.awaits_key:  # the line "ready" was written before
+            log("engine", engine=self.options.engine, found=engine)
 
     def _request(
         self,
@@ -197,6 +204,8 @@ class Gateway:
             return refusal
         pacing = self._pace.begin()
         try:
+            if self.readiness.awaits_key:
+                await self.readiness.ask_for(request.headers, record.request_id)
             return await self._chats.serve(request, record, pacing, self.options)
         finally:
             self._pace.end(pacing)
@@ -209,7 +218,12 @@ class Gateway:
                 if 300 <= upstream.status < 400:
                     message = "The upstream answered with a redirect."
                     return refuse(record, "upstream-redirected", message, 502)
-                body = await upstream.content.read(self._settings.event_limit)
+                body = await read_body(upstream, self._settings.event_limit)
+                if body is None:
+                    message = "The upstream's list of models is too large."
+                    return refuse(record, "upstream-answer-too-large", message, 502)
+                if self.readiness.awaits_key and upstream.status == 200:
+                    self.readiness.take(body)
                 headers = client_headers(upstream.headers, record.request_id)
                 headers["Content-Type"] = upstream.headers.get("Content-Type", "application/json")
                 return web.Response(status=upstream.status, body=body, headers=headers)
@@ -217,14 +231,14 @@ class Gateway:
             return refuse(record, "upstream-unreachable", "The upstream does not answer.", 502)
 
     async def _health(self, _request: web.BaseRequest, _record: Record) -> web.StreamResponse:
-        return web.json_response({"status": "ok"})
+        status = "stopping" if self.draining else "ok"
+        return web.json_response({"status": status, "active_requests": self.streams})
 
     async def _ready(self, _request: web.BaseRequest, _record: Record) -> web.StreamResponse:
         if self.draining:
             return web.json_response({"status": "stopping"}, status=503)
-        answers = await self.engine() is not None
-        status = "ready" if answers else "the upstream does not answer"
-        return web.json_response({"status": status}, status=200 if answers else 503)
+        reason = await self.readiness.ask()
+        return web.json_response({"status": reason or "ready"}, status=503 if reason else 200)
 
     async def _metric_text(self, _request: web.BaseRequest, _record: Record) -> web.StreamResponse:
         return web.Response(body=self._metrics.text(), headers={"Content-Type": CONTENT_TYPE})

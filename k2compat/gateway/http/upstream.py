@@ -10,7 +10,6 @@ from typing import Any, Final
 import aiohttp
 from yarl import URL
 
-from k2compat.gateway.dialects import Engine, engine_of_models
 from k2compat.gateway.http.headers import upstream_headers
 from k2compat.gateway.settings import Settings, base_url
 
@@ -24,7 +23,12 @@ _LAST_CHUNK_TIMEOUT: Final = 0.05
 
 
 class Upstream:
-    """The server that gets the repaired requests."""
+    """The server that gets the repaired requests.
+
+    Attributes:
+        has_key: whether the gateway has a key of its own for it.
+        passes_keys: whether it gets the clients' keys.
+    """
 
     def __init__(
         self, settings: Settings, *, key: bytes | None = None, passes_keys: bool = True
@@ -40,7 +44,9 @@ class Upstream:
         self._chat: Final = URL(f"{base}/chat/completions")
         self._models: Final = URL(f"{base}/models")
         self._authorization = None if key is None else f"Bearer {key.decode()}"
-        self._passes_keys = passes_keys
+        self.has_key: Final = key is not None
+        self.passes_keys: Final = passes_keys and key is None
+        self._models_limit = settings.event_limit
         self._connect_timeout = settings.connect_timeout
         self._session: aiohttp.ClientSession | None = None
 
@@ -82,14 +88,20 @@ class Upstream:
         """Ask for /v1/models in a client's name; a context that gives the response."""
         return self._get(self._headers(client_headers, request_id))
 
-    async def engine(self) -> Engine | None:
-        """The engine by /v1/models, or None while it does not answer."""
+    async def ask_models(
+        self, client_headers: Mapping[str, str] | None = None, request_id: str = ""
+    ) -> tuple[int | None, bytes]:
+        """Ask for /v1/models in the gateway's own name, or with a client's headers.
+
+        Returns:
+            Status and body; None and nothing where no answer comes.
+        """
         own = {} if self._authorization is None else {"Authorization": self._authorization}
-        with contextlib.suppress(aiohttp.ClientError, TimeoutError, ValueError):
-            async with self._get(own) as upstream:
-                if upstream.status == 200:
-                    return engine_of_models(await upstream.json(content_type=None))
-        return None
+        headers = own if client_headers is None else self._headers(client_headers, request_id)
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+            async with self._get(headers) as upstream:
+                return upstream.status, await read_body(upstream, self._models_limit) or b""
+        return None, b""
 
     def _get(self, headers: dict[str, str]) -> Any:
         return self._client.get(
@@ -98,7 +110,7 @@ class Upstream:
 
     def _headers(self, client_headers: Mapping[str, str], request_id: str) -> dict[str, str]:
         authorization = self._authorization
-        if authorization is None and self._passes_keys:
+        if self.passes_keys:
             authorization = client_headers.get("Authorization")
         return upstream_headers(client_headers, request_id=request_id, authorization=authorization)
 
@@ -106,6 +118,17 @@ class Upstream:
     def _client(self) -> aiohttp.ClientSession:
         assert self._session is not None, "the application has not started"  # noqa: S101
         return self._session
+
+
+async def read_body(upstream: aiohttp.ClientResponse, limit: int) -> bytes | None:
+    """The whole body; None where it is larger than the limit, in bytes."""
+    pieces: list[bytes] = []
+    size = 0
+    # `content.read(limit)` returns what has arrived so far.
+    while size <= limit and (piece := await upstream.content.readany()):
+        pieces.append(piece)
+        size += len(piece)
+    return b"".join(pieces) if size <= limit else None
 
 
 async def read_end_of_body(upstream: aiohttp.ClientResponse) -> None:
