@@ -2,10 +2,15 @@
 
 import asyncio
 import configparser
+import json
 import re
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import httpx2
+import jsonschema_rs
 import pytest
 import yaml
 from openai import AsyncOpenAI, BadRequestError
@@ -62,6 +67,33 @@ def test_the_compose_file_s_variables_are_settings() -> None:
     settings = read_settings({}, service["environment"], None)
     assert settings.upstream == "http://engine:8000/v1"
     assert int(service["stop_grace_period"].removesuffix("s")) > settings.grace
+
+
+def test_the_compose_file_is_valid() -> None:
+    """By the Compose Specification's schema, which refuses unknown members."""
+    schema = ROOT / "tests" / "launch" / "render" / "schemas" / "compose.json"
+    validator = jsonschema_rs.Draft202012Validator(json.loads(schema.read_text("utf-8")))
+    (example,) = examples_of(DOCS / "gateway.md", "yaml")
+    validator.validate(yaml.safe_load(example.text))
+    assert not validator.is_valid(yaml.safe_load(example.text.replace("ports:", "port:")))
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is missing")
+def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+    (example,) = examples_of(DOCS / "gateway.md", "ini")
+    program = shutil.which("true")
+    # systemd looks whether the program is there.
+    text = example.text.replace("/opt/k2compat/bin/k2compat", str(program))
+
+    def verify(unit: str) -> "subprocess.CompletedProcess[str]":
+        path = tmp_path / "k2compat-serve.service"
+        path.write_text(unit)
+        command = ["systemd-analyze", "verify", "--man=no", str(path)]
+        return subprocess.run(command, check=False, capture_output=True, text=True)
+
+    done = verify(text)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert "Unknown key" in verify(text.replace("TimeoutStopSec", "TimeoutStop")).stderr
 
 
 def test_the_unit_gives_streams_their_time() -> None:
