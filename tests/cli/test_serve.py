@@ -6,50 +6,26 @@ import os
 import re
 import signal
 import subprocess
-import threading
 import urllib.request
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from k2compat.samples.leaking_server import leaking_server
+from k2compat.samples.model_output import raw_output
+from k2compat.toolcalls import parse
 from tests.support.command import ENVIRONMENT, PROGRAM, Result
 
 URL = "http://127.0.0.1:9/v1"
 Command = Callable[..., Result]
 
 
-class _Upstream(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self._answer({"data": [{"id": "kimi", "owned_by": "vllm"}]})
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        message = {"role": "assistant", "content": "<|tool_call_begin|>functions.f:0"}
-        message["content"] += "<|tool_call_argument_begin|>{}<|tool_call_end|>"
-        self._answer({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]})
-
-    def _answer(self, value: Any) -> None:
-        body = json.dumps(value).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_arguments: Any) -> None:
-        pass
-
-
 @pytest.fixture
 def upstream() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Upstream)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/v1"
-    server.shutdown()
-    server.server_close()
+    with leaking_server() as url:
+        yield url
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -70,7 +46,11 @@ def test_it_serves_until_a_signal_and_exits_with_0(upstream: str, number: int) -
             (choice,) = json.load(response)["choices"]
         process.send_signal(number)
         out, err = process.communicate(timeout=20)
-    assert choice["message"]["tool_calls"][0]["id"] == "functions.f:0"
+    written = parse(raw_output())
+    assert choice["message"]["content"] == written.content
+    assert [call["id"] for call in choice["message"]["tool_calls"]] == [
+        call.id for call in written.tool_calls
+    ]
     assert (process.returncode, out) == (0, "")
     lines += [json.loads(line) for line in err.splitlines()]
     assert {"request", "stopping", "stopped"} <= {line["event"] for line in lines}
