@@ -5,7 +5,7 @@ surrogates (`"\ud800"`), which models and clients do send. Those rare texts take
 """
 
 import json
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import msgspec
 
@@ -13,8 +13,15 @@ _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
 
+DIGITS_MAX: Final = 4300
+"""The most digits of a whole number: Python's limit, because reading takes quadratic time."""
+
+
 class InvalidJsonError(ValueError):
-    """The bytes are no JSON text, or one nested too deeply to read."""
+    """The bytes are no JSON text, or one that cannot be read.
+
+    Its text follows "The body", and quotes nothing.
+    """
 
 
 def decode(data: bytes | str) -> Any:
@@ -66,15 +73,26 @@ def _decode_slowly(data: bytes | str) -> Any:
         # marker before (`steps.marker_text`) would not see one there.
         text = data if isinstance(data, str) else data.decode("utf-8", "surrogatepass")
         return json.loads(
-            text.removeprefix("\ufeff"), parse_constant=_refuse_constant, parse_float=_finite
+            text.removeprefix("\ufeff"),
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            parse_int=_whole,
         )
+    except InvalidJsonError:
+        raise
     except (ValueError, RecursionError) as error:
         # The cause quotes the text; the text may be secret.
-        raise InvalidJsonError("not a JSON text") from error
+        raise InvalidJsonError("is not a JSON text") from error
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
+
+
+def _whole(text: str) -> int:
+    if len(text.removeprefix("-")) > DIGITS_MAX:
+        raise InvalidJsonError(f"holds a whole number of more than {DIGITS_MAX} digits")
+    return int(text)
 
 
 def _finite(text: str) -> float:

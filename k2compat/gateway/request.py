@@ -122,8 +122,8 @@ def prepare(body: bytes, options: Options, recall: Recall | None = None) -> Prep
     """
     try:
         value = decode(body)
-    except InvalidJsonError:
-        raise RequestRefusedError("request-invalid", "The body is not a JSON text.") from None
+    except InvalidJsonError as error:
+        raise RequestRefusedError("request-invalid", f"The body {error}.") from None
     return _prepared(value, options, body, recall)
 
 

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from k2compat.gateway.json_text import InvalidJsonError, decode, encode
+from k2compat.gateway.json_text import DIGITS_MAX, InvalidJsonError, decode, encode
 
 
 @pytest.mark.parametrize("value", [{"a": [1, 2.5, None, True, "天"]}, 10**30, 5e-324, "", []])
@@ -44,3 +44,11 @@ def test_what_json_cannot_write_is_refused() -> None:
         encode(nested)
     with pytest.raises(InvalidJsonError):
         encode(["\ud800", math.inf])
+
+
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_a_whole_number_has_a_largest_length(sign: str) -> None:
+    longest = sign + "7" * DIGITS_MAX
+    assert encode(decode(f"[{longest}]")) == f"[{longest}]".encode()
+    with pytest.raises(InvalidJsonError, match="holds a whole number of more than 4300 digits"):
+        decode(f"[{longest}7]")

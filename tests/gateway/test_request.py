@@ -44,6 +44,7 @@ class TestTheBody:
         ("body", "message"),
         [
             (b"", "not a JSON text"),
+            (b'{"seed": ' + b"1" * 5000 + b"}", "holds a whole number of more than 4300 digits"),
             (b"[]", "must be a JSON object"),
             (b"{}", "messages must be a list of objects"),
             (b'{"messages": "x"}', "messages must be a list of objects"),
