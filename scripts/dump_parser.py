@@ -26,8 +26,8 @@ def main() -> None:
     sys.path[:] = [question["folder"], *(path for path in sys.path if path and path != here)]
     answer = os.fdopen(os.dup(1), "w")  # what the engine prints must not mix with the answer
     os.dup2(2, 1)
-    catch_parsers()
     parse = runpy.run_path(question["file"])["PARSERS"][question["entry"]]()
+    catch_parsers()
     try:
         parse([])
     except Caught as found:
@@ -38,16 +38,21 @@ def main() -> None:
 
 def catch_parsers() -> None:
     """Make argparse and click raise `Caught` in place of parsing."""
-    argparse.ArgumentParser.parse_args = caught_argparse  # type: ignore[method-assign]
-    argparse.ArgumentParser.parse_known_args = caught_argparse  # type: ignore[method-assign]
+    argparse.ArgumentParser.parse_args = caught_argparse  # type: ignore[method-assign, assignment]
+    argparse.ArgumentParser.parse_known_args = caught_argparse  # type: ignore[method-assign, assignment]
     with contextlib.suppress(ImportError):
         import click
 
-        click.Command.make_context = caught_click  # type: ignore[method-assign]
+        click.Command.make_context = caught_click  # type: ignore[method-assign, assignment]
 
 
-def caught_argparse(self: Any, *_: Any, **__: Any) -> NoReturn:
-    """The flags of an argparse parser."""
+def caught_argparse(self: Any, arguments: Any = None, *_: Any, **__: Any) -> NoReturn:
+    """The flags of an argparse parser, or of its subcommand that the arguments begin with."""
+    first = next(iter(arguments or ()), None)
+    for action in self._actions:
+        if isinstance(action, argparse._SubParsersAction) and first in action.choices:  # noqa: SLF001
+            self = action.choices[first]
+            break
     raise Caught(
         [
             {

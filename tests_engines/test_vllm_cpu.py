@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 import pytest
 from openai import OpenAI
 
+from k2compat.launch.preflight.engine_parser import check_installed
 from k2compat.samples.talking import SCRIPTS, TOOLS
 from k2compat.toolcalls import StreamParser, parse
 from tests.support.command import PROGRAM
 from tests.support.talking_models import prompt_of, talking_model
-from tests_engines.conftest import environment_of, serving
+from tests_engines.conftest import environment_of, programs_of, serving
 
 SECONDS_TO_START = 420
 TOKENS_MAX = 200
@@ -163,3 +164,20 @@ class TestItsOwnParser:
                         parts[place] += part or ""
         together = [(parts[0], parts[1], parts[2]) for _, parts in sorted(calls.items())]
         assert Answer(content, together, reason) == STREAMED.get(keyword, ours(keyword))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--enable-auto-tool-choice", "--tool-call-parser", "kimi_k2"], ""),
+        (["--nnodes", "2", "--node-rank", "1", "--master-addr", "10.0.0.1", "--headless"], ""),
+        (["--enable-auto-tool-choice"], "requires --tool-call-parser"),
+        (["--model", "K2"], "positional"),
+        (["--swap-space", "4"], "unrecognized arguments: --swap-space"),
+    ],
+)
+def test_its_parser_is_asked_by_its_program(arguments: list[str], complaint: str) -> None:
+    python = str(programs_of("vllm") / "python")
+    verdict = check_installed("vllm", "serve", "0.32.0", ["K2", *arguments], python=python)
+    assert complaint in verdict.complaint
+    assert [finding.code for finding in verdict.findings] == ["installed-refuses"] * bool(complaint)

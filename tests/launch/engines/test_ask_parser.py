@@ -56,8 +56,6 @@ def parsers(engine: str) -> dict[str, Callable[[], Callable[[list[str]], object]
 @pytest.mark.parametrize(
     ("engine", "entry", "modules"),
     [
-        ("vllm", "serve", ("vllm.utils.argparse_utils", "vllm.entrypoints.common.cli_args")),
-        ("vllm", "serve", ("vllm.utils", "vllm.entrypoints.openai.cli_args")),
         ("sglang", "sglang.launch_server", ("sglang.srt.server_args",)),
         ("ktransformers", "sglang.launch_server", ("sglang.srt.server_args",)),
         ("ktransformers", "kt run", ("kt_kernel.cli.commands.run",)),
