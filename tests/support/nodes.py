@@ -188,6 +188,15 @@ class Nodes:
             node.demand("ip", "link", "set", network, "up")
 
 
+def terminate(process: "subprocess.Popen[bytes]") -> None:
+    """Send SIGTERM to a command that `Node.start` started.
+
+    What the test has started is nsenter, which waits for the command and hands on no signal.
+    """
+    (command,) = psutil.Process(process.pid).children()
+    command.terminate()
+
+
 def until(question: Callable[[], Any], seconds: float = 30.0) -> Any:
     """Ask until the answer is true; returns it.
 

@@ -15,7 +15,7 @@ from k2compat.launch.render.health import entrances, ready_lines
 from k2compat.launch.render.script import Script
 from k2compat.launch.render.shell_words import call_lines, required_variables, shell_word
 from k2compat.launch.render.waiting import Wait, function_lines, waits_of
-from k2compat.launch.request import FILES, Node, Placeholder
+from k2compat.launch.request import FILES, Argument, Node, Placeholder
 
 _END_OF_FILE = "END_OF_FILE"
 
@@ -41,12 +41,29 @@ end_all() {{{removes}
         kill -0 "${{pids[@]}}" 2> /dev/null || break
         sleep 0.2
     done
-    kill -KILL "${{pids[@]}}" 2> /dev/null || true
+    kill -KILL "${{pids[@]}}" 2> /dev/null || true{finally_}
 }}
 trap end_all EXIT
 trap 'exit 143' TERM
 trap 'exit 130' INT"""
 ASK_TO_END: Final = 'kill "${pids[@]}"'
+
+# `docker exec` hands on no signal (moby#9098), and a container that is stopped gives its other
+# processes no time. So the process leaves its number in the container and is asked to end there;
+# then the container goes, with which the script can be started again.
+_IN_CONTAINER: Final = "/run/k2compat.pid"
+_LEAVES_NUMBER: Final = f"""sh -c 'echo $$ > {_IN_CONTAINER} && exec "$@"' k2compat"""
+_ASK_THERE: Final = f"""
+containers=()
+ask_to_end() {{
+    # Without a process of this script, the container may be another run's.
+    # shellcheck disable=SC2016  # the shell in the container expands it
+    [ "${{#pids[@]}}" -eq 0 ] ||
+        docker exec CONTAINER sh -c 'kill "$(cat {_IN_CONTAINER})"' || {ASK_TO_END}
+}}"""
+_REMOVE_CONTAINERS: Final = """
+    [ "${#containers[@]}" -eq 0 ] || docker rm -f "${containers[@]}" > /dev/null || true"""
+_NOT_EXPANDED: Final = "# shellcheck disable=SC2016  # the shell in the container expands it"
 FIRST_THAT_ENDS: Final = "first_that_ends  # and takes the others with it"
 _REMOVE: Final = f'\n    rm -rf "${{{FILES}}}"'
 
@@ -132,14 +149,15 @@ def _body(
     staying = [command for command in commands if command.stays]
     brings_files = any(_brings_files(command) for command in commands)
     # A shell that has to remove files afterwards cannot become the command.
-    several = len(staying) > 1 or brings_files
+    outlives = [command for command in staying if command.inside is not None]
+    several = len(staying) > 1 or brings_files or bool(outlives)
     if several:
-        yield PROCESSES.format(ask=ASK_TO_END, removes=_REMOVE if brings_files else "")
+        yield from _processes(outlives, _REMOVE if brings_files else "")
     for command in (*(c for c in commands if not c.stays), *staying):
         background, waits = several and command.stays, [w.line for w in waiting[command.id]]
         # What waits in the background is a shell of its own, which becomes the command.
         becomes = command.stays and (not background or bool(waits))
-        *comments, call = _command(command, becomes=becomes)
+        *comments, call = _command(command, becomes=becomes, removed=bool(outlives))
         if staying and command is staying[0]:
             yield from ready
         yield from comments
@@ -154,27 +172,50 @@ def _body(
         yield f"\n{FIRST_THAT_ENDS}"
 
 
-def _command(command: Command, *, becomes: bool) -> Iterator[str]:
+def _command(command: Command, *, becomes: bool, removed: bool) -> Iterator[str]:
+    """The lines of one command; `removed`: the container that it starts ends with the script."""
     after = f", after {', '.join(command.after)}" if command.after else ""
     yield f"\n# {command.id}{after}"
     yield from (f"#   {name}: {reason}" for name, reason in command.reasons.items())
     for path, text in command.files.items():
         if not lies_beside(path) or _brings_files(command):
             yield from _here_document(command, path, text)
-    yield from _refusal_of_leftover(command)
+    name = _container_of(command)
+    if name is not None:
+        yield from _refusal_of_leftover(name)
+        if removed:
+            yield f"containers+=({name})"
     unless = f"[ -e {shlex.quote(command.creates)} ] || " if command.creates else ""
-    yield unless + " \\\n    ".join(call_lines(command, becomes=becomes))
+    lines = call_lines(command, becomes=becomes)
+    if command.stays and command.inside is not None:
+        yield _NOT_EXPANDED
+        lines.insert(1, _LEAVES_NUMBER)
+    yield unless + " \\\n    ".join(lines)
 
 
-def _refusal_of_leftover(command: Command) -> Iterator[str]:
+def _processes(in_containers: Sequence[Command], removes: str) -> Iterator[str]:
+    """The functions that end what the script has started."""
+    ask, finally_ = ASK_TO_END, ""
+    for command in in_containers:
+        container = shell_word(command.inside or Argument(()))
+        ask, finally_ = "ask_to_end", _REMOVE_CONTAINERS
+        yield _ASK_THERE.replace("CONTAINER", container)
+    yield PROCESSES.format(ask=ask, removes=removes, finally_=finally_)
+
+
+def _container_of(command: Command) -> str | None:
+    """The name that `docker run` gives its container, as a shell word; None for other commands."""
+    words = list(map(str, command.argv))
+    if words[:2] != ["docker", "run"] or "--name" not in words:
+        return None
+    return shell_word(command.argv[words.index("--name") + 1])
+
+
+def _refusal_of_leftover(name: str) -> Iterator[str]:
     """Lines that end the script before `docker run`, where an earlier run's container is there.
 
     It is not removed: it may serve at this moment.
     """
-    words = list(map(str, command.argv))
-    if words[:2] != ["docker", "run"] or "--name" not in words:
-        return
-    name = shell_word(command.argv[words.index("--name") + 1])
     yield f"if docker container inspect {name} > /dev/null 2>&1; then"
     yield f'    echo "A container of an earlier run is there. Remove it:" docker rm -f {name} >&2'
     yield "    exit 1"

@@ -59,7 +59,7 @@ def _lines(plan: Plan) -> Iterator[str]:
     yield from required_variables(plan.commands, but=addresses, and_of=needed)
     if meets:
         yield from address_lines(plan)
-    yield PROCESSES.format(ask='scancel --signal=TERM "$SLURM_JOB_ID"', removes="")
+    yield PROCESSES.format(ask='scancel --signal=TERM "$SLURM_JOB_ID"', removes="", finally_="")
     yield from function_lines(server.wait for server in servers)
     yield from ready_lines(plan, servers)
     container = [shell_word(word) for word in outside]

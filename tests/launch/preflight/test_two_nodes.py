@@ -17,7 +17,7 @@ import pytest
 
 from tests.support.command import PROGRAM
 from tests.support.models import make_model
-from tests.support.nodes import Node, Nodes, demand_root_and, until
+from tests.support.nodes import Node, Nodes, demand_root_and, terminate, until
 
 demand_root_and("faketime", "nft")
 
@@ -180,8 +180,8 @@ def test_a_taken_port(pair: Pair) -> None:
     until(lambda: pair.nodes["n1"].run(*connect).returncode == 0)
     assert worse_than_info(pair.report(0)) == ["port-taken"]
     assert worse_than_info(pair.report(1)) == []
-    process.terminate()
-    pair.nodes["n1"].run("fuser", "-k", "8000/tcp")
+    terminate(process)
+    process.wait(timeout=30)
 
 
 def test_another_plan(pair: Pair) -> None:

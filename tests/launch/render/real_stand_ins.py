@@ -62,6 +62,8 @@ rank="${{SLURM_PROCID:-$OMPI_COMM_WORLD_RANK}}"
 printf '%s\\0' "$@" > "{folder}/ranks/$rank.argv"
 env -0 > "{folder}/ranks/$rank.env"
 hostname > "{folder}/ranks/$rank.host"
+[ ! -e "{folder}/behaviour/seconds" ] ||
+    export STAND_IN_SECONDS="$(cat "{folder}/behaviour/seconds")"
 if [ -e "{folder}/behaviour/rank$rank" ]; then exit "$(cat "{folder}/behaviour/rank$rank")"; fi
 exec "{folder}/rank" "{folder}/ranks"
 """
@@ -121,7 +123,10 @@ class RealStandIns:
         self.add(program, _RANK.format(folder=self.folder))
 
     def behave(self, **behaviours: str) -> None:
-        """Host, "all" or rankN → how its programs behave; what is not named stays until its end."""
+        """Host, "all" or rankN → how its programs behave; what is not named stays until its end.
+
+        "seconds" is how long the ranks of MPI stay.
+        """
         self.clear()
         for name, behaviour in behaviours.items():
             (self.folder / "behaviour" / name).write_text(behaviour)

@@ -14,7 +14,7 @@ from k2compat.launch.render import render_plan
 from tests.launch.render.real_stand_ins import RealStandIns
 from tests.launch.support import plan
 from tests.support.models import make_model
-from tests.support.nodes import Nodes, demand_root_and, until
+from tests.support.nodes import Nodes, demand_root_and, terminate, until
 
 demand_root_and("sshd", "mpirun", "mpicc")
 
@@ -53,13 +53,21 @@ run)
     until [ -e /proc/$!/root"$state/root-$name/all/workspace/trtllm.yml" ]; do sleep 0.1; done
     echo $! > "$state/$name"
     ;;
+rm)
+    kill -KILL "$(cat "$state/$3")"
+    rm "$state/$3"
+    ;;
 exec)
     shift
     while [ "$1" = -e ]; do export "${{2?}}"; shift 2; done
     name="$1"; shift
     export PATH="{folder}/inside:{folder}/bin:$PATH"
     export NCCL_SOCKET_IFNAME=bond0 GLOO_SOCKET_IFNAME=bond0
-    exec nsenter --target "$(cat "$state/$name")" --mount chroot "$state/root-$name/all" "$@"
+    # As docker does it, a signal ends the client alone.
+    trap 'exit 143' TERM INT
+    setsid nsenter --target "$(cat "$state/$name")" --mount \
+        chroot "$state/root-$name/all" "$@" <&0 &
+    wait $!
     ;;
 esac
 """
@@ -93,6 +101,11 @@ def engine(tmp_path: Path) -> RealStandIns:
     return stand_ins
 
 
+def containers(engine: RealStandIns) -> list[str]:
+    """The names of the containers that are there."""
+    return sorted(file.name for file in engine.folder.glob("containers/*/k2-*") if file.is_file())
+
+
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     """The files, on the storage that both nodes share."""
@@ -106,14 +119,14 @@ def bundle(tmp_path: Path) -> Path:
 
 
 def start(
-    nodes: Nodes, number: int, bundle: Path, engine: RealStandIns
+    nodes: Nodes, number: int, bundle: Path, engine: RealStandIns, log: str = "log"
 ) -> tuple[subprocess.Popen[bytes], Path]:
     """Start a node's script."""
-    log = bundle / f"log{number}"
+    output = bundle / f"{log}{number}"
     path = f"{engine.path}:/usr/sbin:/usr/bin:/sbin:/bin"
     environment = {"PATH": path, "HOME": "/root", "INTERFACE": "bond0"}
     program = str(bundle / f"node{number}.sh")
-    return nodes[f"n{number + 1}"].start(program, log=log, env=environment), log
+    return nodes[f"n{number + 1}"].start(program, log=output, env=environment), output
 
 
 @pytest.mark.parametrize("first", [0, 1])
@@ -133,10 +146,33 @@ def test_the_nodes_start_in_any_order(
     assert [hosts[rank] for rank in range(16)] == [["n1"]] * 8 + [["n2"]] * 8
     variables = engine.of_ranks("env")
     assert all("NCCL_SOCKET_IFNAME=bond0" in variables[rank] for rank in range(16))
+    # The container of the server has ended with it; the other one is there until it is removed.
+    assert containers(engine) == ["k2-trtllm-node1"]
     # A second try does not meet the container of the first without a word.
     again, log = start(nodes, 1, bundle, engine)
     assert again.wait(timeout=30) == 1
     assert "docker rm -f k2-trtllm-node1" in log.read_text()
+
+
+def test_a_signal_ends_the_ranks_on_both_nodes_and_the_container(
+    nodes: Nodes, engine: RealStandIns, bundle: Path
+) -> None:
+    """`docker exec` hands on no signal: the script asks the server in the container to end."""
+    engine.behave(seconds="60")
+    processes = [start(nodes, number, bundle, engine) for number in (0, 1)]
+    until(lambda: len(engine.ranks) == 16)
+    # The script again, by mistake: it touches nothing of the run that is there.
+    again, log = start(nodes, 0, bundle, engine, log="log-again")
+    assert again.wait(timeout=30) == 1
+    assert "docker rm -f k2-trtllm-node0" in log.read_text()
+    assert processes[0][0].poll() is None
+    for node in nodes:
+        assert "/rank" in node.run("ps", "-ww", "-eo", "args").stdout
+    terminate(processes[0][0])
+    assert processes[0][0].wait(timeout=60) == 143, processes[0][1].read_text()
+    for node in nodes:
+        until(lambda node=node: "/rank" not in node.run("ps", "-ww", "-eo", "args").stdout)
+    assert containers(engine) == ["k2-trtllm-node1"]
 
 
 def test_the_wait_for_a_node_that_never_comes_has_an_end(
