@@ -36,10 +36,12 @@ CASES = [
 BY_NODE = [case for case in CASES if case[0] != "trtllm"]
 
 
-def unnamed(engine: str, strategy: str | None, decode: int = 3) -> tuple[Node, ...]:
+def unnamed(
+    engine: str, strategy: str | None, decode: int = 3, prefill: int = 2
+) -> tuple[Node, ...]:
     """Nodes that a scheduler chooses: two, or as many as the engine can use."""
     if strategy == "pd":
-        return (*nodes_at(["2"], "prefill"), *nodes_at([str(decode)], "decode"))
+        return (*nodes_at([str(prefill)], "prefill"), *nodes_at([str(decode)], "decode"))
     return nodes_at(["1" if engine == "ktransformers" else "2"])
 
 
@@ -47,9 +49,9 @@ def requested(
     output_format: str, *, nodes: int | None = None, engine: str = "vllm", **rest: Any
 ) -> Request:
     """A request as the command makes it."""
-    decode = rest.pop("decode", 3)
+    sizes = {"decode": rest.pop("decode", 3), "prefill": rest.pop("prefill", 2)}
     chosen = (
-        unnamed(engine, rest.get("strategy"), decode) if nodes is None else nodes_at([str(nodes)])
+        unnamed(engine, rest.get("strategy"), **sizes) if nodes is None else nodes_at([str(nodes)])
     )
     values = {name: Argument.parse(value) for name, value in rest.pop("values", {}).items()}
     request = Request(

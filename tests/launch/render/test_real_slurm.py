@@ -103,7 +103,7 @@ def test_each_engine_gets_the_address_of_the_interface_and_its_rank(cluster: Clu
     assert cluster.ended(job).state == "CANCELLED"
 
 
-def test_names_that_only_slurm_knows_are_no_obstacle(cluster: Cluster) -> None:
+def test_names_that_nothing_resolves_are_no_obstacle(cluster: Cluster) -> None:
     for node in cluster.slurm.nodes:
         node.write_hosts()
     job = cluster.submit(environment={"INTERFACE": "eth0"})
@@ -112,6 +112,47 @@ def test_names_that_only_slurm_knows_are_no_obstacle(cluster: Cluster) -> None:
     cluster.ended(job)
     masters = {value(record["argv"], "--master-addr") for record in records}
     assert masters == {cluster.node("n1", "eth0")}
+
+
+@pytest.mark.parametrize("known_to", ["slurm", "slurm, on loopback", "hosts"])
+def test_without_an_interface_the_addresses_are_those_of_the_names(
+    cluster: Cluster, known_to: str
+) -> None:
+    """A prefill and a decode node meet by HTTP alone: no interface is named for them.
+
+    What a name resolves to counts, unless that is nothing or loopback: then Slurm's NodeAddr does.
+    """
+    network = "bond0" if known_to == "hosts" else "eth0"  # NodeAddr is eth0's
+    nodes = list(cluster.slurm.nodes)
+    for node in nodes:
+        own = [f"127.0.1.1 {node.name}"] if "loopback" in known_to else []
+        others = [f"{each.address(network)} {each.name}" for each in nodes]
+        node.write_hosts(*own, *(others if known_to == "hosts" else []))
+    job = cluster.submit(
+        engine="sglang", strategy="pd", prefill=1, decode=1, environment={"IB_DEVICE": "mlx5_0"}
+    )
+    records = cluster.engines.started(3)
+    cluster.slurm.scancel(job)
+    cluster.ended(job)
+    (balancer,) = (r for r in records if "sglang.launch_server" not in r["argv"])
+    words = " ".join(balancer["argv"])
+    for name in ("n1", "n2"):
+        assert f"http://{cluster.node(name, network)}:" in words
+
+
+@pytest.mark.parametrize("strategy", ["tp", "tp-pp", "dp-ep"])
+def test_sglang_meets_on_its_first_node(cluster: Cluster, strategy: str) -> None:
+    job = cluster.submit(engine="sglang", strategy=strategy)
+    records = cluster.engines.started(2)
+    cluster.slurm.scancel(job)
+    assert cluster.ended(job).state == "CANCELLED"
+    assert [record["host"] for record in records] == ["n1", "n2"]
+    for rank, record in enumerate(records):
+        argv = record["argv"]
+        assert value(argv, "--dist-init-addr").rpartition(":")[0] == cluster.node("n1")
+        assert (value(argv, "--nnodes"), value(argv, "--node-rank")) == ("2", str(rank))
+        assert record["env"]["GLOO_SOCKET_IFNAME"] == "bond0"
+    assert [record["ended"] for record in cluster.engines.records] == ["SIGTERM"] * 2
 
 
 @pytest.mark.parametrize("interface", ["bond7", "lo"])
