@@ -71,8 +71,9 @@ def test_variables_of_the_node_fill_what_was_left_open(tmp_path: Path) -> None:
     assert records == []
 
 
-def test_several_commands_run_in_their_order(tmp_path: Path) -> None:
-    stand_ins = StandIns(tmp_path, ["vllm", "ray"])
+def test_several_commands_are_the_script_of_the_node(tmp_path: Path) -> None:
+    """Ray's head stays beside the engine: the first one that ends takes the other with it."""
+    stand_ins = StandIns(tmp_path, ["bash"])
     arguments = ["launch", "vllm", "/k2", "--nodes", "a,b", "--interface", "eth0"]
     done, records = stand_ins.run(
         Path(PROGRAM),
@@ -81,7 +82,11 @@ def test_several_commands_run_in_their_order(tmp_path: Path) -> None:
         *("--executor", "ray", "--run", "--node-rank", "0", "--skip-preflight"),
     )
     assert done.returncode == 0, done.stderr
-    assert sorted(record["argv"][0] for record in records) == ["ray", "vllm"]
+    (record,) = records
+    name, option, script = record["argv"]
+    assert (name, option) == ("bash", "-c")
+    assert script.count("--block") == 1
+    assert script.index("ray start") < script.index("vllm serve") < script.index("first_that_ends ")
 
 
 def run_node(found: Plan, name: str) -> RefusedError:

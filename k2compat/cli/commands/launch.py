@@ -88,7 +88,8 @@ def command(
     """
     if explain:
         _demand_sum_alone(run=run, written=folder is not None or output_format != FORMATS[0])
-    request = for_format(read_request(options), output_format)
+    # What --run starts ends with this process, as in a script.
+    request = for_format(read_request(options), "sh" if run else output_format)
     plan = plan_launch(request)
     given = [name for name, value in options.items() if value not in (None, False)]
     unused = unused_options(request, plan, output_format, given)

@@ -4,7 +4,7 @@ Slurm and Kubernetes choose the nodes themselves, so their addresses become name
 fills in; and where they watch a process, no command may go into the background.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -13,6 +13,7 @@ from k2compat.errors import RefusedError
 from k2compat.launch.engines import read_profile
 from k2compat.launch.request import (
     FORMAT,
+    SCRIPTED,
     START_RANK,
     SUPERVISED,
     Argument,
@@ -33,14 +34,18 @@ HEAD = "head"
 
 
 def for_format(request: Request, output_format: str) -> Request:
-    """The request as a format needs it, with the facts "supervised" and "format=NAME".
+    """The request as a format needs it, with the facts of the format.
+
+    Those of "sh" are "scripted"; those of what a scheduler or a container runs are "supervised"
+    and "format=NAME" too; "text" has none, since a person types its commands.
 
     Raises:
         RefusedError: format-not-offered, or hosts-not-ours for hosts that a scheduler chooses.
     """
     adapt = _ADAPTED.get(output_format)
     if adapt is None:
-        return request
+        own = {SCRIPTED} if output_format == "sh" else frozenset[str]()
+        return replace(request, facts=request.facts | own)
     if request.profile == "guide":
         raise RefusedError(
             "format-not-offered",
@@ -48,7 +53,8 @@ def for_format(request: Request, output_format: str) -> Request:
             hint="Leave --profile guide out.",
         )
     _demand_within_limits(request, output_format)
-    return adapt(replace(request, facts=request.facts | {SUPERVISED, FORMAT + output_format}))
+    facts = {SCRIPTED, SUPERVISED, FORMAT + output_format}
+    return adapt(replace(request, facts=request.facts | facts))
 
 
 def shows_image(output_format: str, *, given: bool) -> bool:
@@ -103,8 +109,10 @@ def _ray(request: Request) -> Request:
     if cluster.groups not in ((), ("",)):
         return request  # which no plan takes: what Ray starts has no groups
     first = cluster.nodes[0].address if cluster.nodes else Argument.parse("$HEAD_ADDRESS")
-    head = Node(HEAD, Argument.literal(0), first)
-    worker = Node(WORKER, Argument.parse("$NODE_RANK"), Argument.parse("$NODE_ADDRESS"))
+    member = cluster.nodes[0] if cluster.nodes else Node(HEAD, Argument.literal(0), first)
+    head = replace(member, name=HEAD)
+    rank, address = Argument.parse("$NODE_RANK"), Argument.parse("$NODE_ADDRESS")
+    worker = replace(_any_worker(cluster.nodes) or member, name=WORKER, rank=rank, address=address)
     return replace(
         request,
         facts=request.facts | {"executor=ray"},
@@ -160,9 +168,22 @@ def _leaders_and_workers(cluster: Cluster) -> Cluster:
         firsts[group] = Argument.literal(f"{name}-0.{name}")
         counts[group] = len(members)
         nodes.append(_pod(members[0], f"{name}-{LEADER}", "0"))
-        if len(members) > 1:
-            nodes.append(_pod(members[1], f"{name}-{WORKER}", "$LWS_WORKER_INDEX"))
+        if worker := _any_worker(members):
+            nodes.append(_pod(worker, f"{name}-{WORKER}", "$LWS_WORKER_INDEX"))
     return replace(cluster, nodes=tuple(nodes), firsts=firsts, counts=counts)
+
+
+def _any_worker(members: Sequence[Node]) -> Node | None:
+    """What one script for every worker knows of its node: the devices that all of them have."""
+    if len(members) < 2:
+        return None
+    worker = members[1]
+    for other in members[2:]:
+        if other.interface != worker.interface:
+            worker = replace(worker, interface=None)
+        if other.ib_device != worker.ib_device:
+            worker = replace(worker, ib_device=None)
+    return worker
 
 
 def set_name(group: str) -> str:

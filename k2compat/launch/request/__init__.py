@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         read_cluster,
         with_devices,
     )
-    from k2compat.launch.request.facts import FORMAT, SUPERVISED, is_fact
+    from k2compat.launch.request.facts import FORMAT, SCRIPTED, SUPERVISED, is_fact
     from k2compat.launch.request.model import LaunchModel, read_model
     from k2compat.launch.request.request import Request
     from k2compat.launch.request.template_values import (
@@ -42,6 +42,7 @@ __all__ = [
     "GPUS_MAX",
     "GPUS_PER_NODE",
     "PLACEHOLDER",
+    "SCRIPTED",
     "START_RANK",
     "SUPERVISED",
     "Argument",
@@ -79,6 +80,7 @@ _HOMES = {
     "Placeholder": "arguments",
     "Request": "request",
     "START_RANK": "template_values",
+    "SCRIPTED": "facts",
     "SUPERVISED": "facts",
     "host_port": "cluster",
     "is_fact": "facts",

@@ -25,6 +25,7 @@ FACTS: Final = {
     "prefill": "the node is of the group that prefills",
     "reasoning": "the model thinks before it answers",
     "redundant_experts": "the layout copies experts",
+    "scripted": "a script runs the commands of a node and ends them together",
     "supervised": "something watches the processes, which stay in the foreground",
     "very_first_node": "the node is the first of the plan",
     "tensor_parallel": "several GPUs share the attention of one request",
@@ -43,6 +44,9 @@ FORMAT: Final = "format="
 SUPERVISED: Final = "supervised"
 """Something watches the processes: each stays in the foreground, and no files lie next to a
 script."""
+
+SCRIPTED: Final = "scripted"
+"""A script, or --run, runs the commands of a node: each may stay in the foreground."""
 
 VALUES: Final = frozenset(
     {

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from k2compat.errors import RefusedError
 from k2compat.launch.planning.formats import for_format
 from k2compat.launch.planning.planner import plan_launch
+from k2compat.launch.request.arguments import Argument
 from k2compat.launch.request.cluster import Cluster, nodes_at
 from k2compat.launch.request.model import read_model
 from k2compat.launch.request.request import Request
@@ -51,6 +53,23 @@ def test_rays_workers_all_run_one_script_that_stays(tmp_path: Path) -> None:
     assert serve[serve.index("--pipeline-parallel-size") + 1] == "4"
     _, alone = without_nodes("ray")
     assert '"${HEAD_ADDRESS:?is not set}"' in alone["worker.sh"]
+
+
+@pytest.mark.parametrize("output_format", ["ray", "lws"])
+def test_the_workers_script_knows_what_all_workers_have(output_format: str) -> None:
+    def interfaces_of(*names: str) -> set[str]:
+        nodes = [
+            replace(node, interface=Argument.parse(name))
+            for node, name in zip(nodes_at([str(len(names))]), names, strict=True)
+        ]
+        plan, _ = without_nodes(
+            output_format, cluster=Cluster(tuple(nodes)), values={"image": Argument.parse("i")}
+        )
+        return {str(command.environment["GLOO_SOCKET_IFNAME"]) for command in plan.commands}
+
+    assert interfaces_of("bond0", "bond0", "bond0") == {"bond0"}
+    assert interfaces_of("eth0", "bond0", "bond0") == {"eth0", "bond0"}
+    assert interfaces_of("bond0", "bond0", "eth0") == {"bond0", "$INTERFACE"}
 
 
 def test_ray_under_slurm_waits_for_its_head() -> None:
