@@ -43,7 +43,7 @@ def catch_parsers() -> None:
     with contextlib.suppress(ImportError):
         import click
 
-        click.Command.make_context = caught_click  # type: ignore[method-assign, assignment]
+        click.Command.make_context = caught_click  # type: ignore[method-assign]
 
 
 def caught_argparse(self: Any, arguments: Any = None, *_: Any, **__: Any) -> NoReturn:

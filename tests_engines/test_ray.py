@@ -72,8 +72,8 @@ class Pair:
             "HOME": "/root",
             "NODE_ADDRESS": node.address("bond0"),
             "RAY_TMPDIR": str(self.short / node.name),
-            # Ray would say so in each line of its log.
-            "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+            # Ray allows a node 30 s to start; a machine that runs tests may take longer.
+            "RAY_raylet_start_wait_time_s": "150",
         }
 
     def start(self, name: str, *words: str) -> tuple[subprocess.Popen[bytes], Path]:

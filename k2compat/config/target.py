@@ -108,7 +108,7 @@ def find_target(model: Path) -> Target:
     with explained_reading(model):
         is_folder = stat.S_ISDIR(model.stat().st_mode)
     path = model / CONFIG_FILE if is_folder else model
-    if is_folder and not os.path.lexists(path):
+    if is_folder and not _is_listed(path):
         raise RefusedError(
             "config-missing",
             f"{model} has no {CONFIG_FILE}.",
@@ -126,6 +126,22 @@ def find_target(model: Path) -> Target:
         names=own.st_nlink,
         owner=(own.st_uid, own.st_gid),
     )
+
+
+def _is_listed(path: Path) -> bool:
+    """Whether a folder has a file, which may be a link to nothing.
+
+    Raises:
+        RefusedError: not-readable, the folder is closed to this user.
+    """
+    try:
+        with explained_reading(path):
+            path.lstat()
+    except RefusedError as refusal:
+        if refusal.code == "not-found":
+            return False
+        raise
+    return True
 
 
 def _refuse_repo(model: Path) -> None:

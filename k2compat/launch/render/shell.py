@@ -149,7 +149,8 @@ def _body(
     staying = [command for command in commands if command.stays]
     brings_files = any(_brings_files(command) for command in commands)
     # A shell that has to remove files afterwards cannot become the command.
-    outlives = [command for command in staying if command.inside is not None]
+    started = {_container_of(command) for command in commands if "-d" in map(str, command.argv)}
+    outlives = [c for c in staying if c.inside is not None and shell_word(c.inside) in started]
     several = len(staying) > 1 or brings_files or bool(outlives)
     if several:
         yield from _processes(outlives, _REMOVE if brings_files else "")
@@ -157,7 +158,7 @@ def _body(
         background, waits = several and command.stays, [w.line for w in waiting[command.id]]
         # What waits in the background is a shell of its own, which becomes the command.
         becomes = command.stays and (not background or bool(waits))
-        *comments, call = _command(command, becomes=becomes, removed=bool(outlives))
+        *comments, call = _command(command, becomes=becomes, outlived=bool(outlives))
         if staying and command is staying[0]:
             yield from ready
         yield from comments
@@ -172,8 +173,14 @@ def _body(
         yield f"\n{FIRST_THAT_ENDS}"
 
 
-def _command(command: Command, *, becomes: bool, removed: bool) -> Iterator[str]:
-    """The lines of one command; `removed`: the container that it starts ends with the script."""
+def _command(command: Command, *, becomes: bool, outlived: bool) -> Iterator[str]:
+    """The lines of one command.
+
+    Args:
+        command: The command.
+        becomes: Whether it takes the shell's place.
+        outlived: Whether the node's container is to end with the script.
+    """
     after = f", after {', '.join(command.after)}" if command.after else ""
     yield f"\n# {command.id}{after}"
     yield from (f"#   {name}: {reason}" for name, reason in command.reasons.items())
@@ -183,11 +190,11 @@ def _command(command: Command, *, becomes: bool, removed: bool) -> Iterator[str]
     name = _container_of(command)
     if name is not None:
         yield from _refusal_of_leftover(name)
-        if removed:
+        if outlived:
             yield f"containers+=({name})"
     unless = f"[ -e {shlex.quote(command.creates)} ] || " if command.creates else ""
     lines = call_lines(command, becomes=becomes)
-    if command.stays and command.inside is not None:
+    if outlived and command.stays and command.inside is not None:
         yield _NOT_EXPANDED
         lines.insert(1, _LEAVES_NUMBER)
     yield unless + " \\\n    ".join(lines)

@@ -11,7 +11,7 @@ from typing import Final
 
 from k2compat.launch.plan import Command, Plan
 from k2compat.launch.render.shell_words import shell_word
-from k2compat.launch.request import Argument, Node
+from k2compat.launch.request import Argument, Node, host_port
 
 # What is made or started at once on another node: keys, sshd, Ray's head.
 STARTS_WITHIN: Final = 600
@@ -52,7 +52,19 @@ answers() {  # HOST PORT PATH: whether HTTP gives 200 there
         [ "$status" = 200 ]' "$1" "$2" "$3"
 }"""
 
-_FUNCTIONS: Final = {"listens": _LISTENS, "answers": _ANSWERS}
+# Ray's head listens some seconds before its own node is in the list, and what connects meanwhile,
+# a worker or the engine, fails ("No node info found for head node"). Ray 2 prints a line for each
+# kind of node, " 1 node_...".
+_RAY_HAS_NODES: Final = """
+ray_has_nodes() {  # ADDRESS
+    timeout 60 ray status --address "$1" | grep '^ [1-9][0-9]* [^ ]*$' > /dev/null
+}"""
+
+_FUNCTIONS: Final = {
+    "listens": _LISTENS,
+    "answers": _ANSWERS,
+    "ray_has_nodes": _RAY_HAS_NODES,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +74,8 @@ class Wait:
     Attributes:
         what: What is waited for, in words.
         seconds: How long at most.
-        test: The command that succeeds once it is so: "listens", "answers" or "test", and its
-            arguments as the shell reads them.
+        test: The command that succeeds once it is so: "listens", "answers", "ray_has_nodes" or
+            "test", and its arguments as the shell reads them.
     """
 
     what: str
@@ -95,7 +107,10 @@ def waits_of(plan: Plan, command: Command) -> Iterator[Wait]:
             file = shlex.quote(other.creates)
             yield Wait(f"{other.creates} of {other.id}", STARTS_WITHIN, ("test", "-s", file))
         address = address_for_others(plan, other.node)
-        if address and other.ports and (other.stays or elsewhere):
+        if address and other.ports and str(other.argv[0]) == "ray":
+            place = shell_word(host_port(address, other.ports[0].number))
+            yield Wait(f"{other.id} to have its node", STARTS_WITHIN, ("ray_has_nodes", place))
+        elif address and other.ports and (other.stays or elsewhere):
             place = (shell_word(address), shell_word(other.ports[0].number))
             yield Wait(f"{other.id} to listen", _limit(other), ("listens", *place))
 

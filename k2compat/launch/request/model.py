@@ -149,7 +149,9 @@ def _from_folder(path: Path) -> LaunchModel:
             "not-a-folder", f"{path} is not a folder.", hint="Name the model's folder."
         )
     config = path / CONFIG_FILE
-    if not config.exists():
+    with explained_reading(config):  # a folder that is closed to this user is no missing config
+        is_there = config.exists()
+    if not is_there:
         raise RefusedError(
             "model-without-config",
             f"{path} has no {CONFIG_FILE}: it is no model that an engine could load.",

@@ -18,6 +18,8 @@ import json, os, sys, time
 name, arguments = os.path.basename(sys.argv[0]), sys.argv[1:]
 if name == "docker" and arguments[0] == "container":
     sys.exit(1)  # of no earlier run is one there
+if name == "docker" and arguments[0] == "rm":
+    sys.exit(0)  # the one that the script has started
 if name == "docker" and arguments[0] == "exec":
     del arguments[0]
     while arguments[0].startswith("-"):
@@ -25,6 +27,10 @@ if name == "docker" and arguments[0] == "exec":
             variable, _, value = arguments.pop(0).partition("=")
             os.environ[variable] = value
     os.environ["INSIDE"], program, *arguments = arguments
+    if program == "sh" and arguments[1].endswith('exec "$@"'):
+        program, *arguments = arguments[3:]  # what the shell becomes
+    if program == "sh" and arguments[1].startswith("kill "):
+        sys.exit(1)  # what it asks to end has ended
     stand_in = os.path.join(os.path.dirname(sys.argv[0]), program)
     if os.path.exists(stand_in):
         os.execv(stand_in, [stand_in, *arguments])

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,9 +40,9 @@ def test_rays_workers_all_run_one_script_that_stays(tmp_path: Path) -> None:
     assert set(files) == {"head.sh", "worker.sh"}
     stand_ins = StandIns(tmp_path, PROGRAMS)
     environment = {"NODE0": "127.0.0.1", "NODE_ADDRESS": "10.0.0.3", "INTERFACE": "eth0"}
-    with socket.create_server(("127.0.0.1", 0)) as head:  # what the worker waits for
-        worker = files["worker.sh"].replace(" 6379", f" {head.getsockname()[1]}")
-        _, records = stand_ins.run(script(tmp_path, worker), environment)
+    worker = files["worker.sh"]
+    assert 'ray_has_nodes "${NODE0}":6379\nexec env ' in worker
+    _, records = stand_ins.run(script(tmp_path, at_once(worker)), environment)
     assert calls(records) == [
         ["ray", "start", "--address", "127.0.0.1:6379", "--node-ip-address", "10.0.0.3", "--block"]
     ]
@@ -74,7 +73,7 @@ def test_the_workers_script_knows_what_all_workers_have(output_format: str) -> N
 
 def test_ray_under_slurm_waits_for_its_head() -> None:
     _, files = rendered("slurm", facts=frozenset({"executor=ray"}))
-    wait = "wait_until 'ray-head-node0 to listen' 600 listens \"${NODE0}\" 6379\n"
+    wait = "wait_until 'ray-head-node0 to have its node' 600 ray_has_nodes \"${NODE0}\":6379\n"
     assert files["launch.sbatch"].count(wait) == 2  # the worker, and what is served on the head
     assert files["launch.sbatch"].count("    --block") == 2
 

@@ -14,7 +14,7 @@ from k2compat.launch.render import render_plan
 from tests.launch.render.real_stand_ins import RealStandIns
 from tests.launch.support import plan
 from tests.support.models import make_model
-from tests.support.nodes import Nodes, demand_root_and, terminate, until
+from tests.support.nodes import Node, Nodes, demand_root_and, terminate, until
 
 demand_root_and("sshd", "mpirun", "mpicc")
 
@@ -106,6 +106,11 @@ def containers(engine: RealStandIns) -> list[str]:
     return sorted(file.name for file in engine.folder.glob("containers/*/k2-*") if file.is_file())
 
 
+def has_ranks(node: Node) -> bool:
+    """Whether ranks of MPI run on a node."""
+    return "/rank" in node.run("ps", "-ww", "-eo", "args").stdout
+
+
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     """The files, on the storage that both nodes share."""
@@ -166,12 +171,10 @@ def test_a_signal_ends_the_ranks_on_both_nodes_and_the_container(
     assert again.wait(timeout=30) == 1
     assert "docker rm -f k2-trtllm-node0" in log.read_text()
     assert processes[0][0].poll() is None
-    for node in nodes:
-        assert "/rank" in node.run("ps", "-ww", "-eo", "args").stdout
+    assert all(has_ranks(node) for node in nodes)
     terminate(processes[0][0])
     assert processes[0][0].wait(timeout=60) == 143, processes[0][1].read_text()
-    for node in nodes:
-        until(lambda node=node: "/rank" not in node.run("ps", "-ww", "-eo", "args").stdout)
+    until(lambda: not any(has_ranks(node) for node in nodes))
     assert containers(engine) == ["k2-trtllm-node1"]
 
 
