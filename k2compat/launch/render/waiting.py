@@ -108,8 +108,8 @@ def waits_of(plan: Plan, command: Command) -> Iterator[Wait]:
             yield Wait(f"{other.creates} of {other.id}", STARTS_WITHIN, ("test", "-s", file))
         address = address_for_others(plan, other.node)
         if address and other.ports and str(other.argv[0]) == "ray":
-            place = shell_word(host_port(address, other.ports[0].number))
-            yield Wait(f"{other.id} to have its node", STARTS_WITHIN, ("ray_has_nodes", place))
+            test = ("ray_has_nodes", shell_word(host_port(address, other.ports[0].number)))
+            yield Wait(f"{other.id} to have its node", STARTS_WITHIN, test)
         elif address and other.ports and (other.stays or elsewhere):
             place = (shell_word(address), shell_word(other.ports[0].number))
             yield Wait(f"{other.id} to listen", _limit(other), ("listens", *place))
