@@ -12,7 +12,7 @@ import pytest
 from tests.support.command import ENVIRONMENT, PROGRAM
 from tests.support.models import make_model
 
-USER = 65_534  # nobody's
+USER = 65_534  # a user without files of its own
 AS_USER = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
 
 pytestmark = [
