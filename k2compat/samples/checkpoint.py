@@ -18,7 +18,7 @@ _BYTE = b"\x3c"
 _LAYER = re.compile(r"\bmodel\.layers\.([0-9]+)\.")
 
 # The frame of the family's prompts, for contents that are text or a list of texts.
-_TEMPLATE = """\
+TEMPLATE = """\
 {%- for message in messages -%}
 <|im_{{ message.role }}|>{{ message.role }}<|im_middle|>
 {%- if message.content is string -%}{{ message.content }}
@@ -112,7 +112,7 @@ def vocabulary_bytes(tokens: int) -> bytes:
 def _companions(config: Mapping[str, Any]) -> dict[str, bytes]:
     return {
         "README.md": b"# A small Kimi-K2-shaped checkpoint\n\nMade by k2compat; untrained.\n",
-        "chat_template.jinja": _TEMPLATE.encode(),
+        "chat_template.jinja": TEMPLATE.encode(),
         "config.json": _json(config),
         "configuration_deepseek.py": _stand_in("configuration_deepseek.py"),
         "docs/deploy_guidance.md": b"# Deployment\n",

@@ -16,7 +16,25 @@ from k2compat.checkpoint import (
     deepseek2,
     expected_gguf_tensors,
 )
-from k2compat.samples.checkpoint import tiny_config
+from k2compat.samples.checkpoint import TEMPLATE, tiny_config
+
+# Kimi-K2's own, in the order of their ids.
+_MARKERS = (
+    "[BOS]",
+    "[EOS]",
+    "<|im_end|>",
+    "<|im_user|>",
+    "<|im_assistant|>",
+    "<|im_system|>",
+    "<|tool_calls_section_begin|>",
+    "<|tool_calls_section_end|>",
+    "<|tool_call_begin|>",
+    "<|tool_call_argument_begin|>",
+    "<|tool_call_end|>",
+    "<|im_middle|>",
+    "<think>",
+    "</think>",
+)
 
 _SEED = 20_250_711
 _SPREAD = 0.02
@@ -122,7 +140,8 @@ def _add_values(writer: Any, config: Mapping[str, Any]) -> None:
 
 def _add_vocabulary(writer: Any, size: int) -> None:
     """Byte-level BPE without merges: a token for each byte, the rest special ones."""
-    special = [f"<|{number}|>" for number in range(size - len(_BYTES))]
+    unnamed = size - len(_BYTES) - len(_MARKERS)
+    special = [*_MARKERS, *(f"<|{number}|>" for number in range(unnamed))]
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("kimi-k2")
     writer.add_token_list([*_BYTES, *special])
@@ -130,6 +149,7 @@ def _add_vocabulary(writer: Any, size: int) -> None:
     writer.add_token_merges([])
     writer.add_bos_token_id(len(_BYTES))
     writer.add_eos_token_id(len(_BYTES) + 1)
+    writer.add_chat_template(TEMPLATE)
 
 
 def _full(key: str) -> str:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from k2compat.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from k2compat.checkpoint.companions.chat_template import template_faults
     from k2compat.checkpoint.companions.companions import (
         check_behaviour,
         check_beside,
@@ -18,8 +19,12 @@ if TYPE_CHECKING:
         read_config,
     )
     from k2compat.checkpoint.companions.quantization_files import with_quantization_files
+    from k2compat.checkpoint.companions.special_tokens import FAMILY_IDS, REQUIRED, VOCABULARY
 
 __all__ = [
+    "FAMILY_IDS",
+    "REQUIRED",
+    "VOCABULARY",
     "ReadConfig",
     "check_behaviour",
     "check_beside",
@@ -28,10 +33,14 @@ __all__ = [
     "read_config",
     "read_members",
     "remote_code",
+    "template_faults",
     "with_quantization_files",
 ]
 
 _HOMES = {
+    "FAMILY_IDS": "special_tokens",
+    "REQUIRED": "special_tokens",
+    "VOCABULARY": "special_tokens",
     "ReadConfig": "config_file",
     "check_behaviour": "companions",
     "check_beside": "companions",
@@ -40,6 +49,7 @@ _HOMES = {
     "read_config": "config_file",
     "read_members": "companions",
     "remote_code": "companions",
+    "template_faults": "chat_template",
     "with_quantization_files": "quantization_files",
 }
 

@@ -5,7 +5,7 @@ a loop in it can run for hours.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from k2compat.checkpoint.reporting import FileFindings
 from k2compat.checkpoint.sources import FileRefusedError, Source
@@ -74,24 +74,40 @@ def _templates(source: Source, tokenizer: Mapping[str, Any]) -> Iterator[tuple[s
 
 def _judge(where: str, text: str, config: Mapping[str, Any]) -> tuple[Finding, ...]:
     found = FileFindings(where)
-    error = _syntax_error(where, text)
-    if error is not None:
-        found.add("chat-template-damaged", f"the template is no Jinja: {error}")
-    elif fingerprint_of(config) == KIMI_K2:
-        missing = [marker for marker in _MARKERS if marker not in text]
-        if missing:
-            found.add(
-                "chat-template-foreign",
-                f"the template writes no {' and no '.join(missing)}: it is another family's",
-                expected=_GENERATION,
-            )
-        else:
-            for fault in _old_faults(text):
-                found.add("chat-template-old", fault)
+    for fault in template_faults(text, of_kimi_k2=fingerprint_of(config) == KIMI_K2):
+        found.add(fault.code, fault.message, expected=fault.expected)
     return found.findings()
 
 
-def _syntax_error(where: str, text: str) -> str | None:
+class TemplateFault(NamedTuple):
+    """What is wrong with a template: the finding's code, its message and what is expected."""
+
+    code: str
+    message: str
+    expected: str | None = None
+
+
+def template_faults(text: str, *, of_kimi_k2: bool) -> Iterator[TemplateFault]:
+    """Find what is wrong with a chat template, by parsing it.
+
+    Args:
+        text: The template.
+        of_kimi_k2: Whether it has to be one of Kimi-K2.
+    """
+    error = _syntax_error(text)
+    if error is not None:
+        yield TemplateFault("chat-template-damaged", f"the template is no Jinja: {error}")
+    elif of_kimi_k2:
+        missing = [marker for marker in _MARKERS if marker not in text]
+        if missing:
+            message = f"the template writes no {' and no '.join(missing)}: it is another family's"
+            yield TemplateFault("chat-template-foreign", message, _GENERATION)
+        else:
+            for fault in _old_faults(text):
+                yield TemplateFault("chat-template-old", fault)
+
+
+def _syntax_error(text: str) -> str | None:
     from jinja2 import TemplateError  # 40 ms to load
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -101,7 +117,7 @@ def _syntax_error(where: str, text: str) -> str | None:
         for begin, end in (("{% ", " %}"), ("{%- ", " -%}"), ("{%- ", " %}"), ("{% ", " -%}")):
             text = text.replace(f"{begin}{tag}{end}", "")
     try:
-        with reading(where):
+        with reading("a chat template"):
             environment.parse(text)
     except (TemplateError, RecursionError) as error:
         return f"line {getattr(error, 'lineno', 1)}: {error}".partition("\n")[0]

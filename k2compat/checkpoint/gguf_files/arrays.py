@@ -55,6 +55,12 @@ class GgufArray:
         for (number,) in struct.iter_unpack(f"{STRUCT_PREFIX[self.byte_order]}{code}", self.data):
             yield number
 
+    def number_at(self, place: int) -> int | float:
+        """One element of an array of numbers, without decoding the others."""
+        code = f"{STRUCT_PREFIX[self.byte_order]}{_TYPES_BY_NAME[self.element_type].code}"
+        number: int | float = struct.unpack_from(code, self.data, place * struct.calcsize(code))[0]
+        return number
+
     def raw_strings(self) -> Iterator[bytes]:
         """The elements of an array of strings, undecoded."""
         length_at = struct.Struct(STRUCT_PREFIX[self.byte_order] + "Q").unpack_from

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from k2compat.checkpoint.gguf_files.against_config import check_config, family_member
+from k2compat.checkpoint.gguf_files.behaviour import check_behaviour
 from k2compat.checkpoint.gguf_files.header import GgufHeader
 from k2compat.checkpoint.gguf_files.metadata import (
     Metadata,
@@ -139,6 +140,7 @@ class _Model:
         check_vocabulary(self._metadata, rows[0] if rows else None, defects)
         if config is not None:
             check_config(self._metadata, sizes, config, defects)
+        check_behaviour(self._metadata, self._stored, sizes.get("layers", 0), config, defects)
         yield from defects.findings()
         if "layers" in sizes:
             self.judged = sum(len(header.tensors) for header in self._members)

@@ -52,6 +52,7 @@ class ValueRule:
         per_layer: Whether the value may be an array with a number for each layer.
         absent: What llama.cpp takes where the key is absent; None where nothing is known.
         config: Members of the original config that say the same, dots for nested ones.
+        times: What the converter multiplies the config's number by.
         names: The config's word → the key's number.
         allowed: The values llama.cpp knows; empty for any.
     """
@@ -62,6 +63,7 @@ class ValueRule:
     per_layer: bool = False
     absent: float | bool | str | None = None
     config: tuple[str, ...] = ()
+    times: float = 1.0
     names: Mapping[str, int] = field(default_factory=dict)
     allowed: tuple[int | str, ...] = ()
 
@@ -118,6 +120,7 @@ class Rules:
     types_without_product: frozenset[str]
     tokenizer_model: str
     pre_tokenizers: Mapping[str, str]
+    rope_bases: Mapping[str, float]
     other_architectures: Mapping[str, str]
     sizes: tuple[SizeRule, ...]
     values: tuple[ValueRule, ...]
@@ -174,6 +177,7 @@ def deepseek2() -> Rules:
         types_without_product=frozenset(table["types_without_product"]),
         tokenizer_model=table["tokenizer_model"],
         pre_tokenizers=table["pre_tokenizers"],
+        rope_bases=table["rope_bases"],
         other_architectures=table["other_architectures"],
         sizes=tuple(_size_rule(name, entry) for name, entry in table["sizes"].items()),
         values=tuple(map(_value_rule, table["values"])),
@@ -239,7 +243,7 @@ def config_value(rule: ValueRule, config: Mapping[str, Any]) -> float | bool | s
             # A word that the table does not know cannot be compared.
             return rule.names.get(value) if rule.names else value
         if isinstance(value, int | float):
-            return value
+            return value if rule.times == 1 else value * rule.times
     return None
 
 

@@ -43,7 +43,6 @@ def write_gguf_form(
     writer = gguf.GGUFWriter(path, deepseek2().architecture)
     writer.add_name("Kimi-K2 (talking)")
     add_architecture(writer, config, joint_mla=joint_mla)
-    _add_yarn(writer, config["rope_scaling"])
     _add_tokenizer(writer, vocabulary)
     for tensor in tensors_of(config, joint_mla=joint_mla):
         array = _array(tensor, config, weights)
@@ -53,14 +52,6 @@ def write_gguf_form(
             stored = gguf.GGMLQuantizationType.BF16
             writer.add_tensor(tensor.name, gguf.quantize(array, stored), raw_dtype=stored)
     write_all(writer)
-
-
-def _add_yarn(writer: Any, scaling: Mapping[str, Any]) -> None:
-    """Add what llama.cpp would take otherwise: beta_fast is 32 there, Kimi-K2's is 1."""
-    writer.add_rope_scaling_yarn_beta_fast(scaling["beta_fast"])
-    writer.add_rope_scaling_yarn_beta_slow(scaling["beta_slow"])
-    # The attention's factor is 1 + 0.1 · mscale_all_dim · ln(factor), squared.
-    writer.add_rope_scaling_yarn_log_mul(0.1 * scaling["mscale_all_dim"])
 
 
 def _add_tokenizer(writer: Any, vocabulary: Vocabulary) -> None:

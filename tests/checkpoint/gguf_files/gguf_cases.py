@@ -12,6 +12,17 @@ TOKENS, TYPES = "tokenizer.ggml.tokens", "tokenizer.ggml.token_type"
 ARRAYS = (TOKENS, TYPES)
 
 
+REQUIRED = (
+    "<|im_end|>",
+    "<|tool_calls_section_begin|>",
+    "<|tool_calls_section_end|>",
+    "<|tool_call_begin|>",
+    "<|tool_call_argument_begin|>",
+    "<|tool_call_end|>",
+)
+CHATML = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+
+
 class Case(NamedTuple):
     """A model.
 
@@ -43,6 +54,38 @@ def tokens(count: int) -> Model:
 
 def lacking(name: str) -> Callable[[], Model]:
     return lambda: tiny().without(ARCH + name)
+
+
+MARKERS = 256
+"""The id of the sample's first special token, [BOS]."""
+
+
+def with_token(number: int, text: str) -> Model:
+    """The sample with another text for one token."""
+    model = tiny()
+    _, (_, names) = model.metadata[TOKENS]
+    names[number] = text
+    return model
+
+
+def with_type(number: int, token_type: int) -> Model:
+    model = tiny()
+    _, (_, types) = model.metadata[TYPES]
+    types[number] = token_type
+    return model
+
+
+def id_of(token: str) -> int:
+    _, (_, names) = tiny().metadata[TOKENS]
+    return int(names.index(token))
+
+
+def eos(token: str) -> Model:
+    return tiny().set("tokenizer.ggml.eos_token_id", id_of(token))
+
+
+def template(text: str) -> Model:
+    return tiny().set("tokenizer.chat_template", text, "string")
 
 
 def typed(name: str, type_id: int) -> Callable[[], Model]:
@@ -100,7 +143,18 @@ SOUND = [
         True,
     ),
     Case("", "no vocab_size", lacking("vocab_size"), True),
-    Case("", "no token types", lambda: tiny().without(TYPES), True),
+    *(
+        Case(
+            "",
+            f"a damaged {name} template beside it",
+            lambda name=name: tiny().set(  # type: ignore[misc]
+                f"tokenizer.chat_template.{name}", "{% for message in mess", "string"
+            ),
+            True,
+        )
+        for name in ("rag", "tool_use")
+    ),
+    Case("", "eos is the end of turn", lambda: eos("<|im_end|>"), True),
     Case("", "tied output", lambda: tiny().without("output.weight"), True),
     Case("", "no router bias", lambda: tiny().without("blk.1.exp_probs_b.bias"), True),
     Case("", "a dimension of one", lambda: tiny().shape("blk.0.attn_norm.weight", 256, 1), True),
@@ -243,6 +297,63 @@ BROKEN = [
         "unknown pre-tokenizer",
         lambda: tiny().set("tokenizer.ggml.pre", "scissors", "string"),
     ),
+    Case("gguf-end-token", "eos is a comma", lambda: eos(","), True),
+    *(
+        Case(
+            "gguf-end-token",
+            f"{name} beyond the vocabulary",
+            lambda name=name: tiny().set(f"tokenizer.ggml.{name}_token_id", 320),  # type: ignore[misc]
+            True,
+        )
+        for name in ("bos", "eos", "eot", "eom", "unknown", "padding", "seperator", "mask")
+    ),
+    Case("gguf-end-token", "eot", lambda: tiny().set("tokenizer.ggml.eot_token_id", 65), True),
+    Case(
+        "gguf-end-token",
+        "bos",
+        lambda: tiny().set("tokenizer.ggml.bos_token_id", id_of("[EOS]")),
+        True,
+    ),
+    *(
+        Case(
+            "gguf-special-token",
+            f"no {token}",
+            lambda token=token: with_token(id_of(token), "<|gone|>"),  # type: ignore[misc]
+            True,
+        )
+        for token in REQUIRED
+    ),
+    Case(
+        "gguf-special-token-type",
+        "ordinary",
+        lambda: with_type(id_of("<|tool_call_begin|>"), 1),
+        True,
+    ),
+    Case("gguf-special-token-type", "unused", lambda: with_type(id_of("<|im_middle|>"), 5), True),
+    Case("gguf-special-token-type", "no types at all", lambda: tiny().without(TYPES), True),
+    Case(
+        "chat-template-missing",
+        "none",
+        lambda: tiny().without("tokenizer.chat_template"),
+        True,
+    ),
+    Case("chat-template-damaged", "cut", lambda: template("{% for message in mess")),
+    Case("gguf-chat-template", "ChatML", lambda: template(CHATML), True),
+    Case(
+        "chat-template-old",
+        "strings alone",
+        lambda: template("<|im_user|>user<|im_middle|>{{ messages[0].content }}<|im_end|>"),
+        True,
+    ),
+    Case("gguf-router-gating", "absent", lacking("expert_gating_func"), True),
+    Case("gguf-router-gating", "softmax", lambda: key("expert_gating_func", 1), True),
+    Case("gguf-rope", "no scaling", lacking("rope.scaling.type"), True),
+    Case("gguf-rope", "linear", lambda: key("rope.scaling.type", "linear", "string"), True),
+    Case("gguf-rope", "no base", lacking("rope.freq_base"), True),
+    Case("gguf-rope", "another base", lambda: key("rope.freq_base", 10_000.0, "float32"), True),
+    Case("gguf-rope", "factor", lambda: key("rope.scaling.factor", 40.0, "float32"), True),
+    Case("gguf-rope", "context", lambda: key("context_length", 262_144), True),
+    Case("gguf-rope", "no multiplier", lacking("rope.scaling.yarn_log_multiplier"), True),
     Case("gguf-vocabulary-rows", "two more", lambda: tokens(322)),
     Case("gguf-vocabulary-rows", "two fewer", lambda: tokens(318)),
     Case(
