@@ -25,6 +25,7 @@ from k2compat.checkpoint.sources import (
     ModelFolder,
     Source,
     is_single_file,
+    join_parts,
     open_file,
 )
 from k2compat.config.text import MAXIMUM_BYTES
@@ -71,7 +72,8 @@ def validate(
             not-readable for the place itself or the config.
         HubError: The Hub does not answer.
     """
-    with open_source(place) as source:
+    with open_source(place) as opened:
+        source = join_parts(opened)
         sampler = _sampler(source) if deep else None
         validation = _validate(source, config, engine, progress, sampler)
         if sampler is None:

@@ -33,6 +33,9 @@ ARCHITECTURE_KEY = "general.architecture"
 PROJECTOR = "clip"
 """The architecture of a vision projector (mmproj), which belongs beside a model."""
 
+IMPORTANCE_MATRIX = "imatrix"
+"""What the table of other architectures calls a file that has none."""
+
 
 @dataclass(frozen=True, slots=True)
 class GgufComparison:
@@ -102,13 +105,14 @@ class _Model:
     def __init__(self, gguf_set: GgufSet, headers: Mapping[str, GgufHeader]) -> None:
         self._members = [headers[name] for _, name in sorted(gguf_set.members.items())]
         self._complete = not any(True for _ in gguf_set.missing) and all(
-            header.version and len(header.tensors) == header.tensor_count
+            header.version and header.joined == 1 and len(header.tensors) == header.tensor_count
             for header in self._members
         )
         first = self._members[0]
         self._where = first.path
         self.judged = 0
         self._metadata = Metadata(first.metadata, first.value_types)
+        self._is_matrix = first.is_importance_matrix
         self._has_metadata = 1 in gguf_set.members and first.has_all_keys
         self._stored = {
             tensor.name: Stored(tensor, header.path)
@@ -118,6 +122,8 @@ class _Model:
 
     @property
     def architecture(self) -> object:
+        if self._is_matrix:
+            return IMPORTANCE_MATRIX
         return self._metadata.values.get(ARCHITECTURE_KEY)
 
     def findings(self, config: Mapping[str, Any] | None) -> Iterator[Finding]:

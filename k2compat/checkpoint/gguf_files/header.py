@@ -14,6 +14,7 @@ from pathlib import Path
 
 from k2compat.checkpoint.gguf_files.arrays import ByteOrder, GgufArray, GgufValue
 from k2compat.checkpoint.gguf_files.cursor import CannotGoOnError, OutOfBytesError, Walk
+from k2compat.checkpoint.gguf_files.joined import with_joined
 from k2compat.checkpoint.gguf_files.layout import (
     DataSection,
     GgufTensor,
@@ -82,6 +83,7 @@ class GgufHeader:
         data_offset: First byte of the data section; 0 if it could not be found.
         file_size: Bytes.
         findings: Every defect, in the order found; empty if the file is sound.
+        joined: How many files of a set `cat` has joined in this one; 1 for any other.
     """
 
     path: str
@@ -96,6 +98,12 @@ class GgufHeader:
     data_offset: int = 0
     file_size: int = 0
     findings: tuple[Finding, ...] = ()
+    joined: int = 1
+
+    @property
+    def is_importance_matrix(self) -> bool:
+        """Whether it is one: llama-imatrix writes a type, and no architecture."""
+        return self.metadata.get("general.type") == "imatrix"
 
 
 Then = Callable[[ReadableFile, GgufHeader], object]
@@ -123,7 +131,7 @@ def read_gguf_from(
     """
     try:
         with opening as file:
-            header = _read_growing(file)
+            header = with_joined(file, _read_growing(file), _read_growing)
             if then is not None:
                 then(file, header)
             return header

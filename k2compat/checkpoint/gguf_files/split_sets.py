@@ -80,15 +80,21 @@ def check_gguf_sets(
             names are judged.
     """
     sets = group_gguf_files(names)
-    found = list(_check_mixture(sets))
+    found = list(_check_mixture(sets, headers or {}))
     for gguf_set in sets:
         found += _check_names(gguf_set)
         found += _check_headers(gguf_set, headers or {})
     return tuple(found)
 
 
-def _check_mixture(sets: Sequence[GgufSet]) -> tuple[Finding, ...]:
-    models = [gguf_set for gguf_set in sets if not gguf_set.is_projector]
+def _check_mixture(
+    sets: Sequence[GgufSet], headers: Mapping[str, GgufHeader]
+) -> tuple[Finding, ...]:
+    models = [
+        gguf_set
+        for gguf_set in sets
+        if not gguf_set.is_projector and not _is_importance_matrix(gguf_set, headers)
+    ]
     if len(models) < 2:
         return ()
     first, second = (_first_member(gguf_set) for gguf_set in models[:2])
@@ -101,6 +107,11 @@ def _check_mixture(sets: Sequence[GgufSet]) -> tuple[Finding, ...]:
         actual=f"{len(models)} sets",
     )
     return defects.findings()
+
+
+def _is_importance_matrix(gguf_set: GgufSet, headers: Mapping[str, GgufHeader]) -> bool:
+    header = headers.get(_first_member(gguf_set))
+    return header is not None and header.is_importance_matrix
 
 
 def _check_names(gguf_set: GgufSet) -> tuple[Finding, ...]:
@@ -154,7 +165,7 @@ def _check_member(total: int | None, number: int, header: GgufHeader) -> tuple[F
     said_number, said_total = header.metadata.get(SPLIT_NUMBER), header.metadata.get(SPLIT_COUNT)
     if total is None:
         # A file with a split.count of 0 or 1 is whole, whatever its name.
-        if isinstance(said_total, int) and said_total > 1:
+        if isinstance(said_total, int) and said_total > 1 and header.joined == 1:
             defects.add(
                 "gguf-split-renamed",
                 "the file is one of a set, but its name does not say which",

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from k2compat.checkpoint.sources.folder import WEIGHT_SUFFIXES, FolderSource, open_folder_source
     from k2compat.checkpoint.sources.listing import ModelFolder, read_model_folder
     from k2compat.checkpoint.sources.naming import natural
+    from k2compat.checkpoint.sources.parts import join_parts
     from k2compat.checkpoint.sources.regular_file import (
         BytesFile,
         FileRefusedError,
@@ -27,6 +28,7 @@ __all__ = [
     "Source",
     "demand_content",
     "is_single_file",
+    "join_parts",
     "natural",
     "open_file",
     "open_folder_source",
@@ -45,6 +47,7 @@ _HOMES = {
     "WEIGHT_SUFFIXES": "folder",
     "demand_content": "regular_file",
     "is_single_file": "source",
+    "join_parts": "parts",
     "natural": "naming",
     "open_file": "regular_file",
     "open_folder_source": "folder",
