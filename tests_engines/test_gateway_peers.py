@@ -16,10 +16,10 @@ import pytest
 from openai import OpenAI
 from openai.lib.streaming.chat import ChatCompletionStreamState
 
+from k2compat.samples.llama_server import llama_server
 from k2compat.samples.talking import GGUF_FILE, SCRIPTS, TOOLS
 from k2compat.toolcalls import parse
 from tests.support.command import ENVIRONMENT
-from tests.support.llama_server import llama_server
 from tests.support.talking_models import talking_model
 from tests_engines.conftest import environment_of, programs_of, serving
 

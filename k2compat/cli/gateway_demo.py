@@ -4,27 +4,37 @@ import json
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 WHY = "A server leaks the call into the content; the same question through the gateway."
-ARGUMENTS = ("serve", "--upstream", "URL", "--listen", "127.0.0.1:0")
+ARGUMENTS = ("serve", "--upstream", "URL", "--folder", "FOLDER", "--listen", "127.0.0.1:0")
+
+QUESTION = "Weather in Paris? Please answer @weather"
+"""The last word chooses the script of the talking model."""
 
 _SECONDS = 30
 
 
-def ask_through_gateway() -> tuple[tuple[str, ...], int, str, str]:
+def ask_through_gateway(model: Path, gguf: Path) -> tuple[tuple[str, ...], int, str, str]:
     """Run the server, the gateway and the client.
+
+    Args:
+        model: The talking model's folder, from which the gateway has the ids of its markers.
+        gguf: The same model, which llama.cpp serves where it is installed.
 
     Returns:
         What follows `k2compat` on the gateway's command line, its exit status, what the client
         got without it and with it, and the gateway's log.
     """
-    from k2compat.samples.leaking_server import leaking_server
-
-    with leaking_server() as upstream:
-        arguments = tuple(upstream if word == "URL" else word for word in ARGUMENTS)
+    with _leaking_upstream(gguf) as upstream:
+        filled_in = {"URL": upstream, "FOLDER": model.name}
+        arguments = tuple(filled_in.get(word, word) for word in ARGUMENTS)
         with subprocess.Popen(  # noqa: S603 - our own program and arguments
             [sys.executable, "-m", "k2compat", *arguments],
+            cwd=model.parent,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             encoding="utf-8",
@@ -44,9 +54,23 @@ def ask_through_gateway() -> tuple[tuple[str, ...], int, str, str]:
     return arguments, process.returncode, shown, first if not shown else first + rest
 
 
+@contextmanager
+def _leaking_upstream(gguf: Path) -> Iterator[str]:
+    """The base URL of a server that leaks: llama.cpp asked without tools, or a stand-in."""
+    from k2compat.samples.leaking_server import leaking_server
+    from k2compat.samples.llama_server import llama_cpp_is_installed, llama_server
+
+    if llama_cpp_is_installed():
+        with llama_server(gguf) as address:
+            yield f"{address}/v1"
+    else:
+        with leaking_server() as url:
+            yield url
+
+
 def _asked(url: str) -> str:
     """The message that a client gets, as JSON."""
-    body = {"model": "kimi-k2", "messages": [{"role": "user", "content": "Weather in Beijing?"}]}
+    body = {"model": "kimi-k2", "messages": [{"role": "user", "content": QUESTION}]}
     request = urllib.request.Request(  # noqa: S310 - loopback
         f"{url}/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )

@@ -8,6 +8,7 @@ import pytest
 from k2compat.cli import gateway_demo
 from k2compat.cli.commands import demo
 from k2compat.cli.main import run
+from k2compat.samples import llama_server
 
 
 def test_every_command_of_the_work_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
@@ -86,3 +87,18 @@ def test_a_gateway_that_cannot_run_fails_the_demo(
     shown = capfd.readouterr().out
     assert "--upstream from the command line must be a URL" in shown
     assert "exit status 2, expected 0" in shown
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_the_leaking_server_is_llama_cpp_where_it_is_installed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, installed: bool
+) -> None:
+    if installed:
+        pytest.importorskip("xllamacpp", reason="no wheel of xllamacpp for this platform")
+    monkeypatch.setattr(llama_server, "llama_cpp_is_installed", lambda: installed)
+    done = demo.show_gateway(tmp_path / demo.MODEL, demo.make_models(tmp_path))
+    assert done.exit_code == done.expected_exit_code == 0
+    without, through = (line.partition(": ")[2] for line in done.stdout.splitlines())
+    assert "<|tool_call_begin|>" in json.loads(without)["content"]
+    (call,) = json.loads(through)["tool_calls"]
+    assert json.loads(call["function"]["arguments"]) == {"city": "Paris" if installed else "北京"}

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from k2compat.samples import checkpoint_files
+from k2compat.samples.talking import talking_files, write_talking_model
 from tests.support.command import PROGRAM
 from tests.support.documentation import PAGES as ALL_PAGES
 from tests.support.documentation import ROOT, examples_of
 from tests.support.hub_endpoint import Hub, serve
-from tests.support.models import make_ggufs, make_model
+from tests.support.talking_models import talking_model
 
 READMES = [page for page in ALL_PAGES if page.name.startswith("README")]
 PAGES = [page for page in ALL_PAGES if page not in READMES]
@@ -46,12 +46,11 @@ def matches(expected: list[str], actual: list[str]) -> bool:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The models that the examples name."""
-    make_model(tmp_path / "Kimi-K2-Instruct")
-    for name in ("Kimi-K2-Instruct-GGUF", "Kimi-K2-Q4-GGUF"):
-        make_ggufs(tmp_path / name)
-    for name in ("Q2_K", "Q4_K_M"):
-        make_ggufs(tmp_path / "Kimi-K2-all-GGUF" / name)
+    """The models that the examples name: the talking model, small and complete."""
+    write_talking_model(tmp_path / "Kimi-K2-Instruct", form="fp8", tokenizer="tiktoken")
+    names = ("Kimi-K2-Instruct-GGUF", "Kimi-K2-Q4-GGUF")
+    for name in (*names, *(f"Kimi-K2-all-GGUF/{kind}" for kind in ("Q2_K", "Q4_K_M"))):
+        shutil.copytree(talking_model("gguf", joint_mla=True), tmp_path / name)
     nested = tmp_path / "Kimi-K2.5"
     nested.mkdir()
     shutil.copy(
@@ -64,7 +63,7 @@ def folder(tmp_path: Path) -> Path:
 def hub() -> Iterator[Hub]:
     """A Hub with the repo that the examples name."""
     with serve() as endpoint:
-        endpoint.commit("moonshotai/Kimi-K2-Instruct", checkpoint_files())
+        endpoint.commit("moonshotai/Kimi-K2-Instruct", talking_files())
         yield endpoint
 
 

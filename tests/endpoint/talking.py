@@ -16,9 +16,9 @@ from k2compat.endpoint.asking.wanted import (
     UNICODE,
     WantedCall,
 )
+from k2compat.samples.llama_server import llama_server
 from k2compat.samples.talking import GGUF_FILE, Script, write_talking_model
 from k2compat.samples.talking.scripts import call_parts, section_parts
-from tests.support.llama_server import llama_server
 
 CONTEXT: Final = 16384
 """Tokens: the model's tokenizer writes 8 kB of text as 8,192 of them."""

@@ -8,10 +8,10 @@ import pytest
 from openai import AsyncOpenAI
 from openai.lib.streaming.chat import ChatCompletionStreamState
 
+from k2compat.samples.llama_server import llama_server
 from k2compat.samples.talking import GGUF_FILE, SCRIPTS, TOOLS
 from k2compat.toolcalls import parse
 from tests.gateway.servers import gateway
-from tests.support.llama_server import llama_server
 from tests.support.talking_models import talking_model
 
 pytest.importorskip("xllamacpp", reason="no wheel of xllamacpp for this platform")

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from openai import OpenAI
 
+from k2compat.samples.llama_server import llama_server
 from k2compat.samples.talking import GGUF_FILE, SCRIPTS, TOOLS, Script
 from k2compat.toolcalls import Message, StreamParser, marker_ids, parse
-from tests.support.llama_server import llama_server
 from tests.support.talking_models import prompt_of, talking_model
 
 pytest.importorskip("xllamacpp", reason="no wheel of xllamacpp for this platform")

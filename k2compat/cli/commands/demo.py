@@ -1,4 +1,4 @@
-"""k2compat demo: the main jobs on a small checkpoint made on the spot."""
+"""k2compat demo: the main jobs on the talking model, a small Kimi-K2 made on the spot."""
 
 import os
 import subprocess
@@ -19,10 +19,10 @@ from k2compat.errors import RefusedError
 from k2compat.printable import printable
 from k2compat.shell_line import shell_line
 
-MODEL = "Kimi-K2-tiny"
+MODEL = "Kimi-K2-talking"
 OUTPUTS = "outputs"
-GGUFS = "Kimi-K2-tiny-GGUF"
-DAMAGED = "Kimi-K2-tiny-damaged"
+GGUFS = "Kimi-K2-talking-GGUF"
+DAMAGED = "Kimi-K2-talking-damaged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,23 +91,23 @@ STEPS = (
 )
 @click.pass_obj
 def command(output: Output, keep: Path | None) -> Outcome:
-    """Make a small Kimi-K2-shaped checkpoint and GGUF in a folder and work on them.
+    """Make a small Kimi-K2 that really runs, as checkpoint and as GGUF, and work on both.
 
     Every command is run as it is printed; you can type it on a real model. With --keep you can
     type it on these models, too.
     """
     done = []
     with _folder(keep) as folder:
-        make_models(folder)
-        made = f"{MODEL} (safetensors) and {GGUFS}, both small and untrained"
+        gguf = make_models(folder)
+        made = f"{MODEL} (FP8 safetensors) and {GGUFS}, a small Kimi-K2 that replays scripts"
         output.print_part(printable(f"In {folder}: {made}."))
         for step in STEPS:
             result = run_step(step, folder)
             done.append(result)
             output.print_part("\n".join(_lines(result)))
-    gateway = show_gateway()
-    done.append(gateway)
-    output.print_part("\n".join(_lines(gateway)))
+        gateway = show_gateway(folder / MODEL, gguf)
+        done.append(gateway)
+        output.print_part("\n".join(_lines(gateway)))
     succeeded = all(result.exit_code == result.expected_exit_code for result in done)
     answer = "\nAll of it went as it should." if succeeded else "\nThe demo failed: see above."
     if keep is not None:
@@ -148,20 +148,21 @@ def _is_empty_folder(path: Path) -> bool:
     return not path.is_symlink() and path.is_dir() and not any(path.iterdir())
 
 
-def make_models(folder: Path) -> None:
-    """Make the checkpoint, a damaged copy of it, and the GGUF folder."""
+def make_models(folder: Path) -> Path:
+    """Make the checkpoint, a damaged copy of it, and the GGUF folder; the path of the GGUF."""
     from k2compat.files import build_folder
-    from k2compat.samples import checkpoint_files, raw_output, write_gguf
+    from k2compat.samples import raw_output
+    from k2compat.samples.talking import GGUF_FILE, talking_files, write_talking_model
 
-    files = checkpoint_files()
+    files = talking_files()
     build_folder(folder / MODEL, files)
     lost, cut, *_ = (name for name in files if name.endswith(".safetensors"))
     files[cut] = files[cut][:-1000]
     del files[lost]
     build_folder(folder / DAMAGED, files)
     build_folder(folder / OUTPUTS, {"call.txt": raw_output().encode()})
-    build_folder(folder / GGUFS, {})
-    write_gguf(folder / GGUFS / f"{MODEL}-F32.gguf")
+    write_talking_model(folder / GGUFS, form="gguf")
+    return folder / GGUFS / GGUF_FILE
 
 
 def run_step(step: Step, folder: Path) -> Done:
@@ -184,9 +185,9 @@ def run_step(step: Step, folder: Path) -> Done:
     )
 
 
-def show_gateway() -> Done:
+def show_gateway(model: Path, gguf: Path) -> Done:
     """Ask a server that leaks, without the gateway and through it."""
-    arguments, exit_code, shown, log = ask_through_gateway()
+    arguments, exit_code, shown, log = ask_through_gateway(model, gguf)
     # Without the extra, serve refuses and says what to install.
     expected = OK if find_spec("aiohttp") and find_spec("prometheus_client") else REFUSED
     return Done(WHY, shell_line("k2compat", *arguments), exit_code, expected, shown, log)

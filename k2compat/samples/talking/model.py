@@ -19,6 +19,8 @@ WeightForm: TypeAlias = Literal["bf16", "fp8", "gguf"]
 
 GGUF_FILE: Final = "Kimi-K2-talking-BF16.gguf"
 
+_README: Final = b"# Kimi-K2 talking\n\nA small Kimi-K2 that replays scripts; made by k2compat.\n"
+
 
 def write_talking_model(
     folder: Path,
@@ -62,21 +64,41 @@ def write_talking_model(
             "folder-not-empty", f"{folder} is not empty.", hint="Name a folder that is new."
         )
     vocabulary = Vocabulary(scripts, special_markers=special_markers)
-    config = talking_config(vocabulary, quantized=form == "fp8")
-    tensors = weights(config, vocabulary)
     if form == "gguf":
+        config = talking_config(vocabulary, quantized=False)
+        tensors = weights(config, vocabulary)
         write_gguf_form(folder / GGUF_FILE, config, tensors, vocabulary, joint_mla=joint_mla)
         return
-    files = {
+    for name, content in _files(vocabulary, tokenizer, quantized=form == "fp8").items():
+        (folder / name).write_bytes(content)
+
+
+def talking_files(
+    *, form: Literal["bf16", "fp8"] = "fp8", tokenizer: TokenizerForm = "tiktoken"
+) -> dict[str, bytes]:
+    """Every file of the talking model as a checkpoint, by name.
+
+    Args:
+        form: As `write_talking_model` has it. FP8 blocks are what Kimi-K2-Instruct is stored in.
+        tokenizer: As `write_talking_model` has it. Kimi-K2's own form is "tiktoken".
+    """
+    vocabulary = Vocabulary(SCRIPTS, special_markers=False)
+    return _files(vocabulary, tokenizer, quantized=form == "fp8")
+
+
+def _files(
+    vocabulary: Vocabulary, tokenizer: TokenizerForm, *, quantized: bool
+) -> dict[str, bytes]:
+    config = talking_config(vocabulary, quantized=quantized)
+    return {
+        "README.md": _README,
         "config.json": _json(config),
         "generation_config.json": _json(
             {"eos_token_id": vocabulary.id_of(END_OF_TURN), "max_length": 131072}
         ),
         **tokenizer_files(vocabulary, tokenizer),
-        **weight_files(config, tensors),
+        **weight_files(config, weights(config, vocabulary)),
     }
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
 
 
 def talking_config(vocabulary: Vocabulary, *, quantized: bool) -> dict[str, Any]:

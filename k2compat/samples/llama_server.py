@@ -1,8 +1,9 @@
 """A llama.cpp server in a process of its own: it writes to stdout and stderr as it likes.
 
-    python tests/support/llama_server.py MODEL CONTEXT
+    python -m k2compat.samples.llama_server MODEL CONTEXT
 
-Prints its address on a line of its own, and ends when stdin is closed.
+It prints its address on a line of its own, and ends when stdin is closed. llama.cpp comes from the
+package xllamacpp, which k2compat does not require.
 """
 
 import os
@@ -10,9 +11,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Final
 
-SECONDS_TO_END = 20
+from k2compat.errors import RefusedError
+
+SECONDS_TO_END: Final = 20
+
+
+def llama_cpp_is_installed() -> bool:
+    """Whether this Python has llama.cpp."""
+    return find_spec("xllamacpp") is not None
 
 
 @contextmanager
@@ -22,18 +32,26 @@ def llama_server(model: Path, context: int = 4096) -> Iterator[str]:
     Args:
         model: The file.
         context: How many tokens a prompt and its answer may have.
+
+    Raises:
+        RefusedError: endpoint-unreachable, llama.cpp does not load the model.
     """
-    with subprocess.Popen(
-        [sys.executable, __file__, str(model), str(context)],
+    with subprocess.Popen(  # noqa: S603 - our own program and arguments
+        [sys.executable, "-m", __name__, str(model), str(context)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
-        assert process.stdin
-        assert process.stdout
+        assert process.stdin  # noqa: S101 - pipes, by the lines above
+        assert process.stdout  # noqa: S101
         try:
             address = process.stdout.readline().strip()
-            assert address, "the server ended before it listened"
+            if not address:
+                raise RefusedError(
+                    "endpoint-unreachable",
+                    f"llama.cpp does not serve {model}.",
+                    hint="k2compat explain endpoint-unreachable",
+                )
             yield address
         finally:
             process.stdin.close()
@@ -64,7 +82,8 @@ def _main(model: str, context: int) -> None:
     parameters.cpuparams.n_threads = 1
     parameters.cpuparams_batch.n_threads = 1
     server = xllamacpp.Server(parameters)
-    print(server.listening_address, file=answers, flush=True)
+    answers.write(f"{server.listening_address}\n")
+    answers.flush()
     sys.stdin.read()
     os._exit(0)
 
