@@ -6,6 +6,7 @@ reaches: one finding then replaces one for each of a hundred thousand tensors.
 """
 
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -40,7 +41,7 @@ _MODEL: Final = "model."
 _NUMBER: Final = re.compile(r"[0-9]+")
 
 _NEAR: Final = 64
-"""Names after the first of a module among which the others are; shards keep modules together."""
+"""Names before and after one of a module, among which its others are: shards keep them together."""
 
 TensorReader = Callable[[], Iterable[SafetensorsTensor]]
 """Reads the tensors of all shards, one shard after the other."""
@@ -62,21 +63,25 @@ class Observed:
 def observe(names: Iterable[str]) -> Observed | None:
     """The first quantised module among the names of tensors; None where there is no projection."""
     plain = None
+    before: deque[str] = deque(maxlen=_NEAR)
     remaining = iter(names)
     for name in remaining:
         if _PROJECTION in name:
             plain = Observed()
             module, _, suffix = name.rpartition(".")
             if suffix in _OF_SCHEME:
-                return Observed(module, frozenset((suffix, *_of_module(module, names, remaining))))
+                near = names if isinstance(names, Mapping) else (*before, *islice(remaining, _NEAR))
+                return Observed(module, frozenset((suffix, *_suffixes(module, near))))
+        before.append(name)
     return plain
 
 
-def _of_module(module: str, names: Iterable[str], remaining: Iterable[str]) -> Iterable[str]:
+def _suffixes(module: str, names: Iterable[str]) -> Iterable[str]:
+    """What follows a module in names: of all, or of those near its first one."""
     if isinstance(names, Mapping):
         return [suffix for suffix in SUFFIXES if f"{module}.{suffix}" in names]
-    near = (name.rpartition(".") for name in islice(remaining, _NEAR))
-    return [suffix for inner, _, suffix in near if inner == module and suffix in SUFFIXES]
+    parts = (name.rpartition(".") for name in names)
+    return [suffix for inner, _, suffix in parts if inner == module and suffix in SUFFIXES]
 
 
 def rename(

@@ -1,16 +1,15 @@
 """Judge a checkpoint in safetensors: headers, index, set of shards, and tensors against config.
 
-index, names of shards ──▶ CheckpointContents ──▶ each shard's header, read once
+index, names of shards ──▶ CheckpointContents ──▶ Prepared ──▶ each shard's header, read once
 ├──▶ Comparison with the config
 ├──▶ IndexCheck
 └──▶ Sampler (--deep), while it is open
-CheckpointContents, ShardScan ──▶ findings
+Prepared, ShardScan ──▶ findings
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import chain
 
 from k2compat.checkpoint.companions import ReadConfig
@@ -24,23 +23,24 @@ from k2compat.checkpoint.reporting import (
     Validation,
 )
 from k2compat.checkpoint.safetensors_files.comparison import Comparison, Deviation, TensorDeviation
+from k2compat.checkpoint.safetensors_files.contents import (
+    CheckpointContents,
+    read_contents,
+    read_header,
+)
 from k2compat.checkpoint.safetensors_files.foreign import (
     ForeignFolder,
     find_foreign,
     foreign_finding,
 )
-from k2compat.checkpoint.safetensors_files.header import SafetensorsHeader, read_safetensors_from
 from k2compat.checkpoint.safetensors_files.index import (
     INDEX_FILE,
-    WeightIndex,
-    read_index,
 )
 from k2compat.checkpoint.safetensors_files.index_check import (
     IndexCheck,
     IndexDifferences,
     check_total_size,
 )
-from k2compat.checkpoint.safetensors_files.layout import SafetensorsTensor
 from k2compat.checkpoint.safetensors_files.missing import find_missing, split_unexpected
 from k2compat.checkpoint.safetensors_files.observed import (
     Observed,
@@ -50,11 +50,10 @@ from k2compat.checkpoint.safetensors_files.observed import (
     rename,
     settle,
 )
-from k2compat.checkpoint.safetensors_files.shards import Shards, find_shards, is_numbered
 from k2compat.checkpoint.safetensors_files.stored_modules import merge_modules
 from k2compat.checkpoint.safetensors_files.summary import group
 from k2compat.checkpoint.sampling import Sampler
-from k2compat.checkpoint.sources import FileRefusedError, Source, root_of
+from k2compat.checkpoint.sources import Source
 from k2compat.findings import Finding, Report
 
 SAFETENSORS = "safetensors"
@@ -65,29 +64,26 @@ _OF_STORAGE = ("tensor-", "module-", "quantization-undeclared", "quantization-mi
 
 
 @dataclass(frozen=True, slots=True)
-class CheckpointContents:
-    """A checkpoint before its tensors are compared: values that nothing changes.
+class Prepared:
+    """A checkpoint whose shards can be read: nothing else has to be kept of its index.
 
     Attributes:
-        source: The files.
-        root: Names the folder in findings.
-        index: Its index, if it could be read.
-        index_findings: What is wrong with the index itself.
-        shards: The files to read.
-        observed: The quantised module that names of tensors show; None where they show nothing.
+        contents: The files, without their index.
+        foreign: What the folder holds in place of a checkpoint of the family.
+        architecture: What the config describes, if it does.
+        comparison: Takes the tensors.
+        check: Takes the names, if there is an index.
+        total_size: Of all tensors' bytes, as the index has it.
+        findings: About the config, and how the weights are stored.
     """
 
-    source: Source
-    root: str
-    index: WeightIndex | None
-    index_findings: tuple[Finding, ...]
-    shards: Shards
-    observed: Observed | None
-
-    @property
-    def is_part(self) -> bool:
-        """Whether the user named one shard of a set: the rest of the set is not meant."""
-        return self.root != self.source.name and any(map(is_numbered, self.shards.present))
+    contents: CheckpointContents
+    foreign: ForeignFolder | None
+    architecture: Architecture | None
+    comparison: Comparison
+    check: IndexCheck | None
+    total_size: int | None
+    findings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,97 +129,93 @@ def validate_safetensors(
         progress: Called after each shard.
         sampler: A second consumer of each shard, while the shard is open.
     """
-    contents = read_contents(source)
-    names = _names(source, contents.index, contents.shards)
-    foreign = find_foreign(source.files, config.members, names)
-    if foreign is not None:
-        return _validate_foreign(contents, foreign, progress, sampler)
-    validation, contents = _validate(contents, config, progress, sampler)
-    if INDEX_FILE not in source.files or not any(
-        finding.code.startswith(_OF_STORAGE) for finding in validation.report
+    prepared = prepare(source, config)
+    validation = _validate(prepared, progress, sampler)
+    if (
+        prepared.foreign is not None
+        or INDEX_FILE not in source.files
+        or not any(finding.code.startswith(_OF_STORAGE) for finding in validation.report)
     ):
         return validation
     # The index is quicker to ask than the shards, and can be wrong about how they are stored.
-    assumed, stored = contents.observed, observe(_names(source, None, contents.shards))
+    assumed, stored = prepared.contents.observed, observe(prepared.contents.stored_names)
     if stored is None or (assumed is not None and stored.suffixes == assumed.suffixes):
         return validation
-    del validation  # it can name every tensor
-    contents = replace(read_contents(source), observed=stored)
-    return _validate(contents, config, lambda _done, _total: None, None)[0]
+    del validation, prepared  # they can name every tensor
+    return _validate(prepare(source, config, stored), lambda _done, _total: None, None)
 
 
-def _validate_foreign(
-    contents: CheckpointContents,
-    foreign: ForeignFolder,
-    progress: Progress,
-    sampler: Sampler | None,
-) -> Validation:
-    """Judge headers, index and files; no rule describes the tensors."""
-    own = ReadConfig(None, contents.root)
-    validation, _ = _validate(contents, own, progress, sampler)
-    coverage = replace(validation.coverage, reasons=(f"they are those of: {foreign.variant}",))
-    return replace(
-        validation,
-        variant=foreign.variant,
-        not_checked=(f"the tensors of: {foreign.variant}",),
-        report=Report((*foreign_finding(contents.root, foreign), *validation.report)),
-        coverage=coverage,
+def prepare(source: Source, config: ReadConfig, observed: Observed | None = None) -> Prepared:
+    """Read all but the shards, and find out what the folder holds.
+
+    Args:
+        source: The files.
+        config: The config that the tensors are compared with.
+        observed: How the weights are stored, where that is known better than from the index.
+    """
+    contents = read_contents(source)
+    if observed is not None:
+        contents = replace(contents, observed=observed)
+    index = contents.index
+    foreign = find_foreign(source.files, config.members, contents.names)
+    if foreign is None:
+        architecture, findings = _architecture(contents, config)
+        architecture, comparison, exhausted = settle(architecture, config.where)
+    else:
+        # No rule describes the tensors; headers, index and files are judged.
+        architecture, findings = None, foreign_finding(contents.root, foreign)
+        comparison, exhausted = Comparison(None), ()
+    return Prepared(
+        contents=replace(contents, index=None),  # the check releases its names shard by shard
+        foreign=foreign,
+        architecture=architecture,
+        comparison=comparison,
+        check=None if index is None else IndexCheck(index),
+        total_size=None if index is None else index.total_size,
+        findings=(*findings, *exhausted),
     )
 
 
-def read_contents(source: Source) -> CheckpointContents:
-    """Read the index, choose the shards, and observe how the weights are stored."""
-    index, findings = _read_index(source)
-    root = root_of(source)
-    shards = find_shards(root, source.files, index, has_index=INDEX_FILE in source.files)
-    observed = observe(_names(source, index, shards))
-    return CheckpointContents(source, root, index, findings, shards, observed)
-
-
-def _validate(
-    contents: CheckpointContents,
-    config: ReadConfig,
-    progress: Progress,
-    sampler: Sampler | None,
-) -> tuple[Validation, CheckpointContents]:
-    """The validation, and the contents without their index."""
+def _validate(prepared: Prepared, progress: Progress, sampler: Sampler | None) -> Validation:
+    """Read the shards, and judge what they hold."""
+    contents, architecture = prepared.contents, prepared.architecture
     source, shards = contents.source, contents.shards
-    total_size = None if contents.index is None else contents.index.total_size
-    architecture, config_findings = _architecture(contents, config)
-    architecture, comparison, storage_findings = settle(architecture, config.where)
-    check = None if contents.index is None else IndexCheck(contents.index)
-    contents = replace(contents, index=None)  # the check releases its names shard by shard
-    scan = scan_shards(contents, comparison, check, progress, sampler)
+    scan = scan_shards(prepared, progress, sampler)
+    comparison = scan.comparison
     # An engine that takes every file of the folder hangs or fails on these as well.
-    beside = [_read_header(source, name, sampler) for name in shards.beside]
+    beside = [read_header(source, name, sampler) for name in shards.beside]
     judged, hidden = _judge(contents, architecture, scan)
     findings = [
         *contents.index_findings,
         *(() if contents.is_part else shards.findings),
-        *config_findings,
-        *storage_findings,
+        *prepared.findings,
         *scan.findings,
         *(found for header in beside for found in header.findings),
         *judged,
     ]
     if scan.is_complete:
-        findings += check_total_size(contents.root, total_size, comparison.bytes)
+        findings += check_total_size(contents.root, prepared.total_size, comparison.bytes)
         findings += _no_tensors(source.name, comparison)
     beyond = sum(finding.count for finding in judged if finding.code == "mtp-unused")
-    validation = Validation(
+    return Validation(
         source=source.name,
         format=SAFETENSORS,
-        variant=UNKNOWN_VARIANT if architecture is None else architecture.variant,
+        variant=_variant(prepared),
         tensors=comparison.tensors,
         parameters=comparison.elements,
         model_parameters=comparison.model_elements,
         bytes=comparison.bytes,
         files=scan.files,
-        not_checked=tuple(_not_checked(architecture, hidden)),
+        not_checked=tuple(_not_checked(prepared, hidden)),
         report=Report(tuple(findings)),
-        coverage=_coverage(architecture, comparison, hidden=hidden, beyond=beyond),
+        coverage=_coverage(prepared, comparison, hidden=hidden, beyond=beyond),
     )
-    return validation, contents
+
+
+def _variant(prepared: Prepared) -> str:
+    if prepared.foreign is not None:
+        return prepared.foreign.variant
+    return UNKNOWN_VARIANT if prepared.architecture is None else prepared.architecture.variant
 
 
 def _architecture(
@@ -235,16 +227,15 @@ def _architecture(
     architecture, findings = read_architecture(config.members, config.where)
     if architecture is None:
         return None, findings
-    source, shards = contents.source, contents.shards
     architecture, storage = reconcile(
         architecture,
         contents.observed,
         config.where,
-        lambda: _names(source, contents.index, shards),
-        lambda: _tensors(source, shards),
+        lambda: contents.names,
+        lambda: contents.tensors,
     )
     # An index can be wrong about the names: the shards are asked before a prefix is reported.
-    names = chain(_names(source, contents.index, shards), _names(source, None, shards))
+    names = chain(contents.names, contents.stored_names)
     renamed, names_differ = rename(contents.root, architecture, names)
     if renamed is not None:
         names_differ += check_pattern_prefix(renamed, config.where)
@@ -259,11 +250,12 @@ def _no_tensors(where: str, comparison: Comparison) -> tuple[Finding, ...]:
     return defects.findings()
 
 
-def _coverage(
-    architecture: Architecture | None, comparison: Comparison, *, hidden: int, beyond: int
-) -> Coverage:
+def _coverage(prepared: Prepared, comparison: Comparison, *, hidden: int, beyond: int) -> Coverage:
+    architecture = prepared.architecture
     reasons = []
-    if architecture is None and comparison.unjudged:
+    if prepared.foreign is not None:
+        reasons.append(f"they are those of: {prepared.foreign.variant}")
+    elif architecture is None and comparison.unjudged:
         reasons.append("no config describes them")
     elif architecture is not None and comparison.unjudged:
         reasons.append(f"the quantisation {architecture.quantization.name} is not known")
@@ -276,59 +268,23 @@ def _coverage(
     return Coverage(judged, comparison.tensors + hidden, tuple(reasons), parts)
 
 
-def _read_index(source: Source) -> tuple[WeightIndex | None, tuple[Finding, ...]]:
-    if INDEX_FILE not in source.files:
-        return None, ()
-    try:
-        with source.open(INDEX_FILE) as file:
-            return read_index(file, is_remote=source.is_remote)
-    except FileRefusedError as refusal:
-        return None, (refusal.finding,)
-
-
-def _names(source: Source, index: WeightIndex | None, shards: Shards) -> Iterable[str]:
-    """Names of tensors: from the index, or from as many shards as the caller iterates over."""
-    if index is not None:
-        return index.weight_map
-    return (tensor.name for tensor in _tensors(source, shards))
-
-
-def _tensors(source: Source, shards: Shards) -> Iterator[SafetensorsTensor]:
-    for name in shards.present:
-        yield from _read_header(source, name).tensors
-
-
-def _read_header(source: Source, name: str, sampler: Sampler | None = None) -> SafetensorsHeader:
-    opening, path = source.open(name), f"{source.name}/{name}"
-    if sampler is None:
-        return read_safetensors_from(opening, path)
-    from k2compat.checkpoint.safetensors_files.second_opinion import look_deeper  # --deep alone
-
-    return read_safetensors_from(opening, path, partial(look_deeper, sampler))
-
-
 def scan_shards(
-    contents: CheckpointContents,
-    comparison: Comparison,
-    check: IndexCheck | None,
-    progress: Progress,
-    sampler: Sampler | None = None,
+    prepared: Prepared, progress: Progress, sampler: Sampler | None = None
 ) -> ShardScan:
     """Read each shard's header once, and hand it to every consumer.
 
     Args:
-        contents: The shards to read.
-        comparison: Takes the tensors.
-        check: Takes the tensors' names, if there is an index.
+        prepared: The shards to read, and what takes their tensors.
         progress: Called after each shard.
         sampler: Samples the data of each shard while it is open.
     """
-    source, present = contents.source, contents.shards.present
+    source, present = prepared.contents.source, prepared.contents.shards.present
+    comparison, check = prepared.comparison, prepared.check
     files: list[FileSummary] = []
     findings: list[Finding] = []
-    unread = set(contents.shards.absent)
+    unread = set(prepared.contents.shards.absent)
     for done, name in enumerate(present, start=1):
-        header = _read_header(source, name, sampler)
+        header = read_header(source, name, sampler)
         findings += header.findings
         names = [tensor.name for tensor in header.tensors]
         if not names and header.findings:
@@ -375,8 +331,11 @@ def _judge(
     return findings, hidden
 
 
-def _not_checked(architecture: Architecture | None, hidden: int) -> Iterator[str]:
-    if architecture is None:
+def _not_checked(prepared: Prepared, hidden: int) -> Iterator[str]:
+    architecture = prepared.architecture
+    if prepared.foreign is not None:
+        yield f"the tensors of: {prepared.foreign.variant}"
+    elif architecture is None:
         yield "the tensors against a config: there is none that fits their names"
     elif not architecture.quantization.is_known:
         yield f"tensors quantised as {architecture.quantization.name}"
