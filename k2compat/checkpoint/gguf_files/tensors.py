@@ -19,6 +19,7 @@ from k2compat.checkpoint.gguf_files.rules import (
 )
 from k2compat.checkpoint.model import parse_sum
 from k2compat.checkpoint.reporting import FileFindings, named, ranges
+from k2compat.numpy_memory import demand_memory_for_numpy
 from k2compat.printable import shortened
 
 RANGES_SHOWN = 12
@@ -253,6 +254,7 @@ def _only_other(size: object, tensor: ExpectedGgufTensor, actual: Sequence[int])
 
 def _gguf_name(original: str, layers: int) -> str | None:
     """The GGUF's name for a tensor of the original model, by the gguf package's tables."""
+    demand_memory_for_numpy()
     import gguf  # 150 ms, and numpy
 
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.DEEPSEEK2, layers)

@@ -13,7 +13,9 @@ from k2compat.checkpoint.reporting import FileFindings
 from k2compat.checkpoint.safetensors_files.header import SafetensorsHeader
 from k2compat.checkpoint.sampling import SampledTensor, Sampler
 from k2compat.checkpoint.sources import ReadableFile
+from k2compat.errors import reading
 from k2compat.findings import Finding
+from k2compat.numpy_memory import demand_memory_for_numpy
 from k2compat.printable import shortened
 
 
@@ -33,6 +35,8 @@ def official_opinion(path: Path) -> tuple[Finding, ...]:
         path: A shard on this machine.
     """
     findings = FileFindings(str(path))
+    with reading(path):
+        demand_memory_for_numpy()  # which safe_open imports
     try:
         with safe_open(path, framework="np"):
             pass
