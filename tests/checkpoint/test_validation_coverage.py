@@ -17,7 +17,7 @@ from k2compat.checkpoint.reporting.report import Coverage
 from k2compat.samples import VARIANTS, tiny_config
 from tests.checkpoint.gguf_files.gguf_models import Model, tiny
 from tests.checkpoint.validations import bad, codes
-from tests.support.drafts import LAYER_1, draft
+from tests.support.drafts import LAYER_1, OUTSIDE, draft
 from tests.support.peer_checkpoint import tensors_of, write_checkpoint
 
 BF16 = tiny_config("bf16")
@@ -209,3 +209,63 @@ def test_what_a_stored_tensor_holds_of_the_model(
 )
 def test_the_bits_of_an_unknown_quantisation(quantization: object, expected: int | None) -> None:
     assert read_quantization(quantization, FileFindings("config.json")).bits == expected
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_stored_parts_are_counted_as_the_shards_hold_them(tmp_path: Path, variant: str) -> None:
+    """A wider dtype, a tensor twice, and one of no rule twice."""
+    made = draft(variant)
+    made.change("model.norm.weight", dtypes=("F32",))
+    shard, number = made.find("layers.1.input_layernorm.weight")
+    norm = shard[number]
+    stranger = norm._replace(name="stranger")
+    made.shards[next(name for name in made.shards if made.shards[name] is not shard)] += [
+        norm,
+        stranger,
+    ]
+    shard.append(stranger)
+    made.reindex()
+    validation = validate(made.write(tmp_path))
+    assert {"tensor-duplicate", "tensor-unexpected"} <= set(codes(validation))
+    parts = validation.coverage.parts
+    assert sum(part.bytes for part in parts) == validation.bytes
+    assert sum(part.tensors for part in parts) == validation.coverage.judged == validation.tensors
+
+
+def test_a_tensor_that_cannot_be_read_is_in_no_part(tmp_path: Path) -> None:
+    made = draft()
+    made.write(tmp_path)
+    path = tmp_path / OUTSIDE
+    entry = b'"model.norm.weight":{"dtype":"BF16"'
+    data = path.read_bytes()
+    assert entry in data
+    path.write_bytes(data.replace(entry, entry.replace(b'"BF16"', b"100000")))
+    validation = validate(tmp_path)
+    parts = validation.coverage.parts
+    assert "safetensors-dtype" in codes(validation)
+    assert sum(part.bytes for part in parts) == validation.bytes
+    assert sum(part.tensors for part in parts) == validation.tensors
+
+
+def test_missing_layers_are_counted_where_they_belong(tmp_path: Path) -> None:
+    """A vision_config of null has 27 layers, more than this text model."""
+    made = draft("kimi_k25")
+    made.config["vision_config"] = None
+    validation = validate(made.write(tmp_path))
+    finding = next(one for one in validation.report if one.code == "layer-missing")
+    assert finding.message == "layers 2–26 of the vision tower: nothing of them is there"
+    assert (finding.expected, finding.actual) == (
+        "27 layers of the vision tower",
+        "2 layers of the vision tower",
+    )
+
+
+def test_missing_layers_of_both_models_are_two_findings(tmp_path: Path) -> None:
+    made = draft("kimi_k25")
+    made.drop(lambda name: ".layers.1." in name or ".blocks.1." in name)
+    made.reindex()
+    found = [one for one in validate(made.write(tmp_path)).report if one.code == "layer-missing"]
+    assert [(one.expected, one.actual) for one in found] == [
+        ("2 layers", "1 layer"),
+        ("2 layers of the vision tower", "1 layer of the vision tower"),
+    ]

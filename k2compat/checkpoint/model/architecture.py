@@ -70,6 +70,11 @@ class Architecture:
         return self.sizes["num_nextn_predict_layers"]
 
     @property
+    def vision_layers(self) -> int:
+        """Layers of the vision tower; 0 without one."""
+        return self.sizes.get("vt_num_hidden_layers", 0)
+
+    @property
     def experts(self) -> int:
         """Routed experts of each MoE layer; 0 in a dense model."""
         return self.sizes["n_routed_experts"]

@@ -12,6 +12,7 @@ from math import prod
 from typing import Any, NamedTuple
 
 from k2compat.checkpoint.model.architecture import Architecture, demand_architecture
+from k2compat.checkpoint.model.dtypes import DTYPE_BITS
 from k2compat.checkpoint.model.parameters import model_elements
 from k2compat.checkpoint.model.rules import ROLES, TENSORS, TensorRule
 from k2compat.checkpoint.model.schemes import Storage, module_tensors
@@ -22,6 +23,8 @@ TEXT_LAYERS = "model.layers."
 
 VISION = "vision"
 MTP = "mtp"
+PLAIN_WEIGHTS = "plain weights"
+"""How tensors are stored that no scheme reaches."""
 
 _SPECIAL = ("legacy", "uniform")
 _WEIGHT = ".weight"
@@ -57,6 +60,8 @@ class Kind(NamedTuple):
         model_elements: The model's own parameters in them.
         other_shapes: Further shapes that are right.
         module: The module whose tensor it is; None where no scheme may quantise it.
+        bytes: Of its data in the usual shape and dtype.
+        stored_as: The scheme and its programs, or "plain weights"; "" where it is not known.
     """
 
     part: str
@@ -69,6 +74,8 @@ class Kind(NamedTuple):
     model_elements: int = 0
     other_shapes: tuple[tuple[int, ...], ...] = ()
     module: Module | None = None
+    bytes: int = 0
+    stored_as: str = ""
 
 
 class ExpectedTensor(NamedTuple):
@@ -163,7 +170,7 @@ def expected_blocks(architecture: Architecture) -> Iterator[Block]:
         yield Block(layer_prefix, layer, shared[alike])
     if architecture.has_vision:
         vision = _kinds(architecture, "vision_layer", "", VISION)
-        for layer in range(architecture.sizes["vt_num_hidden_layers"]):
+        for layer in range(architecture.vision_layers):
             yield Block(f"{VISION_LAYERS}{layer}.", layer, vision)
 
 
@@ -238,6 +245,8 @@ def _stored(
                 model_elements=model_elements(rule.name, role.dtypes[0], prod(shape), None),
                 other_shapes=tuple(shape_of(other, architecture.sizes) for other in rule.shapes),
                 module=module,
+                bytes=_bytes(prod(shape), role.dtypes[0]),
+                stored_as=PLAIN_WEIGHTS,
             ),
         )
     elif not stored.is_known:
@@ -263,5 +272,11 @@ def _quantised(
                 model_elements=tensor.parameters,
                 other_shapes=tensor.shapes[1:],
                 module=module,
+                bytes=_bytes(tensor.elements, tensor.dtypes[0]),
+                stored_as=stored.title,
             ),
         )
+
+
+def _bytes(elements: int, dtype: str) -> int:
+    return elements * DTYPE_BITS[dtype] // 8

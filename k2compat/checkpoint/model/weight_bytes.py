@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from k2compat.checkpoint.model.architecture import demand_architecture
-from k2compat.checkpoint.model.dtypes import DTYPE_BITS
 from k2compat.checkpoint.model.quantization_configs import read_quantization
 from k2compat.checkpoint.model.schemes import WHOLE_ROW
 from k2compat.checkpoint.model.tensors import Kind, expected_blocks
@@ -87,6 +86,6 @@ def loaded_bytes(config: Mapping[str, Any]) -> LoadedBytes | None:
 
 def _sum(kinds: Mapping[str, Kind]) -> LoadedBytes:
     needed = {name: kind for name, kind in kinds.items() if kind.necessity == "required"}
-    sizes = {name: kind.elements * DTYPE_BITS[kind.dtypes[0]] // 8 for name, kind in needed.items()}
+    sizes = {name: kind.bytes for name, kind in needed.items()}
     routed = [size for name, size in sizes.items() if name.startswith(_ROUTED)]
     return LoadedBytes(sum(routed), sum(sizes.values()) - sum(routed), len(routed))

@@ -28,12 +28,12 @@ class FileSummary:
 
 @dataclass(frozen=True, slots=True)
 class StoredPart:
-    """Tensors that are stored in one way.
+    """Tensors that the config has stored in one way.
 
     Attributes:
         name: The scheme and its programs, as "MXFP4 of AMD Quark", or "plain weights".
         tensors: Judged ones.
-        bytes: Their data, in the usual dtypes of the scheme.
+        bytes: Their data, as the shards hold them.
     """
 
     name: str

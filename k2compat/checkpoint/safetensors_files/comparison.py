@@ -9,12 +9,9 @@ A tensor that is as expected leaves no trace but a name struck off its block's l
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from enum import StrEnum
 from functools import lru_cache
-from typing import NamedTuple
 
 from k2compat.checkpoint.model import (
-    DTYPE_BITS,
     TEXT_LAYERS,
     VISION_LAYERS,
     Architecture,
@@ -24,58 +21,12 @@ from k2compat.checkpoint.model import (
     model_elements,
 )
 from k2compat.checkpoint.reporting import StoredPart
+from k2compat.checkpoint.safetensors_files.deviations import Deviation, TensorDeviation
 from k2compat.checkpoint.safetensors_files.layout import SafetensorsTensor
 
 REQUIRED = ("required", "vision", "mtp")
 UNIFORM = "uniform"
-
-
-class Deviation(StrEnum):
-    """How a tensor is not as expected; the codes of the findings."""
-
-    MISSING = "tensor-missing"
-    SCALE_MISSING = "tensor-scale-missing"
-    UNEXPECTED = "tensor-unexpected"
-    SHAPE = "tensor-shape"
-    TRANSPOSED = "tensor-transposed"
-    SCALE_SHAPE = "tensor-scale-shape"
-    DTYPE = "tensor-dtype"
-    PRECISION = "tensor-precision"
-    DUPLICATE = "tensor-duplicate"
-    QUANTISED = "module-quantised"
-    NOT_QUANTISED = "module-not-quantised"
-    SCHEME = "quantization-scheme"
-    BITS = "quantization-bits"
-    GROUP_SIZE = "quantization-group-size"
-    SYMMETRY = "quantization-symmetry"
-    SETTINGS = "quantization-settings"
-    UNSURE = "quantization-unconfirmed"
-
-
-class TensorDeviation(NamedTuple):
-    """A tensor that is not as expected.
-
-    Attributes:
-        deviation: In which way.
-        name: Whole.
-        layer: The number of its layer, None outside any.
-        part: What a person calls such tensors; "" for one that no rule describes.
-        shard: The file it is in, or None.
-        expected: Shape or dtype, as text.
-        actual: The same.
-        dtype: Of the tensor.
-        shape: Of the tensor.
-    """
-
-    deviation: Deviation
-    name: str
-    layer: int | None
-    part: str
-    shard: str | None
-    expected: str = ""
-    actual: str = ""
-    dtype: str = ""
-    shape: tuple[int, ...] = ()
+_NOT_EXPECTED = "tensors that the config does not call for"
 
 
 class UnseenTensors:
@@ -139,6 +90,9 @@ class Comparison:
         self._blocks: dict[str, UnseenTensors] = {}
         self._lists: tuple[str, ...] = ()
         self._uniform: dict[int, list[str]] = {}  # by the table of kinds, which layers share
+        # By scheme: what is stored, less what the config gives for the names that were seen.
+        self._further_tensors: Counter[str] = Counter()
+        self._further_bytes: Counter[str] = Counter()
         if architecture is not None:
             self._lists = (architecture.prefix + TEXT_LAYERS, VISION_LAYERS)
             for block in expected_blocks(architecture):
@@ -176,35 +130,47 @@ class Comparison:
             held += end - start
             kind = kinds.get(rest)
             if kind is None:
-                self._count(tensor)
+                elements += tensor.elements
+                self._other_model_elements += self._model_elements(tensor)
                 self._add_unexpected(shard, tensor, rest, layer, kinds, unseen)
                 continue
             if rest in unseen:
                 unseen.remove(rest)
             else:
-                self._note(Deviation.DUPLICATE, tensor, layer, kind.part, shard)
-            if shape == kind.shape:
+                self._note_duplicate(tensor, kind, layer, shard)
+            if shape == kind.shape and end - start == kind.bytes and dtype in kind.dtypes:
                 elements += kind.elements
-            elif shape in kind.other_shapes:
-                elements += tensor.elements
             else:
-                self._count(tensor)
-                self._other_model_elements -= kind.model_elements
-                self._note_shape(tensor, kind, layer, shard)
-            if dtype not in kind.dtypes:
-                self._note_dtype(tensor, kind, layer, shard)
+                elements += self._take_unusual(tensor, kind, layer, shard)
         for opened in touched.values():
             opened.shrink()
         self.tensors += count
         self.bytes += held
         self.elements += elements
 
-    def _count(self, tensor: SafetensorsTensor) -> None:
-        """Count the elements of a tensor that no rule describes, or describes otherwise."""
-        self.elements += tensor.elements
-        self._other_model_elements += model_elements(
-            tensor.name, tensor.dtype, tensor.elements, self._bits
-        )
+    def _take_unusual(
+        self, tensor: SafetensorsTensor, kind: Kind, layer: int | None, shard: str
+    ) -> int:
+        """Judge a tensor of another shape, dtype or size than the usual; its elements."""
+        self._further_bytes[kind.stored_as] += tensor.end - tensor.start - kind.bytes
+        if tensor.shape != kind.shape and tensor.shape not in kind.other_shapes:
+            self._other_model_elements -= kind.model_elements
+            self._other_model_elements += self._model_elements(tensor)
+            self._note_shape(tensor, kind, layer, shard)
+        if tensor.dtype not in kind.dtypes:
+            self._note_dtype(tensor, kind, layer, shard)
+        return tensor.elements
+
+    def _note_duplicate(
+        self, tensor: SafetensorsTensor, kind: Kind, layer: int | None, shard: str
+    ) -> None:
+        self._further_tensors[kind.stored_as] += 1
+        self._further_bytes[kind.stored_as] += kind.bytes
+        self._note(Deviation.DUPLICATE, tensor, layer, kind.part, shard)
+
+    def _model_elements(self, tensor: SafetensorsTensor) -> int:
+        """Of a tensor that no rule describes, or describes otherwise."""
+        return model_elements(tensor.name, tensor.dtype, tensor.elements, self._bits)
 
     @property
     def model_elements(self) -> int:
@@ -221,21 +187,25 @@ class Comparison:
         return total
 
     def stored_parts(self) -> tuple[StoredPart, ...]:
-        """The tensors that were seen, by the scheme that the config gives them."""
-        counts: Counter[str] = Counter()
-        sizes: Counter[str] = Counter()
+        """The tensors that were judged, by the scheme that the config gives them."""
+        counts = Counter(self._further_tensors)
+        sizes = Counter(self._further_bytes)
         tables: dict[int, list[tuple[str, str, int]]] = {}
         for opened in self._blocks.values():
             if opened.is_untouched:
                 continue
             kinds = opened.block.kinds
             if id(kinds) not in tables:
-                tables[id(kinds)] = [(rest, _stored_as(k), _size(k)) for rest, k in kinds.items()]
+                tables[id(kinds)] = [(rest, k.stored_as, k.bytes) for rest, k in kinds.items()]
             for rest, scheme, size in tables[id(kinds)]:
-                if scheme and rest not in opened.unseen:
+                if rest not in opened.unseen:
                     counts[scheme] += 1
                     sizes[scheme] += size
-        return tuple(StoredPart(name, count, sizes[name]) for name, count in counts.most_common())
+        return tuple(
+            StoredPart(name, count, sizes[name])
+            for name, count in counts.most_common()
+            if name and count
+        )
 
     def mark_unreadable(self, names: Iterable[str]) -> None:
         """Take names whose entries are too damaged to be tensors: they are not missing."""
@@ -245,7 +215,10 @@ class Comparison:
             rest = name[len(prefix) :]
             if opened is not None and rest in opened.unseen:
                 opened.unseen.remove(rest)
-                self._other_model_elements -= opened.block.kinds[rest].model_elements
+                kind = opened.block.kinds[rest]
+                self._other_model_elements -= kind.model_elements
+                self._further_tensors[kind.stored_as] -= 1
+                self._further_bytes[kind.stored_as] -= kind.bytes
 
     def finish(self) -> Iterator[tuple[Block, list[str]]]:
         """What is missing: blocks, with the required names in them that were not seen."""
@@ -312,7 +285,7 @@ class Comparison:
     ) -> None:
         """Take a tensor of which no rule knows the name."""
         if tensor.name in self._names:
-            self._note(Deviation.DUPLICATE, tensor, layer, "", shard)
+            self._note_unexpected(Deviation.DUPLICATE, tensor, layer, shard)
             return
         self._names.add(tensor.name)
         if self._architecture is None:
@@ -328,7 +301,14 @@ class Comparison:
             if rest.endswith("_scale"):
                 self.unjudged += 1
                 return
-        self._note(Deviation.UNEXPECTED, tensor, layer, "", shard)
+        self._note_unexpected(Deviation.UNEXPECTED, tensor, layer, shard)
+
+    def _note_unexpected(
+        self, deviation: Deviation, tensor: SafetensorsTensor, layer: int | None, shard: str
+    ) -> None:
+        self._further_tensors[_NOT_EXPECTED] += 1
+        self._further_bytes[_NOT_EXPECTED] += tensor.end - tensor.start
+        self._note(deviation, tensor, layer, "", shard)
 
     def _note_shape(
         self, tensor: SafetensorsTensor, kind: Kind, layer: int | None, shard: str
@@ -390,17 +370,6 @@ class Comparison:
 def _form(rest: str) -> str:
     """A module and its tensor, "up_proj.pre_quant_scale", whichever layer and MLP it is in."""
     return ".".join(rest.split(".")[-2:])
-
-
-def _stored_as(kind: Kind) -> str:
-    storage = None if kind.module is None else kind.module.storage
-    if storage is None:
-        return "plain weights"
-    return storage.title if storage.is_known else ""
-
-
-def _size(kind: Kind) -> int:
-    return kind.elements * DTYPE_BITS[kind.dtypes[0]] // 8 if kind.dtypes else 0
 
 
 @lru_cache(maxsize=1024)

@@ -9,9 +9,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
-from k2compat.checkpoint.model import MTP, TEXT_LAYERS, VISION, Architecture, Block, Kind
+from k2compat.checkpoint.model import (
+    MTP,
+    TEXT_LAYERS,
+    VISION,
+    VISION_LAYERS,
+    Architecture,
+    Block,
+    Kind,
+)
 from k2compat.checkpoint.reporting import FileFindings, numbered
-from k2compat.checkpoint.safetensors_files.comparison import Comparison, Deviation, TensorDeviation
+from k2compat.checkpoint.safetensors_files.comparison import Comparison
+from k2compat.checkpoint.safetensors_files.deviations import Deviation, TensorDeviation
 from k2compat.findings import Finding
 
 
@@ -71,18 +80,22 @@ def find_missing(
     absent = {
         necessity for necessity, count in counts.items() if count == comparison.count(necessity)
     }
-    layers: defaultdict[int, list[Gap]] = defaultdict(list)
+    layers: defaultdict[bool, dict[int, list[Gap]]] = defaultdict(dict)  # vision's apart
     single: list[Gap] = []
     for gap in known:
         if gap.kind.necessity in absent:
             continue
         if gap.block.layer is not None and comparison.is_untouched(gap.block):
-            layers[gap.block.layer].append(gap)
+            of_vision = gap.block.prefix.startswith(VISION_LAYERS)
+            layers[of_vision].setdefault(gap.block.layer, []).append(gap)
         else:
             single.append(gap)
     return Missing(
         findings=(
-            *_missing_layers(root, architecture, layers),
+            *_missing_layers(root, layers[False], architecture.layers, ""),
+            *_missing_layers(
+                root, layers[True], architecture.vision_layers, " of the vision tower"
+            ),
             *_absent_parts(root, architecture, absent, counts),
         ),
         single=tuple(_odd(single, places)),
@@ -137,20 +150,24 @@ def _is_mtp(names: Iterable[str]) -> bool:
 
 
 def _missing_layers(
-    root: str, architecture: Architecture, layers: Mapping[int, list[Gap]]
+    root: str, layers: Mapping[int, list[Gap]], count: int, place: str
 ) -> Iterator[Finding]:
     if not layers:
         return
     defects = FileFindings(root)
     defects.add(
         "layer-missing",
-        f"{numbered('layer', layers)}: nothing of them is there",
+        f"{numbered('layer', layers)}{place}: nothing of them is there",
         count=sum(map(len, layers.values())),
-        expected=f"{architecture.layers} layers",
-        actual=f"{architecture.layers - len(layers)} layers",
+        expected=_layers(count, place),
+        actual=_layers(count - len(layers), place),
         items=[gap.name for gaps in layers.values() for gap in gaps],
     )
     yield from defects.findings()
+
+
+def _layers(count: int, place: str) -> str:
+    return f"{count} layer{'' if count == 1 else 's'}{place}"
 
 
 def _absent_parts(

@@ -20,13 +20,8 @@ from k2compat.checkpoint.model import (
     is_plain,
     module_tensors,
 )
-from k2compat.checkpoint.safetensors_files.comparison import (
-    REQUIRED,
-    Comparison,
-    Deviation,
-    TensorDeviation,
-    UnseenTensors,
-)
+from k2compat.checkpoint.safetensors_files.comparison import REQUIRED, Comparison, UnseenTensors
+from k2compat.checkpoint.safetensors_files.deviations import Deviation, TensorDeviation
 
 _OF_STORAGE: Final = (
     Deviation.UNEXPECTED,

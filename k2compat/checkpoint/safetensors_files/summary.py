@@ -15,7 +15,7 @@ from k2compat.checkpoint.reporting import (
     numbered,
     ranges,
 )
-from k2compat.checkpoint.safetensors_files.comparison import Deviation, TensorDeviation
+from k2compat.checkpoint.safetensors_files.deviations import Deviation, TensorDeviation
 from k2compat.findings import Finding
 from k2compat.printable import shortened
 

@@ -22,12 +22,13 @@ from k2compat.checkpoint.reporting import (
     Progress,
     Validation,
 )
-from k2compat.checkpoint.safetensors_files.comparison import Comparison, Deviation, TensorDeviation
+from k2compat.checkpoint.safetensors_files.comparison import Comparison
 from k2compat.checkpoint.safetensors_files.contents import (
     CheckpointContents,
     read_contents,
     read_header,
 )
+from k2compat.checkpoint.safetensors_files.deviations import Deviation, TensorDeviation
 from k2compat.checkpoint.safetensors_files.foreign import (
     ForeignFolder,
     find_foreign,
@@ -35,8 +36,6 @@ from k2compat.checkpoint.safetensors_files.foreign import (
 )
 from k2compat.checkpoint.safetensors_files.index import (
     INDEX_FILE,
-)
-from k2compat.checkpoint.safetensors_files.index_check import (
     IndexCheck,
     IndexDifferences,
     check_total_size,

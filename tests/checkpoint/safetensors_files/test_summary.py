@@ -1,6 +1,6 @@
 """A hundred thousand odd tensors in a few sentences."""
 
-from k2compat.checkpoint.safetensors_files.comparison import Deviation, TensorDeviation
+from k2compat.checkpoint.safetensors_files.deviations import Deviation, TensorDeviation
 from k2compat.checkpoint.safetensors_files.summary import group
 
 

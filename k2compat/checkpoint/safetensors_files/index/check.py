@@ -6,7 +6,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from k2compat.checkpoint.reporting import ALIKE_SHOWN, FileFindings, named
-from k2compat.checkpoint.safetensors_files.index import INDEX_FILE, WeightIndex
+from k2compat.checkpoint.safetensors_files.index.reading import INDEX_FILE, WeightIndex
 from k2compat.findings import Finding
 
 

@@ -13,13 +13,13 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from k2compat.checkpoint.reporting import FileFindings, named
+from k2compat.checkpoint.safetensors_files.index.weight_map import PIECE_BYTES, split_index
 from k2compat.checkpoint.safetensors_files.strict_json import (
     JsonError,
     JsonObject,
     JsonValue,
     load_json,
 )
-from k2compat.checkpoint.safetensors_files.weight_map import PIECE_BYTES, split_index
 from k2compat.checkpoint.sources import ReadableFile
 from k2compat.errors import reading
 from k2compat.findings import Finding

@@ -1,0 +1,10 @@
+"""Folders that hold something else than a checkpoint of the family."""
+
+from k2compat.checkpoint.safetensors_files.foreign.recognition import (
+    FOLDERS,
+    ForeignFolder,
+    find_foreign,
+    foreign_finding,
+)
+
+__all__ = ["FOLDERS", "ForeignFolder", "find_foreign", "foreign_finding"]
