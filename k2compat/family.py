@@ -22,6 +22,9 @@ SED_ACCIDENTS: Final[Mapping[str, str]] = {
     wrapper.replace(KIMI_K2, DEEPSEEK_V3): wrapper for wrapper in WRAPPERS
 }
 
+# Model types that engines know, with further tensors beside those of the family.
+RELATIVES: Final[Mapping[str, str]] = {"deepseek_v32": DEEPSEEK_V3}
+
 # Kimi models of another architecture, with the reason no switch can help them.
 OTHER_ARCHITECTURES: Final[Mapping[str, str]] = {
     "kimi_k3": "Kimi-K3 mixes linear attention layers with MLA",

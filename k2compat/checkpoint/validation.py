@@ -1,6 +1,7 @@
 """Is this checkpoint what its config says? Headers only; everything wrong in one pass."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,14 @@ from k2compat.checkpoint.companions import (
 )
 from k2compat.checkpoint.engines import Judged, engine_verdicts
 from k2compat.checkpoint.gguf_files import read_ggufs, validate_ggufs
-from k2compat.checkpoint.reporting import Progress, Validation, fold_by_code, fold_equal
+from k2compat.checkpoint.model import assume_member
+from k2compat.checkpoint.reporting import (
+    FileFindings,
+    Progress,
+    Validation,
+    fold_by_code,
+    fold_equal,
+)
 from k2compat.checkpoint.safetensors_files import INDEX_FILE, validate_safetensors
 from k2compat.checkpoint.sources import (
     WEIGHT_SUFFIXES,
@@ -27,6 +35,7 @@ from k2compat.checkpoint.sources import (
     is_single_file,
     join_parts,
     open_file,
+    read_model_folder,
 )
 from k2compat.config.text import MAXIMUM_BYTES
 from k2compat.errors import RefusedError
@@ -115,6 +124,7 @@ def _validate(
         )
     format_name = max(held, key=held.__getitem__)
     read = _own_config(source, format_name) if config is None else _other_config(Path(config))
+    read = _as_member(read)
     judged = Judged(source.name, format_name, read.members, is_mixed=len(held) > 1)
     if format_name == SAFETENSORS:
         read = with_quantization_files(source, read)
@@ -125,6 +135,8 @@ def _validate(
         validation = validate_ggufs(source.name, contents, read)
         codes = frozenset(finding.code for finding in validation.report)
         folder = None if is_single_file(source) else _folder(source)
+        if not contents.headers:
+            validation = replace(validation, report=Report(_behind_link(source)))
         judged = replace(judged, headers=contents.headers, found=codes, folder=folder)
     if any(finding.code.startswith(_FOREIGN) for finding in validation.report):
         # It needs other files than a checkpoint, and other engines.
@@ -159,9 +171,33 @@ def _formats(source: Source) -> dict[str, int]:
             if name.endswith(suffix) and (suffix == ".gguf" or "/" not in name):
                 form = suffix.removeprefix(".")
                 sizes[form] = sizes.get(form, 0) + (size or 0)
-    if not sizes and INDEX_FILE in source.files:
+    if not sizes and _linked_ggufs(source):
+        sizes[GGUF] = 0  # a staged index may lie there; the weights are the GGUFs
+    elif not sizes and INDEX_FILE in source.files:
         sizes[SAFETENSORS] = 0  # an index without weights: the report names the shards it lacks
     return sizes
+
+
+def _linked_ggufs(source: Source) -> list[str]:
+    """Linked folders with GGUFs in them, where a folder holds no weights itself."""
+    found = []
+    for linked in source.linked_folders:
+        with suppress(OSError):  # what this user may not list is not known
+            if read_model_folder(Path(source.name, linked)).ending_with(".gguf"):
+                found.append(linked)
+    return found
+
+
+def _behind_link(source: Source) -> tuple[Finding, ...]:
+    linked = _linked_ggufs(source)
+    found = FileFindings(f"{source.name}/{linked[0]}")
+    found.add(
+        "weights-linked-folder",
+        "the GGUFs lie in this linked folder, which is not entered: none was checked",
+        count=len(linked),
+        items=linked,
+    )
+    return found.findings()
 
 
 def _own_config(source: Source, format_name: str) -> ReadConfig:
@@ -169,6 +205,13 @@ def _own_config(source: Source, format_name: str) -> ReadConfig:
     if CONFIG_FILE not in source.files and (format_name == GGUF or is_single_file(source)):
         return ReadConfig(None, f"{source.name}/{CONFIG_FILE}")
     return read_config(source)
+
+
+def _as_member(read: ReadConfig) -> ReadConfig:
+    if read.members is None:
+        return read
+    members, findings = assume_member(read.members, read.where)
+    return replace(read, members=members, findings=(*read.findings, *findings))
 
 
 def _other_config(path: Path) -> ReadConfig:

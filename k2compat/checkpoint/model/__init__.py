@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from k2compat.checkpoint.model.dtypes import (
         DTYPE_BITS,
     )
+    from k2compat.checkpoint.model.family_member import assume_member
     from k2compat.checkpoint.model.inference import (
         SUFFIXES,
         FoundTensor,
@@ -78,6 +79,7 @@ __all__ = [
     "Quantization",
     "Storage",
     "Sum",
+    "assume_member",
     "describe",
     "differences",
     "evaluate",
@@ -119,6 +121,7 @@ _HOMES = {
     "TEXT_LAYERS": "tensors",
     "VISION": "tensors",
     "VISION_LAYERS": "tensors",
+    "assume_member": "family_member",
     "describe": "quantization_configs",
     "differences": "quantization_configs",
     "expected_blocks": "tensors",
