@@ -194,12 +194,22 @@ class TestTheTokenizer:
         assert any(piece[0] & 0xC0 == 0x80 for piece in pieces)
 
 
+LARGEST_BFLOAT16 = 2.0**128 - 2.0**120
+
+
 class TestNumberFormats:
-    @given(st.floats(width=32, allow_nan=False, allow_infinity=False, max_value=2.0**127))
+    @given(st.floats(-LARGEST_BFLOAT16, LARGEST_BFLOAT16, width=32))
     def test_bfloat16_is_the_nearest_number(self, value: float) -> None:
         (found,) = bfloat16_values(bfloat16(np.array([value], np.float32)).tobytes())
         # Eight bits of precision; below 2^-126 the distance of neighbours stays the same.
         assert abs(float(found) - value) <= max(abs(value) * 2.0**-8, 2.0**-133)
+
+    @given(st.floats(LARGEST_BFLOAT16, float(np.finfo(np.float32).max), width=32))
+    def test_bfloat16_beyond_its_largest_number_is_that_or_infinite(self, value: float) -> None:
+        """The half way to what would be the next number, 2^128, belongs to infinity."""
+        found = bfloat16_values(bfloat16(np.array([value, -value], np.float32)).tobytes())
+        rounded = LARGEST_BFLOAT16 if value < (LARGEST_BFLOAT16 + 2.0**128) / 2 else np.inf
+        assert found.tolist() == [rounded, -rounded]
 
     def test_float8_returns_what_its_bits_hold(self) -> None:
         # Every number but the two NaNs, over blocks of all scales.
