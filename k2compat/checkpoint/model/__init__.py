@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         Group,
         Quantization,
         labelled,
+        whole_number,
     )
     from k2compat.checkpoint.model.quantization_configs import (
         describe,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
         SCHEMES,
         Storage,
     )
-    from k2compat.checkpoint.model.shapes import Sum, evaluate, parse_sum, text_of
+    from k2compat.checkpoint.model.shapes import Sum, evaluate, parse_sum, shape_of, text_of
     from k2compat.checkpoint.model.tensors import (
         MTP,
         TEXT_LAYERS,
@@ -96,8 +97,10 @@ __all__ = [
     "possible_storages",
     "read_architecture",
     "read_quantization",
+    "shape_of",
     "stored_precision",
     "text_of",
+    "whole_number",
     "without_patterns",
 ]
 
@@ -140,7 +143,9 @@ _HOMES = {
     "Sum": "shapes",
     "evaluate": "shapes",
     "parse_sum": "shapes",
+    "shape_of": "shapes",
     "text_of": "shapes",
+    "whole_number": "quantization",
     "stored_precision": "weight_bytes",
 }
 

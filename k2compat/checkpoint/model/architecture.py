@@ -6,7 +6,7 @@ of it. A config that asks for 10¹² experts costs no more than one that asks fo
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from k2compat.checkpoint.model.quantization import Quantization
@@ -44,7 +44,8 @@ class Architecture:
         sizes: By config member and by the symbol of `tensor_rules.toml`. What the config
             has not (q_lora_rank null, no experts) is 0.
         traits: What holds: "q_lora" or "no_q_lora", "tied" or "untied", "shared_experts",
-            "noaux_tc", "attention_bias".
+            "noaux_tc", "attention_bias", "indexer"; "with_model", or "draft" for an MTP layer
+            that is stored by itself.
         has_vision: Whether a vision tower belongs to it.
         quantization: How its weights are stored.
         prefix: What stands before the text model's names.
@@ -101,6 +102,14 @@ class Architecture:
         ]
         return tuple(dict.fromkeys((module, inner, *others)))
 
+    @property
+    def as_draft(self) -> "Architecture":
+        """The layer for multi-token prediction by itself, which is layer 0 then."""
+        changed = {"num_hidden_layers": 0, "num_nextn_predict_layers": 1}
+        symbols = {SIZES[name].symbol: size for name, size in changed.items()}
+        traits = self.traits - {"with_model"} | {"draft"}
+        return replace(self, sizes={**self.sizes, **changed, **symbols}, traits=traits)
+
     def is_moe(self, layer: int) -> bool:
         """Whether a layer has experts; MTP layers have them too, where any layer has."""
         return (
@@ -131,7 +140,7 @@ def read_architecture(
     has_vision = model_type in WRAPPERS
     if has_vision:
         sizes |= _read_vision(config.get("vision_config"), defects)
-    traits = frozenset(_traits(text, sizes, member, defects))
+    traits = frozenset(("with_model", *_traits(text, sizes, member, defects)))
     _check_together(sizes, member, defects)
     quantization = _read_quantization(config, text, defects)
     if quantization.kv_cache_bits is not None:
@@ -313,6 +322,8 @@ def _traits(
         yield "attention_bias"
     if sizes["n_shared_experts"]:
         yield "shared_experts"
+    if sizes["index_n_heads"] and sizes["index_head_dim"]:
+        yield "indexer"
     # Absent in configs that Transformers wrote; its own model knows no other method.
     if config.get("topk_method") in (None, "noaux_tc"):
         yield "noaux_tc"

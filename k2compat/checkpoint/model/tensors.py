@@ -26,6 +26,7 @@ MTP = "mtp"
 PLAIN_WEIGHTS = "plain weights"
 """How tensors are stored that no scheme reaches."""
 
+_REQUIRED = "required"
 _SPECIAL = ("legacy", "uniform")
 _WEIGHT = ".weight"
 _EXPERT = "{e}"
@@ -147,8 +148,10 @@ def expected_tensors(config: Mapping[str, Any] | Architecture) -> Iterator[Expec
 def expected_blocks(architecture: Architecture) -> Iterator[Block]:
     """The same, a block at a time: what is outside layers, layers, MTP layers, vision's layers."""
     prefix = architecture.prefix
-    text = _kinds(architecture, "outside", prefix)
-    outside = {prefix + name: kind for name, kind in text.items()}
+    outside: dict[str, Kind] = {}
+    if "draft" not in architecture.traits:
+        text = _kinds(architecture, "outside", prefix)
+        outside = {prefix + name: kind for name, kind in text.items()}
     if architecture.has_vision:
         outside |= _kinds(architecture, "vision", "", VISION)
     yield Block("", None, outside)
@@ -229,7 +232,7 @@ def _stored(
 ) -> Iterator[tuple[str, Kind]]:
     """The tensors that store a rule's one."""
     shape = shape_of(rule.shape, architecture.sizes)
-    needed = rule.kind if necessity is None or rule.kind in _SPECIAL else necessity
+    needed = rule.kind if necessity is None or rule.kind != _REQUIRED else necessity
     module = Module(rule.module, shape, stored) if rule.module else None
     if stored is None:
         role = ROLES[rule.role]

@@ -33,6 +33,7 @@ from k2compat.checkpoint.safetensors_files.foreign import (
     ForeignFolder,
     find_foreign,
     foreign_finding,
+    judge_foreign,
 )
 from k2compat.checkpoint.safetensors_files.index import (
     INDEX_FILE,
@@ -53,6 +54,7 @@ from k2compat.checkpoint.safetensors_files.stored_modules import merge_modules
 from k2compat.checkpoint.safetensors_files.summary import group
 from k2compat.checkpoint.sampling import Sampler
 from k2compat.checkpoint.sources import Source
+from k2compat.family import RELATIVES
 from k2compat.findings import Finding, Report
 
 SAFETENSORS = "safetensors"
@@ -60,6 +62,9 @@ SAFETENSORS = "safetensors"
 
 _OF_STORAGE = ("tensor-", "module-", "quantization-undeclared", "quantization-mismatch")
 """Codes of findings that a wrong idea of the storage causes, too."""
+
+_BY_RULES = ("family", "mtp")
+"""Folders of something else whose tensors the family's rules describe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,7 @@ class Prepared:
         check: Takes the names, if there is an index.
         total_size: Of all tensors' bytes, as the index has it.
         findings: About the config, and how the weights are stored.
+        judged: How many tensors of an adapter or a draft were judged already.
     """
 
     contents: CheckpointContents
@@ -83,6 +89,7 @@ class Prepared:
     check: IndexCheck | None
     total_size: int | None
     findings: tuple[Finding, ...]
+    judged: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +164,19 @@ def prepare(source: Source, config: ReadConfig, observed: Observed | None = None
         contents = replace(contents, observed=observed)
     index = contents.index
     foreign = find_foreign(source.files, config.members, contents.names)
-    if foreign is None:
-        architecture, findings = _architecture(contents, config)
+    exhausted: tuple[Finding, ...] = ()
+    judged = 0
+    if foreign is None or foreign.judged_as in _BY_RULES:
+        architecture, findings = _architecture(contents, _as_family(config, foreign))
+        if architecture is not None and foreign is not None and foreign.judged_as == "mtp":
+            architecture = architecture.as_draft
         architecture, comparison, exhausted = settle(architecture, config.where)
     else:
         # No rule describes the tensors; headers, index and files are judged.
-        architecture, findings = None, foreign_finding(contents.root, foreign)
-        comparison, exhausted = Comparison(None), ()
+        architecture, comparison = None, Comparison(None)
+        findings, judged = judge_foreign(foreign, contents, config.members)
+    if foreign is not None:
+        findings = (*foreign_finding(contents.root, foreign), *findings)
     return Prepared(
         contents=replace(contents, index=None),  # the check releases its names shard by shard
         foreign=foreign,
@@ -172,6 +185,19 @@ def prepare(source: Source, config: ReadConfig, observed: Observed | None = None
         check=None if index is None else IndexCheck(index),
         total_size=None if index is None else index.total_size,
         findings=(*findings, *exhausted),
+        judged=judged,
+    )
+
+
+def _as_family(config: ReadConfig, foreign: ForeignFolder | None) -> ReadConfig:
+    """The config of a relative, under the type whose rules describe most of its tensors."""
+    if foreign is None or config.members is None:
+        return config
+    known = RELATIVES.get(str(config.members.get("model_type")))
+    return (
+        config
+        if known is None
+        else replace(config, members={**config.members, "model_type": known})
     )
 
 
@@ -252,9 +278,9 @@ def _no_tensors(where: str, comparison: Comparison) -> tuple[Finding, ...]:
 def _coverage(prepared: Prepared, comparison: Comparison, *, hidden: int, beyond: int) -> Coverage:
     architecture = prepared.architecture
     reasons = []
-    if prepared.foreign is not None:
+    if prepared.foreign is not None and comparison.unjudged > prepared.judged:
         reasons.append(f"they are those of: {prepared.foreign.variant}")
-    elif architecture is None and comparison.unjudged:
+    elif prepared.foreign is None and architecture is None and comparison.unjudged:
         reasons.append("no config describes them")
     elif architecture is not None and comparison.unjudged:
         reasons.append(f"the quantisation {architecture.quantization.name} is not known")
@@ -262,7 +288,7 @@ def _coverage(prepared: Prepared, comparison: Comparison, *, hidden: int, beyond
         reasons.append(f"the config does not name the layers of {beyond:,}")
     if hidden:
         reasons.append(f"{hidden:,} are in files that were not or could not be read")
-    judged = comparison.tensors - comparison.unjudged - beyond
+    judged = comparison.tensors - comparison.unjudged - beyond + prepared.judged
     parts = comparison.stored_parts() if architecture is not None else ()
     return Coverage(judged, comparison.tensors + hidden, tuple(reasons), parts)
 
@@ -332,8 +358,8 @@ def _judge(
 
 def _not_checked(prepared: Prepared, hidden: int) -> Iterator[str]:
     architecture = prepared.architecture
-    if prepared.foreign is not None:
-        yield f"the tensors of: {prepared.foreign.variant}"
+    if prepared.foreign is not None and architecture is None:
+        yield f"the tensors of: {prepared.foreign.variant}, but for shapes that follow from configs"
     elif architecture is None:
         yield "the tensors against a config: there is none that fits their names"
     elif not architecture.quantization.is_known:

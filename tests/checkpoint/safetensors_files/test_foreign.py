@@ -1,12 +1,14 @@
 """Folders that hold something else are named in one finding, and what can be judged is judged."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from k2compat.checkpoint import ExpectedTensor, validate
+from k2compat.checkpoint import ExpectedTensor, Validation, expected_tensors, validate
 from k2compat.samples import tiny_config
-from tests.checkpoint.validations import bad
+from tests.checkpoint.validations import bad, codes
 from tests.support.memory_source import MemorySource, memory_source
 
 
@@ -20,13 +22,12 @@ def folder(names: list[str], config: dict[str, Any], **files: bytes) -> MemorySo
 CONFIG = tiny_config("bf16")
 FOLDERS: dict[str, MemorySource] = {
     "foreign-lora": folder(
-        ["base_model.model.model.layers.0.self_attn.o_proj.lora_A.weight"],
+        ["base_model.model.score.weight"],
         CONFIG,
         **{"adapter_config.json": b"{}"},
     ),
-    "foreign-draft": folder(["d2t", "t2d", "fc.weight", "midlayer.mlp.up_proj.weight"], CONFIG),
-    "foreign-deepseek-v32": folder(
-        ["model.layers.0.self_attn.indexer.wk.weight"], {**CONFIG, "model_type": "deepseek_v32"}
+    "foreign-draft": folder(
+        ["fc.weight", "midlayer.mlp.up_proj.weight"], {"vocab_size": 1, "model_type": "llama"}
     ),
     "foreign-mlx": folder(
         [
@@ -64,3 +65,187 @@ def test_a_draft_is_known_by_its_class() -> None:
     config = {**CONFIG, "architectures": ["LlamaForCausalLMEagle3"], "model_type": "llama"}
     (finding,) = bad(validate(folder(["model.norm.weight"], config)))
     assert finding.code == "foreign-draft"
+
+
+def found_in(validation: Validation) -> list[str]:
+    return sorted(codes(validation))
+
+
+SPARSE = {
+    **tiny_config("deepseek_v3"),
+    "model_type": "deepseek_v3",
+    "index_n_heads": 2,
+    "index_head_dim": 16,
+}
+
+
+def usual(config: dict[str, Any]) -> list[ExpectedTensor]:
+    return [tensor for tensor in expected_tensors(config) if tensor.is_usual]
+
+
+def held(tensors: list[ExpectedTensor], config: dict[str, Any]) -> MemorySource:
+    return memory_source(config, tensors=tensors)
+
+
+def test_deepseek_v32_is_named_and_its_tensors_are_judged() -> None:
+    config = {**SPARSE, "model_type": "deepseek_v32"}
+    tensors = usual(SPARSE)
+    assert any(".indexer.k_norm.bias" in tensor.name for tensor in tensors)
+    validation = validate(held(tensors, config))
+    assert found_in(validation) == ["foreign-deepseek-v32"]
+    assert validation.coverage.judged == validation.tensors == len(tensors)
+    assert validation.coverage.reasons == ()
+    wrong = [
+        each._replace(shape=(3,)) if each.name.endswith("indexer.k_norm.bias") else each
+        for each in tensors
+    ]
+    assert set(codes(validate(held(wrong, config)))) == {"foreign-deepseek-v32", "tensor-shape"}
+
+
+def mtp_draft(**changes: tuple[int, ...]) -> MemorySource:
+    """What SGLang's export makes: layer 61 as layer 0, without embeddings and head."""
+    config = tiny_config("deepseek_v3")
+    prefix = f"model.layers.{config['num_hidden_layers']}."
+    tensors = [
+        tensor._replace(
+            name=tensor.name.replace(prefix, "model.layers.0."),
+            shape=changes.get(tensor.name.removeprefix(prefix).replace(".", "_"), tensor.shape),
+        )
+        for tensor in usual(config)
+        if tensor.name.startswith(prefix)
+        and "embed_tokens" not in tensor.name
+        and "shared_head.head" not in tensor.name
+    ]
+    own = {**config, "num_hidden_layers": 1, "architectures": ["DeepseekV3ForCausalLMNextN"]}
+    return memory_source(own, tensors=tensors)
+
+
+def test_an_mtp_draft_is_named_and_its_layer_judged() -> None:
+    validation = validate(mtp_draft())
+    assert found_in(validation) == ["foreign-draft"]
+    assert validation.variant == "MTP draft"
+    assert validation.coverage.judged == validation.tensors
+    wrong = validate(mtp_draft(eh_proj_weight=(5, 5)))
+    assert set(codes(wrong)) == {"foreign-draft", "tensor-shape"}
+
+
+def lora(tmp_path: Path, adapter: dict[str, Any], **shapes: tuple[int, ...]) -> MemorySource:
+    """An adapter of o_proj in layer 0 of the sample, whose o_proj is [256, 128]."""
+    config = tiny_config("bf16")
+    rows, columns = next(
+        tensor.shape or (0, 0)
+        for tensor in expected_tensors(config)
+        if tensor.name == "model.layers.0.self_attn.o_proj.weight"
+    )
+    module = "base_model.model.model.layers.0.self_attn.o_proj.lora_"
+    tensors = {f"{module}A.weight": (4, columns), f"{module}B.weight": (rows, 4)} | {
+        name.replace("__", "."): shape for name, shape in shapes.items()
+    }
+    source = memory_source(
+        config,
+        tensors=[
+            ExpectedTensor(name, shape, ("BF16",), "required") for name, shape in tensors.items()
+        ],
+    )
+    data = json.dumps(adapter).encode()
+    kept = {name: each for name, each in source.contents.items() if name != "config.json"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    return MemorySource("model", {**kept, "adapter_config.json": (data, len(data))})
+
+
+A = "base_model__model__model__layers__0__self_attn__o_proj__lora_A__weight"
+B = "base_model__model__model__layers__0__self_attn__o_proj__lora_B__weight"
+OTHER = "base_model__model__model__layers__0__self_attn__k_proj__lora_A__weight"
+
+
+@pytest.mark.parametrize(
+    ("adapter", "shapes", "expected"),
+    [
+        ({"r": 4}, {}, []),
+        ({}, {}, []),
+        ({"r": 8, "rank_pattern": {"o_proj": 4}}, {}, []),
+        ({"r": 8, "rank_pattern": {"q_a_proj": 4}}, {}, ["tensor-shape", "tensor-shape"]),
+        ({"r": 4}, {A: (4, 7)}, ["tensor-shape"]),
+        ({"r": 4}, {B: (7, 4)}, ["tensor-shape"]),
+        ({"r": 4}, {A: (4,)}, ["tensor-shape"]),
+        ({"r": 4}, {OTHER: (4, 8)}, ["tensor-unexpected"]),
+        (
+            {"r": 4},
+            {"base_model__model__model__layers__1__self_attn__o_proj__lora_A__weight": (4, 128)},
+            ["tensor-missing"],
+        ),
+        ({"r": 4}, {"lm_head__modules_to_save__weight": (9, 9)}, []),
+    ],
+)
+def test_an_adapter_is_judged_by_the_models_config(
+    tmp_path: Path, adapter: dict[str, Any], shapes: dict[str, tuple[int, ...]], expected: list[str]
+) -> None:
+    source = lora(tmp_path, adapter, **shapes)
+    found = found_in(validate(source, config=tmp_path / "config.json"))
+    assert found == ["foreign-lora", *expected]
+
+
+def test_an_adapter_without_the_models_config_has_ranks_alone(tmp_path: Path) -> None:
+    assert found_in(validate(lora(tmp_path, {"r": 4}))) == ["foreign-lora"]
+    assert found_in(validate(lora(tmp_path, {"r": 3}))) == ["foreign-lora", *["tensor-shape"] * 2]
+
+
+DRAFT = {
+    "architectures": ["LlamaForCausalLMEagle3"],
+    "model_type": "llama",
+    "hidden_size": 256,
+    "intermediate_size": 96,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 500,
+    "draft_vocab_size": 100,
+}
+DRAFT_SHAPES = {
+    "fc.weight": (256, 768),
+    "midlayer.self_attn.q_proj.weight": (256, 512),
+    "midlayer.self_attn.k_proj.weight": (128, 512),
+    "midlayer.self_attn.v_proj.weight": (128, 512),
+    "midlayer.self_attn.o_proj.weight": (256, 256),
+    "midlayer.mlp.gate_proj.weight": (96, 256),
+    "midlayer.mlp.up_proj.weight": (96, 256),
+    "midlayer.mlp.down_proj.weight": (256, 96),
+    "midlayer.hidden_norm.weight": (256,),
+    "midlayer.input_layernorm.weight": (256,),
+    "midlayer.post_attention_layernorm.weight": (256,),
+    "norm.weight": (256,),
+    "lm_head.weight": (100, 256),
+    "d2t": (100,),
+    "t2d": (500,),
+}
+
+
+def eagle3(shapes: dict[str, tuple[int, ...]]) -> MemorySource:
+    tensors = [ExpectedTensor(name, shape, ("BF16",), "required") for name, shape in shapes.items()]
+    return memory_source(DRAFT, tensors=tensors)
+
+
+@pytest.mark.parametrize("name", DRAFT_SHAPES)
+def test_a_draft_is_judged_by_its_own_config(name: str) -> None:
+    assert found_in(validate(eagle3(DRAFT_SHAPES))) == ["foreign-draft"]
+    assert validate(eagle3(DRAFT_SHAPES)).coverage.judged == len(DRAFT_SHAPES)
+    wrong = {**DRAFT_SHAPES, name: (3, *DRAFT_SHAPES[name][1:])}
+    assert found_in(validate(eagle3(wrong))) == ["foreign-draft", "tensor-shape"]
+    fewer = {each: shape for each, shape in DRAFT_SHAPES.items() if each != name}
+    missing = ["tensor-missing"] if name.startswith(("fc.", "midlayer.", "norm.")) else []
+    if name == "midlayer.hidden_norm.weight":
+        missing = []  # the program that wrote it has other names
+    assert found_in(validate(eagle3(fewer))) == ["foreign-draft", *missing]
+
+
+def test_a_draft_is_judged_by_the_model_that_it_drafts_for(tmp_path: Path) -> None:
+    model = {**tiny_config("bf16"), "hidden_size": 512, "vocab_size": 500}
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(model))
+    assert found_in(validate(eagle3(DRAFT_SHAPES), config=path)) == [
+        "foreign-draft",
+        "tensor-shape",
+    ]
+    fitting = {**DRAFT_SHAPES, "fc.weight": (256, 1536)}
+    assert found_in(validate(eagle3(fitting), config=path)) == ["foreign-draft"]
+    path.write_text(json.dumps({**model, "vocab_size": 501}))
+    assert found_in(validate(eagle3(fitting), config=path)) == ["foreign-draft", "tensor-shape"]

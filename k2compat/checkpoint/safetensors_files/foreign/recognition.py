@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -29,6 +29,7 @@ class ForeignFolder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     members: dict[str, str] = {}
     class_: str = msgspec.field(name="class", default="")
     tensor: str = ""
+    judged_as: Literal["", "family", "mtp", "lora", "eagle3"] = ""
 
 
 class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
