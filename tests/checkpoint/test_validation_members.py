@@ -1,4 +1,4 @@
-"""Model types that no engine knows, and a folder whose GGUFs lie elsewhere."""
+"""Model types outside of the family, and a folder whose GGUFs lie elsewhere."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Model types that no engine knows, in configs that describe a model of the family all the same.
+"""Model types outside of the family, in configs that describe a model of the family all the same.
 
 `sed s/kimi_k2/deepseek_v3/` makes deepseek_v35 of kimi_k25; forks and new releases have types of
 their own. The type is an error; everything else is judged as the family member that the config
@@ -57,8 +57,8 @@ def _assume(
         return config
     found.add(
         "architecture-model-type",
-        f"no engine knows the model_type {shortened(own)}: everything else was judged as {likely}, "
-        "which the config describes",
+        f"the model_type {shortened(own)} is not of the family: everything else was judged as "
+        f"{likely}, which the config describes",
         at=at,
         expected=likely,
         actual=own,
