@@ -18,15 +18,17 @@ from math import prod
 from pathlib import Path
 
 import numpy as np
-from gguf import GGMLQuantizationType, GGUFWriter
+from gguf import ExpertGatingFuncType, GGMLQuantizationType, GGUFWriter, RopeScalingType
 
 import k2compat
+from k2compat.checkpoint.companions import FAMILY_IDS
 from k2compat.checkpoint.gguf_files.rules import (
     GgufLayout,
     config_sizes,
     deepseek2,
     expected_gguf_tensors,
 )
+from k2compat.samples.checkpoint import TEMPLATE
 
 TOKENS = 163_840
 MERGES = 163_328
@@ -90,8 +92,20 @@ def write_header(path: Path) -> None:
     writer.add_expert_weights_scale(2.827)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("kimi-k2")
-    writer.add_token_list([f"token{number}" for number in range(TOKENS)])
-    writer.add_token_types([1] * TOKENS)
+    writer.add_expert_gating_func(ExpertGatingFuncType.SIGMOID)
+    writer.add_rope_freq_base(50_000.0)
+    writer.add_rope_scaling_type(RopeScalingType.YARN)
+    writer.add_rope_scaling_factor(32.0)
+    writer.add_rope_scaling_orig_ctx_len(4096)
+    writer.add_rope_scaling_yarn_log_mul(0.1)
+    tokens = [f"token{number}" for number in range(TOKENS)]
+    types = [1] * TOKENS
+    for marker, number in FAMILY_IDS.items():
+        tokens[number], types[number] = marker, 3
+    writer.add_token_list(tokens)
+    writer.add_token_types(types)
+    writer.add_eos_token_id(FAMILY_IDS["<|im_end|>"])
+    writer.add_chat_template(TEMPLATE)
     writer.add_token_merges([f"tok{number} en{number}" for number in range(MERGES)])
     end = 0
     for tensor in expected_gguf_tensors(sizes, GgufLayout(split_mla=True)):
