@@ -32,10 +32,12 @@ class StoredPrecision(NamedTuple):
     Attributes:
         name: The scheme's short name, as "nvfp4"; "bf16" for weights as they are.
         block: Neighbours in a row of the weight that share a scale; 1 where a row has one.
+        kv_cache_bits: Of an element of the KV cache that the config asks for; None for its own.
     """
 
     name: str
     block: int
+    kv_cache_bits: int | None = None
 
 
 def stored_precision(quantization_config: object) -> StoredPrecision | None:
@@ -51,9 +53,10 @@ def stored_precision(quantization_config: object) -> StoredPrecision | None:
     if not quantization.is_known:
         return None
     if stored is None:
-        return StoredPrecision("bf16", 1)
+        return StoredPrecision("bf16", 1, quantization.kv_cache_bits)
     sizes = [size for name, size in stored.sizes if name in ("group", "b0", "b1")]
-    return StoredPrecision(stored.label, max([1, *(size for size in sizes if size < WHOLE_ROW)]))
+    block = max([1, *(size for size in sizes if size < WHOLE_ROW)])
+    return StoredPrecision(stored.label, block, quantization.kv_cache_bits)
 
 
 def loaded_bytes(config: Mapping[str, Any]) -> LoadedBytes | None:

@@ -93,7 +93,7 @@ def command(
     plan = plan_launch(request)
     given = [name for name, value in options.items() if value not in (None, False)]
     unused = unused_options(request, plan, output_format, given)
-    checked = check_plan(plan, request.model.config)
+    checked = check_plan(plan, request.model.config, request.model.loaded_bytes)
     report = Report((*plan.findings, *unused, *checked, *_asked(plan, ask)))
     refusal = refusal_of(report.findings)
     if explain:

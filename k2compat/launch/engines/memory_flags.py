@@ -81,6 +81,11 @@ class MemoryFlags(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             memory outside of its share; empty for others.
         parallel: How the GPUs are divided; None where no flag decides it.
         batch: Sizes that data-parallel ranks share; None where the engine has none.
+        unpacks_fp4: Whether the engine unpacks 4-bit floating-point weights by itself on NVIDIA's
+            GPUs that do not multiply in them.
+        vendors: Whose GPUs the engine runs on; empty: any.
+        amd_heads: What each GPU's attention heads must be a multiple of on AMD's GPUs, for the
+            engine's own kernels; 1: any number.
         not_estimated: Why the fit of this engine is not estimated, as the rest of a sentence; "":
             it is estimated.
     """
@@ -92,6 +97,9 @@ class MemoryFlags(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     sequences: tuple[str, ...] = ()
     parallel: ParallelFlags | None = None
     batch: BatchFlags | None = None
+    unpacks_fp4: bool = False
+    vendors: tuple[str, ...] = ()
+    amd_heads: int = 1
     not_estimated: str = ""
 
 

@@ -58,6 +58,12 @@ def check_fit(sizes: ModelSizes, fit: Fit, *, nodes: int, gpus_per_node: int) ->
     )
 
 
+def nearest_fit(sizes: ModelSizes, refused: Fit, *, nodes: int, gpus_per_node: int) -> str | None:
+    """The nearest plan that fits, in words for a person; None where none of them does."""
+    found = alternatives(sizes, refused, nodes=nodes, gpus_per_node=gpus_per_node)
+    return _as_advice(found[0]) if found else None
+
+
 def _as_advice(alternative: Alternative) -> str:
     certain = "" if alternative.fit.verdict is Verdict.FITS else " (tight)"
     return f"{alternative.change}{certain}"

@@ -51,6 +51,8 @@ class ModelDimensions(msgspec.Struct, frozen=True, kw_only=True):
         context: The longest context the config allows, in tokens.
         widths: The MLP widths that tensor parallelism cuts, by the config's names.
         block: What a rank's part of a width must be a multiple of, by the quantisation.
+        kv_cache_bytes: Bytes of one element of the KV cache that the config asks for: 1 for FP8.
+            Engines follow it where no flag says otherwise.
     """
 
     precision: str
@@ -61,6 +63,7 @@ class ModelDimensions(msgspec.Struct, frozen=True, kw_only=True):
     context: int
     widths: Mapping[str, int]
     block: int
+    kv_cache_bytes: int = _BF16
 
     def kv_bytes_per_token(self, element_bytes: int = _BF16) -> int:
         """The KV cache of one token over all layers, in bytes."""
@@ -90,14 +93,23 @@ class _Quantisation(NamedTuple):
     Attributes:
         precision: See `ModelDimensions`.
         block: See `ModelDimensions`.
+        kv_cache_bytes: See `ModelDimensions`.
     """
 
     precision: str
     block: int
+    kv_cache_bytes: int = _BF16
 
 
-def model_sizes(config: Mapping[str, Any]) -> ModelSizes | Finding:
+def model_sizes(
+    config: Mapping[str, Any], loaded: tuple[int, int] | None = None
+) -> ModelSizes | Finding:
     """Read a model's sizes from the members of its config.json.
+
+    Args:
+        config: The members.
+        loaded: The bytes of the routed experts and of everything else, where they are known
+            already: summing them takes 20 ms.
 
     Returns:
         The sizes; or the finding sizes-unknown, where the config is of another architecture,
@@ -106,17 +118,24 @@ def model_sizes(config: Mapping[str, Any]) -> ModelSizes | Finding:
     dimensions = model_dimensions(config)
     if isinstance(dimensions, Finding):
         return dimensions
-    text = {**text_config(config), "quantization_config": _settings(config)}
+    summed = loaded or _loaded(config)
+    if isinstance(summed, Finding):
+        return summed
+    routed, other = summed
+    members = msgspec.structs.asdict(dimensions)
+    return ModelSizes(**members, routed_bytes=routed, other_bytes=other)
+
+
+def _loaded(config: Mapping[str, Any]) -> tuple[int, int] | Finding:
     from k2compat.checkpoint import loaded_bytes
 
     try:
-        loaded = loaded_bytes(text)
+        loaded = loaded_bytes({**text_config(config), "quantization_config": _settings(config)})
     except RefusedError as error:
         return _unknown(error.message.rstrip("."))
     if loaded is None:
         return _unknown("the sizes of its quantisation are not known here")
-    members = msgspec.structs.asdict(dimensions)
-    return ModelSizes(**members, routed_bytes=loaded.routed, other_bytes=loaded.other)
+    return loaded.routed, loaded.other
 
 
 def model_dimensions(config: Mapping[str, Any]) -> ModelDimensions | Finding:
@@ -144,6 +163,7 @@ def model_dimensions(config: Mapping[str, Any]) -> ModelDimensions | Finding:
         context=text["max_position_embeddings"],
         widths={key: text[key] for key in ("moe_intermediate_size", "intermediate_size")},
         block=quantisation.block,
+        kv_cache_bytes=quantisation.kv_cache_bytes,
     )
 
 
@@ -172,13 +192,17 @@ def _quantisation(settings: object) -> _Quantisation | None:
     if not isinstance(settings, dict):
         return None
     read = _READERS.get(str(settings.get("quant_method")))
-    found = None if read is None else read(settings)
+    plain = settings.get("kv_cache_scheme") is None
+    found = read(settings) if read is not None and plain else None
     if found is not None:
         return found
     from k2compat.checkpoint import stored_precision  # 20 ms, for schemes beyond the family's own
 
     stored = stored_precision(settings)
-    return None if stored is None else _Quantisation(stored.name, stored.block)
+    if stored is None:
+        return None
+    bits = stored.kv_cache_bits or 8 * _BF16
+    return _Quantisation(stored.name, stored.block, max(1, bits // 8))
 
 
 def _read_fp8(settings: Mapping[str, Any]) -> _Quantisation | None:

@@ -50,7 +50,7 @@ def _checked(command: ModernCommand, gpu: str | None, gpus_per_node: int) -> Ite
         return
     model = read_model(name)
     plan = _plan(command, parallel, layout, gpu, gpus_per_node)
-    yield from (*model.findings, *check_plan(plan, model.config))
+    yield from (*model.findings, *check_plan(plan, model.config, model.loaded_bytes))
 
 
 def _model(command: ModernCommand) -> str | None:

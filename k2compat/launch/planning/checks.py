@@ -8,23 +8,29 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from k2compat.errors import RefusedError
-from k2compat.findings import Codes, Finding
+from k2compat.findings import Codes, Finding, Severity
 from k2compat.launch.engines import BatchFlags, MemoryFlags, memory_flags_of
 from k2compat.launch.flags import flag_table, values_of
 from k2compat.launch.memory import (
     DEFAULT_UTILISATION,
     OVERHEAD_GIB,
     Fit,
+    ModelDimensions,
     ModelSizes,
+    Verdict,
     check_batch_sizes,
     check_divisibility,
     check_fit,
+    check_formats,
     check_sequence_count,
     check_world_size,
     estimate_fit,
+    gpu_facts,
     gpu_memory_gib,
     model_dimensions,
     model_sizes,
+    nearest_fit,
+    smallest_gpus,
 )
 from k2compat.launch.plan import Plan
 from k2compat.launch.planning.given_sizes import spreads_unevenly
@@ -37,12 +43,15 @@ _SMALL_LETTER_SIZES = {"k": 1000, "m": 1000**2}
 _CAPITAL_SIZES = {"K": 1024, "M": 1024**2}
 
 
-def check_plan(plan: Plan, config: Mapping[str, Any]) -> Iterator[Finding]:
+def check_plan(
+    plan: Plan, config: Mapping[str, Any], loaded: tuple[int, int] | None = None
+) -> Iterator[Finding]:
     """Find what of the model a plan does not divide, and whether it fits its GPUs.
 
     Args:
         plan: The plan.
         config: The members of the model's config.json.
+        loaded: See `model_sizes`.
     """
     dimensions = model_dimensions(config)
     gpus = plan.cluster.gpus_per_node
@@ -57,18 +66,94 @@ def check_plan(plan: Plan, config: Mapping[str, Any]) -> Iterator[Finding]:
         uneven = spreads_unevenly(plan.engine, _arguments(plan, group))
         yield from check_divisibility(dimensions, layout, nodes, gpus, uneven_experts=uneven)
         yield from _check_batches(plan, group, flags.batch)
-    reason = _why_not_estimated(plan)
-    if reason:
+    if plan.cluster.gpu is not None:
+        yield from _check_gpu(plan, plan.cluster.gpu, flags, dimensions)
+    if flags.not_estimated:
         yield _codes.finding(
             "fit-skipped",
-            plan.engine if plan.cluster.gpu else "--gpu",
-            f"Whether the model fits is not estimated: {reason}.",
+            plan.engine,
+            f"Whether the model fits is not estimated: {flags.not_estimated}.",
         )
         return
-    sizes = model_sizes(config)
+    sizes = model_sizes(config, loaded)
     if isinstance(sizes, Finding):
         yield sizes
+    elif plan.cluster.gpu is None:
+        for group in plan.layouts:
+            yield from _check_without_gpu(plan, group, sizes)
+    else:
+        yield from _check_fits(plan, sizes)
+
+
+def _check_gpu(
+    plan: Plan, gpu: str, flags: MemoryFlags, model: ModelDimensions
+) -> Iterator[Finding]:
+    """Find GPUs that the engine does not run on, or that do not suit the weights or the heads."""
+    facts = gpu_facts(gpu)
+    if facts and flags.vendors and facts.isdisjoint(flags.vendors):
+        yield _codes.finding(
+            "engine-not-for-gpu",
+            "--gpu",
+            f"{plan.engine} does not run on {gpu}.",
+            expected=f"a GPU of {' or '.join(flags.vendors).upper()}",
+            actual=gpu,
+            fix="Take vllm or sglang.",
+        )
         return
+    yield from check_formats(model.precision, gpu, weight_only=flags.unpacks_fp4)
+    step = flags.amd_heads if "amd" in facts else 1
+    for layout in plan.layouts.values():
+        if model.heads % (step * layout.tensor_parallel):
+            most = model.heads // step
+            yield _codes.finding(
+                "heads-per-gpu",
+                str(layout),
+                f"{layout} leaves each GPU {model.heads / layout.tensor_parallel:g} heads: "
+                f"AMD's MLA kernels take multiples of {step}, so slower ones are used.",
+                expected=f"TP {most} or a divisor of it",
+                actual=f"TP {layout.tensor_parallel}",
+            )
+
+
+def _errors(findings: Iterator[Finding]) -> Iterator[Finding]:
+    return (finding for finding in findings if finding.severity is Severity.ERROR)
+
+
+def _check_without_gpu(plan: Plan, group: str, sizes: ModelSizes) -> Iterator[Finding]:
+    """What a GPU must hold, where none was named, and which of the table's is the smallest."""
+    flags = memory_flags_of(plan.engine)
+    by_gpu = {
+        name: _fit(plan, group, sizes, gib)
+        for name, gib in smallest_gpus().items()
+        if not any(_errors(_check_gpu(plan, name, flags, sizes)))
+    }
+    holding = [name for name, fit in by_gpu.items() if fit.verdict is not Verdict.DOES_NOT_FIT]
+    largest, fit = list(by_gpu.items())[-1]
+    needed = f"{fit.layout} puts {fit.weights_gib:.1f} GiB of weights on each GPU"
+    wanted = f"{fit.context:,} tokens of context"
+    if holding:
+        yield _codes.finding(
+            "fit-by-weights",
+            "--gpu",
+            f"{needed}: the smallest GPU in the table that holds them with {wanted} is "
+            f"{holding[0]}.",
+            fix="Name yours, so that the fit is checked: --gpu NAME",
+        )
+        return
+    gpus = plan.cluster.gpus_per_node + plan.cluster.gpus_idle
+    nodes = plan.cluster.size(group)
+    near = nearest_fit(sizes, fit, nodes=nodes, gpus_per_node=gpus)
+    yield _codes.finding(
+        "no-gpu-holds",
+        str(fit.layout),
+        f"{needed}: no GPU in the table holds them with {wanted}.",
+        fix=f"With {largest} this fits: {near}." if near else None,
+    )
+
+
+def _check_fits(plan: Plan, sizes: ModelSizes) -> Iterator[Finding]:
+    flags = memory_flags_of(plan.engine)
+    gpus = plan.cluster.gpus_per_node
     for group, fit in fits_of(plan, sizes).items():
         nodes = plan.cluster.size(group)
         yield from check_fit(sizes, fit, nodes=nodes, gpus_per_node=gpus + plan.cluster.gpus_idle)
@@ -87,17 +172,19 @@ def fits_of(plan: Plan, sizes: ModelSizes) -> Mapping[str, Fit]:
     if plan.cluster.gpu is None or flags.not_estimated:
         return {}
     gib = gpu_memory_gib(plan.cluster.gpu)
-    return {
-        group: estimate_fit(
-            sizes,
-            layout,
-            gib,
-            utilisation=_utilisation(plan, group, gib, flags),
-            kv_cache_bytes=_cache_bytes(_value(_arguments(plan, group), *flags.cache_type)),
-            context=_size(_value(_arguments(plan, group), *flags.context)),
-        )
-        for group, layout in plan.layouts.items()
-    }
+    return {group: _fit(plan, group, sizes, gib) for group in plan.layouts}
+
+
+def _fit(plan: Plan, group: str, sizes: ModelSizes, gib: float) -> Fit:
+    flags = memory_flags_of(plan.engine)
+    return estimate_fit(
+        sizes,
+        plan.layouts[group],
+        gib,
+        utilisation=_utilisation(plan, group, gib, flags),
+        kv_cache_bytes=_cache_bytes(plan, group, flags, sizes.kv_cache_bytes),
+        context=_size(_value(_arguments(plan, group), *flags.context)),
+    )
 
 
 def refusal_of(findings: Iterator[Finding] | Sequence[Finding]) -> RefusedError | None:
@@ -112,11 +199,6 @@ def refusal_of(findings: Iterator[Finding] | Sequence[Finding]) -> RefusedError 
             hint = f"{near}--explain-fit shows the sum, --force renders the plan all the same."
             return RefusedError(finding.code, finding.message, hint=hint)
     return None
-
-
-def _why_not_estimated(plan: Plan) -> str:
-    without_gpu = "" if plan.cluster.gpu else "no --gpu was named"
-    return memory_flags_of(plan.engine).not_estimated or without_gpu
 
 
 def _check_batches(plan: Plan, group: str, flags: BatchFlags | None) -> Iterator[Finding]:
@@ -163,8 +245,15 @@ def _fraction(value: str | None) -> float | None:
     return share if 0 < share <= 1 else None
 
 
-def _cache_bytes(kind: str | None) -> int:
-    return 1 if (kind or "").startswith("fp8") else 2
+def _cache_bytes(plan: Plan, group: str, flags: MemoryFlags, own: int) -> int:
+    """Bytes of an element of the KV cache: a flag's type, or what the checkpoint asks for.
+
+    The packed 4-bit types are counted as 1: with their scales they take more than a half.
+    """
+    kind = _value(_arguments(plan, group), *flags.cache_type) or "auto"
+    if kind == "auto":
+        return own
+    return 1 if "8" in kind or "fp4" in kind else 2
 
 
 def _size(value: str | None) -> int | None:

@@ -33,6 +33,13 @@ def contexts_of(
     contexts: list[NodeContext] = []
     for node in cluster.nodes:
         own = node_terms(node, cluster, asdict(layouts[node.group]), shared, terms.products)
-        there = situation.with_facts(*own.facts)
+        there = situation.with_facts(*own.facts, *_heads(request, layouts[node.group]))
         contexts.append(NodeContext(node, there, own.values, own.lists))
     return contexts
+
+
+def _heads(request: Request, layout: Layout) -> frozenset[str]:
+    """AMD's attention kernels (AITER, MLA) take multiples of 16 heads."""
+    heads = request.model.text_config.get("num_attention_heads")
+    whole = isinstance(heads, int) and heads % (16 * layout.tensor_parallel) == 0
+    return frozenset({"sixteen_heads"} if whole else ())

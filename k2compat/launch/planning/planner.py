@@ -23,7 +23,7 @@ from k2compat.launch.engines import (
     terms_of,
 )
 from k2compat.launch.flags import EngineRelease, check_flags, with_settings
-from k2compat.launch.memory import Layout, default_strategy, layouts_of
+from k2compat.launch.memory import Layout, default_strategy, gpu_facts, layouts_of
 from k2compat.launch.plan import Command, Plan, Prerequisite
 from k2compat.launch.planning.expand import compose, mounts_of
 from k2compat.launch.planning.given_sizes import check_rendered, demand_nodes, given_sizes
@@ -62,7 +62,7 @@ def plan_launch(request: Request) -> Plan:
     named = request.cluster.sizes if request.cluster else {}
     strategy = _strategy(request, profile, named)
     cluster = _cluster(request, profile, strategy, tuple(named))
-    facts = request_facts(request, cluster)
+    facts = request_facts(request, cluster) | gpu_facts(cluster.gpu)
     situation = Situation(request.profile, strategy, release.version, facts)
     terms = terms_of(profile, situation, cluster.sizes)
     demand_nodes(request.engine, request.settings, cluster)

@@ -8,6 +8,7 @@ from collections.abc import Container
 from typing import Final
 
 FACTS: Final = {
+    "amd": "the GPU is AMD's",
     "amx": "the user asked for the AMX units of the CPU",
     "bf16": "the weights are BF16",
     "decode": "the node is of the group that decodes",
@@ -20,6 +21,10 @@ FACTS: Final = {
     "int4": "the routed experts are INT4",
     "interface": "the network interface of the node is known",
     "interfaces_differ": "the nodes have different interfaces",
+    "mxfp4": "the routed experts are MXFP4",
+    "nvfp4": "the routed experts are NVFP4",
+    "nvidia": "the GPU is NVIDIA's",
+    "sixteen_heads": "each GPU has a multiple of 16 attention heads",
     "multi_node": "a group has more than one node",
     "patched": "the model is a Kimi-K2 under the name deepseek_v3",
     "prefill": "the node is of the group that prefills",
@@ -37,7 +42,9 @@ FACTS: Final = {
 GIVEN: Final = "given:"
 """`given:NAME`: the user gave the value of this name."""
 GPU: Final = "gpu="
-"""`gpu=NAME`: the GPU, in small letters."""
+"""`gpu=NAME`: the GPU, by its name in the table."""
+ARCH: Final = "arch="
+"""`arch=NAME`: its generation."""
 FORMAT: Final = "format="
 """`format=NAME`: the format of the output."""
 
@@ -72,4 +79,4 @@ def is_fact(name: str, more: Container[str] = ()) -> bool:
     """
     if name.startswith(GIVEN):
         return name.removeprefix(GIVEN) in VALUES
-    return name in FACTS or name in more or name.startswith((GPU, FORMAT))
+    return name in FACTS or name in more or name.startswith((GPU, ARCH, FORMAT))

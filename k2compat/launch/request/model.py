@@ -32,9 +32,9 @@ _MODELS = Path(__file__).with_name("models.toml")
 _OTHER_NAMES = re.compile(r"kimi(?:k3|linear)")
 _NOT_IN_NAMES = re.compile(r"[\s_-]+")
 
-# How a config's quant_method is called in profiles. INT4 also marks the text models that
-# think before they answer: the family has no other mark for it in its configs.
-_PRECISIONS = {"None": "bf16", "fp8": "fp8", "compressed-tensors": "int4"}
+_TEMPLATES = ("chat_template.jinja", "tokenizer_config.json")
+_TEMPLATE_BYTES_MAX = 4 * 2**20  # tokenizer_config.json of K2.5 has 20 KiB
+_THOUGHT = "<think>"
 
 _codes = Codes("launch")
 
@@ -48,13 +48,19 @@ class _AssumedModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         quantisation: A key of the table's quantisations.
         config: The members of its config that differ from the family's.
         wrapper: The model_type of the config around it, of a model with vision.
+        thinks: Whether it thinks before it answers; None: with a wrapper or INT4 weights it does.
+        routed_bytes: What an engine loads of the routed experts.
+        other_bytes: What it loads of everything else.
     """
 
     name: str
     pattern: str
     quantisation: str
     config: dict[str, int]
+    routed_bytes: int
+    other_bytes: int
     wrapper: str | None = None
+    thinks: bool | None = None
 
 
 class _Models(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,12 +80,17 @@ class LaunchModel(msgspec.Struct, frozen=True):
         config: The members of its config.json, or those assumed.
         folder: Where it lies on this machine, if it does.
         findings: What should be known about it.
+        thinks: Whether it thinks before it answers; None: its config alone tells.
+        loaded_bytes: What an engine loads of its routed experts and of everything else, where that
+            is known without reading a config.
     """
 
     name: Argument
     config: Mapping[str, Any]
     folder: Path | None = None
     findings: tuple[Finding, ...] = ()
+    thinks: bool | None = None
+    loaded_bytes: tuple[int, int] | None = None
 
     @property
     def text_config(self) -> Mapping[str, Any]:
@@ -96,20 +107,31 @@ class LaunchModel(msgspec.Struct, frozen=True):
     def facts(self) -> frozenset[str]:
         """What profiles ask of a model.
 
-        "fp8", "int4" or "bf16"; "reasoning"; "vision"; "patched" for a Kimi-K2 that is called
-        deepseek_v3, "deepseek" for a real one.
+        "fp8", "int4", "bf16", "nvfp4" or "mxfp4"; "reasoning"; "vision"; "patched" for a Kimi-K2
+        that is called deepseek_v3, "deepseek" for a real one.
         """
         facts: set[str] = set()
-        if str(self.config.get("model_type")) in WRAPPERS:
-            facts |= {"vision", "reasoning"}
-        quantisation = self.text_config.get("quantization_config")
-        method = quantisation.get("quant_method") if isinstance(quantisation, dict) else None
-        precision = _PRECISIONS.get(str(method))
+        wrapped = str(self.config.get("model_type")) in WRAPPERS
+        precision = self._precision()
+        thinks = precision == "int4" if self.thinks is None else self.thinks
+        facts |= {"vision"} if wrapped else set()
         facts |= {precision} if precision else set()
-        facts |= {"reasoning"} if precision == "int4" else set()
+        facts |= {"reasoning"} if wrapped or thinks else set()
         if self.config.get("model_type") == DEEPSEEK_V3:
             facts |= {"patched"} if fingerprint_of(self.config) == KIMI_K2 else {"deepseek"}
         return frozenset(facts)
+
+    def _precision(self) -> str | None:
+        """How the routed experts are stored, as profiles call it; None where that is not known."""
+        settings = self.text_config.get("quantization_config")
+        settings = settings or self.config.get("quantization_config")
+        method = settings.get("quant_method") if isinstance(settings, dict) else None
+        if settings is None or method == "fp8":
+            return "bf16" if settings is None else "fp8"
+        from k2compat.checkpoint import stored_precision  # 20 ms, for other schemes alone
+
+        stored = stored_precision(settings)
+        return None if stored is None else stored.name
 
 
 def read_model(text: str) -> LaunchModel:
@@ -161,8 +183,27 @@ def _from_folder(path: Path) -> LaunchModel:
     with explained_reading(config):
         members = read_text(read_regular(real_path(config)), str(config)).members
     _refuse_other(str(members.get("model_type")), str(path))
-    model = LaunchModel(user_value(os.path.abspath(path), "MODEL"), members, path)  # noqa: PTH100
+    name = user_value(os.path.abspath(path), "MODEL")  # noqa: PTH100
+    model = LaunchModel(name, members, path, thinks=_thinks(path))
     return replace(model, findings=tuple(_not_kimi(model)))
+
+
+def _thinks(folder: Path) -> bool | None:
+    """Whether a folder's chat template opens a thought; None where it has no template.
+
+    INT4 weights mark the thinking models of the family, but others store Instruct in INT4, and the
+    thinking models in NVFP4 and MXFP4.
+    """
+    texts: list[str] = []
+    for name in _TEMPLATES:
+        path = folder / name
+        try:
+            if path.stat().st_size <= _TEMPLATE_BYTES_MAX:
+                texts.append(path.read_text(encoding="utf-8", errors="replace"))
+        except OSError:
+            continue
+    found = [text for text in texts if "{%" in text]
+    return any(_THOUGHT in text for text in found) if found else None
 
 
 def _not_kimi(model: LaunchModel) -> Iterator[Finding]:
@@ -185,7 +226,7 @@ def _assumed(named: Argument) -> LaunchModel:
         "model-assumed",
         str(named),
         f"{named} does not exist here; {entry.name} is assumed, with "
-        f"{entry.quantisation.upper()} weights.",
+        f"{entry.quantisation.partition('-')[0].upper()} weights.",
         expected="a folder with the model's config.json",
         fix="Name the model's folder, where there is one, so that its config is read.",
     )
@@ -196,7 +237,13 @@ def _assumed(named: Argument) -> LaunchModel:
         f"{named} is the name of another model; these commands are for Kimi-K2.",
         fix="Name the model's folder, so that its config is judged.",
     )
-    return LaunchModel(named, _config(entry), findings=(finding, *((unlike,) if others else ())))
+    return LaunchModel(
+        named,
+        _config(entry),
+        findings=(finding, *((unlike,) if others else ())),
+        thinks=entry.thinks,
+        loaded_bytes=(entry.routed_bytes, entry.other_bytes),
+    )
 
 
 def _config(entry: _AssumedModel) -> Mapping[str, Any]:

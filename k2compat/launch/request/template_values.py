@@ -21,13 +21,11 @@ START_RANK: Final = "DATA_PARALLEL_START_RANK"
 def request_facts(request: Request, cluster: Cluster) -> frozenset[str]:
     """The facts that hold on every node, before the engine adds its own.
 
-    "multi_node"; "interfaces_differ"; what the model is; what the user asked for; "gpu=NAME";
-    "given:NAME" for each value that the user gave.
+    "multi_node"; "interfaces_differ"; what the model is; what the user asked for; "given:NAME"
+    for each value that the user gave.
     """
     facts = {*request.model.facts, *request.facts}
     facts |= {f"given:{name}" for name in request.values}
-    if cluster.gpu is not None:
-        facts.add(f"gpu={cluster.gpu.lower()}")
     if any(size > 1 for size in cluster.sizes.values()):
         facts.add("multi_node")
     if len({node.interface for node in cluster.nodes}) > 1:
@@ -99,7 +97,7 @@ def node_terms(
         shared: The values that are the same on every node.
         products: Name → factors: numbers, or names of the node's values.
     """
-    facts = _facts(node, parallel_sizes, first=node == cluster.nodes[0])
+    facts = set(_facts(node, parallel_sizes, first=node == cluster.nodes[0]))
     values = {**shared, **_values(node, cluster, parallel_sizes)}
     values |= _products(products, values)
     peers = [other.address for other in cluster.group(node.group) if other != node]

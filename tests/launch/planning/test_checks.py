@@ -1,11 +1,13 @@
 """A plan against its model: divided, fitted, refused with the way out."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from k2compat.errors import RefusedError
+from k2compat.findings import Finding
 from k2compat.launch.flags import newest_version
 from k2compat.launch.memory.fit import Fit
 from k2compat.launch.memory.layout import Layout
@@ -14,7 +16,8 @@ from k2compat.launch.plan import Command, Plan
 from k2compat.launch.planning.checks import check_plan, fits_of, refusal_of
 from k2compat.launch.request.arguments import Argument
 from k2compat.launch.request.cluster import Cluster, nodes_at
-from tests.launch.support import plan
+from k2compat.launch.request.model import read_model
+from tests.launch.support import environment, plan
 from tests.support.configs import config_values
 
 NEWEST = newest_version("vllm")
@@ -110,15 +113,71 @@ def test_parallel_sizes_that_do_not_divide() -> None:
     assert codes(plan("vllm", nodes=four, gpu="h200", strategy="tp")) == ["block-not-divisible"] * 2
 
 
-@pytest.mark.parametrize(
-    ("engine", "gpu", "reason"),
-    [("vllm", None, "no --gpu was named"), ("ktransformers", "h20", "main memory")],
-)
-def test_what_is_not_estimated_is_said(engine: str, gpu: str | None, reason: str) -> None:
-    (finding,) = check_plan(made_by_hand("serve", engine=engine, gpu=gpu), INSTRUCT)
+def test_what_is_not_estimated_is_said() -> None:
+    (finding,) = check_plan(made_by_hand("serve", engine="ktransformers", gpu="h20"), INSTRUCT)
     assert finding.code == "fit-skipped"
-    assert reason in finding.message
-    assert fits_of(made_by_hand("serve", engine=engine, gpu=gpu), model_sizes(INSTRUCT)) == {}  # type: ignore[arg-type]
+    assert "main memory" in finding.message
+
+
+class TestWithoutGpu:
+    """What a newcomer types first names no GPU; the weights on each are known all the same."""
+
+    def found(self, engine: str, model: str = "Kimi-K2-Instruct", **options: Any) -> Finding:
+        made = plan(engine, model, **options)
+        model_read = read_model(model)
+        (finding,) = check_plan(made, model_read.config, model_read.loaded_bytes)
+        return finding
+
+    def test_the_smallest_gpu_is_named(self) -> None:
+        finding = self.found("vllm")
+        assert finding.code == "fit-by-weights"
+        assert "119.8 GiB of weights" in finding.message
+        assert "is b200." in finding.message
+
+    def test_only_gpus_that_the_engine_and_the_weights_take_count(self) -> None:
+        assert "is b200." in self.found("trtllm").message
+        assert "is rtx-pro-6000." in self.found("sglang", "nvidia/Kimi-K2.5-NVFP4").message
+
+    def test_what_no_gpu_holds_is_a_warning_with_the_nearest_that_does(self) -> None:
+        finding = self.found("vllm", gpus_per_node=2)
+        assert finding.code == "no-gpu-holds"
+        assert finding.fix is not None
+        assert "TP4 on 2 nodes" in finding.fix
+
+    def test_nothing_near_may_hold_it(self) -> None:
+        finding = self.found("vllm", gpus_per_node=2, values={"context": "9000000000"})
+        assert (finding.code, finding.fix) == ("no-gpu-holds", None)
+
+
+def test_amd_s_kernels_want_sixteen_heads() -> None:
+    k25 = config_values("moonshotai/Kimi-K2.5")
+    made = plan("sglang", "Kimi-K2.5", gpu="mi300x")
+    assert "heads-per-gpu" in [each.code for each in check_plan(made, k25)]
+    four = plan("sglang", "Kimi-K2.5", gpu="mi300x", settings=("tp=4",))
+    assert "heads-per-gpu" not in [each.code for each in check_plan(four, k25)]
+    assert environment(four.commands[0])["SGLANG_USE_AITER"] == "1"
+    assert environment(made.commands[0]) == {}
+
+
+def test_engines_that_do_not_run_on_a_gpu_are_named() -> None:
+    made = plan("trtllm", gpu="mi300x")
+    assert "engine-not-for-gpu" in [each.code for each in check_plan(made, INSTRUCT)]
+
+
+def test_the_cache_is_of_the_checkpoint_s_type() -> None:
+    """NVFP4 exports ask for an FP8 cache; a flag goes before them."""
+    model = read_model("nvidia/Kimi-K2.6-NVFP4")
+    sizes = model_sizes(model.config, model.loaded_bytes)
+    assert isinstance(sizes, ModelSizes)
+    for given, expected in (
+        ((), 1),
+        (("kv-cache-dtype=bfloat16",), 2),
+        (("kv-cache-dtype=auto",), 1),
+    ):
+        made = plan("vllm", "nvidia/Kimi-K2.6-NVFP4", gpu="b300", settings=given)
+        assert fits_of(made, sizes)[""].kv_cache_bytes == expected
+    by_hand = made_by_hand("serve", engine="ktransformers")
+    assert fits_of(by_hand, sizes) == fits_of(made_by_hand("serve", gpu=None), sizes) == {}
 
 
 def test_an_unknown_model_is_said_once() -> None:

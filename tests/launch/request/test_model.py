@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from k2compat.checkpoint import loaded_bytes
 from k2compat.errors import RefusedError
 from k2compat.launch.request.arguments import Argument
 from k2compat.launch.request.model import LaunchModel, read_model
@@ -80,7 +81,7 @@ def test_a_hostile_config_is_a_model_without_known_facts(
 
 def test_a_quantisation_that_is_not_known_is_no_precision(tmp_path: Path) -> None:
     config = config_values("moonshotai/Kimi-K2-Instruct")
-    config["quantization_config"] = {"quant_method": "modelopt", "quant_algo": "NVFP4"}
+    config["quantization_config"] = {"quant_method": "modelopt", "quant_algo": "NVFP9"}
     assert read_model(str(folder_with(tmp_path, config))).facts == frozenset()
 
 
@@ -160,3 +161,64 @@ def test_a_model_type_that_an_edit_of_the_text_made_is_named(tmp_path: Path) -> 
         read_model(str(tmp_path))
     assert caught.value.code == "model-other-architecture"
     assert "made it of kimi_k25" in caught.value.message
+
+
+def test_what_is_assumed_of_a_name_is_what_checkpoint_sums() -> None:
+    for name in (
+        *("Kimi-K2-Instruct", "Kimi-K2-Instruct-0905", "Kimi-K2-Thinking", "Kimi-K2.5"),
+        *("nvidia/Kimi-K2.5-NVFP4", "nvidia/Kimi-K2.6-NVFP4", "nvidia/Kimi-K2-Thinking-NVFP4"),
+        *("amd/Kimi-K2.5-MXFP4", "amd/Kimi-K2-Thinking-MXFP4"),
+        *("RedHatAI/Kimi-K2-Instruct-quantized.w4a16", "x/Kimi-K2-Instruct-0905-AWQ"),
+    ):
+        model = read_model(name)
+        loaded = loaded_bytes(
+            {**model.text_config, "quantization_config": model.text_config["quantization_config"]}
+        )
+        assert loaded is not None
+        assert model.loaded_bytes == (loaded.routed, loaded.other), name
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("nvidia/Kimi-K2.5-NVFP4", {"nvfp4", "vision", "reasoning"}),
+        ("nvidia/Kimi-K2.7-Code-NVFP4", {"nvfp4", "vision", "reasoning"}),
+        ("nvidia/Kimi-K2-Thinking-NVFP4", {"nvfp4", "reasoning"}),
+        ("amd/Kimi-K2.5-MXFP4", {"mxfp4", "vision", "reasoning"}),
+        ("amd/Kimi-K2-Thinking-MXFP4", {"mxfp4", "reasoning"}),
+        ("RedHatAI/Kimi-K2-Instruct-quantized.w4a16", {"int4"}),
+    ],
+)
+def test_the_names_of_quantised_repos(name: str, expected: set[str]) -> None:
+    assert read_model(name).facts == expected
+
+
+def test_a_wrapper_s_quantisation_may_stand_at_the_top(tmp_path: Path) -> None:
+    config = dict(read_model("nvidia/Kimi-K2.6-NVFP4").config)
+    inner = dict(config["text_config"])
+    config["quantization_config"] = inner.pop("quantization_config")
+    (tmp_path / "config.json").write_text(json.dumps({**config, "text_config": inner}))
+    assert "nvfp4" in read_model(str(tmp_path)).facts
+
+
+@pytest.mark.parametrize(
+    ("template", "thinks"),
+    [("{% if x %}<think>{% endif %}", True), ("{% if x %}{% endif %}", False), ("", True)],
+)
+def test_a_chat_template_tells_whether_the_model_thinks(
+    tmp_path: Path, template: str, thinks: bool
+) -> None:
+    config = read_model("Kimi-K2-Thinking").config  # INT4, as Instruct can be, too
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "chat_template.jinja").write_text(template)
+    assert ("reasoning" in read_model(str(tmp_path)).facts) is thinks
+
+
+def test_an_unknown_quantisation_is_no_fact(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(
+        json.dumps({"model_type": "kimi_k2", "quantization_config": {"quant_method": "x"}})
+    )
+    assert read_model(str(tmp_path)).facts == frozenset()
+    huge = tmp_path / "tokenizer_config.json"
+    huge.write_bytes(b"{%<think>" + b" " * 2**23)
+    assert read_model(str(tmp_path)).facts == frozenset()
