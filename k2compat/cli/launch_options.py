@@ -37,7 +37,8 @@ SECTIONS = {
         *("cluster", "interface", "ib_device"),
     ),
     "The plan": (
-        *("strategy", "engine_version", "profile", "executor", "amx", "gguf_path", "settings"),
+        *("strategy", "goal", "engine_version", "profile", "executor", "amx", "gguf_path"),
+        "settings",
     ),
     "Network and naming": (
         *("port", "rpc_port", "master_port", "ssh_port", "served_model_name", "context", "image"),
@@ -84,6 +85,11 @@ _DECORATORS = (
         "--strategy",
         type=click.Choice(STRATEGIES),
         help="How the GPUs are divided.  [default: the plainest that uses them all]",
+    ),
+    click.option(
+        "--goal",
+        type=click.Choice(("latency", "throughput", "context")),
+        help="Settings that the engine's documents give for it, with their source.",
     ),
     click.option(
         "--engine-version",
@@ -187,6 +193,7 @@ def read_request(options: Mapping[str, Any]) -> Request:
         values=_values(options),
         facts=frozenset(facts | ({f"executor={executor}"} if executor else set())),
         settings=options["settings"],
+        goal=options["goal"],
     )
 
 

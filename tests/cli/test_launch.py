@@ -33,7 +33,7 @@ def test_the_document_holds_the_plan(capfd: pytest.CaptureFixture[str]) -> None:
     assert {"name": "http", "port": 9000} in first["ports"]
     assert second["ports"] == []
     codes = [finding["code"] for finding in answer["findings"]]
-    assert codes == ["model-assumed", "placeholder-open", "fit-skipped"]
+    assert codes == ["model-assumed", "placeholder-open", "fit-by-weights"]
 
 
 def test_the_text_can_be_pasted(capfd: pytest.CaptureFixture[str]) -> None:

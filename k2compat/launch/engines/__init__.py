@@ -7,6 +7,7 @@
     ask_parser.py       how the installed engine reads a command line (`preflight/engine_parser.py`)
     requirements.toml   what it needs of a node (`preflight/requirements.py`)
     memory.toml         which of its flags decide about memory (`memory_flags.py`)
+    goals.toml          documented settings for a goal (`goals.py`); may be absent
     derive.py           facts and values that no table can express (`derivation.py`); may be absent
 
 A folder with a profile.toml is an engine: there is no other list of them.
@@ -21,6 +22,7 @@ from k2compat.lazy import lazy_names
 
 if TYPE_CHECKING:
     from k2compat.launch.engines.derivation import derivation_of
+    from k2compat.launch.engines.goals import Goal, goals_of
     from k2compat.launch.engines.memory_flags import (
         BatchFlags,
         MemoryFlags,
@@ -47,6 +49,7 @@ __all__ = [
     "FileTemplate",
     "FindingTemplate",
     "Forbidden",
+    "Goal",
     "MemoryFlags",
     "ParallelFlags",
     "Profile",
@@ -56,6 +59,7 @@ __all__ = [
     "derivation_of",
     "engine_folder",
     "engine_names",
+    "goals_of",
     "memory_flags_of",
     "read_profile",
     "size_flag",
@@ -68,6 +72,7 @@ _HOMES = {
     "FileTemplate": "profile_entries",
     "FindingTemplate": "profile_entries",
     "Forbidden": "profile_entries",
+    "Goal": "goals",
     "MemoryFlags": "memory_flags",
     "PROFILES": "profile",
     "ParallelFlags": "memory_flags",
@@ -77,6 +82,7 @@ _HOMES = {
     "STRATEGIES": "profile",
     "Situation": "profile_entries",
     "derivation_of": "derivation",
+    "goals_of": "goals",
     "memory_flags_of": "memory_flags",
     "read_profile": "profile",
     "size_flag": "memory_flags",

@@ -66,6 +66,7 @@ __all__ = [
     "todays_name",
     "values_of",
     "version_of",
+    "with_proposed",
     "with_settings",
 ]
 
@@ -92,6 +93,7 @@ _HOMES = {
     "recognize": "programs",
     "settings_as_arguments": "passthrough",
     "values_of": "command_line",
+    "with_proposed": "passthrough",
     "with_settings": "of_plan",
 }
 
@@ -108,7 +110,7 @@ if TYPE_CHECKING:
     )
     from k2compat.launch.flags.history import FATAL
     from k2compat.launch.flags.of_plan import check_flags, entry_of, with_settings
-    from k2compat.launch.flags.passthrough import settings_as_arguments
+    from k2compat.launch.flags.passthrough import settings_as_arguments, with_proposed
     from k2compat.launch.flags.programs import (
         WRAPPERS,
         EntryPoint,

@@ -71,6 +71,15 @@ def _by_flag(table: FlagTable, settings: Sequence[str]) -> dict[str, list[str | 
     return values
 
 
+def with_proposed(
+    table: FlagTable, settings: Sequence[str], proposed: Sequence[str]
+) -> tuple[str, ...]:
+    """Proposed settings in front of the user's, without those that the user sets otherwise."""
+    own = set(_by_flag(table, settings))
+    kept = (each for each in proposed if own.isdisjoint(_by_flag(table, [each])))
+    return (*kept, *settings)
+
+
 def _spelled(name: str) -> str:
     if name.startswith("-"):
         return name

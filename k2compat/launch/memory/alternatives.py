@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import msgspec
+from msgspec.structs import replace
 
 from k2compat.findings import Codes, Finding
 from k2compat.launch.memory.fit import OVERHEAD_GIB, Fit, Verdict, estimate_fit
@@ -30,8 +31,18 @@ class Alternative(msgspec.Struct, frozen=True):
     fit: Fit
 
 
-def check_fit(sizes: ModelSizes, fit: Fit, *, nodes: int, gpus_per_node: int) -> Iterator[Finding]:
-    """Say that a plan does not fit, with what does; or that it is tight."""
+def check_fit(
+    sizes: ModelSizes, fit: Fit, *, nodes: int, gpus_per_node: int, decode_context: str = ""
+) -> Iterator[Finding]:
+    """Say that a plan does not fit, with what does; or that it is tight.
+
+    Args:
+        sizes: The model.
+        fit: The plan's sum.
+        nodes: Nodes of the plan.
+        gpus_per_node: GPUs of each.
+        decode_context: The engine's flag for decode context parallelism; "": it has none.
+    """
     if fit.verdict is Verdict.FITS:
         return
     least, most = fit.tokens_range
@@ -47,7 +58,9 @@ def check_fit(sizes: ModelSizes, fit: Fit, *, nodes: int, gpus_per_node: int) ->
         )
     else:
         code, message = "does-not-fit", f"A context of this size does not fit: {room}."
-    found = alternatives(sizes, fit, nodes=nodes, gpus_per_node=gpus_per_node)
+    found = alternatives(
+        sizes, fit, nodes=nodes, gpus_per_node=gpus_per_node, decode_context=decode_context
+    )
     yield _codes.finding(
         code,
         str(fit.layout),
@@ -70,16 +83,18 @@ def _as_advice(alternative: Alternative) -> str:
 
 
 def alternatives(
-    sizes: ModelSizes, refused: Fit, *, nodes: int, gpus_per_node: int
+    sizes: ModelSizes, refused: Fit, *, nodes: int, gpus_per_node: int, decode_context: str = ""
 ) -> list[Alternative]:
     """Plans that fit, at most one of each kind, the least change first.
 
-    Tried in this order: the same GPUs divided otherwise; an FP8 KV cache on them; more nodes; a
+    Tried in this order: the same GPUs divided otherwise; the KV cache cut among the tensor-parallel
+    ranks (decode context parallelism); an FP8 KV cache; more nodes; a
     smaller context, as large as fits, with the KV cache as it is and in FP8. Where one kind has
     only plans that are tight, the first of those comes after all that surely fit.
     """
     kinds = (
         _divided_otherwise(sizes, refused, nodes, gpus_per_node),
+        _cut_cache(sizes, refused, nodes, decode_context),
         _smaller_cache(sizes, refused, nodes, gpus_per_node),
         _more_nodes(sizes, refused, nodes, gpus_per_node),
         _smaller_context(sizes, refused, nodes, gpus_per_node, refused.kv_cache_bytes),
@@ -105,6 +120,18 @@ def _divided_otherwise(
     for layout in _layouts(sizes, nodes, gpus_per_node):
         if layout != refused.layout:
             yield Alternative(f"{layout}", nodes, _again(sizes, refused, layout=layout))
+
+
+def _cut_cache(sizes: ModelSizes, refused: Fit, nodes: int, flag: str) -> Iterator[Alternative]:
+    """The same layout with the KV cache cut, whose whole every tensor-parallel rank has else."""
+    ranks = refused.layout.tensor_parallel
+    if not flag or refused.layout.decode_context_parallel > 1:
+        return
+    for parts in range(2, ranks + 1):
+        if ranks % parts == 0:
+            layout = replace(refused.layout, decode_context_parallel=parts)
+            words = f"{layout} (--set {flag.lstrip('-')}={parts})"
+            yield Alternative(words, nodes, _again(sizes, refused, layout))
 
 
 def _smaller_cache(

@@ -156,7 +156,13 @@ def _check_fits(plan: Plan, sizes: ModelSizes) -> Iterator[Finding]:
     gpus = plan.cluster.gpus_per_node
     for group, fit in fits_of(plan, sizes).items():
         nodes = plan.cluster.size(group)
-        yield from check_fit(sizes, fit, nodes=nodes, gpus_per_node=gpus + plan.cluster.gpus_idle)
+        yield from check_fit(
+            sizes,
+            fit,
+            nodes=nodes,
+            gpus_per_node=gpus + plan.cluster.gpus_idle,
+            decode_context=_decode_context_flag(plan, group),
+        )
         if flags.sequences:
             count = _size(_value(_arguments(plan, group), *flags.sequences))
             yield from check_sequence_count(fit, count)
@@ -173,6 +179,15 @@ def fits_of(plan: Plan, sizes: ModelSizes) -> Mapping[str, Fit]:
         return {}
     gib = gpu_memory_gib(plan.cluster.gpu)
     return {group: _fit(plan, group, sizes, gib) for group in plan.layouts}
+
+
+def _decode_context_flag(plan: Plan, group: str) -> str:
+    """The flag for decode context parallelism of the engine's parser at this version, or ""."""
+    parallel, server = memory_flags_of(plan.engine).parallel, plan.server(group)
+    if parallel is None or server is None or server.entry is None:
+        return ""
+    table = flag_table(plan.engine, plan.engine_version, server.entry)
+    return next((flag for flag in parallel.decode_context if table.find(flag)), "")
 
 
 def _fit(plan: Plan, group: str, sizes: ModelSizes, gib: float) -> Fit:

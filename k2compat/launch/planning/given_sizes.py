@@ -32,8 +32,7 @@ def given_sizes(
         RefusedError: setting-refused, for a flag that the engine has not and for a size that is a
             placeholder: nothing of such a plan could be judged.
     """
-    commands = (each for each in profile.commands if each.settable and each.applies(situation))
-    entry = next((command.entry for command in commands), None)
+    entry = settable_entry(profile, situation)
     if not settings or entry is None or memory_flags_of(profile.engine).parallel is None:
         return GivenSizes()
     words = [
@@ -49,6 +48,12 @@ def given_sizes(
             hint="Give the number; addresses, ports and names may be placeholders.",
         )
     return sizes
+
+
+def settable_entry(profile: Profile, situation: Situation) -> str | None:
+    """The entry point of the commands that take the user's flags; None where none does."""
+    commands = (each for each in profile.commands if each.settable and each.applies(situation))
+    return next((command.entry for command in commands), None)
 
 
 def demand_nodes(engine: str, settings: Sequence[str], cluster: Cluster) -> None:

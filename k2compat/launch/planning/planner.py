@@ -22,11 +22,17 @@ from k2compat.launch.engines import (
     read_profile,
     terms_of,
 )
-from k2compat.launch.flags import EngineRelease, check_flags, with_settings
+from k2compat.launch.flags import EngineRelease, check_flags, with_proposed, with_settings
 from k2compat.launch.memory import Layout, default_strategy, gpu_facts, layouts_of
 from k2compat.launch.plan import Command, Plan, Prerequisite
 from k2compat.launch.planning.expand import compose, mounts_of
-from k2compat.launch.planning.given_sizes import check_rendered, demand_nodes, given_sizes
+from k2compat.launch.planning.given_sizes import (
+    check_rendered,
+    demand_nodes,
+    given_sizes,
+    settable_entry,
+)
+from k2compat.launch.planning.goals import with_goal
 from k2compat.launch.planning.node_context import contexts_of
 from k2compat.launch.request import (
     ALWAYS_SET,
@@ -55,6 +61,7 @@ def plan_launch(request: Request) -> Plan:
         RefusedError: strategy-not-offered, cluster-groups, cluster-too-large, argument-split,
             placeholder-in-file, engine-version-invalid, setting-refused or value-malformed.
     """
+    request, chosen = with_goal(request)
     profile = read_profile(request.engine)
     release = EngineRelease.of(
         request.engine, request.engine_version or profile.versions[request.profile]
@@ -65,6 +72,10 @@ def plan_launch(request: Request) -> Plan:
     facts = request_facts(request, cluster) | gpu_facts(cluster.gpu)
     situation = Situation(request.profile, strategy, release.version, facts)
     terms = terms_of(profile, situation, cluster.sizes)
+    entry = settable_entry(profile, terms.situation)
+    if entry is not None and request.proposed:
+        settings = with_proposed(release.table(entry), request.settings, request.proposed)
+        request = replace(request, settings=settings)
     demand_nodes(request.engine, request.settings, cluster)
     layouts = layouts_of(
         terms.divisions,
@@ -76,9 +87,7 @@ def plan_launch(request: Request) -> Plan:
     cluster, idle = _used(cluster, layouts, request.engine)
     contexts = contexts_of(request, profile, terms, cluster, layouts)
     commands = tuple(
-        with_settings(command, release, request.settings)
-        if command.settable and request.settings
-        else command
+        _with_request(command, release, request) if command.settable else command
         for command in compose(profile, contexts)
     )
     _demand_whole(commands)
@@ -100,6 +109,7 @@ def plan_launch(request: Request) -> Plan:
         ),
         findings=(
             *request.model.findings,
+            *chosen,
             *_beyond_tables(release),
             *idle,
             *_profile_findings(terms.findings, request.model.name),
@@ -109,6 +119,14 @@ def plan_launch(request: Request) -> Plan:
     )
     overridden = tuple(check_rendered(plan)) if request.settings else ()
     return replace(plan, findings=(*plan.findings, *overridden))
+
+
+def _with_request(command: Command, release: EngineRelease, request: Request) -> Command:
+    """A command with the flags and variables that the request brings."""
+    if request.settings:
+        command = with_settings(command, release, request.settings)
+    given = {name: Argument.literal(value) for name, value in request.environment.items()}
+    return replace(command, environment={**command.environment, **given})
 
 
 def _used(

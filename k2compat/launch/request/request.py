@@ -24,6 +24,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         facts: Conditions that the user asked for: "amx", "ray".
         filled: Placeholders that the format fills in itself: an address that a job sets.
         settings: Flags to be passed through, each "flag=value" or "flag".
+        goal: What the settings are for: "latency", "throughput" or "context"; None: nothing.
+        proposed: Settings that the goal brings; those of the user go before them.
+        environment: Variables that the goal brings, for the engine's processes.
     """
 
     engine: str
@@ -36,3 +39,6 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     facts: frozenset[str] = frozenset()
     filled: frozenset[str] = frozenset()
     settings: tuple[str, ...] = ()
+    goal: str | None = None
+    proposed: tuple[str, ...] = ()
+    environment: Mapping[str, str] = msgspec.field(default_factory=dict)

@@ -476,7 +476,7 @@ def test_the_newest_version_has_nothing_to_be_said() -> None:
             assert set(codes(plan("sglang", model, strategy=strategy))) <= {
                 "model-assumed",
                 "placeholder-open",
-                "fit-skipped",
+                "fit-by-weights",
             }
 
 

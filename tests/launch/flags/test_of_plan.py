@@ -52,6 +52,34 @@ def every_rendering() -> Iterator[tuple[str, Plan]]:
                 yield where, plan(engine, model, **options)
 
 
+# Each generation of GPUs for which something else is rendered, with each format of weights.
+HARDWARE = ("h200", "h20", "b300", "gb300", "mi300x", "mi355x", "rtx-pro-6000")
+QUANTISED = ("nvidia/Kimi-K2.5-NVFP4", "nvidia/Kimi-K2-Thinking-NVFP4", "amd/Kimi-K2.5-MXFP4")
+
+
+def every_hardware() -> Iterator[tuple[str, Plan]]:
+    """Every engine, strategy and boundary on each hardware, one node."""
+    for engine in ENGINES:
+        for strategy in read_profile(engine).clusters["default"]:
+            cluster = clusters(strategy)[0]
+            for version, model, gpu in product(
+                VERSIONS[engine][-3:], (*MODELS, *QUANTISED), HARDWARE
+            ):
+                where = f"{engine} {version} {strategy} {model} {gpu}"
+                options = {"strategy": strategy, "engine_version": version, **cluster}
+                yield where, plan(engine, model, gpu=gpu, **options)
+
+
+def test_every_rendering_on_each_hardware_is_what_its_parser_takes() -> None:
+    wrong = [
+        f"{where}: {finding.message}"
+        for where, found in every_hardware()
+        for finding in found.findings
+        if finding.code.startswith("flag-") and finding.severity is not Severity.INFO
+    ]
+    assert wrong == []
+
+
 def test_every_default_rendering_is_what_its_parser_takes() -> None:
     wrong: list[str] = []
     for where, found in every_rendering():
