@@ -71,6 +71,18 @@ def test_the_workers_script_knows_what_all_workers_have(output_format: str) -> N
     assert interfaces_of("bond0", "bond0", "eth0") == {"bond0", "$INTERFACE"}
 
 
+def test_devices_that_the_workers_do_not_share_stay_open() -> None:
+    devices = ("mlx5_0", "mlx5_0", "mlx5_1")
+    nodes = tuple(
+        replace(node, ib_device=Argument.parse(device))
+        for node, device in zip(nodes_at(["3"]), devices, strict=True)
+    )
+    request = Request(engine="vllm", model=read_model("/k2"), cluster=Cluster(nodes))
+    cluster = for_format(request, "ray").cluster
+    assert cluster is not None
+    assert [node.ib_device and str(node.ib_device) for node in cluster.nodes] == ["mlx5_0", None]
+
+
 def test_ray_under_slurm_waits_for_its_head() -> None:
     _, files = rendered("slurm", facts=frozenset({"executor=ray"}))
     wait = "wait_until 'ray-head-node0 to have its node' 600 ray_has_nodes \"${NODE0}\":6379\n"

@@ -95,9 +95,9 @@ def _validate(found: argparse.Namespace) -> None:
     """
     start = getattr(found, "dispatch_function", None)
     module = sys.modules.get(getattr(start, "__module__", ""))
-    for command in getattr(module, "cmd_init", list)():
-        if command.name == _COMMAND:
-            command.validate(found)
+    commands = getattr(module, "cmd_init", list)()
+    for command in [each for each in commands if each.name == _COMMAND]:
+        command.validate(found)
 
 
 def dynamo() -> Callable[[list[str]], object]:
