@@ -1,5 +1,7 @@
-"""Thirty commands in the forms in which people post them. The text is ours; where a public thread
-shows the same attempt, it is named.
+"""Commands in the forms in which people post them. The text is ours.
+
+Each entry of POSTED names the public thread whose form and flags it has; its model and paths are
+at times others. `composed.py` has forms for which no thread was at hand.
 
 Each entry: the form that the text is, the engines whose commands it holds, and what the modern text
 holds (or, after "not ", no more holds).
@@ -10,20 +12,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Posted:
-    """A text, what it is, and what becomes of it."""
+    """A text, what it is, and what becomes of it; `thread`: OWNER/REPOSITORY#NUMBER on GitHub."""
 
     form: str
     engines: tuple[str, ...]
     text: str
     then: tuple[str, ...] = ()
     version: str = ""
+    thread: str = ""
 
 
 SHELL, UNIT, COMPOSE = "shell script", "systemd unit", "Compose file"
 MANIFEST, CONFIG, PAGE = "Kubernetes manifest", "config file", "Markdown page"
 
 POSTED = {
-    # MoonshotAI/Kimi-K2#122: eight H20, no automatic tool choice
     "h20-without-auto-choice": Posted(
         SHELL,
         ("vllm",),
@@ -31,8 +33,8 @@ POSTED = {
         "--mm-encoder-tp-mode data --trust-remote-code --tool-call-parser kimi_k2 "
         "--reasoning-parser kimi_k2\n",
         ("--reasoning-parser kimi_k2 --enable-auto-tool-choice\n",),
+        thread="MoonshotAI/Kimi-K2#122",
     ),
-    # vllm-project/recipes#62: two nodes by Ray, which vLLM took by itself
     "recipe-tp-pp": Posted(
         SHELL,
         ("vllm",),
@@ -40,16 +42,16 @@ POSTED = {
         "  --tensor-parallel-size 8 --pipeline-parallel-size 2 --dtype bfloat16 \\\n"
         "  --max-num-seqs 1 --disable-log-requests --kv-cache-dtype fp8 -dcp 8\n",
         ("--distributed-executor-backend ray", "not --disable-log-requests", "-dcp 8"),
+        thread="vllm-project/recipes#62",
     ),
-    # vllm-project/recipes#153: AMD, variables of the V0 engine
     "amd-variables": Posted(
         SHELL,
         ("vllm",),
         "export VLLM_USE_V1=1\nVLLM_USE_TRITON_FLASH_ATTN=0 \\\nvllm serve "
         "moonshotai/Kimi-K2-Instruct -tp 8 --no-enable-prefix-caching --trust-remote-code\n",
         ("--disable-prefix-caching",),
+        thread="vllm-project/recipes#153",
     ),
-    # vllm-project/recipes#395: a verified run on two nodes with H100
     "recipe-h100-nodes": Posted(
         SHELL,
         ("vllm",),
@@ -58,13 +60,7 @@ POSTED = {
         "--nnodes 2 --node-rank 0 --master-addr 10.1.0.1 --max-model-len 262144 "
         "--enable-auto-tool-choice --tool-call-parser kimi_k2\n",
         ("uv run --with vllm vllm serve",),
-    ),
-    "api-server-with-uv": Posted(
-        SHELL,
-        ("vllm",),
-        "uv run python -m vllm.entrypoints.openai.api_server --model moonshotai/Kimi-K2-Thinking "
-        "--tensor-parallel-size=8 --swap-space 16\n",
-        ("uv run vllm serve moonshotai/Kimi-K2-Thinking --tensor-parallel-size=8\n",),
+        thread="vllm-project/recipes#395",
     ),
     "docker-latest": Posted(
         SHELL,
@@ -73,21 +69,7 @@ POSTED = {
         "/huggingface \\\n  -e VLLM_ATTENTION_BACKEND=FLASHMLA vllm/vllm-openai:latest \\\n"
         "  --model moonshotai/Kimi-K2-Instruct --tensor_parallel_size 16 --swap-space 4\n",
         ("--distributed-executor-backend ray", "not --swap-space"),
-    ),
-    "docker-pinned": Posted(
-        SHELL,
-        ("vllm",),
-        "docker run --gpus all vllm/vllm-openai:v0.10.0 --model moonshotai/Kimi-K2-Instruct "
-        "--tensor-parallel-size 16 --swap-space 4 --disable-log-requests\n",
-        ("--swap-space 4", "vllm-openai:v0.10.0", "not --distributed"),
-    ),
-    "docker-pinned-raised": Posted(
-        SHELL,
-        ("vllm",),
-        "docker run --gpus all vllm/vllm-openai:v0.10.0 --model moonshotai/Kimi-K2-Instruct "
-        "--tensor-parallel-size 8 --swap-space 4\n",
-        ("vllm-openai:v0.33.0", "not --swap-space"),
-        version="0.33.0",
+        thread="vllm-project/recipes#698",
     ),
     "docker-sglang": Posted(
         SHELL,
@@ -96,6 +78,7 @@ POSTED = {
         "  python3 -m sglang.launch_server --model-path moonshotai/Kimi-K2-Thinking --tp 8 "
         "--trust-remote-code --tool-call-parser kimi_k2 --reasoning-parser kimi_k2 --port 8000\n",
         ("sglang:v0.5.10", "--tp-size 8"),
+        thread="sgl-project/sglang#2707",
     ),
     "sglang-serve": Posted(
         SHELL,
@@ -103,6 +86,7 @@ POSTED = {
         "SGL_ENABLE_JIT_DEEPGEMM=1 sglang serve --model-path moonshotai/Kimi-K2.5 --tp 8 "
         "--dp-size 8 --enable-dp-attention --tool-call-parser kimi_k2 --trust-remote-code\n",
         ("SGLANG_ENABLE_JIT_DEEPGEMM=1 sglang serve", "--attn-dp-size 8"),
+        thread="sgl-project/sgl-cookbook#241",
     ),
     "sglang-deepep": Posted(
         SHELL,
@@ -111,6 +95,7 @@ POSTED = {
         "--dist-init-addr 10.0.0.1:5000 --nnodes 2 --node-rank 0 --enable-deepep-moe "
         "--trust-remote-code > server.log 2>&1 &\n",
         ("--moe-a2a-backend deepep", "> server.log 2>&1 &"),
+        thread="sgl-project/sglang#6017",
     ),
     "kt-server": Posted(
         SHELL,
@@ -120,6 +105,7 @@ POSTED = {
         "--kt-threadpool-count 2 --kt-num-gpu-experts 8 --kt-gpu-prefill-token-threshold 400 "
         "--kt-max-deferred-experts-per-token 1 --mem-fraction-static 0.94 --trust-remote-code\n",
         ("--kt-gpu-prefill-token-threshold 400",),
+        thread="kvcache-ai/ktransformers#1981",
     ),
     "kt-serve": Posted(
         SHELL,
@@ -128,6 +114,7 @@ POSTED = {
         "/models/Kimi-K2.5 --kt-num-gpu-experts 30 --tensor-parallel-size 4 --attention-backend "
         "flashinfer\n",
         ("sglang serve",),
+        thread="kvcache-ai/ktransformers#2076",
     ),
     "kt-old-server": Posted(
         SHELL,
@@ -135,6 +122,7 @@ POSTED = {
         "numactl -N 1 -m 1 python ktransformers/server/main.py --model_path /k2 --gguf_path /k2 "
         "--cpu_infer 65 --cache_lens 32768 --chunk_size 256 --max_batch_size 4\n",
         ("numactl -N 1 -m 1 python -m sglang.launch_server", "--kt-cpuinfer 65"),
+        thread="maaaxinfinity/ktrun#9",
     ),
     "trtllm": Posted(
         SHELL,
@@ -142,6 +130,7 @@ POSTED = {
         "trtllm-serve nvidia/Kimi-K2-Thinking-NVFP4 --backend pytorch --tp_size 8 --ep_size 8 "
         "--max_batch_size 128 --trust_remote_code --extra_llm_api_options extra.yml\n",
         ("not --backend",),
+        thread="NVIDIA/TensorRT-LLM#18920",
     ),
     "dynamo": Posted(
         SHELL,
@@ -149,19 +138,7 @@ POSTED = {
         "python3 -m dynamo.vllm --model moonshotai/Kimi-K2-Instruct --tensor-parallel-size 8 "
         "--disaggregation-mode prefill --swap-space 4 --enable-expert-parallel\n",
         ("--disaggregation-mode prefill --enable-expert-parallel", "not --swap-space"),
-    ),
-    "bash-c": Posted(
-        SHELL,
-        ("vllm",),
-        "ssh node1 'cd /opt && source venv/bin/activate && vllm serve /k2 -tp 8 --swap-space 4'\n",
-        ("&& vllm serve /k2 -tp 8'",),
-    ),
-    "in-a-variable": Posted(
-        SHELL,
-        ("vllm",),
-        'MODEL=/k2\nCMD="vllm serve $MODEL --tensor-parallel-size 8 --disable-log-requests"\n'
-        "eval $CMD\n",
-        ('CMD="vllm serve $MODEL --tensor-parallel-size 8"',),
+        thread="ai-dynamo/dynamo#6483",
     ),
     "systemd": Posted(
         UNIT,
@@ -172,13 +149,7 @@ POSTED = {
         "    --tensor-parallel-size 16 \\\n    --swap-space 8 \\\n    --port 8000\nRestart=always\n"
         "\n[Install]\nWantedBy=multi-user.target\n",
         ("16 --distributed-executor-backend ray \\\n    --port 8000\nRestart=always",),
-    ),
-    "systemd-python": Posted(
-        UNIT,
-        ("vllm",),
-        "[Service]\nExecStart=-/opt/venv/bin/python3 -m vllm.entrypoints.openai.api_server "
-        "--model ${MODEL} --disable-log-requests --tensor-parallel-size 8\n",
-        ("ExecStart=-/opt/venv/bin/vllm serve ${MODEL} --tensor-parallel-size 8\n",),
+        thread="vllm-project/vllm#27542",
     ),
     "systemd-shell": Posted(
         UNIT,
@@ -186,6 +157,7 @@ POSTED = {
         "[Service]\nEnvironmentFile=/etc/k2\nExecStart=/bin/bash -lc 'exec python3 -m "
         "sglang.launch_server --model-path $MODEL --tp 8 --stream-output'\n",
         ("--tp-size 8 --incremental-streaming-output'\n",),
+        thread="vllm-project/vllm#12474",
     ),
     "compose-list": Posted(
         COMPOSE,
@@ -199,21 +171,7 @@ POSTED = {
             "not --swap-space",
             "# GiB",
         ),
-    ),
-    "compose-flow-list": Posted(
-        COMPOSE,
-        ("vllm",),
-        "services:\n  k2:\n    image: vllm/vllm-openai\n    command: ['--model', '/k2', "
-        "'--disable-log-requests', '--tensor-parallel-size=8', '--tool-call-parser', 'kimi_k2']\n",
-        ("'--tool-call-parser', 'kimi_k2', --enable-auto-tool-choice]",),
-    ),
-    "compose-text": Posted(
-        COMPOSE,
-        ("vllm",),
-        "services:\n  k2:\n    image: docker.io/vllm/vllm-openai:v0.12.0\n    command: >\n"
-        "      --model ${MODEL:-moonshotai/Kimi-K2-Instruct}\n      --tensor-parallel-size 8\n"
-        "      --guided-decoding-backend xgrammar\n    restart: always\n",
-        ("      --structured-outputs-config.backend xgrammar\n    restart",),
+        thread="vllm-project/vllm#20210",
     ),
     "compose-sglang": Posted(
         COMPOSE,
@@ -221,17 +179,7 @@ POSTED = {
         "services:\n  k2:\n    image: lmsysorg/sglang:latest\n    entrypoint: python3 -m "
         "sglang.launch_server\n    command: --model-path /k2 --tp 8 --cuda-graph-bs 8 16\n",
         ("--tp-size 8 --cuda-graph-bs-decode 8 16\n",),
-    ),
-    "deployment": Posted(
-        MANIFEST,
-        ("vllm",),
-        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: k2}\nspec:\n  template:\n"
-        "    spec:\n      containers:\n        - name: vllm\n"
-        "          image: vllm/vllm-openai:v0.17.1\n          command: [vllm, serve]\n"
-        "          args:\n            - moonshotai/Kimi-K2-Instruct\n"
-        "            - --tensor-parallel-size=8\n            - --guided-decoding-backend=outlines\n"
-        "          env:\n            - name: VLLM_LOGGING_LEVEL\n              value: INFO\n",
-        ("            - --structured-outputs-config.backend\n            - outlines\n",),
+        thread="sgl-project/sglang#1006",
     ),
     "deployment-script": Posted(
         MANIFEST,
@@ -241,6 +189,7 @@ POSTED = {
         "      vllm serve /models/k2 \\\n        --tensor-parallel-size 8 \\\n"
         "        --disable-log-requests \\\n        --port 8000\n    ports: []\n",
         ("8 \\\n        --port 8000\n    ports",),
+        thread="vllm-project/vllm#28923",
     ),
     "lws": Posted(
         MANIFEST,
@@ -262,6 +211,7 @@ POSTED = {
             "              - --tp-size\n",
             "              - --moe-a2a-backend\n              - deepep\n",
         ),
+        thread="kubernetes-sigs/lws#377",
     ),
     "config": Posted(
         CONFIG,
@@ -274,6 +224,7 @@ POSTED = {
             "not swap-space",
             "port: 8000\nenable-auto-tool-choice: true\n",
         ),
+        thread="vllm-project/vllm#8273",
     ),
     "page": Posted(
         PAGE,
@@ -288,5 +239,116 @@ POSTED = {
             "   python -m sglang.launch_server --model-path /k2 --tp-size 8\n",
             "command: --model /k2\n~~~",
         ),
+        thread="vllm-project/recipes#119",
+    ),
+    "thinking-expert-parallel": Posted(
+        SHELL,
+        ("sglang",),
+        "python3 -m sglang.launch_server --model-path moonshotai/Kimi-K2-Thinking --tp 8 --ep 4 "
+        "--trust-remote-code --tool-call-parser kimi_k2 --reasoning-parser kimi_k2\n",
+        ("--tp-size 8 --ep 4 --trust-remote-code",),
+        thread="sgl-project/sglang#13725",
+    ),
+    "two-nodes-h20": Posted(
+        SHELL,
+        ("sglang", "sglang"),
+        "export NCCL_SOCKET_IFNAME=eth0\nexport GLOO_SOCKET_IFNAME=eth0\n# first node\n"
+        "python3 -m sglang.launch_server --model-path /data/Kimi-K2-Instruct --tp 16 "
+        "--dist-init-addr 10.1.0.1:5000 --nnodes 2 --node-rank 0 --trust-remote-code\n"
+        "# second node\npython3 -m sglang.launch_server --model-path /data/Kimi-K2-Instruct "
+        "--tp 16 "
+        "--dist-init-addr 10.1.0.1:5000 --nnodes 2 --node-rank 1 --trust-remote-code\n",
+        ("--tp-size 16", "not --tp 16", "# second node\n"),
+        thread="sgl-project/sglang#3398",
+    ),
+    "interface-in-front": Posted(
+        SHELL,
+        ("sglang",),
+        "# node 2\nGLOO_SOCKET_IFNAME=eth0 python -m sglang.launch_server --model-path "
+        "moonshotai/Kimi-K2-Instruct --tp 16 --nccl-init 10.1.0.1:5000 --nnodes 2 --node-rank 1 "
+        "--trust-remote-code\n",
+        ("GLOO_SOCKET_IFNAME=eth0 python -m sglang.launch_server", "--tp-size 16"),
+        thread="sgl-project/sglang#2650",
+    ),
+    "kt-amx": Posted(
+        SHELL,
+        ("ktransformers",),
+        "python3 -m sglang.launch_server --host 0.0.0.0 --port 8080 --model /data/Kimi-K2-Thinking "
+        "--kt-weight-path /data/Kimi-K2-Thinking-CPU --kt-cpuinfer 88 --kt-threadpool-count 2 "
+        "--kt-num-gpu-experts 1 --kt-method AMXINT4 --attention-backend flashinfer "
+        "--trust-remote-code --mem-fraction-static 0.98 --chunked-prefill-size 2048 "
+        "--max-running-requests 8 --enable-mixed-chunk --tensor-parallel-size 8\n",
+        ("--kt-method AMXINT4",),
+        thread="kvcache-ai/ktransformers#1666",
+    ),
+    "variables-in-front": Posted(
+        SHELL,
+        ("vllm",),
+        "CUDA_VISIBLE_DEVICES=0,1 VLLM_USE_V1=1 VLLM_WORKER_MULTIPROC_METHOD=spawn vllm serve "
+        "/models/K2-small --gpu-memory-utilization 0.9 --swap-space 16 --max-model-len 4096 "
+        "--tensor-parallel-size 2 --port 8091 --disable-custom-all-reduce\n",
+        ("not --swap-space", "--port 8091 --disable-custom-all-reduce\n"),
+        thread="vllm-project/vllm#15469",
+    ),
+    "nvfp4-without-auto-choice": Posted(
+        SHELL,
+        ("vllm",),
+        "vllm serve nvidia/Kimi-K2.5-NVFP4 --host 0.0.0.0 --port 8888 \\\n"
+        "    --tensor-parallel-size 8 \\\n    --gpu-memory-utilization 0.90 \\\n"
+        "    --reasoning-parser kimi_k2 \\\n    --tool-call-parser kimi_k2 \\\n"
+        "    --trust-remote-code\n",
+        ("--enable-auto-tool-choice\n",),
+        thread="vllm-project/recipes#326",
+    ),
+    "page-with-serve": Posted(
+        PAGE,
+        ("sglang",),
+        "### Kimi-K2-Instruct\n\n```bash\nsglang serve \\\n"
+        "    --model-path moonshotai/Kimi-K2-Instruct \\\n"
+        "    --tp 8 \\\n    --trust-remote-code\n```\n",
+        ("    --tp-size 8 \\\n",),
+        thread="HYGON-AI/inference-cookbook-das#57",
+    ),
+    "deployment-shell-list": Posted(
+        MANIFEST,
+        ("vllm",),
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: k2\nspec:\n  template:\n"
+        "    spec:\n      containers:\n      - name: k2\n        image: vllm/vllm-openai:latest\n"
+        '        command: ["/bin/sh", "-c"]\n        args: [\n'
+        '          "vllm serve moonshotai/Kimi-K2-Instruct --disable-log-requests -tp 8"\n'
+        "        ]\n        ports:\n        - containerPort: 8000\n",
+        ('"vllm serve moonshotai/Kimi-K2-Instruct -tp 8"',),
+        thread="vllm-project/vllm#10826",
+    ),
+    "deployment-pinned": Posted(
+        MANIFEST,
+        ("vllm",),
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: k2}\nspec:\n  template:\n"
+        "    spec:\n      containers:\n      - name: vllm\n"
+        "        image: vllm/vllm-openai:v0.10.0\n"
+        "        command:\n        - python3\n        - -m\n"
+        "        - vllm.entrypoints.openai.api_server\n        - --model\n"
+        "        - /mnt/models/K2\n"
+        "        - --swap-space\n        - '4'\n        - --tensor-parallel-size\n        - '8'\n",
+        ("        - --swap-space\n        - '4'\n", "image: vllm/vllm-openai:v0.10.0\n"),
+        thread="vllm-project/vllm#4462",
+    ),
+    "stateful-set": Posted(
+        MANIFEST,
+        ("sglang",),
+        "apiVersion: apps/v1\nkind: StatefulSet\nmetadata:\n  name: k2\nspec:\n  template:\n"
+        "    spec:\n      containers:\n      - name: sglang\n"
+        "        image: lmsysorg/sglang:latest\n"
+        "        command:\n        - /bin/bash\n        - -c\n        args:\n        - |\n"
+        "          export POD_INDEX=${HOSTNAME##*-}\n"
+        "          python3 -m sglang.launch_server \\\n            --model-path /models/K2 \\\n"
+        "            --dist-init-addr k2-0.k2:5100 \\\n            --tp 16 \\\n"
+        "            --nnodes 2 \\\n            --node-rank $POD_INDEX \\\n"
+        "            --trust-remote-code\n",
+        (
+            "            --tp-size 16 \\\n            --nnodes 2",
+            "export POD_INDEX=${HOSTNAME##*-}\n",
+        ),
+        thread="sgl-project/sglang#10216",
     ),
 }

@@ -1,4 +1,6 @@
-"""Thirty posted commands are read as what they are; what they become, the engine's table takes."""
+"""Posted commands are read as what they are; what they become, the engine's table takes."""
+
+import re
 
 import pytest
 
@@ -8,7 +10,10 @@ from k2compat.launch.modernize.command_text import CommandText
 from k2compat.launch.modernize.forms import read_document
 from k2compat.launch.modernize.places import program_in
 from k2compat.launch.modernize.rewrite import Modernized, modernize_text
+from tests.launch.modernize.composed import COMPOSED
 from tests.launch.modernize.posted import CONFIG, POSTED, Posted
+
+ALL = {**POSTED, **COMPOSED}
 
 
 def modern(posted: Posted) -> Modernized:
@@ -20,31 +25,33 @@ def errors(modernized: Modernized) -> list[str]:
     return [str(found.message) for found in findings if found.severity is Severity.ERROR]
 
 
-def test_there_are_thirty() -> None:
-    assert len(POSTED) >= 30
+def test_there_are_thirty_that_name_their_thread() -> None:
+    threads = [posted.thread for posted in POSTED.values()]
+    assert len({*threads}) >= 30
+    assert all(re.fullmatch(r"[\w.-]+/[\w.-]+#\d+", thread) for thread in threads)
 
 
-@pytest.mark.parametrize("name", POSTED)
+@pytest.mark.parametrize("name", ALL)
 def test_it_is_read_as_what_it_is(name: str) -> None:
-    posted = POSTED[name]
+    posted = ALL[name]
     found = modern(posted)
     assert found.form == posted.form
     assert tuple(command.engine for command in found.commands) == posted.engines
     assert errors(found) == []
 
 
-@pytest.mark.parametrize("name", POSTED)
+@pytest.mark.parametrize("name", ALL)
 def test_it_becomes_what_was_meant(name: str) -> None:
-    text = modern(POSTED[name]).text
-    for then in POSTED[name].then:
+    text = modern(ALL[name]).text
+    for then in ALL[name].then:
         absent = then.removeprefix("not ")
         assert (absent not in text) if absent != then else (then in text), text
 
 
-@pytest.mark.parametrize("name", POSTED)
+@pytest.mark.parametrize("name", ALL)
 def test_the_rest_stays_to_the_character(name: str) -> None:
     """Lines that hold nothing of a command, an image or a variable are where they were."""
-    posted = POSTED[name]
+    posted = ALL[name]
     found = modern(posted)
     pieces = [line for command in found.commands for line in command.before.split("\n")]
     if posted.form == CONFIG:
@@ -59,10 +66,10 @@ def test_the_rest_stays_to_the_character(name: str) -> None:
     assert [line for line in lines if line not in rest] == []
 
 
-@pytest.mark.parametrize("name", POSTED)
+@pytest.mark.parametrize("name", ALL)
 def test_the_engine_takes_what_it_became(name: str) -> None:
-    found = modern(POSTED[name])
-    again = modern(Posted("", (), found.text, version=POSTED[name].version))
+    found = modern(ALL[name])
+    again = modern(Posted("", (), found.text, version=ALL[name].version))
     assert again.text == found.text
     assert [c.changes for c in again.commands] == [() for _ in found.commands]
     read = (command for command in read_document(found.text).commands if program_in(command))
