@@ -150,11 +150,32 @@ class Companion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     source: str
 
 
+class Expected(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Flags without which a server of a model lacks what its clients ask for.
+
+    Attributes:
+        entry: The entry point's table.
+        any_of: One of these flags is enough.
+        model: A part of the model's name, in small letters.
+        add: The words to add where none of them is there.
+        reason: What is missing otherwise, one sentence.
+        source: Where that can be read.
+    """
+
+    entry: str
+    any_of: tuple[str, ...]
+    model: str
+    add: tuple[str, ...]
+    reason: str
+    source: str
+
+
 class Programs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The programs of one engine.
 
     `also_called`: other names of it, as people type them; `config_file`: the entry point that reads
-    flags from a file.
+    flags from a file; `several_nodes_by`: words, flags or programs in front, with which a server
+    runs on several nodes (empty: their absence tells nothing).
     """
 
     also_called: tuple[str, ...] = ()
@@ -162,6 +183,8 @@ class Programs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     parser: tuple[InstalledParser, ...] = ()
     image: Image | None = None
     companion: tuple[Companion, ...] = ()
+    expected: tuple[Expected, ...] = ()
+    several_nodes_by: tuple[str, ...] = ()
     config_file: str | None = None
     settings_file: SettingsFile | None = None
 

@@ -4,25 +4,34 @@ from collections.abc import Iterator, Sequence
 
 from k2compat.findings import Codes, Finding
 from k2compat.launch.engines import Situation, read_profile
-from k2compat.launch.flags import EngineRelease, names_in, read_arguments
+from k2compat.launch.flags import (
+    EngineRelease,
+    EntryPoint,
+    ParsedCommand,
+    names_in,
+    read_arguments,
+    values_of,
+)
+from k2compat.launch.request import facts_of_name
 
 _codes = Codes("launch")
 
 
 def check_combinations(
-    release: EngineRelease, table: str, words: Sequence[str]
+    release: EngineRelease, entry: EntryPoint, words: Sequence[str]
 ) -> Iterator[Finding]:
-    """What a command's flags do to each other; what depends on the model is not judged here.
+    """What a command's flags do to each other, and to a model whose name tells how it is stored.
 
     Args:
         release: The engine's release.
-        table: The entry point's table.
+        entry: The entry point.
         words: The arguments.
     """
-    reading = read_arguments(release.table(table), words)
+    reading = read_arguments(release.table(entry.table), words)
     present = set(names_in(reading))
     present |= {f"{use.name}={value}" for use in reading.uses for value in use.values}
-    situation = Situation("default", "", release.version)
+    facts = facts_of_name(_model(entry, words, reading))
+    situation = Situation("default", "", release.version, facts)
     for forbidden in read_profile(release.engine).forbidden:
         if forbidden.applies(situation) and present.issuperset(forbidden.flags):
             yield _codes.finding(
@@ -32,3 +41,9 @@ def check_combinations(
                 actual=" ".join(forbidden.flags),
                 fix="Leave one of them out.",
             )
+
+
+def _model(entry: EntryPoint, words: Sequence[str], reading: ParsedCommand) -> str:
+    """What the command names as the model; "" for none."""
+    named = values_of(words, "--model", "--model-path", *filter(None, [entry.model]))
+    return next(iter([*named, *(each.value for each in reading.loose)]), "")

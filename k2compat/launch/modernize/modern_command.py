@@ -8,6 +8,7 @@ from typing import Final
 from k2compat.findings import Codes, Finding
 from k2compat.launch.flags import EngineRelease, EntryPoint
 from k2compat.launch.modernize.combinations import check_combinations
+from k2compat.launch.modernize.command_checks import check_expected, check_world
 from k2compat.launch.modernize.command_text import CommandText, Edit
 from k2compat.launch.modernize.companions import with_companions
 from k2compat.launch.modernize.images import pinned_version
@@ -118,7 +119,9 @@ def rewrite_command(
     said = [word.value for word in chain.from_iterable(groups)]
     findings = [
         *translation.findings,
-        *check_combinations(release, today.table, said),
+        *check_combinations(release, today, said),
+        *check_world(release, said, [w.value for w in words[: place.first]], gpus_per_node),
+        *check_expected(release, today.table, said),
         *_carried(words, command, place),
     ]
     values = tuple(word.value for word in after)

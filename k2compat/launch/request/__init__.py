@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         with_devices,
     )
     from k2compat.launch.request.facts import FORMAT, SCRIPTED, SUPERVISED, is_fact
-    from k2compat.launch.request.model import LaunchModel, read_model
+    from k2compat.launch.request.model import LaunchModel, facts_of_name, read_model
     from k2compat.launch.request.request import Request
     from k2compat.launch.request.template_values import (
         START_RANK,
@@ -52,6 +52,7 @@ __all__ = [
     "NodeTerms",
     "Placeholder",
     "Request",
+    "facts_of_name",
     "host_port",
     "is_fact",
     "node_terms",
@@ -88,6 +89,7 @@ _HOMES = {
     "nodes_at": "cluster",
     "port": "arguments",
     "read_cluster": "cluster",
+    "facts_of_name": "model",
     "read_model": "model",
     "request_facts": "template_values",
     "shared_values": "template_values",

@@ -152,6 +152,19 @@ def read_model(text: str) -> LaunchModel:
     return _assumed(named)
 
 
+def facts_of_name(text: str) -> frozenset[str]:
+    """The facts of the model that a name or path means by itself; nothing is read.
+
+    Other models, and text that is no name, have none.
+    """
+    try:
+        named = user_value(text, "MODEL")
+        known = "kimi" in _NOT_IN_NAMES.sub("", text.lower())
+        return _assumed(named).facts if known else frozenset()
+    except RefusedError:
+        return frozenset()
+
+
 def _repo_id(text: str) -> str | None:
     """The repo of an address on the Hub; None for what is no address."""
     if "://" not in text:

@@ -281,7 +281,12 @@ def test_any_old_command_becomes_one_that_stays(data: st.DataObject) -> None:
                     "0.4.9.post2",
                     "sglang.launch_server",
                 ),
-                ("python ktransformers/server/main.py", "ktransformers", "0.3.2", "server.main"),
+                (  # without GGUFs nothing tells the new command from SGLang's own
+                    "python ktransformers/server/main.py --gguf_path g",
+                    "ktransformers",
+                    "0.3.2",
+                    "server.main",
+                ),
                 ("trtllm-serve m", "trtllm", "1.0.0rc2", "serve"),
             ]
         )
