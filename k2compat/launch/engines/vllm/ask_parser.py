@@ -95,7 +95,7 @@ def _validate(found: argparse.Namespace) -> None:
     """
     start = getattr(found, "dispatch_function", None)
     module = sys.modules.get(getattr(start, "__module__", ""))
-    commands = getattr(module, "cmd_init", list)()
+    commands: list[Any] = getattr(module, "cmd_init", list)()
     for command in [each for each in commands if each.name == _COMMAND]:
         command.validate(found)
 
