@@ -1,6 +1,7 @@
 """A new engine's verdicts are one new table: listed, judged, folded and chosen by --engine."""
 
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,8 @@ def quickserve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     tables = shutil.copytree(Path(names.__file__).parent, tmp_path / "engines")
     (tables / "quickserve.toml").write_text(TABLE, encoding="utf-8")
     monkeypatch.setattr(names, "_FOLDER", tables)
+    # The command lists the engines of --engine when it is imported.
+    monkeypatch.delitem(sys.modules, "k2compat.cli.commands.validate", raising=False)
     _forget()
     yield tables / "quickserve.toml"
     _forget()
