@@ -24,6 +24,11 @@ class Derivation:
         del situation
         return frozenset()
 
+    def node_facts(self, situation: Situation) -> AbstractSet[str]:
+        """Conditions that follow on one node, from those that are known there."""
+        del situation
+        return frozenset()
+
     def values(
         self, situation: Situation, cluster: Cluster, values: Mapping[str, Argument]
     ) -> Mapping[str, Argument]:

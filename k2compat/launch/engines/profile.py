@@ -97,6 +97,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         clusters: Profile → strategy → the nodes where none were named; see `DefaultNodes`.
         versions: Profile → the engine's version where none was named.
         rows: Group → flags or variables.
+        refused: Strategy that people ask for → what to use for it.
         aliases: Profile → strategy asked for → the one that is meant by it there.
         files: Group → files.
         mounts: What a container must see.
@@ -117,6 +118,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     mounts: tuple[MountTemplate, ...] = ()
     limits: tuple[Limit, ...] = ()
     nodes_max: int | None = None
+    refused: Mapping[str, str] = msgspec.field(default_factory=dict)
     aliases: Mapping[str, Mapping[str, str]] = msgspec.field(default_factory=dict)
     features: Mapping[str, str] = msgspec.field(default_factory=dict)
     exceptions: Mapping[str, Mapping[str, Mapping[str, Mapping[str, str]]]] = msgspec.field(
@@ -179,6 +181,7 @@ class _File(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     mounts: tuple[MountTemplate, ...] = ()
     limits: tuple[Limit, ...] = ()
     nodes_max: int | None = None
+    refused: dict[str, str] = {}
     aliases: dict[str, dict[str, str]] = {}
     features: dict[str, str] = {}
     sources: dict[str, str] = {}
@@ -214,6 +217,7 @@ def read_profile(engine: str) -> Profile:
         mounts=file.mounts,
         limits=file.limits,
         nodes_max=file.nodes_max,
+        refused=file.refused,
         aliases=file.aliases,
         features=file.features,
     )

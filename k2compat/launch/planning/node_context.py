@@ -33,7 +33,10 @@ def contexts_of(
     contexts: list[NodeContext] = []
     for node in cluster.nodes:
         own = node_terms(node, cluster, asdict(layouts[node.group]), shared, terms.products)
-        there = situation.with_facts(*own.facts, *_heads(request, layouts[node.group]))
+        there = situation.with_facts(
+            *own.facts, *_heads(request, layouts[node.group]), f"gpus={cluster.gpus_per_node}"
+        )
+        there = there.with_facts(*derivation_of(profile.engine).node_facts(there))
         contexts.append(NodeContext(node, there, own.values, own.lists))
     return contexts
 

@@ -193,10 +193,11 @@ def _strategy(request: Request, profile: Profile, named: Mapping[str, int]) -> s
         return default_strategy(offered, nodes, cluster.gpus_per_node if cluster else GPUS_PER_NODE)
     wanted = profile.aliases.get(request.profile, {}).get(strategy, strategy)
     if wanted not in offered:
+        instead = profile.refused.get(strategy, "")
         raise RefusedError(
             "strategy-not-offered",
             f"There is no strategy {strategy} for {request.engine} in profile {request.profile}.",
-            hint=f"It has --strategy {', '.join(offered)}",
+            hint=f"{instead} It has --strategy {', '.join(offered)}".strip(),
         )
     return wanted
 

@@ -45,6 +45,8 @@ GPU: Final = "gpu="
 """`gpu=NAME`: the GPU, by its name in the table."""
 ARCH: Final = "arch="
 """`arch=NAME`: its generation."""
+GPUS: Final = "gpus="
+"""`gpus=N`: the GPUs of the node that are used."""
 FORMAT: Final = "format="
 """`format=NAME`: the format of the output."""
 
@@ -79,4 +81,4 @@ def is_fact(name: str, more: Container[str] = ()) -> bool:
     """
     if name.startswith(GIVEN):
         return name.removeprefix(GIVEN) in VALUES
-    return name in FACTS or name in more or name.startswith((GPU, ARCH, FORMAT))
+    return name in FACTS or name in more or name.startswith((GPU, ARCH, GPUS, FORMAT))

@@ -1,6 +1,7 @@
 """KTransformers: the guide to the letter, and what works now."""
 
 import re
+from typing import Any
 
 import pytest
 
@@ -197,3 +198,57 @@ def test_one_node_is_all_it_can_use() -> None:
         plan("ktransformers", nodes=("10.0.0.1", "10.0.0.2"))
     assert refusal.value.code == "cluster-too-large"
     assert "10.0.0.1" not in words(plan("ktransformers", nodes=("10.0.0.1",)))
+
+
+def words_of(model: str, gpu: str, gpus: int, **options: Any) -> list[str]:
+    (command,) = plan("ktransformers", model, gpu=gpu, gpus_per_node=gpus, **options).commands
+    return argv(command)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "experts", "tokens", "chunk"),
+    [
+        (1, "0", "30000", "30000"),
+        (2, "8", "65536", "65536"),
+        (4, "30", "80000", "65536"),
+        (8, "80", "100000", "65536"),
+    ],
+)
+def test_the_tutorial_s_values_for_gpus_with_48_gb(
+    gpus: int, experts: str, tokens: str, chunk: str
+) -> None:
+    words = words_of("Kimi-K2-Thinking", "4090-48g", gpus)
+    for flag, value in (
+        ("--kt-num-gpu-experts", experts),
+        ("--max-total-tokens", tokens),
+        ("--chunked-prefill-size", chunk),
+        ("--kt-gpu-prefill-token-threshold", "400"),
+        ("--kt-max-deferred-experts-per-token", "1"),
+        ("--mem-fraction-static", "0.94"),
+        ("--kt-method", "RAWINT4"),
+    ):
+        assert words.count(flag) == 1
+        assert words[words.index(flag) + 1] == value
+
+
+def test_the_tutorial_for_kimi_k2_5_has_four_gpus() -> None:
+    words = words_of("Kimi-K2.5", "4090-48g", 4)
+    assert words[words.index("--kt-num-gpu-experts") + 1] == "30"
+    assert words[words.index("--max-total-tokens") + 1] == "50000"
+    for other in (words_of("Kimi-K2.5", "4090-48g", 8), words_of("Kimi-K2-Thinking", "h20", 8)):
+        assert other[other.index("--kt-num-gpu-experts") + 1] == "0"
+        assert other[other.index("--max-total-tokens") + 1] == "32768"
+
+
+def test_the_gpus_that_are_used_decide_and_the_user_s_context_goes_first() -> None:
+    words = words_of("Kimi-K2-Thinking", "l20", 8, settings=("tp=2",), values={"context": "9000"})
+    assert words[words.index("--kt-num-gpu-experts") + 1] == "8"
+    assert words[words.index("--max-total-tokens") + 1] == "9000"
+
+
+def test_weights_that_no_method_reads_are_an_error() -> None:
+    assert "weights-not-read" in codes(plan("ktransformers", "nvidia/Kimi-K2.5-NVFP4"))
+    given = {"gguf_path": "/gguf"}
+    assert "weights-not-read" not in codes(
+        plan("ktransformers", "nvidia/Kimi-K2.5-NVFP4", values=given)
+    )

@@ -71,3 +71,12 @@ def test_a_version_outside_of_the_tables_is_named(version: str, told: str | None
     assert told is None or told in messages[0]
     assert found.engine_version == version.removeprefix("v")
     assert ("tool-parser-missing" in codes(found)) is (version == "0.9.2")
+
+
+@pytest.mark.parametrize(("engine", "instead"), [("vllm", "llm-d"), ("trtllm", "disaggregated")])
+def test_prefill_and_decode_apart_are_refused_by_name(engine: str, instead: str) -> None:
+    with pytest.raises(RefusedError) as caught:
+        plan(engine, strategy="pd")
+    assert caught.value.code == "strategy-not-offered"
+    assert instead in caught.value.hint
+    assert "--strategy pd with sglang" in caught.value.hint

@@ -7,6 +7,10 @@ from k2compat.launch.engines.derivation import Derivation
 from k2compat.launch.engines.profile_entries import Situation
 
 _NATIVE = {"fp8", "int4", "bf16"}
+# What KTransformers' tutorials for Kimi-K2-Thinking and Kimi-K2.5 have values for.
+_TUTORIAL_GPUS = {"gpus=1", "gpus=2", "gpus=4", "gpus=8"}
+_TUTORIAL_GPUS_VISION = {"gpus=4"}
+_48_GB = {"gpu=4090-48g", "gpu=l20"}
 
 
 class KTransformers(Derivation):
@@ -15,6 +19,7 @@ class KTransformers(Derivation):
     adds: ClassVar = {
         "converted": "the experts on the CPU are read from weights converted for AMX",
         "gguf_experts": "the experts on the CPU are read from GGUFs",
+        "tutorial": "a tutorial gives values for this model, this GPU and this number of GPUs",
         "native": "the experts on the CPU are read from the model's own weights",
     }
 
@@ -30,6 +35,13 @@ class KTransformers(Derivation):
         if "native_precision" in facts and not facts.isdisjoint(_NATIVE):
             return {"native"}
         return {"converted"}
+
+    def node_facts(self, situation: Situation) -> AbstractSet[str]:
+        """Whether a tutorial gives values: for INT4 experts and GPUs with 48 GB."""
+        facts = situation.facts
+        numbers = _TUTORIAL_GPUS_VISION if "vision" in facts else _TUTORIAL_GPUS
+        known = facts >= {"native", "int4"} and not facts.isdisjoint(_48_GB)
+        return {"tutorial"} if known and not facts.isdisjoint(numbers) else frozenset()
 
 
 DERIVATION = KTransformers()
