@@ -1,5 +1,6 @@
 """Finds the `reasoning` that a request's output is read with."""
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from .markers import WHITE_SPACE
@@ -10,6 +11,9 @@ if TYPE_CHECKING:
 _GENERATION: Final = "add_generation_prompt"
 _THINK_BEGIN: Final = "<think>"
 _NO_THOUGHT: Final = "<think></think>"
+
+_IF_ASKED: Final = re.compile(r"\bif\s+thinking\s*-?%\}[^%]*<think>")
+"""A template that writes `<think>` only where the request switches thinking on."""
 
 
 def reasoning_mode(
@@ -23,7 +27,8 @@ def reasoning_mode(
     The prompt's end decides where it is known: `<think>` is "prefilled" (K2.5
     and later), `<think></think>` is "off" (the same, thinking switched off).
     Otherwise the chat template decides: one that writes `<think>` after its
-    generation prompt makes such prompts, one that knows `<think>` elsewhere
+    generation prompt makes such prompts (one that asks `if thinking` first
+    makes them for requests with that switch), one that knows `<think>` elsewhere
     belongs to a model that writes it itself ("tagged", K2-Thinking), one
     without it to a model that does not think ("off", K2-Instruct).
 
@@ -48,5 +53,11 @@ def reasoning_mode(
         return "off"
     behind = chat_template.rpartition(_GENERATION)[2] if _GENERATION in chat_template else ""
     if prompt is None and _THINK_BEGIN in behind:
-        return "off" if thinking is False else "prefilled"
+        switched_on = thinking or (thinking is None and not _IF_ASKED.search(behind))
+        return "prefilled" if switched_on else _without_thoughts(thinking)
     return "tagged"
+
+
+def _without_thoughts(thinking: bool | None) -> "ReasoningMode":
+    # Without a switch the model may still begin a thought itself.
+    return "tagged" if thinking is None else "off"

@@ -30,6 +30,7 @@ def test_its_document_holds_each_step(capfd: pytest.CaptureFixture[str]) -> None
     without, through = (line.partition(": ")[2] for line in gateway["stdout"].splitlines())
     assert "<|tool_call_begin|>" in json.loads(without)["content"]
     (call,) = json.loads(through)["tool_calls"]
+    assert json.loads(through)["content"]  # the model's words before the call are no thought
     assert call["id"] == "functions.get_weather:0"
     change = next(step for step in document["steps"] if step["command"].endswith("deepseek_v3"))
     assert "nothing to do" not in change["stdout"]
@@ -101,4 +102,5 @@ def test_the_leaking_server_is_llama_cpp_where_it_is_installed(
     without, through = (line.partition(": ")[2] for line in done.stdout.splitlines())
     assert "<|tool_call_begin|>" in json.loads(without)["content"]
     (call,) = json.loads(through)["tool_calls"]
+    assert json.loads(through)["content"]  # the model's words before the call are no thought
     assert json.loads(call["function"]["arguments"]) == {"city": "Paris" if installed else "北京"}

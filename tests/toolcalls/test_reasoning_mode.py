@@ -11,6 +11,10 @@ SWITCHED = (
     f"<think></think>{{% if add_generation_prompt %}}{TURN}"
     "{% if thinking is false %}<think></think>{% else %}<think>{% endif %}{% endif %}"
 )
+IF_ASKED = (
+    f"{{%- if add_generation_prompt -%}}{TURN}"
+    "{%- if thinking -%}{{- '<think>' -}}{%- endif -%}{%- endif -%}"
+)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +41,9 @@ def test_the_prompt_s_end_decides(prompt: str, expected: str) -> None:
         (SWITCHED, None, "prefilled"),
         (SWITCHED, True, "prefilled"),
         (SWITCHED, False, "off"),
+        (IF_ASKED, None, "tagged"),
+        (IF_ASKED, True, "prefilled"),
+        (IF_ASKED, False, "off"),
         ("<think>", None, "tagged"),
         (None, None, "tagged"),
     ],
