@@ -2,7 +2,7 @@
 
     python compressed_tensors_writer.py FOLDER SCHEME
 
-FOLDER holds config.json and model.json: {"linear": {name: [rows, columns]}, "plain": {name: shape}}.
+FOLDER holds config.json, and model.json with the shapes of Linear modules and other tensors.
 Writes model.safetensors, and the package's quantization_config into config.json.
 """
 
@@ -10,9 +10,9 @@ import json
 import sys
 from pathlib import Path
 
-import torch
-from compressed_tensors.compressors import ModelCompressor
-from compressed_tensors.quantization import (
+import torch  # type: ignore[import-not-found]
+from compressed_tensors.compressors import ModelCompressor  # type: ignore[import-not-found]
+from compressed_tensors.quantization import (  # type: ignore[import-not-found]
     QuantizationConfig,
     apply_quantization_config,
     preset_name_to_scheme,

@@ -16,7 +16,7 @@ from tests_engines.conftest import environment_of, programs_of
 ENGINE = "compressed-tensors"
 WRITER = Path(__file__).with_name("compressed_tensors_writer.py")
 SCHEMES = (
-    *("W8A16", "W4A16", "W4A16_ASYM", "W8A8", "INT8", "W4A8"),
+    *("W8A16", "W4A16", "W4A16_ASYM", "W8A8", "INT8"),
     *("FP8", "FP8_DYNAMIC", "FP8_BLOCK"),
     *("NVFP4A16", "NVFP4", "MXFP4A16", "MXFP4"),
 )
@@ -51,7 +51,7 @@ def test_what_the_package_writes_is_sound(tmp_path: Path, scheme: str) -> None:
             (tmp_path / name).write_bytes(content)
     (tmp_path / "config.json").write_text(json.dumps(config))
     (tmp_path / "model.json").write_text(json.dumps(model_of(config)))
-    command = [programs_of(ENGINE) / "python", WRITER, tmp_path, scheme]
+    command = [str(programs_of(ENGINE) / "python"), str(WRITER), str(tmp_path), scheme]
     subprocess.run(command, env=environment_of(ENGINE), check=True, capture_output=True)
     (tmp_path / "model.json").unlink()
     validation = validate(tmp_path)
