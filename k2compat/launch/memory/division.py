@@ -53,7 +53,7 @@ def layouts_of(
     nodes: Mapping[str, int],
     gpus_per_node: int,
     experts: int = 0,
-    given: GivenSizes = _NONE,
+    given: GivenSizes | None = None,
 ) -> Mapping[str, Layout]:
     """The layouts that a profile's strategy means on so many GPUs: group of nodes → layout.
 
@@ -67,7 +67,7 @@ def layouts_of(
         given: What the user asked for; it goes before the strategy.
     """
     return {
-        group: _layout(division, nodes[group], gpus_per_node, experts, given)
+        group: _layout(division, nodes[group], gpus_per_node, experts, given or _NONE)
         for group, division in divisions.items()
     }
 

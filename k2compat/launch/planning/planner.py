@@ -17,6 +17,7 @@ from k2compat.findings import Codes, Finding
 from k2compat.launch.engines import (
     FindingTemplate,
     Profile,
+    ProfileTerms,
     Situation,
     memory_flags_of,
     read_profile,
@@ -32,7 +33,6 @@ from k2compat.launch.planning.given_sizes import (
     given_sizes,
     settable_entry,
 )
-from k2compat.launch.planning.goals import with_goal
 from k2compat.launch.planning.node_context import contexts_of
 from k2compat.launch.request import (
     ALWAYS_SET,
@@ -61,7 +61,11 @@ def plan_launch(request: Request) -> Plan:
         RefusedError: strategy-not-offered, cluster-groups, cluster-too-large, argument-split,
             placeholder-in-file, engine-version-invalid, setting-refused or value-malformed.
     """
-    request, chosen = with_goal(request)
+    chosen: tuple[Finding, ...] = ()
+    if request.goal is not None:
+        from k2compat.launch.planning.goals import with_goal  # 2 ms, for goals alone
+
+        request, chosen = with_goal(request)
     profile = read_profile(request.engine)
     release = EngineRelease.of(
         request.engine, request.engine_version or profile.versions[request.profile]
@@ -69,22 +73,22 @@ def plan_launch(request: Request) -> Plan:
     named = request.cluster.sizes if request.cluster else {}
     strategy = _strategy(request, profile, named)
     cluster = _cluster(request, profile, strategy, tuple(named))
-    facts = request_facts(request, cluster) | gpu_facts(cluster.gpu)
+    facts = request_facts(request, cluster)
+    if cluster.gpu is not None:
+        facts |= gpu_facts(cluster.gpu)
     situation = Situation(request.profile, strategy, release.version, facts)
     terms = terms_of(profile, situation, cluster.sizes)
-    entry = settable_entry(profile, terms.situation)
-    if entry is not None and request.proposed:
-        settings = with_proposed(release.table(entry), request.settings, request.proposed)
-        request = replace(request, settings=settings)
-    demand_nodes(request.engine, request.settings, cluster)
+    given = None
+    if request.settings or request.proposed:
+        request = _with_proposed(request, profile, terms, release)
+        demand_nodes(request.engine, request.settings, cluster)
+        given = given_sizes(profile, terms.situation, release, request.settings)
     layouts = layouts_of(
-        terms.divisions,
-        cluster.sizes,
-        cluster.gpus_per_node,
-        request.model.experts,
-        given_sizes(profile, terms.situation, release, request.settings),
+        terms.divisions, cluster.sizes, cluster.gpus_per_node, request.model.experts, given
     )
-    cluster, idle = _used(cluster, layouts, request.engine)
+    idle: Sequence[Finding] = ()
+    if given is not None:
+        cluster, idle = _used(cluster, layouts, request.engine)
     contexts = contexts_of(request, profile, terms, cluster, layouts)
     commands = tuple(
         _with_request(command, release, request) if command.settable else command
@@ -119,6 +123,17 @@ def plan_launch(request: Request) -> Plan:
     )
     overridden = tuple(check_rendered(plan)) if request.settings else ()
     return replace(plan, findings=(*plan.findings, *overridden))
+
+
+def _with_proposed(
+    request: Request, profile: Profile, terms: ProfileTerms, release: EngineRelease
+) -> Request:
+    """The request with the goal's settings in front of the user's."""
+    entry = settable_entry(profile, terms.situation)
+    if entry is None or not request.proposed:
+        return request
+    settings = with_proposed(release.table(entry), request.settings, request.proposed)
+    return replace(request, settings=settings)
 
 
 def _with_request(command: Command, release: EngineRelease, request: Request) -> Command:
