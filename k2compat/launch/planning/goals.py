@@ -19,14 +19,13 @@ _codes = Codes("launch")
 def with_goal(request: Request) -> tuple[Request, tuple[Finding, ...]]:
     """The request with the settings of its goal, and the finding that names their source.
 
-    A request without a goal stays as it is.
+    Args:
+        request: One with a goal.
 
     Raises:
         RefusedError: goal-not-documented, or strategy-not-offered where the user's strategy is not
             the documented one; unknown-gpu, gpu-not-supported.
     """
-    if request.goal is None:
-        return request, ()
     if request.profile == "guide":
         raise RefusedError(
             "goal-not-documented",
