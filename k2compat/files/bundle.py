@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from k2compat.errors import RefusedError
-from k2compat.files.folder import Folder, make_folder
+from k2compat.files.folder import Folder
 from k2compat.files.lock import exclusive
 from k2compat.files.system import (
     explained_reading,
@@ -47,7 +47,7 @@ def write_bundle(
         RefusedError: output-differs; nothing was written. Or what is there cannot be read.
         WriteError: The system refused.
     """
-    with exclusive(make_folder(folder), waiting) as place:
+    with exclusive(folder, waiting, make=True) as place:
         new = [name for name, file in files.items() if not _holds(place, name, file, replace)]
         with Workspace(place) as workspace:
             prepared = {

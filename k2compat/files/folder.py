@@ -1,11 +1,13 @@
 """An open folder: what stands below it is reached by descriptors, never through a link."""
 
+import contextlib
 import os
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Self
 
 from k2compat.errors import RefusedError, WriteError
-from k2compat.files.steps import TO_PASS, descend, descend_from_root
+from k2compat.files.steps import Made, descend, descend_from_root, parent_of
 from k2compat.files.system import explained_writing
 
 
@@ -80,7 +82,7 @@ def open_folder(path: Path) -> Folder:
 
 
 def make_folder(path: Path) -> Path:
-    """Make a folder and its missing parents.
+    """Make a folder and its missing parents; where one cannot be made, none is.
 
     Links in the part of the path that is there are followed once, before the first step.
 
@@ -90,14 +92,43 @@ def make_folder(path: Path) -> Path:
     Raises:
         WriteError: not-a-folder, or the system refused.
     """
+    made: list[int] = []
+    with open_new_folder(path, made.append) as folder:
+        return folder.path
+
+
+def open_new_folder(path: Path, made: Made) -> Folder:
+    """Make a folder as `make_folder` does, and open it.
+
+    Args:
+        path: The folder.
+        made: Called after each folder that was made, with the number of its name in the real path.
+
+    Raises:
+        WriteError: As `make_folder`.
+    """
     real = Path(os.path.realpath(path))
-    with explained_writing(path, "cannot be made"):
+    numbers: list[int] = []
+    with explained_writing(path, "cannot be opened" if real.is_dir() else "cannot be made"):
         try:
-            os.close(descend_from_root(real, last=TO_PASS, make=True))
-        except NotADirectoryError as error:
-            hint = "Name a folder, or a path where one can be made."
-            raise WriteError("not-a-folder", f"{path} is no folder.", hint=hint) from error
-    return real
+            descriptor = descend_from_root(real, make=True, made=numbers.append)
+        except BaseException as error:
+            remove_empty(real, numbers)
+            if isinstance(error, NotADirectoryError):
+                hint = "Name a folder, or a path where one can be made."
+                raise WriteError("not-a-folder", f"{path} is no folder.", hint=hint) from error
+            raise
+    for number in numbers:
+        made(number)
+    return Folder(real, descriptor)
+
+
+def remove_empty(path: Path, numbers: Iterable[int]) -> None:
+    """Remove the folders of a real path that `open_new_folder` noted and that are empty."""
+    for number in sorted(numbers, reverse=True):
+        place = Path(*path.parts[: number + 1])
+        with contextlib.suppress(OSError), parent_of(place) as (folder, name):
+            os.rmdir(name, dir_fd=folder)
 
 
 def _no_folder_any_more(place: Path) -> RefusedError:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from k2compat.errors import RefusedError
-from k2compat.files.folder import Folder, open_folder
+from k2compat.files.folder import Folder, open_folder, open_new_folder, remove_empty
 from k2compat.files.system import explained_writing
 
 LOCK_SECONDS = 600
@@ -36,7 +36,9 @@ def is_hidden_name(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def exclusive(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[Folder]:
+def exclusive(
+    path: Path, waiting: Callable[[], None] | None = None, *, make: bool = False
+) -> Iterator[Folder]:
     """Keep other k2compat processes out of a folder, and clear what a killed one left.
 
     The lock is on the folder itself, so it leaves no file and dies with the process. File
@@ -44,8 +46,10 @@ def exclusive(path: Path, waiting: Callable[[], None] | None = None) -> Iterator
     atomic steps alone protect the files.
 
     Args:
-        path: The folder's path with all links resolved.
+        path: The folder's path with all links resolved; with `make` any path.
         waiting: Called once if another process holds the lock.
+        make: Whether the folder and its missing parents are made. Those that this call made go
+            again if the block fails and leaves them empty.
 
     Yields:
         The folder, open: what is written below it goes through its descriptor.
@@ -55,13 +59,40 @@ def exclusive(path: Path, waiting: Callable[[], None] | None = None) -> Iterator
             taken the place of a folder of the path.
         WriteError: The folder cannot be opened, locked or listed.
     """
-    with open_folder(path) as folder:
-        with explained_writing(path, "cannot be locked"):
-            locked = _lock(folder, waiting)
-        if locked:
-            with explained_writing(path, "cannot be listed"):
-                _remove_hidden(folder.descriptor)
-        yield folder
+    with _locked(path, waiting, make=make) as (folder, is_locked, made):
+        try:
+            if is_locked:
+                with explained_writing(folder.path, "cannot be listed"):
+                    _remove_hidden(folder.descriptor)
+            yield folder
+        except BaseException:
+            remove_empty(folder.path, made)
+            raise
+
+
+@contextlib.contextmanager
+def _locked(
+    path: Path, waiting: Callable[[], None] | None, *, make: bool
+) -> Iterator[tuple[Folder, bool, list[int]]]:
+    """The folder, whether it could be locked, and which folders of its path were made."""
+    while True:
+        made: list[int] = []
+        with open_new_folder(path, made.append) if make else open_folder(path) as folder:
+            with explained_writing(path, "cannot be locked"):
+                is_locked = _lock(folder, waiting)
+                # The process that held the lock may have made the folder, failed and removed it.
+                if make and not _is_there(folder):
+                    continue
+            yield folder, is_locked, made
+            return
+
+
+def _is_there(folder: Folder) -> bool:
+    """Whether an open folder still has its name."""
+    try:
+        return os.path.samestat(os.lstat(folder.path), os.fstat(folder.descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _lock(folder: Folder, waiting: Callable[[], None] | None) -> bool:

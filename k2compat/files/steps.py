@@ -7,7 +7,7 @@ A descriptor stays with the folder that was checked.
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 _NO_LINK = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -19,7 +19,22 @@ TO_PASS = getattr(os, "O_PATH", os.O_RDONLY) | _NO_LINK
 """Opens a folder on the way, which this user may be allowed to search only. O_PATH is Linux's."""
 
 
-def descend(start: int, names: Sequence[str], *, last: int = TO_LIST, make: bool = False) -> int:
+Made = Callable[[int], None]
+"""Called with the place in the list of names, from 1, of each folder that was made."""
+
+
+def _unnoted(_step: int) -> None:
+    """Note nothing."""
+
+
+def descend(
+    start: int,
+    names: Sequence[str],
+    *,
+    last: int = TO_LIST,
+    make: bool = False,
+    made: Made = _unnoted,
+) -> int:
     """Step down from an open folder.
 
     Args:
@@ -27,6 +42,7 @@ def descend(start: int, names: Sequence[str], *, last: int = TO_LIST, make: bool
         names: The names of the folders, each in the one before.
         last: The flags to open the last folder with.
         make: Whether missing folders are made.
+        made: Called after each that this call made.
 
     Returns:
         A descriptor of the last folder; of `start` itself where there are no names.
@@ -38,19 +54,23 @@ def descend(start: int, names: Sequence[str], *, last: int = TO_LIST, make: bool
     for step, name in enumerate(names, start=1):
         above = descriptor
         try:
-            descriptor = _step(above, name, last if step == len(names) else TO_PASS, make=make)
+            flags = last if step == len(names) else TO_PASS
+            descriptor = _step(above, name, flags, step if make else None, made)
         finally:
             os.close(above)
     return descriptor
 
 
-def descend_from_root(path: Path, *, last: int = TO_LIST, make: bool = False) -> int:
+def descend_from_root(
+    path: Path, *, last: int = TO_LIST, make: bool = False, made: Made = _unnoted
+) -> int:
     """Step down to a folder from the root of the file system.
 
     Args:
         path: Its path with all links resolved.
         last: The flags to open it with.
         make: Whether missing folders are made.
+        made: As of `descend`; the first folder below the root is 1.
 
     Returns:
         A descriptor of the folder.
@@ -61,7 +81,7 @@ def descend_from_root(path: Path, *, last: int = TO_LIST, make: bool = False) ->
     anchor, *names = Path(os.path.abspath(path)).parts
     root = os.open(anchor, TO_PASS)
     try:
-        return descend(root, names, last=last, make=make)
+        return descend(root, names, last=last, make=make, made=made)
     finally:
         os.close(root)
 
@@ -87,12 +107,14 @@ def parent_of(path: Path) -> Iterator[tuple[int, str]]:
         os.close(descriptor)
 
 
-def _step(folder: int, name: str, flags: int, *, make: bool) -> int:
+def _step(folder: int, name: str, flags: int, number: int | None, made: Made) -> int:
+    """Open a folder; with a number, a missing one is made and its number noted."""
     try:
         return os.open(name, flags, dir_fd=folder)
     except FileNotFoundError:
-        if not make:
+        if number is None:
             raise
     with contextlib.suppress(FileExistsError):  # another process may just have made it
         os.mkdir(name, dir_fd=folder)
+        made(number)
     return os.open(name, flags, dir_fd=folder)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Self
 
-from k2compat.files.folder import Folder, make_folder
+from k2compat.files.folder import Folder
 from k2compat.files.lock import exclusive, hidden_name, remove_hidden_folder
 from k2compat.files.steps import parent_of
 from k2compat.files.system import (
@@ -292,7 +292,7 @@ def build_folder(
         WriteError: The system refused; `target` is as it was.
     """
     with (
-        exclusive(make_folder(target.parent), waiting) as parent,
+        exclusive(target.parent, waiting, make=True) as parent,
         explained_writing(target, "cannot be made"),
     ):
         if unless():

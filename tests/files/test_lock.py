@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from k2compat.errors import RefusedError, WriteError
-from k2compat.files import exclusive, lock
+from k2compat.files import exclusive, lock, make_folder
 from k2compat.files.lock import hidden_name
 
 
@@ -117,3 +117,53 @@ def test_the_lock_is_free_again_after_an_error(tmp_path: Path) -> None:
     descriptor = os.open(tmp_path, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     os.close(descriptor)
+
+
+class TestMadeFolders:
+    """What `make=True` made goes again where the block fails and leaves it empty."""
+
+    def test_after_a_failure_nothing_is_left(self, tmp_path: Path) -> None:
+        with (
+            pytest.raises(ValueError, match="mine"),
+            exclusive(tmp_path / "a" / "b" / "c", make=True) as folder,
+        ):
+            assert folder.path.is_dir()
+            raise ValueError("mine")
+        assert names(tmp_path) == []
+
+    def test_what_was_there_stays(self, tmp_path: Path) -> None:
+        (tmp_path / "a").mkdir()
+        with pytest.raises(KeyboardInterrupt), exclusive(tmp_path / "a" / "b", make=True):
+            raise KeyboardInterrupt
+        assert names(tmp_path) == ["a"]
+        assert names(tmp_path / "a") == []
+
+    def test_what_holds_a_file_stays(self, tmp_path: Path) -> None:
+        with pytest.raises(KeyError), exclusive(tmp_path / "a" / "b", make=True) as folder:
+            (folder.path.parent / "theirs").touch()
+            raise KeyError
+        assert names(tmp_path / "a") == ["theirs"]
+
+    def test_a_folder_that_cannot_be_made_leaves_no_parents(self, tmp_path: Path) -> None:
+        with pytest.raises(WriteError, match="cannot be made: File name too long"):
+            make_folder(tmp_path / "a" / ("x" * 300))
+        assert names(tmp_path) == []
+
+    def test_who_waited_makes_the_folder_anew(self, tmp_path: Path) -> None:
+        """The first process made it, fails and removes it; the second had it open."""
+        target = tmp_path / "a"
+        waiting = threading.Event()
+        found: list[list[str]] = []
+
+        def second() -> None:
+            with exclusive(target, waiting.set, make=True) as folder:
+                os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=folder.descriptor))
+                found.append(names(target))
+
+        thread = threading.Thread(target=second)
+        with pytest.raises(ValueError, match="mine"), exclusive(target, make=True):
+            thread.start()
+            assert waiting.wait(30)
+            raise ValueError("mine")
+        thread.join(30)
+        assert found == [["file"]]
