@@ -7,7 +7,7 @@ from pathlib import Path
 from k2compat.config import Patch, cost_of, plan_patch
 from k2compat.errors import RefusedError
 from k2compat.family import CONFIG_FILE
-from k2compat.files import exclusive, explained_reading, make_folder, read_regular
+from k2compat.files import exclusive, explained_reading, read_regular
 from k2compat.findings import Finding, Report, Severity, explanation
 from k2compat.hub import RemoteRepo
 from k2compat.staging.apply import LinkMode, apply_plan
@@ -90,11 +90,10 @@ def stage(
     contents = {} if patch is None else {CONFIG_FILE: patch.new}
     plan = plan_staging(source, target, contents=contents, force=request.force)
     checked = check_plan(plan)
-    _refuse_pointless(checked)
+    _refuse_pointless(checked, target.folder)
     applied: tuple[Finding, ...] = ()
     if write:
-        make_folder(target.folder)
-        with exclusive(target.folder, waiting) as folder:
+        with exclusive(target.folder, waiting, make=True) as folder:
             # Another k2compat may have staged the same files while this one waited.
             plan = plan_staging(source, target, contents=contents, force=request.force)
             applied = apply_plan(plan, folder, request.mode, progress=progress)
@@ -102,7 +101,7 @@ def stage(
     return Staging(source, plan, Report(findings))
 
 
-def _refuse_pointless(findings: Iterable[Finding]) -> None:
+def _refuse_pointless(findings: Iterable[Finding], target: Path) -> None:
     """Refuse a run whose result KTransformers cannot serve, whatever is staged.
 
     Raises:
@@ -112,10 +111,21 @@ def _refuse_pointless(findings: Iterable[Finding]) -> None:
         if finding.code in _POINTLESS:
             raise RefusedError(
                 finding.code,
-                f"{finding.message.removesuffix('.')}. Nothing was staged in "
-                f"{Path(finding.where).parent}.",
+                f"{_with_place(finding, target)}. Nothing was staged in {target}.",
                 hint=finding.fix or explanation(finding.code).cure,
             )
+
+
+def _with_place(finding: Finding, target: Path) -> str:
+    """The message, with the path of its file where that lies in a folder below the target."""
+    message = finding.message.removesuffix(".")
+    where = Path(finding.where)
+    if where.parent == target or not where.is_relative_to(target):
+        return message
+    relative = str(where.relative_to(target))
+    if message.startswith(where.name):
+        return f"{relative}{message.removeprefix(where.name)}"
+    return message if where == target else f"{relative}: {message}"
 
 
 def _source(request: Request) -> Source:

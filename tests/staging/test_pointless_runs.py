@@ -79,6 +79,44 @@ def test_nothing_is_written(
     assert not (ggufs.parent / "new").exists()
 
 
+@pytest.mark.parametrize("parts", [0, 7])
+def test_sets_in_subfolders_are_named_with_their_folders(
+    model: Path, ggufs: Path, parts: int
+) -> None:
+    """A projector in the folder itself, and two quantisations of one name below it."""
+    (ggufs / "tiny.gguf").rename(ggufs / "mmproj-tiny.gguf")
+    for quantisation in ("Q2_K", "Q4_K_M"):
+        (ggufs / quantisation).mkdir()
+        write_gguf(ggufs / quantisation / "tiny.gguf", tensors_per_file=parts)
+    end = "-00001-of-" if parts else ".gguf"
+    with pytest.raises(RefusedError) as caught:
+        stage(Request(model=model, gguf_folder=ggufs))
+    assert caught.value.code == "gguf-split-mixed"
+    assert f"among them Q2_K/tiny{end}" in caught.value.message
+    assert f" and Q4_K_M/tiny{end}" in caught.value.message
+    assert caught.value.message.endswith(f"Nothing was staged in {ggufs}.")
+
+
+@pytest.mark.parametrize(
+    ("damage", "code"),
+    [
+        (another_model, "ktransformers-other-model"),
+        (another_architecture, "ktransformers-other-architecture"),
+    ],
+)
+def test_a_file_in_a_subfolder_is_named_with_it(
+    model: Path, ggufs: Path, damage: Callable[[Path, Path], None], code: str
+) -> None:
+    damage(model, ggufs)
+    (ggufs / "Q2_K").mkdir()
+    (ggufs / "tiny.gguf").rename(ggufs / "Q2_K" / "tiny.gguf")
+    write_gguf(ggufs / "mmproj-tiny.gguf")
+    with pytest.raises(RefusedError, match=r"Q2_K/tiny\.gguf is ") as caught:
+        stage(Request(model=model, gguf_folder=ggufs))
+    assert caught.value.code == code
+    assert caught.value.message.endswith(f"Nothing was staged in {ggufs}.")
+
+
 def test_a_model_s_own_config_in_the_target_counts_where_it_stays(model: Path, ggufs: Path) -> None:
     """Without --force the target's config is the one that KTransformers will read."""
     (ggufs / "config.json").write_bytes((model / "config.json").read_bytes() + b"\n")
@@ -112,6 +150,16 @@ class TestSpace:
         assert "4,096 free" in caught.value.message
         assert tree(ggufs) == before
         assert written == []
+
+    @pytest.mark.parametrize("into", ["new", "far/below/new"])
+    def test_no_folder_is_left(self, model: Path, ggufs: Path, into: str) -> None:
+        before = tree(ggufs.parent)
+        folders = sorted(ggufs.parent.rglob("*"))
+        target = ggufs.parent / into
+        with pytest.raises(WriteError, match="nothing was written"):
+            stage(Request(model=model, gguf_folder=ggufs, into=target, mode=LinkMode.COPY))
+        assert tree(ggufs.parent) == before
+        assert sorted(ggufs.parent.rglob("*")) == folders
 
     @pytest.mark.parametrize("mode", [LinkMode.HARDLINK, LinkMode.SYMLINK])
     def test_links_take_no_space(self, model: Path, ggufs: Path, mode: LinkMode) -> None:

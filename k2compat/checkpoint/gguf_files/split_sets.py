@@ -5,6 +5,7 @@ one of how many it is. A renamed, missing or foreign member loads as another mod
 or, in engines that merge every GGUF of a folder, mixes with it.
 """
 
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -97,12 +98,14 @@ def _check_mixture(
     ]
     if len(models) < 2:
         return ()
-    first, second = (_first_member(gguf_set) for gguf_set in models[:2])
-    defects = FileFindings(str(PurePath(first).parent))
+    firsts = [PurePath(_first_member(gguf_set)) for gguf_set in models]
+    # Sets may lie in folders of their own: with the name alone, two alike could not be told apart.
+    place = PurePath(os.path.commonpath([first.parent for first in firsts]))
+    first, second = (shortened(str(first.relative_to(place))) for first in firsts[:2])
+    defects = FileFindings(str(place))
     defects.add(
         "gguf-split-mixed",
-        f"{len(models)} models lie in one place, among them {shortened(PurePath(first).name)}"
-        f" and {shortened(PurePath(second).name)}",
+        f"{len(models)} models lie in one place, among them {first} and {second}",
         expected="the files of one model",
         actual=f"{len(models)} sets",
     )
