@@ -64,7 +64,8 @@ def coerce(arguments: str, tool: Mapping[str, Any]) -> Coerced:
     A string becomes the number, boolean, null, object or array whose exact JSON
     text it holds; a number becomes a string of its digits as written. That is
     all: the schema must not allow the value's own type, no letter is guessed
-    (`"True"`, `"3 "` and `"1,000"` stay), and no other text changes.
+    (`"True"`, `"3 "` and `"1,000"` stay), and no other text changes. Where more
+    than `checking.FAULTS_EXPLAINED_MAX` places do not fit, nothing is changed.
 
     Args:
         arguments: the call's arguments, as the model wrote them.

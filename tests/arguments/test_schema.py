@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from k2compat.arguments import ArgumentProblem, Change, Coerced, check, coerce
+from k2compat.arguments import ArgumentProblem, Change, Coerced, check, checking, coerce
 from k2compat.errors import RefusedError
 
 
@@ -150,6 +150,38 @@ class TestBrokenSchemas:
     def test_nothing_is_fetched(self) -> None:
         with pytest.raises(RefusedError, match="nothing is fetched"):
             check("{}", tool({"$ref": "https://example.com/schema.json"}))
+
+
+class TestVeryManyFaults:
+    """Above a bound the validator's errors are not listed one by one with all that it knows."""
+
+    @pytest.mark.parametrize("name", ["items", "a~b/c"])
+    def test_places_and_messages_are_the_same(
+        self, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        declared = tool({"type": "object", "properties": {name: {"items": {"type": "integer"}}}})
+        arguments = json.dumps({name: ["x"] * 150})
+        explained = check(arguments, declared)
+        monkeypatch.setattr(checking, "FAULTS_EXPLAINED_MAX", 149)
+        assert check(arguments, declared) == explained
+        assert len(explained) == 101
+
+    def test_each_is_not_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Refusing:
+            """A validator whose slow way is closed."""
+
+            def __init__(self, real: Any) -> None:
+                self.is_valid, self.evaluate = real.is_valid, real.evaluate
+
+            def iter_errors(self, value: object) -> None:
+                raise AssertionError(type(value))
+
+        declared = tool({"type": "object", "properties": {"a": {"items": {"type": "integer"}}}})
+        validator = Refusing(checking.validator_of(declared))
+        monkeypatch.setattr(checking, "validator_of", lambda _tool: validator)
+        problems = check(json.dumps({"a": ["x"] * 20_000}), declared)
+        assert problems[-1].message == "The arguments have 19,900 more problems"
+        assert problems[0].path == "/a/0"
 
 
 class TestCoerce:
