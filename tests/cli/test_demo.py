@@ -104,3 +104,23 @@ def test_the_leaking_server_is_llama_cpp_where_it_is_installed(
     (call,) = json.loads(through)["tool_calls"]
     assert json.loads(through)["content"]  # the model's words before the call are no thought
     assert json.loads(call["function"]["arguments"]) == {"city": "Paris" if installed else "北京"}
+
+
+def test_quiet_says_the_answer_alone(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "STEPS", demo.STEPS[-1:])
+    assert run(["demo", "--quiet"]) == 0
+    assert capfd.readouterr() == ("All of it went as it should.\n", "")
+
+
+def test_quiet_shows_a_step_that_failed(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = [demo.Step("Fails.", ("explain", "no-such-code")), demo.STEPS[-1]]
+    monkeypatch.setattr(demo, "STEPS", steps)
+    assert run(["demo", "--quiet"]) == 1
+    shown = capfd.readouterr().out
+    assert "There is no code 'no-such-code'." in shown
+    assert "patch-tool-call-ids" not in shown
+    assert shown.endswith("exit status 2, expected 0\nThe demo failed: see above.\n")

@@ -91,6 +91,20 @@ def test_what_is_no_checkpoint_is_exit_status_2(tmp_path: Path, command: Command
     assert command("validate", "").code == 2
 
 
+def test_the_line_about_other_engines_can_be_chosen_too(tmp_path: Path, command: Command) -> None:
+    ggufs = make_ggufs(tmp_path / "ggufs")
+
+    def words(*options: str) -> str:
+        return command("validate", ggufs, *options).words
+
+    assert "[engines-differ]" in words()
+    assert "engines-differ" not in words("--ignore", "engines-differ")
+    assert "transformers-gguf" not in words("--ignore", "engines-differ,transformers-gguf")
+    assert "transformers-gguf" not in words("--ignore", "transformers-gguf")
+    assert "[engines-differ]" in words("--select", "engines-differ")
+    assert "[transformers-gguf]" in words("--select", "transformers-gguf")
+
+
 def test_findings_can_be_chosen(folder: Path, command: Command) -> None:
     (folder / LAYER_1).unlink()
     (folder / "tiktoken.model").unlink()

@@ -100,16 +100,21 @@ def command(output: Output, keep: Path | None) -> Outcome:
     with _folder(keep) as folder:
         gguf = make_models(folder)
         made = f"{MODEL} (FP8 safetensors) and {GGUFS}, a small Kimi-K2 that replays scripts"
-        output.print_part(printable(f"In {folder}: {made}."))
+        _narrate(output, printable(f"In {folder}: {made}."))
         for step in STEPS:
             result = run_step(step, folder)
             done.append(result)
-            output.print_part("\n".join(_lines(result)))
+            _narrate(output, "\n".join(_lines(result)))
         gateway = show_gateway(folder / MODEL, gguf)
         done.append(gateway)
-        output.print_part("\n".join(_lines(gateway)))
-    succeeded = all(result.exit_code == result.expected_exit_code for result in done)
-    answer = "\nAll of it went as it should." if succeeded else "\nThe demo failed: see above."
+        _narrate(output, "\n".join(_lines(gateway)))
+    failed = [result for result in done if result.exit_code != result.expected_exit_code]
+    if failed and output.quiet:  # what failed is not above
+        output.print_part("\n".join(line for result in failed for line in _lines(result)))
+    succeeded = not failed
+    answer = "All of it went as it should." if succeeded else "The demo failed: see above."
+    if not output.quiet:
+        answer = f"\n{answer}"
     if keep is not None:
         answer += f"\nThe models stay. Type any of these commands there: {shell_line('cd', keep)}"
     document = {
@@ -117,6 +122,11 @@ def command(output: Output, keep: Path | None) -> Outcome:
         "steps": [asdict(result) for result in done],
     }
     return Outcome(document, answer, exit_code=OK if succeeded else FOUND_ERRORS)
+
+
+def _narrate(output: Output, text: str) -> None:
+    if not output.quiet:
+        output.print_part(text)
 
 
 @contextmanager

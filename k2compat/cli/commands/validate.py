@@ -17,6 +17,8 @@ from k2compat.printable import printable
 
 _WEIGHTY = ("error", "warning")
 
+_FOLD = "engines-differ"
+
 
 @click.command("validate")
 @click.argument("place", metavar="PATH|hf://ORG/REPO[@REVISION]|ms://…")
@@ -81,19 +83,28 @@ def command(
             at or place, config=config, engine=engine, deep=deep, like=other, progress=progress
         )
     validation = hashes.check(validation, output)
-    report = Report(
-        tuple(
-            finding
-            for finding in validation.report
-            if (not wanted or finding.code in wanted) and finding.code not in unwanted
-        )
-    )
-    shown = report if output.as_json or engine or wanted else fold_verdicts(report)
+    report = _selected(validation.report, wanted, unwanted)
+    shown = report
+    if not (output.as_json or engine) and (not wanted or _FOLD in wanted):
+        # The fold is a finding of its own, chosen by its own code.
+        folded = fold_verdicts(_selected(validation.report, frozenset(), unwanted))
+        shown = _selected(folded, wanted, unwanted)
     return Outcome(
         {**_document(validation), **hashes.document()},
         _answer(validation, report, hashes.lines()),
         shown,
         FOUND_ERRORS if report.has_errors else OK,
+    )
+
+
+def _selected(report: Report, wanted: frozenset[str], unwanted: frozenset[str]) -> Report:
+    """The findings that --select names, all without it, and --ignore does not."""
+    return Report(
+        tuple(
+            finding
+            for finding in report
+            if (not wanted or finding.code in wanted) and finding.code not in unwanted
+        )
     )
 
 
