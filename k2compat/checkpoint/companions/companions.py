@@ -7,6 +7,7 @@ from typing import Any, Final
 from k2compat.checkpoint.companions.chat_template import check_chat_template
 from k2compat.checkpoint.companions.remote_modules import (
     auto_map_modules,
+    malformed_references,
     missing_imports,
     missing_modules,
 )
@@ -178,6 +179,7 @@ def _modules(
         if isinstance(config, dict)
     }
     for where, auto_map in maps.items():
+        yield from malformed_references(source, where, auto_map)
         named = auto_map_modules(auto_map)
         new = {module: classes for module, classes in named.items() if module not in modules}
         modules.update(dict.fromkeys(named))

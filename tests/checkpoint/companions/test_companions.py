@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from k2compat.checkpoint.companions.companions import check_companions, remote_code
-from k2compat.checkpoint.companions.remote_modules import missing_imports
+from k2compat.checkpoint.companions.remote_modules import auto_map_modules, missing_imports
 from k2compat.checkpoint.sources.folder import open_folder_source
 from k2compat.errors import RefusedError
 from tests.support.file_damage import FILE_DAMAGE
@@ -55,14 +55,45 @@ def test_a_module_that_auto_map_names_must_be_there(model: Path, name: str) -> N
 
 def test_a_module_of_another_repo_is_not_looked_for(model: Path) -> None:
     config = {
-        "auto_map": {"AutoConfig": "org/repo--configuration.Config", "AutoModel": 3, "x": "y"}
+        "auto_map": {"AutoConfig": "org/repo--configuration.Config", "AutoModel": 3, "x": None}
     }
     (model / "config.json").write_text(json.dumps(config))
     assert found(model) == []
 
 
-def test_a_module_in_a_package_is_a_path(model: Path) -> None:
-    reference = "code.configuration.Config"
+@pytest.mark.parametrize(
+    "reference",
+    [
+        *("../../evil", "..x", "../../evil.Class", "/etc/passwd.Class", "a//b.C", "module", ".C"),
+        *("module.", "", ".", "a b.C", "code.configuration.Config", "m\n.C", "\\\\host\\m.C"),
+    ],
+)
+def test_a_value_that_names_no_module_is_said_as_it_is(model: Path, reference: str) -> None:
+    auto_map = {"AutoConfig": reference, "AutoTokenizer": [reference, None]}
+    (model / "config.json").write_text(json.dumps({"text_config": {"auto_map": auto_map}}))
+    (finding,) = check_companions(open_folder_source(model))
+    assert finding.code == "auto-map-malformed"
+    assert finding.where == f"{model}/config.json"
+    assert repr(reference) in finding.message
+
+
+@given(st.text(alphabet="ab./-_C", max_size=12))
+@example("code.configuration.Config")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_transformers_takes_no_value_that_is_called_malformed(
+    tmp_path: Path, reference: str
+) -> None:
+    """What it would load lies in the folder; anything else is no module.Class or leads away."""
+    assume("--" not in reference)
+    modules = auto_map_modules({"AutoConfig": reference})
+    parts = reference.split(".")  # dynamic_module_utils.get_class_from_dynamic_module
+    loads = len(parts) == 2 and all(parts)
+    inside = loads and not parts[0].startswith("/") and "" not in parts[0].split("/")
+    assert bool(modules) == (inside and parts[1].isidentifier())
+
+
+def test_a_module_in_a_folder_is_a_path(model: Path) -> None:
+    reference = "code/configuration.Config"
     config = {"auto_map": {"AutoConfig": reference, "AutoTokenizer": [reference, None]}}
     (model / "config.json").write_text(json.dumps(config))
     assert found(model) == [("remote-code-missing", "code/configuration.py")]
@@ -92,7 +123,7 @@ def test_what_a_module_imports_must_be_there_too(model: Path) -> None:
         "try:\n    from .kernels.fast import (\n        B\n    )\nexcept ImportError: pass\n"
         "import .media_utils\n"
         "from .package import C\n"
-        "from . import D\nfrom os import path\n"
+        "from os import path\n"
     )
     (model / "package").mkdir()
     (model / "package" / "__init__.py").write_text("from .inner import E\nfrom ..lost import F\n")
@@ -103,6 +134,32 @@ def test_what_a_module_imports_must_be_there_too(model: Path) -> None:
         ("remote-code-missing", "media_utils.py"),
         ("remote-code-missing", "package/inner.py"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("from . import other\n", ["other.py"]),
+        ("from.import other;x = 1\n", ["other.py"]),
+        ("from . import configuration_deepseek, b as c, d  # e, f\n", ["b.py", "d.py"]),
+        ("from . import (\n    a,  # why (not)\n    b as c,\n)\n", ["a.py", "b.py"]),
+        ("from . import *\n", []),
+        ("from . import package\n", []),
+        ("try:\n    from . import fast\nexcept ImportError:\n    fast = None\n", []),
+        ("from .package import inner\n", ["package/also.py"]),
+    ],
+)
+def test_a_module_imported_from_the_package_must_be_there(
+    model: Path, text: str, missing: list[str]
+) -> None:
+    (model / "modeling_deepseek.py").write_text(text)
+    (model / "package").mkdir()
+    (model / "package" / "__init__.py").write_text("from . import own\nfrom .also import x\n")
+    if "package" not in text:
+        (model / "package" / "__init__.py").write_text("")
+    elif missing == []:
+        (model / "package" / "also.py").write_text("")
+    assert sorted(found(model)) == [("remote-code-missing", name) for name in missing]
 
 
 PIECES = ["from", "import", " ", ".", "a", "b.c", "\n", "  ", "\t", "(", "from .a import b\n"]
@@ -146,7 +203,8 @@ def test_a_module_cannot_lead_out_of_the_folder_or_draw_on_the_terminal(model: P
     }
     (model / "config.json").write_text(json.dumps({"auto_map": auto_map}))
     findings = list(check_companions(open_folder_source(model)))
-    assert [finding.code for finding in findings] == ["remote-code-missing"] * 4
+    codes = sorted(finding.code for finding in findings)
+    assert codes == ["auto-map-malformed"] * 3 + ["remote-code-missing"]
     assert all((f.message + f.where).isprintable() for f in findings)
     assert max(len(f.message) for f in findings) < 400
 
