@@ -6,6 +6,9 @@ SHA-256 of each file, and no commit: what changed after the listing has another 
 """
 
 import importlib
+import logging
+import os
+import warnings
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +19,7 @@ from k2compat.errors import HubError
 from k2compat.hub.address import HubRepo
 from k2compat.hub.digests import SHA256, Digest, digest
 from k2compat.hub.ranges import RemoteRepo, Wanted, demand_safe_paths
+from k2compat.shell_line import shell_line
 
 _MODEL = "model"
 _DEFAULT_REVISION = "master"
@@ -96,6 +100,7 @@ def list_modelscope(repo: HubRepo) -> ModelScopeRepo:
     except Exception as error:
         # The client's own, requests', ValueErrors of a body that is no JSON.
         raise _explained(repo, _server(client), error) from error
+    _demand_whole(repo, client)
     files = [file for file in listed if not file.is_dir]
     demand_safe_paths(repo.address, (file.path for file in files))
     digests = {file.path: digest(SHA256, file.sha256) for file in files}
@@ -107,16 +112,48 @@ def list_modelscope(repo: HubRepo) -> ModelScopeRepo:
     )
 
 
+def _demand_whole(repo: HubRepo, client: Any) -> None:
+    """Refuse a listing that the client had to cut off: it only logs that.
+
+    Raises:
+        HubError: hub-failed.
+    """
+    state = getattr(client.legacy, "_read_state", None)
+    if getattr(state, "listing_incomplete", False):
+        raise HubError(
+            "hub-failed",
+            f"{_server(client)} does not list all files of {repo}: they are too many.",
+            hint="Check that it is the model's repo; download it with: "
+            + shell_line("ms", "download", repo.repo_id),
+        )
+
+
 def _client() -> Any:
+    _keep_quiet()
     try:
-        library = importlib.import_module("modelscope_hub")
+        # On import and later it warns of environment variables; ms:// works with them or fails
+        # with an error of its own.
+        with warnings.catch_warnings(action="ignore"):
+            library = importlib.import_module("modelscope_hub")
+            return library.HubApi(user_agent="k2compat")
     except ImportError as error:
         raise HubError(
             "modelscope-missing",
             "ms:// needs the package modelscope-hub, which is not installed.",
             hint="pip install 'k2compat[modelscope]'",
         ) from error
-    return library.HubApi(user_agent="k2compat")
+
+
+def _keep_quiet() -> None:
+    """Keep the client's log from stderr, unless the user or the program configured it.
+
+    It prints each INFO line there where its logger has no handler (modelscope-hub 0.5.1,
+    utils/logger.py).
+    """
+    log = logging.getLogger("modelscope_hub")
+    if not log.handlers and "MODELSCOPE_LOG_LEVEL" not in os.environ:
+        log.addHandler(logging.NullHandler())
+        log.propagate = False
 
 
 def _server(client: Any) -> str:

@@ -1,10 +1,11 @@
 """ms:// by ModelScope's own client, against an endpoint on this machine that speaks its words."""
 
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import modelscope_hub
 import pytest
@@ -181,3 +182,59 @@ def test_offline_mode_of_the_hub_is_not_modelscope_s(server: ModelScope, tmp_pat
     )
     assert done.code == 0, done.words
     assert json.loads(done.out)["source"] == f"ms://{REPO}"
+
+
+def test_a_listing_that_is_not_whole_is_refused(
+    server: ModelScope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server cuts a listing off at 3,000 entries; the client then goes folder by folder."""
+    legacy = sys.modules["modelscope_hub._legacy_api"]
+    monkeypatch.setattr(legacy, "REPO_FILES_TRUNCATION_LIMIT", 5)
+    monkeypatch.setattr(legacy, "REPO_TREE_MAX_REQUESTS", 2)
+    error = refusal()
+    assert error.code == "hub-failed"
+    assert "does not list all files" in error.message
+    assert error.hint.endswith(f"ms download {REPO}")
+
+
+class TestTheClientsLog:
+    """The client logs at INFO to stderr, and warns of variables; findings and answer stay alone."""
+
+    WARNS: ClassVar = {"MODELSCOPE_DOMAIN": "old.example", "MODELSCOPE_REPO_TREE_MAX_REQUESTS": "x"}
+
+    @pytest.fixture(autouse=True)
+    def _retries(self, server: ModelScope) -> None:
+        server.statuses = [503]
+
+    @pytest.mark.parametrize("options", [[], ["--json", "--quiet"]])
+    def test_stderr_has_nothing_of_it(
+        self, server: ModelScope, tmp_path: Path, options: list[str]
+    ) -> None:
+        make_ggufs(tmp_path / "ggufs")
+        for arguments in (
+            ("stage-gguf", f"ms://{REPO}", "ggufs", "--dry-run"),
+            ("validate", f"ms://{REPO}"),
+            ("validate", "ms://org/other"),
+        ):
+            done = k2compat(
+                *(*arguments, *options),
+                environment={**self.WARNS, **environment(server, tmp_path)},
+                folder=tmp_path,
+            )
+            labels = {line.partition(":")[0] for line in done.words.splitlines() if line[0] != " "}
+            assert labels <= {"error", "hint", "warning", "info"}, done.words
+            if "--json" in options:
+                assert done.words == ""
+
+    def test_who_sets_its_level_sees_it(
+        self, server: ModelScope, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        log = logging.getLogger("modelscope_hub")
+        monkeypatch.setattr(log, "handlers", [])
+        monkeypatch.setenv("MODELSCOPE_LOG_LEVEL", "DEBUG")
+        modelscope._keep_quiet()
+        assert log.handlers == []
+        monkeypatch.delenv("MODELSCOPE_LOG_LEVEL")
+        modelscope._keep_quiet()
+        modelscope._keep_quiet()
+        assert len(log.handlers) == 1
