@@ -18,9 +18,9 @@ ValuePath: TypeAlias = tuple[str, ...]
 _SCHEMAS_KEPT: Final = 256
 _MESSAGE_AT_MOST: Final = 300
 
-# jsonschema_rs lists the errors of an instance all at once, each with its value: 100,000 take 2.4 s,
-# and the time for one grows with their number. Its `evaluate` finds the same places in 0.3 s, but
-# tells less of each (measured with 0.60).
+# jsonschema_rs lists the errors of an instance all at once, each with its value: 100,000 take
+# 2.4 s, and the time for one grows with their number. Its `evaluate` finds the same places in
+# 0.3 s, but tells less of each (measured with 0.60).
 FAULTS_EXPLAINED_MAX: Final = 10_000
 
 # No model reads more messages, and a list of 100,000 wrong items must not make 100,000 of them.

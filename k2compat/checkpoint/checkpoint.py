@@ -13,7 +13,7 @@ from k2compat.checkpoint.safetensors_files import (
     read_safetensors_from,
 )
 from k2compat.checkpoint.sources import Source, natural, open_folder_source
-from k2compat.hub import parse_repo_url
+from k2compat.hub import parse_repo_url, refuse_repo_name
 
 
 class Checkpoint:
@@ -82,6 +82,7 @@ def open_checkpoint(place: Path | str | Source) -> Checkpoint:
             from k2compat.checkpoint.hub_source import open_hub_source  # loads the Hub's client
 
             return Checkpoint(open_hub_source(repo))
+        refuse_repo_name(place)
     if isinstance(place, Path | str):
         return Checkpoint(open_folder_source(Path(place)))
     return Checkpoint(place)

@@ -41,6 +41,8 @@ from k2compat.config.text import MAXIMUM_BYTES
 from k2compat.errors import RefusedError
 from k2compat.family import CONFIG_FILE
 from k2compat.findings import Finding, Report
+from k2compat.hub import snapshot_hint
+from k2compat.shell_line import shell_line
 
 if TYPE_CHECKING:
     from k2compat.checkpoint.sampling import Sampler
@@ -120,7 +122,7 @@ def _validate(
         raise RefusedError(
             "weights-missing",
             f"{source.name} holds neither safetensors nor GGUF files.",
-            hint="Name the folder that holds the weights.",
+            hint=_weights_hint(source),
         )
     format_name = max(held, key=held.__getitem__)
     read = _own_config(source, format_name) if config is None else _other_config(Path(config))
@@ -149,6 +151,17 @@ def _validate(
         *engine_verdicts(judged, engine),
     )
     return replace(validation, report=Report(fold_equal(source.name, findings)))
+
+
+def _weights_hint(source: Source) -> str:
+    """Where the weights may be: in a snapshot of a cache's entry, or in a folder below."""
+    folder = Path(source.name)
+    below = {name.rpartition("/")[0] for name in source.files if name.endswith(f".{SAFETENSORS}")}
+    if not source.is_remote and snapshot_hint(folder.absolute()):
+        return str(snapshot_hint(folder.absolute()))
+    if not source.is_remote and below:
+        return f"Name the folder that holds the weights, e.g. {shell_line(folder / min(below))}"
+    return "Name the folder that holds the weights."
 
 
 def _sampler(source: Source) -> "Sampler":

@@ -1,12 +1,15 @@
-"""The type of every path on the command line."""
+"""The types of paths on the command line."""
 
 from pathlib import Path
 from typing import Any
 
 import click
 
+from k2compat.errors import RefusedError
+from k2compat.hub import fetch_command, parse_repo_url
 
-class _NamedPath(click.Path):
+
+class _Named(click.Path):
     """A path that names something.
 
     An empty one is what a shell makes of an unset variable. Python reads it as the current
@@ -19,4 +22,29 @@ class _NamedPath(click.Path):
         return super().convert(value, param, ctx)
 
 
-PATH = _NamedPath(path_type=Path)
+class _Local(_Named):
+    """A path on this machine; the address of a repo is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        repo = parse_repo_url(value) if isinstance(value, str) else None
+        if repo is not None:
+            raise RefusedError(
+                "wrong-usage",
+                f"{repo.address} is a repo; {_label(param)} is a path on this machine.",
+                hint=f"Download it: {fetch_command(repo)}",
+            )
+        return super().convert(value, param, ctx)
+
+
+def _label(param: click.Parameter | None) -> str:
+    """How the help calls the parameter."""
+    if isinstance(param, click.Option):
+        return param.opts[-1]
+    return "what is needed here" if param is None else str(param.metavar or param.name).upper()
+
+
+PATH = _Local(path_type=Path)
+"""A path on this machine."""
+
+NAMED = _Named(path_type=str)
+"""What names a model, as the user typed it: ./ORG/REPO is a path, ORG/REPO may be a repo."""

@@ -5,7 +5,6 @@ them. A config that is itself a link is refused: the file behind it belongs to a
 """
 
 import os
-import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +13,16 @@ from k2compat.config.text import MAXIMUM_BYTES
 from k2compat.errors import RefusedError
 from k2compat.family import CONFIG_FILE
 from k2compat.files import explained_reading, read_regular, real_path
-from k2compat.hub import cache_entry_of
+from k2compat.hub import (
+    HubRepo,
+    cache_entry_of,
+    fetch_command,
+    is_repo_name,
+    parse_repo_url,
+    snapshot_hint,
+)
 from k2compat.shell_line import shell_line
 
-# ORG/REPO or an address of it; a Path has one slash where the address has two.
-_REPO = re.compile(
-    r"(?:(?P<scheme>hf|ms):/)?(?P<repo>[\w-][\w.-]*/(?P<name>[\w-][\w.-]*))(?:@(?P<revision>\S+))?"
-)
-_DOWNLOADS = {
-    "hf": ("hf", "download", "{repo}", "--local-dir", "{name}"),
-    "ms": ("modelscope", "download", "--model", "{repo}", "--local_dir", "{name}"),
-}
 _OVERRIDE = "vLLM and SGLang need no patched file: k2compat explain patch-not-needed"
 
 
@@ -97,14 +95,19 @@ class Target:
             )
 
 
-def find_target(model: Path) -> Target:
+def find_target(model: Path | str) -> Target:
     """The config of a model's folder, or the file itself.
+
+    Args:
+        model: The folder or file. Text is taken as the user typed it: it may be a repo's address.
 
     Raises:
         RefusedError: config-on-hub for an address or a repo's name, not-found, not-readable, or
             config-missing where a folder has none.
     """
-    _refuse_repo(model)
+    if isinstance(model, str):
+        _refuse_repo(model)
+        model = Path(model)
     with explained_reading(model):
         is_folder = stat.S_ISDIR(model.stat().st_mode)
     path = model / CONFIG_FILE if is_folder else model
@@ -144,30 +147,31 @@ def _is_listed(path: Path) -> bool:
     return True
 
 
-def _refuse_repo(model: Path) -> None:
+def _refuse_repo(model: str) -> None:
     """Refuse an address on the Hub, and what may be a repo's name where no such path exists."""
-    found = _REPO.fullmatch(str(model))
-    if found is None or os.path.lexists(model):
-        return
-    words = [word.format(**found.groupdict()) for word in _DOWNLOADS[found["scheme"] or "hf"]]
-    if found["revision"]:
-        words += ["--revision", found["revision"]]
-    download = f"{shell_line(*words)} and name the folder {found['name']}. {_OVERRIDE}"
-    if found["scheme"]:
+    repo = parse_repo_url(model)
+    if repo is not None:
         raise RefusedError(
             "config-on-hub",
-            f"{found['scheme']}://{found['repo']} is a repo; patch-config changes files on this "
-            "machine.",
-            hint=f"Download it: {download}",
+            f"{repo.address} is a repo; patch-config changes files on this machine.",
+            hint=f"Download it: {_download(repo)}",
         )
-    raise RefusedError(
-        "not-found",
-        f"{model} does not exist.",
-        hint=f"Check the path. If it is a repo on the Hub: {download}",
-    )
+    if is_repo_name(model):
+        repo = HubRepo(model)
+        raise RefusedError(
+            "not-found",
+            f"{model} does not exist.",
+            hint=f"Check the path: patch-config works on a folder of this machine. If you mean the "
+            f"repo {repo.address}: {_download(repo)}",
+        )
+
+
+def _download(repo: HubRepo) -> str:
+    name = shell_line(Path(repo.repo_id.partition("/")[2]))
+    return f"{fetch_command(repo)} and name the folder {name}. {_OVERRIDE}"
 
 
 def _folder_hint(folder: Path) -> str:
-    if (folder / "snapshots").is_dir():
-        return f"This is an entry of the Hub cache; name a folder in {folder / 'snapshots'}."
-    return "Name the folder that holds the model's config.json, or the file itself."
+    return snapshot_hint(folder.absolute()) or (
+        "Name the folder that holds the model's config.json, or the file itself."
+    )

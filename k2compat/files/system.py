@@ -30,11 +30,11 @@ UNSUPPORTED = frozenset(
 # What the shell has opened for a process: <(…), a redirection.
 _OPENED = re.compile(r"/(?:dev|proc/self)/fd/(\d{1,4})|/dev/stdin")
 
-_SPACE = ("no-space", "Free some space and run the same command again: it continues.")
+_SPACE = ("no-space", "Free some space, or choose another place; then run the command again.")
 _FORBIDDEN = ("not-writable", "Run as a user who may write there, or choose another folder.")
-_FAILED = ("write-failed", "Remove the cause and run the same command again: it continues.")
-# The form of the Hub's names; hub/address.py has the exact rules.
-_REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+_FAILED = ("write-failed", "Remove the cause, or choose another place; then run the command again.")
+# /proc, a removed folder and a dead link answer so: waiting changes nothing.
+_NO_PLACE = ("write-failed", "Choose another place: nothing can be made there.")
 
 _EXPLANATIONS = {
     errno.ENOSPC: _SPACE,
@@ -43,6 +43,9 @@ _EXPLANATIONS = {
     errno.EROFS: _FORBIDDEN,
     errno.EACCES: _FORBIDDEN,
     errno.EPERM: _FORBIDDEN,
+    errno.ENOENT: _NO_PLACE,
+    errno.ELOOP: _NO_PLACE,
+    errno.ENAMETOOLONG: ("write-failed", "Choose a shorter name."),
     errno.EIO: ("disk-error", "Look at the kernel's log (dmesg): the disk reports an error."),
 }
 
@@ -63,23 +66,20 @@ def explained_writing(path: Path, failed: str = "cannot be written") -> Iterator
 
 
 @contextlib.contextmanager
-def explained_reading(
-    path: Path, failed: str = "cannot be read", *, is_model: bool = False
-) -> Iterator[None]:
+def explained_reading(path: Path, failed: str = "cannot be read") -> Iterator[None]:
     """Turn the system's refusals to read into RefusedErrors that name the way out.
 
     Args:
         path: What is read.
         failed: The operation that the system refuses, in words.
-        is_model: Whether the user named a model: ORG/REPO can be meant for the Hub.
     """
     try:
         with reading(path):
             yield
     except FileNotFoundError as error:
-        hint = "Check the path; is the disk mounted on this machine?"
-        if is_model and _REPO_ID.fullmatch(str(path)):
-            hint = f"For the repo on the Hub, write hf://{path}; for a folder, check the path."
+        from k2compat.files.missing import missing_hint  # few runs name what is not there
+
+        hint = missing_hint(path)
         raise RefusedError("not-found", f"{path} does not exist.", hint=hint) from error
     except OSError as error:
         hint = "Check that it is a plain file or folder which this user may read."
@@ -100,13 +100,13 @@ def real_path(path: Path) -> Path:
     return Path(os.path.realpath(path, strict=True))
 
 
-def real_folder(path: Path, *, hint: str, is_model: bool = False) -> Path:
-    """A folder with all links followed; for `is_model` see `explained_reading`.
+def real_folder(path: Path, *, hint: str) -> Path:
+    """A folder with all links followed.
 
     Raises:
         RefusedError: not-found, not-readable or, with this hint, not-a-folder.
     """
-    with explained_reading(path, is_model=is_model):
+    with explained_reading(path):
         folder = real_path(path)
         if not folder.is_dir():
             raise RefusedError("not-a-folder", f"{path} is not a folder.", hint=hint)

@@ -10,12 +10,21 @@ from typing import TYPE_CHECKING
 from k2compat.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from k2compat.hub.address import MODELSCOPE, HubRepo, parse_hub_url, parse_repo_url
+    from k2compat.hub.address import (
+        MODELSCOPE,
+        HubRepo,
+        fetch_command,
+        is_repo_name,
+        parse_hub_url,
+        parse_repo_url,
+        refuse_repo_name,
+    )
     from k2compat.hub.cache import (
         cache_entry_of,
         cached_checkpoint,
         is_offline,
         snapshot_findings,
+        snapshot_hint,
     )
     from k2compat.hub.companions import find_companions, list_repo
     from k2compat.hub.digests import GIT_BLOB, SHA256, Digest, digest_of_tag
@@ -37,14 +46,18 @@ __all__ = [
     "cache_entry_of",
     "cached_checkpoint",
     "digest_of_tag",
+    "fetch_command",
     "find_companions",
     "is_offline",
+    "is_repo_name",
     "list_remote",
     "list_repo",
     "offline_missing",
     "parse_hub_url",
     "parse_repo_url",
+    "refuse_repo_name",
     "snapshot_findings",
+    "snapshot_hint",
 ]
 
 # patch-config needs two names of this room, and would import the clients of two hubs for them.
@@ -61,14 +74,18 @@ _HOMES = {
     "cache_entry_of": "cache",
     "cached_checkpoint": "cache",
     "digest_of_tag": "digests",
+    "fetch_command": "address",
     "find_companions": "companions",
     "is_offline": "cache",
+    "is_repo_name": "address",
     "list_remote": "ranges",
     "list_repo": "companions",
     "offline_missing": "failures",
     "parse_hub_url": "address",
     "parse_repo_url": "address",
+    "refuse_repo_name": "address",
     "snapshot_findings": "cache",
+    "snapshot_hint": "cache",
 }
 
 __getattr__ = lazy_names(__name__, _HOMES)

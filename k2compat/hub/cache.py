@@ -14,6 +14,7 @@ from k2compat.findings import Codes, Finding
 from k2compat.hub.address import HubRepo
 from k2compat.hub.digests import Digest
 from k2compat.hub.failures import download_command, explained, offline_missing
+from k2compat.shell_line import shell_line
 
 _codes = Codes("hub")
 
@@ -35,6 +36,31 @@ def cache_entry_of(path: Path) -> Path | None:
         if below.name in _ENTRY_FOLDERS and entry.name.startswith(_ENTRY_PREFIXES):
             return entry
     return None
+
+
+def snapshot_hint(folder: Path) -> str | None:
+    """The way from an entry of a Hub cache (models--ORG--NAME) to the model in it.
+
+    Args:
+        folder: A folder that was named as a model.
+
+    Returns:
+        None for a folder that is no such entry.
+    """
+    if not folder.name.startswith(_ENTRY_PREFIXES) or not (folder / "snapshots").is_dir():
+        return None
+    try:
+        snapshots = sorted(
+            (path for path in (folder / "snapshots").iterdir() if path.is_dir()),
+            key=lambda path: path.stat().st_mtime,
+        )
+    except OSError:
+        snapshots = []
+    if not snapshots:
+        return f"{folder} is an entry of the Hub's cache without a snapshot: download the model."
+    others = "" if len(snapshots) == 1 else f" (the newest of {len(snapshots)})"
+    newest = shell_line(snapshots[-1])
+    return f"{folder} is an entry of the Hub's cache; name its snapshot: {newest}{others}"
 
 
 def cached_companions(repo: HubRepo, ignore_patterns: Sequence[str]) -> Path:

@@ -14,7 +14,13 @@ from pathlib import Path
 from k2compat.errors import RefusedError
 from k2compat.family import CONFIG_FILE
 from k2compat.files import explained_reading, read_regular, real_folder, real_path
-from k2compat.hub import RemoteFile, RemoteRepo, cache_entry_of
+from k2compat.hub import (
+    RemoteFile,
+    RemoteRepo,
+    cache_entry_of,
+    refuse_repo_name,
+    snapshot_hint,
+)
 from k2compat.staging.left_out import LeftOut, reason_to_leave_out
 
 # A model has about twenty such files; links that fan out could make any number of them.
@@ -70,12 +76,12 @@ class Source:
 
 
 def read_source(
-    model: Path, *, follow_links: bool = False, exclude: tuple[str, ...] = ()
+    model: Path | str, *, follow_links: bool = False, exclude: tuple[str, ...] = ()
 ) -> Source:
     """Walk a model's folder.
 
     Args:
-        model: The folder.
+        model: The folder; text as the user typed it.
         follow_links: Accept links that lead anywhere.
         exclude: Shell patterns of files to leave out.
 
@@ -84,9 +90,11 @@ def read_source(
             special-file, lfs-pointer, too-many-files or not-readable. All files of one kind
             are named at once.
     """
-    folder = real_folder(
-        model, hint="Name the folder that holds the model's config.json.", is_model=True
-    )
+    if isinstance(model, str):
+        refuse_repo_name(model)
+        model = Path(model)
+    hint = "Name the folder that holds the model's config.json."
+    folder = real_folder(model, hint=hint)
     walk = _Walk(folder, follow_links=follow_links, exclude=exclude)
     walk.enter(folder, "", (folder,))
     pointers = [file.relative for file in walk.files if _is_lfs_pointer(file)]
@@ -101,7 +109,7 @@ def read_source(
         raise RefusedError(
             "config-missing",
             f"{model} has no {CONFIG_FILE}.",
-            hint="Name the folder that holds the model's config.json.",
+            hint=snapshot_hint(folder) or hint,
         )
     return Source(
         str(folder),

@@ -28,7 +28,7 @@ class Request:
     """What to stage, and how.
 
     Attributes:
-        model: The model's folder, or its repo, listed.
+        model: The model's folder, text as the user typed it; or its repo, listed.
         gguf_folder: The folder that holds the GGUFs.
         into: A folder of its own for the files and links to the GGUFs.
         mode: How the bytes get there.
@@ -38,7 +38,7 @@ class Request:
         force: Replace files that differ.
     """
 
-    model: Path | RemoteRepo
+    model: Path | str | RemoteRepo
     gguf_folder: Path
     into: Path | None = None
     mode: LinkMode = LinkMode.AUTO

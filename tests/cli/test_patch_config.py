@@ -271,14 +271,15 @@ def test_an_address_on_the_hub_gets_the_way_to_a_folder(
 ) -> None:
     result = command("patch-config", address, "--to", "deepseek_v3")
     assert result.code == 2
-    assert result.words.startswith(f"error: {address.partition('@')[0]} is a repo; patch-config ")
+    assert result.words.startswith(f"error: {address} is a repo; patch-config ")
     assert download in result.words
 
 
 def test_the_name_of_a_repo_may_be_a_path_misspelt(command: Command) -> None:
     result = command("patch-config", "moonshotai/Kimi-K2-Instruct", "--to", "deepseek_v3")
     assert "error: moonshotai/Kimi-K2-Instruct does not exist. [not-found]" in result.words
-    assert "hint: Check the path. If it is a repo on the Hub: hf download moon" in result.words
+    assert "hint: Check the path: patch-config works on a folder of this machine." in result.words
+    assert "If you mean the repo hf://moonshotai/Kimi-K2-Instruct: hf download" in result.words
     absolute = command("patch-config", "/moonshotai/Kimi-K2-Instruct", "--to", "deepseek_v3")
     assert "hf download" not in absolute.words
 

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -123,12 +124,7 @@ class TestMadeFolders:
     """What `make=True` made goes again where the block fails and leaves it empty."""
 
     def test_after_a_failure_nothing_is_left(self, tmp_path: Path) -> None:
-        with (
-            pytest.raises(ValueError, match="mine"),
-            exclusive(tmp_path / "a" / "b" / "c", make=True) as folder,
-        ):
-            assert folder.path.is_dir()
-            raise ValueError("mine")
+        failing(tmp_path / "a" / "b" / "c", lambda folder: None)
         assert names(tmp_path) == []
 
     def test_what_was_there_stays(self, tmp_path: Path) -> None:
@@ -139,9 +135,7 @@ class TestMadeFolders:
         assert names(tmp_path / "a") == []
 
     def test_what_holds_a_file_stays(self, tmp_path: Path) -> None:
-        with pytest.raises(KeyError), exclusive(tmp_path / "a" / "b", make=True) as folder:
-            (folder.path.parent / "theirs").touch()
-            raise KeyError
+        failing(tmp_path / "a" / "b", lambda folder: (folder.parent / "theirs").touch())
         assert names(tmp_path / "a") == ["theirs"]
 
     def test_a_folder_that_cannot_be_made_leaves_no_parents(self, tmp_path: Path) -> None:
@@ -161,9 +155,23 @@ class TestMadeFolders:
                 found.append(names(target))
 
         thread = threading.Thread(target=second)
-        with pytest.raises(ValueError, match="mine"), exclusive(target, make=True):
+
+        def begin_second(folder: Path) -> None:
             thread.start()
             assert waiting.wait(30)
-            raise ValueError("mine")
+
+        failing(target, begin_second)
         thread.join(30)
         assert found == [["file"]]
+
+
+def failing(target: Path, first: Callable[[Path], None]) -> None:
+    """Make and lock a folder, do something, then fail."""
+
+    def work() -> None:
+        with exclusive(target, make=True) as folder:
+            first(folder.path)
+            raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        work()

@@ -73,7 +73,7 @@ def open_folder_source(path: Path) -> FolderSource:
     Raises:
         RefusedError: not-found or not-readable; weights-missing for a file that is none.
     """
-    with explained_reading(path, is_model=True):
+    with explained_reading(path):
         # Whatever has the name of weights is opened: a FIFO or a dangling link becomes a finding.
         is_named_as_weights = path.name.endswith(WEIGHT_SUFFIXES)
         mode = (path.lstat() if is_named_as_weights and not path.is_dir() else path.stat()).st_mode

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output
-from k2compat.cli.paths import PATH
+from k2compat.cli.paths import NAMED, PATH
 from k2compat.config import (
     Overlay,
     Patch,
@@ -24,7 +24,7 @@ from k2compat.printable import printable
 
 
 @click.command("patch-config")
-@click.argument("model", type=PATH)
+@click.argument("model", type=NAMED)
 @click.option("--to", type=click.Choice(SWITCHABLE), required=True, help="The model_type to set.")
 @click.option(
     "--at",
@@ -45,7 +45,7 @@ from k2compat.printable import printable
 @click.pass_obj
 def command(
     output: Output,
-    model: Path,
+    model: str,
     to: str,
     at: str | None,
     overlay_folder: Path | None,

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output
-from k2compat.cli.paths import PATH
+from k2compat.cli.paths import NAMED, PATH
 from k2compat.cli.progress import progress_bar
 from k2compat.family import DEEPSEEK_V3
 from k2compat.findings import Finding, Report
@@ -19,7 +19,7 @@ _SHOWN_FILES = 40
 
 
 @click.command("stage-gguf")
-@click.argument("model")
+@click.argument("model", type=NAMED)
 @click.argument("gguf_folder", metavar="GGUF_DIR", type=PATH)
 @click.option(
     "--into",
@@ -87,11 +87,11 @@ def command(
     return _outcome(staging, report, model, dry_run=not write, check=check)
 
 
-def _find(model: str) -> tuple[Path | RemoteRepo, tuple[Finding, ...]]:
+def _find(model: str) -> tuple[str | RemoteRepo | Path, tuple[Finding, ...]]:
     """The model's folder or repo, and what should be known about it."""
     repo = parse_repo_url(model)
     if repo is None:
-        return PATH.convert(model, None, None), ()
+        return model, ()
     return find_companions(repo, DOWNLOAD_NOT)
 
 

@@ -8,7 +8,7 @@ import click
 from k2compat.checkpoint import Coverage, Validation, engine_names, fold_verdicts
 from k2compat.cli.completions import complete_codes
 from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output
-from k2compat.cli.paths import PATH
+from k2compat.cli.paths import NAMED, PATH
 from k2compat.cli.progress import counting_bar
 from k2compat.cli.validate_hashes import HashOptions, hash_options
 from k2compat.findings import Report, explanation
@@ -21,7 +21,7 @@ _FOLD = "engines-differ"
 
 
 @click.command("validate")
-@click.argument("place", metavar="PATH|hf://ORG/REPO[@REVISION]|ms://…")
+@click.argument("place", metavar="PATH|hf://ORG/REPO[@REVISION]|ms://…", type=NAMED)
 @click.option(
     "--config",
     metavar="FILE",
@@ -34,6 +34,7 @@ _FOLD = "engines-differ"
 @click.option(
     "--like",
     metavar="PATH|hf://ORG/REPO",
+    type=NAMED,
     help="Compare names, shapes and dtypes of the tensors with those of another checkpoint.",
 )
 @click.option("--deep", is_flag=True, help="Sample the data too: zeros, NaN, odd scales.")
@@ -73,14 +74,10 @@ def command(
 
     hashes = HashOptions.of(hash_values)
     wanted, unwanted = _codes(select), _codes(ignore)
-    at, other = (
-        each if each is None or parse_repo_url(each) else PATH.convert(each, None, None)
-        for each in (place, like)
-    )
-    hashes.plan(at or place)
+    hashes.plan(place if parse_repo_url(place) else Path(place))
     with counting_bar("validating", "files", output) as progress:
         validation = validate(
-            at or place, config=config, engine=engine, deep=deep, like=other, progress=progress
+            place, config=config, engine=engine, deep=deep, like=like, progress=progress
         )
     validation = hashes.check(validation, output)
     report = _selected(validation.report, wanted, unwanted)
