@@ -8,10 +8,11 @@ follows a document on stdout, whole or cut off: an error that comes later goes t
 import contextlib
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any, TextIO
 
 from k2compat.cli.finding_text import finding_texts
@@ -26,6 +27,9 @@ REFUSED = 2
 # Of a JSON document, in one write: some hundred kilobytes.
 _JSON_CHUNKS_PER_WRITE = 10_000
 
+# Where a sentence or a command ends, and before that what a shell reads as one quoted word.
+_AFTER_A_SENTENCE = re.compile(r"(?<!\w)'[^']*'|(?P<end>(?<=[.?]) (?=[A-Z])|  +)")
+
 _COLORS = {"error": "31", "warning": "33", "info": "36", "hint": "32"}
 
 
@@ -38,6 +42,7 @@ class Outcome:
         answer: The same for a person, for stdout; may be empty.
         verbatim: The answer is a file's own text (a diff): anywhere but on a terminal it keeps
             its bytes.
+        prose: The answer is sentences: on a terminal its lines end between words.
         bare: The document is the whole answer, with and without --json, with no schema and no
             findings in it; an empty one is not printed. The findings go to stderr.
         report: The findings.
@@ -49,6 +54,7 @@ class Outcome:
     report: Report = field(default_factory=Report)
     exit_code: int = OK
     verbatim: bool = False
+    prose: bool = False
     bare: bool = False
 
 
@@ -76,6 +82,11 @@ class Output:
         """Whether a progress bar has a reader."""
         is_terminal = sys.stderr is not None and sys.stderr.isatty()
         return is_terminal and not self.as_json and not self.quiet
+
+    @property
+    def width(self) -> int | None:
+        """Columns of the terminal that the answer goes to; None where it is none."""
+        return _width() if self._stdout is not None and self._stdout.isatty() else None
 
     def status(self, words: str) -> None:
         """Print a line on stderr at once, unless --quiet is given; a failure stops no work."""
@@ -120,8 +131,11 @@ class Output:
         for text in finding_texts(report):
             self._print_labelled(text.severity, text.headline)
             for label, words in text.details:
-                line = printable(f"  {label}: {words}")  # a fix is pasted: its lines stay whole
-                self._print_line(line if label == "fix" else _wrapped(line, indent="    "))
+                line = printable(f"  {label}: {words}")
+                if label == "fix":  # it is pasted: no line of a command is cut
+                    self._print_line("\n    ".join(_sentences(line)))
+                else:
+                    self._print_line(_wrapped(line, indent="    "))
 
     def print_error(self, command: str, error: K2CompatError) -> int:
         """Print an error; returns the exit status.
@@ -151,7 +165,10 @@ class Output:
 
     def _print_answer(self, outcome: Outcome) -> None:
         text = outcome.answer.removesuffix("\n") + "\n"
-        if not outcome.verbatim:
+        if outcome.prose and self.width is not None:
+            lines = (_filled(line, self.width) for line in text.split("\n"))
+            self._answer("\n".join(lines))
+        elif not outcome.verbatim:
             self._answer(text)
         elif self._stdout is not None and self._stdout.isatty():
             self._answer("\n".join(printable(line) for line in text.split("\n")))
@@ -205,10 +222,27 @@ def _wrapped(words: str, taken: int = 0, indent: str = "  ") -> str:
     """On a terminal, lines end between words; in a file or pipe a message is one line."""
     if sys.stderr is None or not sys.stderr.isatty():
         return words
+    return _filled(words, _width(), taken, indent)
+
+
+def _sentences(line: str) -> list[str]:
+    """A line that is longer than the terminal is wide, cut after its sentences and commands."""
+    if sys.stderr is None or not sys.stderr.isatty() or len(line) <= _width():
+        return [line]
+    found = _AFTER_A_SENTENCE.finditer(line, 2)  # the indent is none
+    ends = [match.end() for match in found if match["end"] is not None]
+    return [line[start:end].rstrip() for start, end in pairwise([0, *ends, len(line)])]
+
+
+def _width() -> int:
     import shutil
+
+    return max(shutil.get_terminal_size().columns, 40)
+
+
+def _filled(words: str, width: int, taken: int = 0, indent: str = "  ") -> str:
     import textwrap
 
-    width = max(shutil.get_terminal_size().columns, 40)
     filled = textwrap.fill(
         words,
         width,

@@ -90,8 +90,8 @@ class Target:
                 "config-in-hub-cache",
                 f"{self.path} is a blob of the Hub cache, which every program on this machine "
                 "shares.",
-                hint=f"Name the model's folder in {self.cache_entry / 'snapshots'}, and add "
-                "--overlay DIR.",
+                hint=f"Name the model's folder in {shell_line(self.cache_entry / 'snapshots')}, "
+                "and add --overlay DIR.",
             )
 
 

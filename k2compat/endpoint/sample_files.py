@@ -15,6 +15,7 @@ from k2compat.endpoint.asking.request import Request
 from k2compat.endpoint.reading.whole import objects
 from k2compat.errors import RefusedError
 from k2compat.gateway import InvalidJsonError, decode
+from k2compat.shell_line import shell_line
 
 _MODEL: Final = "model"
 _INPUT_ROLE: Final = "_input"
@@ -92,7 +93,9 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                     yield number, _object(path, number, line)
     except OSError as error:
         raise RefusedError(
-            "samples-malformed", f"{path} cannot be read: {error.strerror}.", hint=f"ls -l {path}"
+            "samples-malformed",
+            f"{path} cannot be read: {error.strerror}.",
+            hint=shell_line("ls", "-l", path),
         ) from None
 
 

@@ -17,6 +17,7 @@ from k2compat.files.system import (
     write_all,
 )
 from k2compat.files.workspace import Prepared, publish
+from k2compat.shell_line import shell_line
 
 
 def replace_content(
@@ -72,7 +73,7 @@ def _keep_backup(folder: Folder, name: str, backup: str, content: bytes) -> None
                 raise RefusedError(
                     "backup-exists",
                     f"{path} holds other bytes already; a backup never overwrites one.",
-                    hint=f"Move {path} away, or leave --backup out.",
+                    hint=f"Move {shell_line(path)} away, or leave --backup out.",
                 ) from None
         finally:
             remove_hidden_file(folder.descriptor, hidden)

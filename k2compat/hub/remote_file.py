@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from k2compat.errors import HubError
 from k2compat.hub.digests import Digest
+from k2compat.shell_line import shell_line
 
 if TYPE_CHECKING:
     from k2compat.hub.ranges import RemoteRepo
@@ -49,7 +50,8 @@ class RemoteFile:
                     "hub-file-too-large",
                     f"{self._repo.name}/{self.relative} has {self.size:,} bytes; no file of its "
                     "kind has.",
-                    hint=f"Look at that file on the repo's page, or --exclude {self.relative}",
+                    hint="Look at that file on the repo's page, or leave it out: "
+                    + shell_line("--exclude", self.relative),
                 )
             self._content = b"".join(self.pieces())
         return self._content

@@ -7,6 +7,7 @@ from pathlib import Path
 from k2compat.errors import RefusedError
 from k2compat.files import explained_reading, real_folder
 from k2compat.hub import cache_entry_of
+from k2compat.shell_line import shell_line
 from k2compat.staging.source import naming
 
 _SUFFIX = ".gguf"
@@ -75,7 +76,7 @@ def _no_ggufs(named: Path, folder: Path) -> RefusedError:
         return RefusedError(
             "gguf-in-subfolder",
             f"{named} has its GGUFs in subfolders: {naming(candidates)}.",
-            hint=f"Name the one to serve, e.g. {named / candidates[0]}",
+            hint=f"Name the one to serve, e.g. {shell_line(named / candidates[0])}",
         )
     return RefusedError(
         "gguf-missing",

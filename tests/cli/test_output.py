@@ -7,6 +7,7 @@ import struct
 import subprocess
 import termios
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from k2compat.cli.output import Outcome, Output
 from k2compat.errors import K2CompatError
 from k2compat.findings import Finding, Report, Severity
 from tests.support.command import ENVIRONMENT, PROGRAM
+from tests.support.models import make_model
 
 FINDING = Finding(
     code="flag-renamed",
@@ -97,6 +99,32 @@ def test_a_long_detail_is_wrapped_and_not_escaped(
     lines = capsys.readouterr().err.splitlines()
     assert max(len(line) for line in lines if not line.startswith("  fix: ")) <= 60
     assert not [line for line in lines if "\\n" in line]
+
+
+def test_a_long_fix_ends_its_lines_after_sentences_and_commands(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("NO_COLOR", "1")
+    fix = "Look at the model's file. For vLLM: --a 'It is. So  it is.'  For SGLang: --b"
+    Output(as_json=False).finish("x", Outcome({}, "", Report((replace(FINDING, fix=fix),))))
+    assert capsys.readouterr().err.splitlines()[-3:] == [
+        "  fix: Look at the model's file.",
+        "    For vLLM: --a 'It is. So  it is.'",
+        "    For SGLang: --b",
+    ]
+    monkeypatch.setattr("sys.stderr.isatty", lambda: False)
+    Output(as_json=False).finish("x", Outcome({}, "", Report((replace(FINDING, fix=fix),))))
+    assert capsys.readouterr().err.splitlines()[-1] == f"  fix: {fix}"
+
+
+def test_answers_fit_a_terminal_of_80_columns(tmp_path: Path) -> None:
+    model = make_model(tmp_path / "m")
+    for arguments in (("validate", str(model)), ("explain",), ("explain", "patch-not-needed")):
+        lines = [line.replace(str(tmp_path), "") for line in on_a_terminal(*arguments)]
+        assert [line for line in lines if len(line) > 80] == []
+    assert any(line.startswith("wrong-usage ") for line in on_a_terminal("explain"))
 
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm", "ktransformers"])

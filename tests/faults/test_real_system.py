@@ -17,6 +17,7 @@ from k2compat.config.target import find_target
 from tests.support.command import ENVIRONMENT, PROGRAM, k2compat
 from tests.support.configs import KIMI, PATCHED
 from tests.support.faults import WRITING, calls_of
+from tests.support.models import make_ggufs, make_model
 
 # What strace calls a system call, and what the stand-ins call it.
 STRACED = {
@@ -167,6 +168,19 @@ def test_on_a_full_disk_nothing_is_lost(small_disk: Path, options: list[str]) ->
     assert [path.name for path in model.iterdir()] == ["config.json"]
     filler.unlink()
     assert k2compat(*arguments).code == 0
+
+
+def test_on_a_full_disk_staging_leaves_no_folder(small_disk: Path, tmp_path: Path) -> None:
+    make_model(tmp_path / "staged-model")
+    make_ggufs(tmp_path / "ggufs")
+    with pytest.raises(OSError, match="No space"):
+        fill(small_disk / "filler")
+    into = small_disk / "deep" / "into"
+    arguments = ("stage-gguf", tmp_path / "staged-model", tmp_path / "ggufs", "--into", into)
+    result = k2compat(*arguments)
+    assert result.code == 2
+    assert "[no-space]" in result.words
+    assert [path.name for path in small_disk.iterdir()] == ["filler"]
 
 
 ROUNDS = """

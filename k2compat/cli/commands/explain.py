@@ -6,17 +6,20 @@ import textwrap
 import click
 
 from k2compat.cli.completions import complete_code
-from k2compat.cli.output import Outcome
+from k2compat.cli.output import Outcome, Output
 from k2compat.findings import Explanation, catalogue, explanation
 
 
 @click.command("explain")
 @click.argument("code", required=False, shell_complete=complete_code)
-def command(code: str | None) -> Outcome:
+@click.pass_obj
+def command(output: Output, code: str | None) -> Outcome:
     """Explain the CODE of a finding, error or problem; without CODE, list them all."""
     if code is None:
         entries = list(catalogue().values())
-        return Outcome({"codes": [_as_dict(entry) for entry in entries]}, _list(entries))
+        return Outcome(
+            {"codes": [_as_dict(entry) for entry in entries]}, _list(entries, output.width)
+        )
     entry = explanation(code)
     return Outcome(_as_dict(entry), _page(entry))
 
@@ -31,9 +34,14 @@ def _as_dict(entry: Explanation) -> dict[str, str]:
     }
 
 
-def _list(entries: list[Explanation]) -> str:
+def _list(entries: list[Explanation], columns: int | None) -> str:
+    """One line a code for grep; on a terminal a summary goes on below its begin."""
     width = max(len(entry.code) for entry in entries)
-    return "\n".join(f"{entry.code:{width}}  {entry.summary}" for entry in entries)
+    lines = (f"{entry.code:{width}}  {entry.summary}" for entry in entries)
+    if columns is not None:
+        indent = " " * min(width + 2, columns // 2)
+        lines = (textwrap.fill(line, columns, subsequent_indent=indent) for line in lines)
+    return "\n".join(lines)
 
 
 def _page(entry: Explanation) -> str:

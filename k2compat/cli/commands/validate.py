@@ -91,6 +91,7 @@ def command(
         _answer(validation, report, hashes.lines()),
         shown,
         FOUND_ERRORS if report.has_errors else OK,
+        prose=True,
     )
 
 

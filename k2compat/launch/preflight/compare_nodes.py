@@ -8,6 +8,7 @@ from typing import Any, Final, Self
 from k2compat.errors import RefusedError
 from k2compat.family import CONFIG_FILE
 from k2compat.findings import Codes, Finding, Severity
+from k2compat.shell_line import shell_line
 
 SCHEMA: Final = "k2compat.preflight/1"
 
@@ -148,7 +149,7 @@ def _check_errors(reports: Sequence[NodeReport]) -> Iterator[Finding]:
                 f"The report of {report.node} holds errors: "
                 f"{', '.join(dict.fromkeys(report.errors))}.",
                 count=len(report.errors),
-                fix=f"Read {report.file}.",
+                fix=f"Read {shell_line(report.file)}",
             )
 
 
