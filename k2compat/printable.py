@@ -20,6 +20,17 @@ def printable(text: str) -> str:
     )
 
 
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """A count and what is counted: "1 file", "1,026 files".
+
+    Args:
+        count: How many.
+        noun: The singular.
+        plural: The plural, where it is not the singular and an s.
+    """
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
 def shortened(text: str) -> str:
     """The same of at most `CHARACTERS_SHOWN` characters; "…" replaces the rest."""
     if len(text) > CHARACTERS_SHOWN:

@@ -1,8 +1,14 @@
 """Text from untrusted files steers no terminal."""
 
+import ast
+import re
+from itertools import pairwise
+from pathlib import Path
+
 import pytest
 
-from k2compat.printable import CHARACTERS_SHOWN, printable, shortened
+import k2compat
+from k2compat.printable import CHARACTERS_SHOWN, counted, printable, shortened
 
 
 @pytest.mark.parametrize(
@@ -23,3 +29,42 @@ def test_a_long_text_is_cut_where_it_is_shortened() -> None:
     text = "x" * (CHARACTERS_SHOWN + 1)
     assert shortened(text) == "x" * CHARACTERS_SHOWN + "…"
     assert printable(text) == text
+
+
+def test_a_count_of_one_has_the_singular() -> None:
+    assert counted(1, "file") == "1 file"
+    assert counted(0, "file") == "0 files"
+    assert counted(1_026, "more entry", "more entries") == "1,026 more entries"
+
+
+ROOMS = ("arguments", "checkpoint/companions", "cli", "files", "hub", "staging")
+"""Where each count in a message goes through `counted`."""
+
+NOUNS = "bytes|errors|files|findings|layers|parameters|problems|shards|snapshots|tensors|warnings"
+
+
+def test_no_message_counts_without_the_singular() -> None:
+    uncounted = re.compile(rf" (?:[a-z]+ )?(?:{NOUNS})\b")
+    found = []
+    package = Path(k2compat.__file__).parent
+    for source in (path for room in ROOMS for path in sorted((package / room).rglob("*.py"))):
+        for words in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+            if isinstance(words, ast.JoinedStr):
+                for value, text in pairwise(words.values):
+                    if (
+                        isinstance(value, ast.FormattedValue)
+                        and isinstance(text, ast.Constant)
+                        and uncounted.match(str(text.value))
+                        and _is_count(value)
+                        and source.name != "launch.py"  # of files, where they are two or more
+                    ):
+                        found.append(f"{source.relative_to(package)}:{words.lineno}")
+    assert found == []
+
+
+def _is_count(value: ast.FormattedValue) -> bool:
+    """Whether a number stands there, and not a limit, which is more than one."""
+    of = value.value
+    is_length = isinstance(of, ast.Call) and ast.unparse(of.func) == "len"
+    is_limit = isinstance(of, ast.Name) and of.id.isupper()
+    return (is_length or value.format_spec is not None) and not is_limit

@@ -56,7 +56,7 @@ def test_no_hint_holds_a_path_as_it_is() -> None:
 
 
 def near(folder: Path) -> str:
-    return missing_hint(folder.with_name(folder.name.swapcase() + "x"))
+    return missing_hint(folder.with_name(folder.name + "x"))
 
 
 def in_a_subfolder(folder: Path) -> str:

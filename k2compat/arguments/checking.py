@@ -8,6 +8,7 @@ from math import isinf
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, TypeAlias
 
 from k2compat.errors import RefusedError
+from k2compat.printable import counted
 
 if TYPE_CHECKING:
     from jsonschema_rs import EvaluationErrorEntry, ValidationError, Validator
@@ -72,8 +73,9 @@ def problems_of(causes: Sequence[Cause]) -> tuple[ArgumentProblem, ...]:
         ArgumentProblem(pointer(cause.path), cause.message) for cause in causes[:PROBLEMS_AT_MOST]
     ]
     if left_out := len(causes) - len(problems):
-        noun = "problem" if left_out == 1 else "problems"
-        problems.append(ArgumentProblem("", f"The arguments have {left_out:,} more {noun}"))
+        problems.append(
+            ArgumentProblem("", f"The arguments have {counted(left_out, 'more problem')}")
+        )
     return tuple(problems)
 
 

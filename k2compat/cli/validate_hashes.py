@@ -14,6 +14,7 @@ from k2compat.cli.progress import byte_bar
 from k2compat.errors import RefusedError
 from k2compat.findings import Report
 from k2compat.hub import HubRepo, parse_repo_url
+from k2compat.printable import counted
 
 if TYPE_CHECKING:
     from k2compat.checkpoint import HashCheck, HashPlan
@@ -108,7 +109,7 @@ class HashOptions:
         recorded = sum(file.from_record for file in check.files)
         of_record = f" ({recorded:,} of them from the record)" if recorded else ""
         count = sum(file.actual is not None for file in check.files)
-        read = f"Hashed {_files(count)}{of_record}, {check.hashed_bytes:,} bytes"
+        read = f"Hashed {_files(count)}{of_record}, {counted(check.hashed_bytes, 'byte')}"
         return [f"{read}: {check.matching:,} as known."]
 
     def document(self) -> dict[str, object]:

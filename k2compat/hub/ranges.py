@@ -18,6 +18,7 @@ from k2compat.hub.cache import cached_blob, quiet
 from k2compat.hub.digests import GIT_BLOB, SHA256, Digest, digest
 from k2compat.hub.failures import HubFileError, endpoint, explained, is_passing
 from k2compat.hub.remote_file import WITHOUT_MIRROR, RemoteFile
+from k2compat.printable import counted
 
 WAITS: Final = (0.5, 1.0, 2.0, 4.0)
 """Seconds before the second, third, … try of a request."""
@@ -292,7 +293,7 @@ def retried(
 
 def _final(error: Exception, explained: Callable[[Exception], HubError]) -> HubError:
     if isinstance(error, _BrokenOffError):
-        received = f"{error.received:,} bytes"
+        received = counted(error.received, "byte")
         return _refused(error.wanted, f"with only {received}, each time", received)
     return explained(error)
 
@@ -388,7 +389,7 @@ def _body(wanted: Wanted, skip: int, pieces: Iterator[bytes]) -> bytes:
 def _changed(wanted: Wanted, actual: str) -> HubFileError:
     return HubFileError(
         "hub-file-changed",
-        f"{wanted.server} listed a file of {wanted.size:,} bytes and gives another.",
+        f"{wanted.server} listed a file of {counted(wanted.size, 'byte')} and gives another.",
         hint=f"Run the same command again. {WITHOUT_MIRROR}",
         actual=actual,
     )
@@ -397,7 +398,8 @@ def _changed(wanted: Wanted, actual: str) -> HubFileError:
 def _refused(wanted: Wanted, how: str, actual: str) -> HubFileError:
     return HubFileError(
         "hub-range-refused",
-        f"A request for {wanted.length:,} bytes at byte {wanted.start:,} was answered {how}.",
+        f"A request for {counted(wanted.length, 'byte')} at byte {wanted.start:,} was answered "
+        f"{how}.",
         hint=_ELSEWHERE,
         actual=actual,
     )

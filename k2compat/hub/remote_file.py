@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from k2compat.errors import HubError
 from k2compat.hub.digests import Digest
+from k2compat.printable import counted
 from k2compat.shell_line import shell_line
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ class RemoteFile:
             if self.size > CONTENT_BYTES_MAX:
                 raise HubError(
                     "hub-file-too-large",
-                    f"{self._repo.name}/{self.relative} has {self.size:,} bytes; no file of its "
-                    "kind has.",
+                    f"{self._repo.name}/{self.relative} has {counted(self.size, 'byte')}; no "
+                    "file of its kind has.",
                     hint="Look at that file on the repo's page, or leave it out: "
                     + shell_line("--exclude", self.relative),
                 )

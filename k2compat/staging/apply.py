@@ -16,6 +16,7 @@ from k2compat.files import (
     sync_file_system,
 )
 from k2compat.findings import Codes, Finding
+from k2compat.printable import counted
 from k2compat.staging.plan import Action, Plan, PlannedFile
 
 _codes = Codes("staging")
@@ -103,8 +104,8 @@ class _Room:
         if self._needed > free:
             raise WriteError(
                 "no-space",
-                f"{self._folder.path} needs {self._needed:,} bytes for the files, and its file "
-                f"system has {free:,} free; nothing was written.",
+                f"{self._folder.path} needs {counted(self._needed, 'byte')} for the files, and its "
+                f"file system has {free:,} free; nothing was written.",
                 hint="Free some space, or choose another folder with --into DIR.",
             )
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from k2compat.family import CONFIG_FILE
 from k2compat.findings import Codes, Finding
+from k2compat.printable import counted
 from k2compat.shell_line import shell_line
 from k2compat.staging.plan import Action, Plan, PlannedFile
 from k2compat.staging.source import Source, naming
@@ -29,7 +30,7 @@ def plan_findings(plan: Plan, source: Source) -> Iterator[Finding]:
 
 def _differing(plan: Plan, files: list[PlannedFile]) -> Finding:
     names = [file.relative for file in files]
-    words = "1 file differs" if len(names) == 1 else f"{len(names)} files differ"
+    words = counted(len(names), "file differs", "files differ")
     return _codes.finding(
         "target-differs",
         plan.target,

@@ -30,7 +30,7 @@ from k2compat.checkpoint.reporting import FileFindings
 from k2compat.checkpoint.sources import FolderSource, ModelFolder, Source
 from k2compat.family import CONFIG_FILE, text_config
 from k2compat.findings import Codes, Finding
-from k2compat.printable import shortened
+from k2compat.printable import counted, shortened
 
 _codes = Codes("checkpoint")
 
@@ -89,8 +89,8 @@ def _stray_safetensors(folder: ModelFolder) -> Iterator[Finding]:
         yield _codes.finding(
             "ktransformers-stray-safetensors",
             folder.root / strays[0],
-            f"{len(strays)} safetensors in the GGUF folder: KTransformers may load them instead "
-            "of the GGUFs.",
+            f"{counted(len(strays), 'safetensors file')} in the GGUF folder: KTransformers may "
+            "load safetensors instead of the GGUFs.",
             count=len(strays),
             fix="Move them out of the folder.",
         )
@@ -188,7 +188,7 @@ def _split_mla(root: Path, headers: Iterable[GgufHeader]) -> Iterator[Finding]:
         yield _codes.finding(
             "ktransformers-split-mla",
             root,
-            f"{len(split_only)} layers hold split MLA tensors (attn_k_b and attn_v_b): "
+            f"Split MLA tensors (attn_k_b and attn_v_b) in {counted(len(split_only), 'layer')}: "
             "KTransformers joins them from 0.3.2 on, older versions do not load them.",
             count=len(split_only),
         )

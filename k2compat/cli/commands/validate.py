@@ -13,7 +13,7 @@ from k2compat.cli.progress import counting_bar
 from k2compat.cli.validate_hashes import HashOptions, hash_options
 from k2compat.findings import Report, explanation
 from k2compat.hub import parse_repo_url
-from k2compat.printable import printable
+from k2compat.printable import counted, printable
 
 _WEIGHTY = ("error", "warning")
 
@@ -111,9 +111,7 @@ def _verdict(counts: Mapping[str, int], left_out: int, coverage: Coverage) -> st
 
     What --select and --ignore leave out, and what was not judged, make no checkpoint sound.
     """
-    found = ", ".join(
-        f"{count} {word}{'' if count == 1 else 's'}" for word, count in counts.items() if count
-    )
+    found = ", ".join(counted(count, word) for word, count in counts.items() if count)
     if left_out:
         return f"Found: {found or 'nothing'}, and {left_out} left out by --select or --ignore."
     if found:
@@ -121,7 +119,7 @@ def _verdict(counts: Mapping[str, int], left_out: int, coverage: Coverage) -> st
     if not coverage.reasons:
         return "OK: no problems in what was checked."
     return (
-        f"OK as far as it was checked: {coverage.judged:,} of {coverage.all:,} tensors; "
+        f"OK as far as it was checked: {coverage.judged:,} of {counted(coverage.all, 'tensor')}; "
         + "; ".join(map(printable, coverage.reasons))
     )
 
@@ -162,16 +160,17 @@ def _document(validation: Validation) -> dict[str, object]:
 
 def _answer(validation: Validation, report: Report, of_hashes: Sequence[str]) -> str:
     counts = {word: _count(report, word) for word in _WEIGHTY}
-    count = len(validation.files)
     lines = [
         f"{printable(validation.source)}: {validation.variant}, {validation.format}",
         (
-            f"{validation.tensors:,} tensors, {validation.parameters:,} stored parameters "
+            f"{counted(validation.tensors, 'tensor')}, "
+            f"{counted(validation.parameters, 'stored parameter')} "
             f"({validation.model_parameters:,} of the model), "
-            f"{validation.bytes:,} bytes in {count} file{'' if count == 1 else 's'}."
+            f"{counted(validation.bytes, 'byte')} in {counted(len(validation.files), 'file')}."
         ),
         *(
-            f"Stored as {printable(part.name)}: {part.tensors:,} tensors, {part.bytes:,} bytes."
+            f"Stored as {printable(part.name)}: {counted(part.tensors, 'tensor')}, "
+            f"{counted(part.bytes, 'byte')}."
             for part in validation.coverage.parts
             if len(validation.coverage.parts) > 1
         ),
