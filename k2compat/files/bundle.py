@@ -47,7 +47,7 @@ def write_bundle(
         RefusedError: output-differs; nothing was written. Or what is there cannot be read.
         WriteError: The system refused.
     """
-    with exclusive(folder, waiting, make=True) as place:
+    with exclusive(Path(os.path.realpath(folder)), waiting, make=True) as place:
         new = [name for name, file in files.items() if not _holds(place, name, file, replace)]
         with Workspace(place) as workspace:
             prepared = {

@@ -93,34 +93,37 @@ def make_folder(path: Path) -> Path:
         WriteError: not-a-folder, or the system refused.
     """
     made: list[int] = []
-    with open_new_folder(path, made.append) as folder:
+    with open_new_folder(Path(os.path.realpath(path)), made.append) as folder:
         return folder.path
 
 
 def open_new_folder(path: Path, made: Made) -> Folder:
-    """Make a folder as `make_folder` does, and open it.
+    """Make a folder and its missing parents, and open it.
 
     Args:
-        path: The folder.
-        made: Called after each folder that was made, with the number of its name in the real path.
+        path: Its path with all links resolved. It is not resolved here: who swaps a folder for a
+            link after the caller looked would be followed.
+        made: Called after each folder that was made, with the number of its name in the path.
 
     Raises:
+        RefusedError: changed-meanwhile; a link stands on the way by now.
         WriteError: As `make_folder`.
     """
-    real = Path(os.path.realpath(path))
     numbers: list[int] = []
-    with explained_writing(path, "cannot be opened" if real.is_dir() else "cannot be made"):
+    with explained_writing(path, "cannot be opened" if path.is_dir() else "cannot be made"):
         try:
-            descriptor = descend_from_root(real, make=True, made=numbers.append)
+            descriptor = descend_from_root(path, make=True, made=numbers.append)
         except BaseException as error:
-            remove_empty(real, numbers)
+            remove_empty(path, numbers)
             if isinstance(error, NotADirectoryError):
+                if os.path.realpath(path) != str(path):
+                    raise _no_folder_any_more(path) from error
                 hint = "Name a folder, or a path where one can be made."
                 raise WriteError("not-a-folder", f"{path} is no folder.", hint=hint) from error
             raise
     for number in numbers:
         made(number)
-    return Folder(real, descriptor)
+    return Folder(path, descriptor)
 
 
 def remove_empty(path: Path, numbers: Iterable[int]) -> None:

@@ -46,7 +46,7 @@ def exclusive(
     atomic steps alone protect the files.
 
     Args:
-        path: The folder's path with all links resolved; with `make` any path.
+        path: The folder's path with all links resolved.
         waiting: Called once if another process holds the lock.
         make: Whether the folder and its missing parents are made. Those that this call made go
             again if the block fails and leaves them empty.

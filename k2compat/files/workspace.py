@@ -292,7 +292,7 @@ def build_folder(
         WriteError: The system refused; `target` is as it was.
     """
     with (
-        exclusive(target.parent, waiting, make=True) as parent,
+        exclusive(Path(os.path.realpath(target.parent)), waiting, make=True) as parent,
         explained_writing(target, "cannot be made"),
     ):
         if unless():

@@ -143,6 +143,15 @@ class TestMadeFolders:
             make_folder(tmp_path / "a" / ("x" * 300))
         assert names(tmp_path) == []
 
+    def test_a_link_on_the_way_is_not_followed(self, tmp_path: Path) -> None:
+        (tmp_path / "elsewhere").mkdir()
+        (tmp_path / "link").symlink_to("elsewhere")
+        for target in (tmp_path / "link", tmp_path / "link" / "new"):
+            with pytest.raises(RefusedError) as caught, exclusive(target, make=True):
+                raise AssertionError
+            assert caught.value.code == "changed-meanwhile"
+        assert names(tmp_path / "elsewhere") == []
+
     def test_who_waited_makes_the_folder_anew(self, tmp_path: Path) -> None:
         """The first process made it, fails and removes it; the second had it open."""
         target = tmp_path / "a"
