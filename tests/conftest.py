@@ -1,5 +1,6 @@
 """Fixtures that all tests may use."""
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,15 @@ from tests.support.command import Result
 from tests.support.configs import KIMI
 
 pytest_plugins = ["tests.support.hub_client"]
+
+# A script's background job ignores SIGINT, nohup's ignores SIGHUP, and processes inherit that:
+# programs that the tests start and interrupt would go on.
+for number, handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 # Two shared cores in CI say nothing about how long one example takes.
 settings.register_profile("k2compat", deadline=None, max_examples=60)
