@@ -131,7 +131,7 @@ class ArrayForm:
             return False
         self._prefix.read(piece)
         if not self._prefix.possible:
-            if self._member.streams:  # broken arguments
+            if self._is_open and self._member.streams:  # broken arguments
                 self._calls.write(piece)  # as all that follows
                 return True
             self._break_off()
