@@ -119,17 +119,20 @@ class MarkerSet:
 
 
 def _pattern(markers: Iterable[str]) -> re.Pattern[str]:
-    return re.compile("|".join(map(re.escape, markers)))
+    # An empty alternative would match everywhere, so no marker is the pattern that never matches.
+    return re.compile("|".join(map(re.escape, markers)) or "(?!)")
 
 
 @cache
-def marker_set(*, reasoning: bool) -> MarkerSet:
+def marker_set(*, reasoning: bool, without: frozenset[str] = frozenset()) -> MarkerSet:
     """The markers to look for.
 
     Args:
         reasoning: whether `<think>` and `</think>` are markers.
+        without: markers to leave out.
     """
-    return MarkerSet(MARKERS if reasoning else TOOL_MARKERS)
+    markers = MARKERS if reasoning else TOOL_MARKERS
+    return MarkerSet({text: symbol for text, symbol in markers.items() if text not in without})
 
 
 # The beginning of a call in the model's own form. Where the whole call follows and no marker

@@ -7,7 +7,7 @@ from .argument_text import PIECES_AT_MOST, ArgumentText
 from .events import ArgumentsDelta, Event, OpenDelta
 from .forced import ForcedTurn
 from .machine import State
-from .markers import Symbol, marker_set
+from .markers import MARKERS, MarkerSet, Symbol, marker_set
 from .message import Message
 from .options import Form, FurtherOptions, ReasoningMode
 from .tools import DeclaredTools, Tools, prepare_tools
@@ -63,6 +63,7 @@ class StreamParser:
         "_position",
         "_record",
         "_turn",
+        "_without_token",
     )
 
     def __init__(
@@ -123,6 +124,7 @@ class StreamParser:
             raise ValueError(f"max_calls must be 0 or more, or None, not {max_calls}")
         self._markers = marker_set(reasoning=reasoning != "off")
         self._marker_ids = marker_ids
+        self._without_token: MarkerSet | None = None
         turn = Turn(
             prepare_tools(tools),
             _THINKING[reasoning],
@@ -155,6 +157,7 @@ class StreamParser:
     def expect_reasoning(self) -> None:
         """Read `<think>` and `</think>` as markers from here on, whatever `reasoning` was."""
         self._markers = marker_set(reasoning=True)
+        self._without_token = None
 
     def note_native_call(self) -> list[Event]:
         """Note that a call follows which the server took out of the text.
@@ -232,11 +235,14 @@ class StreamParser:
                 return [event]
         self._leave_fast_path()
         self._refuse(text)
-        self._read(text)
+        self._read(text, self._markers)
         return self._take_events()
 
     def feed_token(self, token_id: int, text: str) -> list[Event]:
-        """Read the next token. It is a marker only if its id is a marker's.
+        """Read the next token.
+
+        A marker that `marker_ids` names is known by its id alone. Another spelling has no token,
+        so a model can only write it as text: it is read as `feed` reads it.
 
         Args:
             token_id: the token's id.
@@ -255,12 +261,12 @@ class StreamParser:
             raise ValueError("feed_token needs StreamParser(marker_ids=…)")
         self._leave_fast_path()
         self._refuse(text)
-        self._settle_open_end()
         symbol = self._markers.symbols.get(self._marker_ids.get(token_id, ""))
         if symbol is not None:
+            self._settle_open_end()
             self._symbol(symbol, text, certain=True)
         elif text:
-            self._text(text)
+            self._read(text, self._without_token or self._find_without_token(self._marker_ids))
         return self._take_events()
 
     def finish(self) -> list[Event]:
@@ -304,15 +310,15 @@ class StreamParser:
         if self._turn.state is _FINISHED:
             raise RuntimeError("this message was finished; a new one needs a new StreamParser")
 
-    def _read(self, text: str) -> None:
+    def _read(self, text: str, markers: MarkerSet) -> None:
         text = self._open_end + text
-        if text in self._markers.beginnings:
+        if text in markers.beginnings:
             self._open_end = text
             return
-        turn, symbols, begin = self._turn, self._markers.symbols, self._position
+        turn, symbols, begin = self._turn, markers.symbols, self._position
         at, end = 0, len(text)
-        if self._markers.may_contain_or_end_in_marker(text):
-            find = self._markers.finder(text)
+        if markers.may_contain_or_end_in_marker(text):
+            find = markers.finder(text)
             while match := find(text, at):
                 start, stop = match.span()
                 if at < start:
@@ -326,11 +332,18 @@ class StreamParser:
                         continue
                     at = stop
                 turn.symbol(symbol, marker, begin + start, certain=False)
-            end = self._markers.open_end(text)
+            end = markers.open_end(text)
         self._open_end = text[end:]
         if at < end:
             turn.text(text[at:end], begin + at)
         self._position = begin + end
+
+    def _find_without_token(self, marker_ids: Mapping[int, str]) -> MarkerSet:
+        """The markers that no token id stands for."""
+        reasoning = "<think>" in self._markers.symbols
+        numbered = frozenset(marker for marker in marker_ids.values() if marker in MARKERS)
+        self._without_token = marker_set(reasoning=reasoning, without=numbered)
+        return self._without_token
 
     def _settle_open_end(self, *, cut: bool = False) -> None:
         text, self._open_end = self._open_end, ""

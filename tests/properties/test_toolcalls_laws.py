@@ -23,6 +23,7 @@ from k2compat.toolcalls.markers import MARKERS, TOOL_MARKERS, WHITE_SPACE, marke
 from tests.toolcalls.conservation import lost_characters
 from tests.toolcalls.json_oracle import JSON, as_json_decides, string_is_open
 from tests.toolcalls.transcripts import (
+    MARKER_IDS,
     at_markers,
     call,
     cut,
@@ -243,7 +244,7 @@ def test_law_1_token_ids_and_text_agree(pieces: list[str], options: dict[str, An
 @given(st.lists(PIECES, max_size=20), OPTIONS)
 def test_law_1_text_of_tokens_is_never_a_marker(pieces: list[str], options: dict[str, Any]) -> None:
     options["recover_stripped"] = False
-    parser = StreamParser(marker_ids={}, **options)
+    parser = StreamParser(marker_ids=MARKER_IDS, **options)
     events = merged(event for piece in pieces for event in parser.feed_token(5, piece))
     text = "".join(pieces)
     kind = Reasoning if options["reasoning"] == "prefilled" else Content

@@ -24,12 +24,16 @@ from k2compat.toolcalls import (
 from k2compat.toolcalls.argument_text import PIECES_AT_MOST
 from tests.toolcalls.transcripts import (
     MARKER_IDS,
+    TEXT_TOKEN,
     TOKEN_IDS,
+    WITHOUT_TOKEN,
+    at_markers,
     call,
     cut,
     merged,
     read,
     section,
+    transcripts,
 )
 
 BEGIN = "<|tool_calls_section_begin|><|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>"
@@ -130,10 +134,43 @@ def test_marker_tokens_count_even_if_they_decode_to_nothing() -> None:
     assert parser.message.finish_reason == "tool_calls"
 
 
+@pytest.mark.parametrize("size", [1, 3, 10_000])
+def test_a_spelling_that_has_no_token_is_read_in_the_text_of_tokens(size: int) -> None:
+    """The tokenizer has no token for it, so the model can write it in no other way."""
+    ids = {i: marker for i, marker in MARKER_IDS.items() if marker not in WITHOUT_TOKEN}
+    tried = 0
+    for transcript in transcripts():
+        if transcript.token_ids != "too":
+            continue
+        reasoning = transcript.options.get("reasoning", "off") != "off"
+        parser = StreamParser(marker_ids=ids, **transcript.options)
+        for token in at_markers(transcript.text, reasoning=reasoning):
+            if TOKEN_IDS.get(token) in ids:
+                parser.feed_token(TOKEN_IDS[token], "")
+            else:
+                tried += token in WITHOUT_TOKEN
+                for piece in cut(token, size):
+                    parser.feed_token(TEXT_TOKEN, piece)
+        parser.finish()
+        message = parser.message
+        assert message.tool_calls == transcript.expected.tool_calls, transcript.name
+        assert message.content == transcript.expected.content, transcript.name
+        assert message.reasoning == transcript.expected.reasoning, transcript.name
+        assert message.finish_reason == transcript.expected.finish_reason, transcript.name
+    assert tried > 5
+
+
+def test_of_a_marker_that_has_a_token_the_token_decides_alone() -> None:
+    parser = StreamParser(marker_ids={7: "<|tool_call_begin|>"})
+    events = parser.feed_token(5, "a<|tool_call_begin|>b<|tool_call_")
+    events += parser.feed_token(5, "argument_end|>c")
+    assert merged(events)[0] == Content("a<|tool_call_begin|>bc")
+
+
 def test_a_token_settles_what_waited_of_a_text() -> None:
     parser = StreamParser(marker_ids=MARKER_IDS)
     assert parser.feed("a<|tool_call_") == [Content("a")]
-    assert parser.feed_token(5, "begin|>") == [Content("<|tool_call_"), Content("begin|>")]
+    assert parser.feed_token(5, "begin|>") == [Content("<|tool_call_begin|>")]
 
 
 def test_a_marker_token_settles_a_doubt() -> None:

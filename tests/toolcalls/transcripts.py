@@ -22,6 +22,15 @@ FOLDER = Path(__file__).parents[2] / "fixtures" / "transcripts"
 MARKER_IDS = dict(enumerate(MARKERS, start=163595))
 TOKEN_IDS = {marker: token_id for token_id, marker in MARKER_IDS.items()}
 TEXT_TOKEN = 17
+# Spellings that no tokenizer of the family has a token for: models write them in several tokens.
+WITHOUT_TOKEN = frozenset(
+    (
+        "<|tool_call_section_begin|>",
+        "<|tool_call_section_end|>",
+        "<|tool_arguments_begin|>",
+        "<|tool_call_argument_end|>",
+    )
+)
 
 
 class Transcript(NamedTuple):
