@@ -210,6 +210,21 @@ class TestThoughts:
         message = prepared(request(USER, assistant(content=parts))).body["messages"][1]
         assert message == {"role": "assistant", "content": "hi", "reasoning_content": "hm"}
 
+    def test_redacted_parts_are_dropped_and_reported(self) -> None:
+        parts = [{"type": "redacted_thinking", "data": "x"}, {"type": "text", "text": "hi"}]
+        answer = prepared(request(USER, assistant(content=parts), assistant(content=parts[:1])))
+        contents = [message["content"] for message in answer.body["messages"]]
+        assert contents == [USER["content"], "hi", ""]
+        assert noted(answer)["history-thoughts-redacted"] == 2
+        assert all("reasoning_content" not in each for each in answer.body["messages"])
+
+    @pytest.mark.parametrize("kind", ["thinking", "redacted_thinking"])
+    def test_without_the_step_no_part_is_lost(self, kind: str) -> None:
+        message = assistant(content=[{"type": kind, kind: "hm"}, {"type": "text", "text": "hi"}])
+        answer = prepared(request(USER, message), skip=["thoughts"])
+        assert answer.body["messages"][1] == message
+        assert "history-thoughts-redacted" not in noted(answer)
+
     def test_thinking_parts_do_not_replace_the_field(self) -> None:
         parts = [{"type": "thinking", "thinking": "part"}]
         message = assistant(content=parts, reasoning_content="field")

@@ -171,6 +171,31 @@ class TestReasoning:
         assert message["reasoning_content"] == "Hm."
         assert message["content"] == parts[1:]
 
+    def test_redacted_thoughts_are_dropped_and_their_places_named(self) -> None:
+        redacted = {"type": "redacted_thinking", "data": "EmwKAhgB"}
+        thought, text = {"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "Hi"}
+        history = native_history(
+            [
+                {"role": "user", "content": "Hi"},
+                {"role": "assistant", "content": [redacted, text]},
+                {"role": "assistant", "content": [thought, {"type": "redacted_thinking"}]},
+                assistant(("a", "f")) | {"content": [redacted], "reasoning_content": None},
+            ]
+        )
+        assert history.redacted_thoughts == (1, 2, 3)
+        contents = [message["content"] for message in history.messages]
+        assert contents == ["Hi", "Hi", "", ""]
+        assert "reasoning_content" not in history.messages[1]
+        assert history.messages[2]["reasoning_content"] == "Hm."
+        assert history.messages[3]["reasoning_content"] == ""
+
+    @pytest.mark.parametrize("kind", ["thinking", "redacted_thinking"])
+    def test_parts_of_others_stay(self, kind: str) -> None:
+        message = {"role": "user", "content": [{"type": kind, "thinking": "Hm.", "data": "x"}]}
+        history = native_history([message])
+        assert history.messages == [message]
+        assert not history.redacted_thoughts
+
     def test_only_the_assistant_reasons(self) -> None:
         message = {"role": "user", "content": "Hi", "reasoning": None}
         assert native_history([message]).messages == [message]

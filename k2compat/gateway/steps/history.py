@@ -10,6 +10,7 @@ from typing import Any, Final
 from k2compat.gateway.draft import Draft, Json
 
 _MISSING: Final = object()
+_THOUGHTS: Final = ("thinking", "redacted_thinking")
 
 
 def rename_ids(draft: Draft) -> None:
@@ -50,6 +51,7 @@ def move_thoughts(draft: Draft) -> None:
         moved += changed and not had_null
     draft.note("thoughts", "history-thoughts-moved", moved)
     draft.note("thoughts", "history-thoughts-null", nulls)
+    draft.note("thoughts", "history-thoughts-redacted", len(draft.native.redacted_thoughts))
 
 
 def restore_thoughts(draft: Draft) -> None:
@@ -60,8 +62,17 @@ def restore_thoughts(draft: Draft) -> None:
 
 
 def flatten_content(draft: Draft) -> None:
-    """Make a string of null, of an empty list and of a list of text parts."""
-    changed = sum(_copy(message, native, "content") for message, native in _messages(draft))
+    """Make a string of null, of an empty list and of a list of text parts.
+
+    With --skip thoughts, an assistant's content that holds thoughts stays: a string has no place
+    for them.
+    """
+    keeps_thoughts = "thoughts" in draft.options.skip
+    changed = sum(
+        _copy(message, native, "content")
+        for message, native in _messages(draft)
+        if not (keeps_thoughts and _holds_thoughts(message.get("content")))
+    )
     draft.note("content", "history-content-flattened", changed)
 
 
@@ -72,6 +83,12 @@ def write_arguments(draft: Draft) -> None:
     )
     draft.note("arguments", "history-arguments-written", written)
     draft.note("arguments", "history-arguments-broken", len(draft.native.broken_arguments))
+
+
+def _holds_thoughts(content: Any) -> bool:
+    return isinstance(content, list) and any(
+        isinstance(part, dict) and part.get("type") in _THOUGHTS for part in content
+    )
 
 
 def _messages(draft: Draft) -> Iterator[tuple[Json, Json]]:

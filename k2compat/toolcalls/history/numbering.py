@@ -23,7 +23,7 @@ from typing import Any, TypeAlias
 from ..ids import read_id
 from ..json_prefix import is_object
 from ..tools import DeclaredTools
-from .plain import plain_arguments, plain_message
+from .plain import has_redacted_thoughts, plain_arguments, plain_message
 from .safe_ids import safe_id
 
 ChatMessage: TypeAlias = Mapping[str, Any]
@@ -55,6 +55,8 @@ class NativeHistory:
         unmatched: the places of tool results that belong to no call.
         broken_arguments: the native ids of calls whose arguments are not one
             whole JSON object. They are passed on as they are.
+        redacted_thoughts: the places of assistant messages from which encrypted
+            thoughts (`redacted_thinking` parts) were left out.
     """
 
     messages: list[dict[str, Any]]
@@ -62,6 +64,7 @@ class NativeHistory:
     call_count: int
     unmatched: tuple[int, ...]
     broken_arguments: tuple[str, ...]
+    redacted_thoughts: tuple[int, ...]
 
 
 def native_history(
@@ -94,6 +97,9 @@ def native_history(
         call_count=numbering.count,
         unmatched=tuple(numbering.unmatched),
         broken_arguments=tuple(numbering.broken_arguments),
+        redacted_thoughts=tuple(
+            position for position, message in enumerate(messages) if has_redacted_thoughts(message)
+        ),
     )
 
 

@@ -7,7 +7,8 @@
   parts of the content, as Anthropic's API has them. It becomes
   `reasoning_content`, the name that the templates read. A template prints the
   word None for null: null becomes an empty string in a turn with calls, and is
-  left out of other turns, whose thoughts no template prints.
+  left out of other turns, whose thoughts no template prints. `redacted_thinking`
+  parts hold encrypted thoughts, which another model cannot read: they are left out.
 - A call's arguments become JSON text: an object is written, nothing is `{}`.
 """
 
@@ -27,10 +28,22 @@ def plain_message(message: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         A new message; all other members are the same.
     """
-    plain = {**message, "content": _content(message.get("content"))}
-    if message.get("role") == "assistant":
-        _write_reasoning(plain, message)
+    content = message.get("content")
+    if message.get("role") != "assistant":
+        return {**message, "content": _content(content)}
+    plain = {**message, "content": _content(_without_thoughts(content))}
+    _write_reasoning(plain, message)
     return plain
+
+
+def has_redacted_thoughts(message: Mapping[str, Any]) -> bool:
+    """Whether an assistant's message holds encrypted thoughts, which `plain_message` leaves out."""
+    content = message.get("content")
+    return (
+        message.get("role") == "assistant"
+        and isinstance(content, list | tuple)
+        and any(map(_is_redacted, content))
+    )
 
 
 def plain_arguments(arguments: object) -> str | None:
@@ -76,16 +89,17 @@ def _thinking(content: object) -> Iterator[str]:
 def _content(content: object) -> object:
     if content is None:
         return ""
+    return _text(content)
+
+
+def _without_thoughts(content: object) -> object:
     if isinstance(content, list | tuple):
-        rest = [part for part in content if not _is_part(part, "thinking")]
-        if all(_is_part(part, "text") for part in rest):
-            return "".join(part["text"] for part in rest)
-        return rest
+        return [part for part in content if not (_is_part(part, "thinking") or _is_redacted(part))]
     return content
 
 
 def _text(value: object) -> object:
-    """A reasoning's text; what is neither text nor a list of text parts stays."""
+    """A field's text; what is neither text nor a list of text parts stays."""
     if isinstance(value, list | tuple) and all(_is_part(part, "text") for part in value):
         return "".join(part["text"] for part in value)
     return value
@@ -97,3 +111,7 @@ def _is_part(part: object, kind: str) -> bool:
         and part.get("type", "text") == kind
         and isinstance(part.get(kind), str)
     )
+
+
+def _is_redacted(part: object) -> bool:
+    return isinstance(part, Mapping) and part.get("type") == "redacted_thinking"
