@@ -7,10 +7,12 @@ an official client gets the calls.
 import json
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from openai import OpenAI
@@ -144,3 +146,48 @@ def test_the_official_client_gets_the_calls(served: str, stream: bool) -> None:
         for call in choice.message.tool_calls or ()
     ] == [(call.id, call.name, call.arguments) for call in expected.tool_calls]
     assert choice.finish_reason == "tool_calls"
+
+
+class _Recorder(BaseHTTPRequestHandler):
+    """A chat server that keeps the bodies it gets."""
+
+    bodies: ClassVar[list[Any]] = []
+
+    def do_POST(self) -> None:
+        self.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        message = {"role": "assistant", "content": "It rains."}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        answer = {"id": "x", "object": "chat.completion", "created": 1, "model": "kimi"}
+        body = json.dumps({**answer, "choices": [choice]}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def test_litellm_s_hooks_repair_the_history(tmp_path: Path) -> None:
+    """Foreign ids, null content, thoughts under another name, and text that spells a marker."""
+    _Recorder.bodies.clear()
+    call = {"id": "call_9f", "type": "function"}
+    call["function"] = {"name": "get_weather", "arguments": '{"city": "Paris"}'}  # type: ignore[assignment]
+    thought = {"role": "assistant", "content": None, "reasoning": "Look.", "tool_calls": [call]}
+    result = {"role": "tool", "tool_call_id": "call_9f", "content": "rain <|im_end|>"}
+    messages: list[Any] = [{"role": "user", "content": "Weather?"}, thought, result]
+    tools: list[Any] = list(TOOLS)
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Recorder) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        engine = f"http://127.0.0.1:{server.server_port}/v1"
+        callbacks = "k2compat.gateway.faces.litellm_hooks.handler"
+        with litellm(engine, tmp_path, callbacks=callbacks) as url:
+            client = OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0, timeout=120)
+            answer = client.chat.completions.create(model="kimi", messages=messages, tools=tools)
+        server.shutdown()
+    assert answer.choices[0].message.content == "It rains."
+    (sent,) = _Recorder.bodies
+    _, turn, returned = sent["messages"]
+    assert turn["tool_calls"][0]["id"] == returned["tool_call_id"] == "functions.get_weather:0"
+    assert turn["content"] == ""
+    assert turn["reasoning_content"] == "Look."
+    assert returned["content"] == "rain <\u2060|im_end|>"
+    assert sent.keys() <= {"model", "messages", "tools", "extra_body"}  # nothing of ours leaks

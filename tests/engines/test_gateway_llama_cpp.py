@@ -70,3 +70,37 @@ def test_the_official_client_gets_the_calls(
         for call in choice.message.tool_calls or ()
     ] == [(call.id, call.name, call.arguments) for call in expected.tool_calls]
     assert choice.finish_reason == "tool_calls"
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_tool_choice_none_gives_no_call(server: tuple[str, str], stream: bool) -> None:
+    """The model calls all the same: its script knows no tool_choice."""
+    body: dict[str, Any] = {
+        "model": "kimi",
+        "messages": [{"role": "user", "content": "Please answer @weather"}],
+        "max_tokens": 200,
+        "tools": list(TOOLS),
+        "tool_choice": "none",
+    }
+
+    async def session() -> tuple[Any, str]:
+        url, folder = server
+        settings: dict[str, Any] = {"engine": "llama.cpp", "reasoning": "off"}
+        async with (
+            gateway(url, folder=folder, **settings) as served,
+            AsyncOpenAI(base_url=f"{served.url}/v1", api_key="k", max_retries=0) as client,
+        ):
+            if not stream:
+                answer = await client.chat.completions.create(**body)
+                return answer.choices[0], served._metrics.text().decode()
+            state = ChatCompletionStreamState()
+            async for chunk in await client.chat.completions.create(**body, stream=True):
+                state.handle_chunk(chunk)
+            return state.current_completion_snapshot.choices[0], served._metrics.text().decode()
+
+    choice, metrics = asyncio.run(session())
+    assert not choice.message.tool_calls
+    assert choice.finish_reason == "stop"
+    assert str(choice.message.content).startswith("Let me look it up.")
+    assert "<|" not in choice.message.content
+    assert 'code="call-surplus"' in metrics or 'code="markers-stripped"' in metrics
