@@ -1,8 +1,10 @@
 """The settings of `k2compat serve`: flags go before variables, and variables before a file."""
 
+import difflib
 import importlib.util
 import ipaddress
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -192,16 +194,17 @@ def _of_file(path: Path) -> dict[str, Any]:
     try:
         text = path.read_bytes()
     except OSError as error:
-        raise _refused(f"{path} cannot be read: {error.strerror}.", "ls -l") from None
+        raise _refused(f"{path} cannot be read: {error.strerror}.", _listed(path)) from None
     try:
         values = msgspec.toml.decode(text)
     except msgspec.DecodeError as error:
         raise _refused(f"{path} is not a TOML file: {error}.") from None
-    named = {key.replace("-", "_"): value for key, value in values.items()}
-    unknown = [name for name in named if name not in _FIELDS or name == _ONLY_A_VARIABLE]
-    if unknown:
-        raise _refused(f"{path} has the key {unknown[0]!r}, which is no setting.")
-    return named
+    for key in values:
+        name = key.replace("-", "_")
+        if name not in _FIELDS or name == _ONLY_A_VARIABLE:
+            near = _near(name).replace("_", "-")
+            raise _refused(f"{path} has the key {key!r}, which is no setting{_or_else(near)}.")
+    return {key.replace("-", "_"): value for key, value in values.items()}
 
 
 def _of_environment(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -213,9 +216,25 @@ def _of_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         if name == "config":
             continue
         if name not in _FIELDS:
-            raise _refused(f"The variable {key} names no setting.")
+            near = _near(name)
+            near = near and PREFIX + near.upper()
+            raise _refused(f"The variable {key} names no setting{_or_else(near)}.")
         values[name] = text.replace(",", " ").split() if name == "skip" else text
     return values
+
+
+def _near(name: str) -> str:
+    """The setting whose name is most like this one, or an empty string."""
+    known = [field for field in _FIELDS if field != _ONLY_A_VARIABLE]
+    return next(iter(difflib.get_close_matches(name, known, n=1)), "")
+
+
+def _or_else(near: str) -> str:
+    return f"; {near} is one" if near else ""
+
+
+def _listed(path: Path | str) -> str:
+    return f"ls -l {shlex.quote(str(path))}"
 
 
 def _size(name: str, value: Any, place: str) -> int:
@@ -300,7 +319,9 @@ def read_keys(path: str) -> tuple[bytes, ...]:
     try:
         lines = Path(path).read_bytes().splitlines()
     except OSError as error:
-        raise _refused(f"The key file {path} cannot be read: {error.strerror}.", "ls -l") from None
+        raise _refused(
+            f"The key file {path} cannot be read: {error.strerror}.", _listed(path)
+        ) from None
     keys = tuple(key for line in lines if (key := line.strip()) and not key.startswith(b"#"))
     if not keys:
         raise _refused(f"The key file {path} holds no key.", "Write one key a line.")

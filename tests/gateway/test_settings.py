@@ -98,15 +98,22 @@ class TestWhatIsWrong:
             read_settings({}, {}, None)
 
     def test_a_variable_that_is_no_setting(self) -> None:
-        with pytest.raises(RefusedError, match="K2COMPAT_SERVE_UPSTRAEM names no setting"):
+        words = r"K2COMPAT_SERVE_UPSTRAEM names no setting; K2COMPAT_SERVE_UPSTREAM is one\.$"
+        with pytest.raises(RefusedError, match=words):
             settings({}, {"K2COMPAT_SERVE_UPSTRAEM": "x"})
+        with pytest.raises(RefusedError, match=r"K2COMPAT_SERVE_QQ names no setting\.$"):
+            settings({}, {"K2COMPAT_SERVE_QQ": "x"})
 
     @pytest.mark.parametrize(
         ("text", "words"),
         [
             ("upstream = ", "is not a TOML file"),
-            ("upstraem = 'x'", "has the key 'upstraem', which is no setting"),
-            ("upstream_key = 'x'", "has the key 'upstream_key', which is no setting"),
+            (
+                "max-steams = 3",
+                r"has the key 'max-steams', which is no setting; max-streams is one\.$",
+            ),
+            ("qq = 'x'", r"has the key 'qq', which is no setting\.$"),
+            ("upstream_key = 'x'", "'upstream_key', which is no setting; upstream-key-file is one"),
             ("grace = 'x'", r"--grace from .*serve.toml: Expected `float`"),
         ],
     )
@@ -116,8 +123,10 @@ class TestWhatIsWrong:
             settings({}, {}, config)
 
     def test_a_file_that_is_not_there(self, config: Path) -> None:
-        with pytest.raises(RefusedError, match="cannot be read: No such file"):
-            settings({}, {}, config)
+        path = config.with_name("a; reboot.toml")
+        with pytest.raises(RefusedError, match="cannot be read: No such file") as caught:
+            settings({}, {}, path)
+        assert caught.value.hint == f"ls -l '{path}'"
 
 
 class TestAddresses:
