@@ -12,7 +12,7 @@ from packaging.version import Version
 
 from k2compat.launch.engines import engine_names, size_flag
 from k2compat.launch.flags.check import check_arguments
-from k2compat.launch.flags.history import GONE, Change, changes_of
+from k2compat.launch.flags.history import GONE, Change, changes_of, changes_to
 from k2compat.launch.flags.loading import (
     entry_points,
     flag_table,
@@ -27,6 +27,7 @@ from k2compat.lazy import lazy_names
 __all__ = [
     "ENGINES",
     "FATAL",
+    "GONE",
     "WRAPPERS",
     "Abbreviated",
     "Ambiguous",
@@ -44,6 +45,7 @@ __all__ = [
     "change_of",
     "changes_between",
     "changes_of",
+    "changes_to",
     "check_arguments",
     "check_flags",
     "check_reading",

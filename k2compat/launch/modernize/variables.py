@@ -1,17 +1,15 @@
-"""Variables that an engine reads from its environment: renamed, or gone."""
+"""Variables that an engine reads from its environment: renamed, gone, or not there yet.
+
+They are judged as flags are: by what had happened to them by the version that is written for. Each
+change of a variable has its first version, since no table lists the variables of a release.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from k2compat.findings import Codes, Finding
 from k2compat.launch.engines import engine_names
-from k2compat.launch.flags import (
-    Change,
-    EngineRelease,
-    changes_of,
-    newest_version,
-    version_of,
-)
+from k2compat.launch.flags import GONE, Change, EngineRelease, changes_of, changes_to
 from k2compat.launch.modernize.command_text import Edit, Name
 from k2compat.launch.modernize.releases import Releases
 from k2compat.launch.request import PLACEHOLDER
@@ -39,19 +37,26 @@ def modern_variables(
 
 
 def _change(release: EngineRelease, name: str) -> Change | None:
-    """What became of a variable by a release; undated changes are known of the newest alone."""
-    newest = version_of(release.engine, newest_version(release.engine))
-    for change in changes_of(release.engine, _ENTRY):
-        since = newest if change.since is None else version_of(release.engine, change.since)
-        if change.is_about(name) and since <= release.version:
-            return change
-    return None
+    """What became of a variable by a release, or the release that first reads it."""
+    happened = changes_to(release.engine, _ENTRY, name, release.version)
+    if happened:
+        return happened[0] if happened[0].kind in GONE else None
+    later = (each for each in changes_of(release.engine, _ENTRY) if each.is_about(name))
+    return next((each for each in later if each.kind == "added"), None)
 
 
 def _judged(
     change: Change, variable: Name, release: EngineRelease, line: int
 ) -> tuple[Edit | None, Finding]:
     value = variable.value
+    if change.kind == "added":
+        return None, _codes.finding(
+            "variable-gone",
+            f"line {line}",
+            f"{variable.text} does nothing in {release}: {change.since} is the first to read it.",
+            actual=variable.text,
+            fix="Leave it out.",
+        )
     to = change.arguments(variable.text, (value,) if value else ()) or ()
     if change.kind == "renamed":
         edit = Edit(variable.start, variable.end, to[0])

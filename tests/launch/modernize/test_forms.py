@@ -3,6 +3,8 @@
 import pytest
 
 from k2compat.errors import RefusedError
+from k2compat.launch.engines import engine_names
+from k2compat.launch.flags import changes_of
 from k2compat.launch.modernize.forms import read_document
 from k2compat.launch.modernize.rewrite import modernize_text
 from tests.launch.modernize.test_rewrite import codes
@@ -76,7 +78,40 @@ def test_a_variable_that_is_gone_names_the_flag() -> None:
     assert finding.fix == "Leave it out, and give the flag --attention-backend FLASHMLA."
     (finding,) = modernize_text("VLLM_ATTENTION_BACKEND=$X vllm serve m\n").findings
     assert finding.fix == "Leave it out, and give the flag --attention-backend $X."
-    assert codes(modernize_text("VLLM_USE_V1=1 vllm serve m", {"vllm": "0.10.0"})) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "version", "code"),
+    [
+        ("VLLM_USE_V1=1 vllm serve m", "0.11.0", ""),
+        ("VLLM_USE_V1=1 vllm serve m", "0.11.1", "variable-gone"),
+        ("VLLM_ATTENTION_BACKEND=FLASHMLA vllm serve m", "0.14.1", ""),
+        ("VLLM_ATTENTION_BACKEND=FLASHMLA vllm serve m", "0.15.0", "variable-gone"),
+        ("VLLM_USE_FLASHINFER_MOE_FP4=1 vllm serve m", "0.23.0", ""),
+        ("VLLM_USE_FLASHINFER_MOE_FP4=1 vllm serve m", "0.24.0", "variable-gone"),
+        # The newest release reads this one still; the first is 0.16.0.
+        ("VLLM_USE_FLASHINFER_MOE_INT4=1 vllm serve m", "0.33.0", ""),
+        ("VLLM_USE_FLASHINFER_MOE_INT4=1 vllm serve m", "0.15.1", "variable-gone"),
+        ("SGL_X=1 sglang serve --model m", "0.5.3", ""),
+        ("SGL_X=1 sglang serve --model m", "0.5.4", "variable-renamed"),
+        ("SGL_USE_DEEPGEMM_BMM=1 sglang serve --model m", "0.5.3", ""),
+        ("SGL_USE_DEEPGEMM_BMM=1 sglang serve --model m", "0.5.10", ""),
+        ("SGL_USE_DEEPGEMM_BMM=1 sglang serve --model m", "0.5.23", "variable-renamed"),
+        ("SGLANG_USE_DEEPGEMM_BMM=1 sglang serve --model m", "0.5.10", "variable-gone"),
+        ("SGL_FORCE_SHUTDOWN=1 sglang serve --model m", "0.5.23", ""),
+        ("SGLANG_ENABLE_SPEC_V2=1 sglang serve --model m", "0.5.13", ""),
+        ("SGLANG_ENABLE_SPEC_V2=1 sglang serve --model m", "0.5.14", "variable-gone"),
+    ],
+)
+def test_variables_are_judged_by_the_version(line: str, version: str, code: str) -> None:
+    modernized = modernize_text(line, {"": version})
+    assert [f.code for f in modernized.findings] == [code] * bool(code)
+
+
+@pytest.mark.parametrize("engine", engine_names())
+def test_every_change_of_a_variable_has_its_version(engine: str) -> None:
+    # No table lists the variables of a release, so nothing else could date the change.
+    assert [each.flag for each in changes_of(engine, "environment") if not each.since] == []
 
 
 @pytest.mark.parametrize(
