@@ -237,7 +237,8 @@ def test_what_the_new_program_needs_is_added_once() -> None:
     text = "python ktransformers/server/main.py --model_path m --trust-remote-code"
     assert (
         modernize_text(text).text
-        == "python -m sglang.launch_server --model-path m --trust-remote-code"
+        == "python -m sglang.launch_server --kt-method LLAMAFILE --model-path m "
+        "--trust-remote-code"
     )
 
 
@@ -281,8 +282,8 @@ def test_any_old_command_becomes_one_that_stays(data: st.DataObject) -> None:
                     "0.4.9.post2",
                     "sglang.launch_server",
                 ),
-                (  # without GGUFs nothing tells the new command from SGLang's own
-                    "python ktransformers/server/main.py --gguf_path g",
+                (
+                    "python ktransformers/server/main.py",
                     "ktransformers",
                     "0.3.2",
                     "server.main",
