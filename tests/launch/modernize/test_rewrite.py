@@ -242,6 +242,12 @@ def test_what_the_new_program_needs_is_added_once() -> None:
     )
 
 
+def test_nothing_is_added_that_is_there() -> None:
+    text = "python ktransformers/server/main.py --model_path m --gguf_path g --trust-remote-code"
+    (command,) = modernize_text(text).commands
+    assert [change for change in command.changes if change.kind == "added"] == []
+
+
 def test_a_settings_file_that_is_none_stays() -> None:
     for body in ("[", "a", "cuda_graph_config: 1", "padding_enabled: true"):
         text = f"cat >x.yml <<EOF\n{body}\nEOF\n"
