@@ -76,6 +76,7 @@ class CommandText:
         settings_of: The engine whose settings file this is: the words are its keys; "" for a
             command.
         redirections: Each redirection as it is written.
+        by_image: Whether the document names no program: the image's own one has the words.
     """
 
     parts: tuple[Part, ...]
@@ -83,6 +84,7 @@ class CommandText:
     image: Name | None = None
     settings_of: str = ""
     redirections: tuple[str, ...] = ()
+    by_image: bool = False
 
     @property
     def words(self) -> tuple[ShellWord, ...]:

@@ -1,12 +1,16 @@
 """Where in a command an engine's program stands."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
 from k2compat.launch.engines import engine_names
 from k2compat.launch.flags import WRAPPERS, EntryPoint, entry_point, programs_of, recognize
 from k2compat.launch.modernize.command_text import CommandText, Name
+
+# Programs that a document names in place of an image's own.
+_PROGRAMS: Final = WRAPPERS | {"sh", "bash", "dash", "zsh", "vllm", "sglang", "trtllm-serve"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,8 @@ def program_in(command: CommandText) -> Place | None:
             word = command.words[first]
             named = Name(word.at, word.at + len(word.source), word.value)
             entry = _entry_of_image(engine)
-            if entry is not None and not _program_follows(values[first + 1 :]):
+            others = any(word.startswith("--entrypoint") for word in values[begin:first])
+            if entry is not None and not others and not _program_follows(values[first + 1 :]):
                 return Place(entry, first + 1, first + 1, named, by_image=True)
     return _started_by_image(command, values)
 
@@ -63,11 +68,23 @@ def _program_follows(values: list[str]) -> bool:
 
 def _started_by_image(command: CommandText, values: list[str]) -> Place | None:
     """The program that an image starts, where a document names the image beside the flags."""
-    if command.image is None or (values and not values[0].startswith("-")):
+    if command.image is None or not (_is_flag(values[:1]) or _is_model(command, values)):
         return None
     engine = engine_of_image(command.image.text)
     entry = _entry_of_image(engine) if engine is not None and values else None
     return None if entry is None else Place(entry, 0, 0, command.image, by_image=True)
+
+
+def _is_flag(words: list[str]) -> bool:
+    return not words or words[0].startswith("-")
+
+
+def _is_model(command: CommandText, values: list[str]) -> bool:
+    """Whether the words are a model and flags, as an image takes them whose program is a server."""
+    folder, slash, name = values[0].rpartition("/")
+    is_program = name in _PROGRAMS or name.startswith("python") or folder.endswith("bin")
+    flags = any(word.startswith("--") for word in values[1:])
+    return command.by_image and not is_program and (bool(slash) or flags)
 
 
 def _entry_of_image(engine: str) -> EntryPoint | None:

@@ -270,3 +270,51 @@ def test_a_list_of_one_item_grows(items: str) -> None:
 )
 def test_sglang_serve_takes_the_model_in_front(line: str, expected: list[str]) -> None:
     assert codes(modernize_text(line)) == expected
+
+
+PINNED = "image: vllm/vllm-openai:v0.20.0\n"
+SERVICE = f"services:\n  a:\n    {PINNED}"
+CONTAINER = f"apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - {PINNED}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{SERVICE}    command: --model m --swap-space 4\n",
+        f"{SERVICE}    command: moonshotai/m --swap-space 4\n",
+        f"{SERVICE}    command: [/models/m, --swap-space, '4']\n",
+        f"{CONTAINER}    args: [moonshotai/m, --swap-space=4]\n",
+        f"{CONTAINER}    args: [--model=m, --swap-space=4]\n",
+        "docker run vllm/vllm-openai:v0.20.0 moonshotai/m --swap-space 4\n",
+    ],
+)
+def test_an_image_starts_its_own_server(text: str) -> None:
+    modernized = modernize_text(text)
+    (command,) = modernized.commands
+    assert command.engine_version == "0.20.0"
+    assert "swap-space" not in modernized.text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{SERVICE}    entrypoint: sh\n    command: moonshotai/m --swap-space 4\n",
+        f"{SERVICE}    command: python3 main.py --swap-space 4\n",
+        f"{SERVICE}    command: m\n",
+        f"{SERVICE}    command: /usr/bin/m --swap-space 4\n",
+        f"{CONTAINER}    command: [m]\n    args: [--swap-space=4]\n",
+        "docker run --entrypoint bash vllm/vllm-openai:v0.20.0 -c ls\n",
+        f"{SERVICE}    ports: []\n",
+    ],
+)
+def test_another_program_in_the_image_is_no_server(text: str) -> None:
+    modernized = modernize_text(text)
+    assert modernized.commands == ()
+    assert modernized.text == text
+
+
+def test_a_command_in_quotes_behind_another_entry_point() -> None:
+    text = "docker run --entrypoint bash vllm/vllm-openai -c 'vllm serve m --swap-space 4'\n"
+    modernized = modernize_text(text)
+    assert modernized.text == text.replace(" --swap-space 4", "")
+    assert len(modernized.commands) == 1

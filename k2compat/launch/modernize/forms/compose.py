@@ -69,7 +69,8 @@ def _service(text: str, start: int, service: yaml.Node, nested: NestedReader) ->
             CommandText(command.parts, command.assignments, name) for command in document.commands
         ]
     elif parts:
-        document.commands.append(CommandText(tuple(parts), image=name))
+        by_image = "entrypoint" not in found
+        document.commands.append(CommandText(tuple(parts), image=name, by_image=by_image))
     if "environment" in found:
         document.variables += _variables(found["environment"][1], start)
     return document

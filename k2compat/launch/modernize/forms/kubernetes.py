@@ -63,7 +63,8 @@ def _container(text: str, start: int, node: yaml.MappingNode, nested: NestedRead
         document.commands = [_in_image(command, name) for command in document.commands]
     elif words:
         parts = tuple(list_part(text, start, each) for each in lists if each)
-        document.commands.append(CommandText(parts, image=name))
+        by_image = "command" not in found
+        document.commands.append(CommandText(parts, image=name, by_image=by_image))
     document.variables += _variables(found.get("env", (node, node))[1], start)
     return document
 
