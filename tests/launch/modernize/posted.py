@@ -1,18 +1,25 @@
 """Commands in the forms in which people post them. The text is ours.
 
-Each entry of POSTED names the public thread whose form and flags it has; its model and paths are
-at times others. `composed.py` has forms for which no thread was at hand.
+Each entry of POSTED names the public thread whose form and flags it has. With `shows = "form"` the
+thread is about another model, or was not seen to be about Kimi-K2: the form, the program and a part
+of the flags are the thread's, the rest is ours. `composed.py` has forms for which no thread was at
+hand.
 
 Each entry: the form that the text is, the engines whose commands it holds, and what the modern text
 holds (or, after "not ", no more holds).
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
 class Posted:
-    """A text, what it is, and what becomes of it; `thread`: OWNER/REPOSITORY#NUMBER on GitHub."""
+    """A text, what it is, and what becomes of it.
+
+    `thread`: OWNER/REPOSITORY#NUMBER on GitHub; `shows`: "model" where it is about Kimi-K2, "form"
+    where only the form of its command is meant.
+    """
 
     form: str
     engines: tuple[str, ...]
@@ -20,6 +27,7 @@ class Posted:
     then: tuple[str, ...] = ()
     version: str = ""
     thread: str = ""
+    shows: Literal["model", "form"] = "model"
 
 
 SHELL, UNIT, COMPOSE = "shell script", "systemd unit", "Compose file"
@@ -70,6 +78,7 @@ POSTED = {
         "  --model moonshotai/Kimi-K2-Instruct --tensor_parallel_size 16 --swap-space 4\n",
         ("--distributed-executor-backend ray", "not --swap-space"),
         thread="vllm-project/recipes#698",
+        shows="form",
     ),
     "docker-sglang": Posted(
         SHELL,
@@ -79,6 +88,7 @@ POSTED = {
         "--trust-remote-code --tool-call-parser kimi_k2 --reasoning-parser kimi_k2 --port 8000\n",
         ("sglang:v0.5.10", "--tp-size 8"),
         thread="sgl-project/sglang#2707",
+        shows="form",
     ),
     "sglang-serve": Posted(
         SHELL,
@@ -96,6 +106,7 @@ POSTED = {
         "--trust-remote-code > server.log 2>&1 &\n",
         ("--moe-a2a-backend deepep", "> server.log 2>&1 &"),
         thread="sgl-project/sglang#6017",
+        shows="form",
     ),
     "kt-server": Posted(
         SHELL,
@@ -123,6 +134,7 @@ POSTED = {
         "--cpu_infer 65 --cache_lens 32768 --chunk_size 256 --max_batch_size 4\n",
         ("numactl -N 1 -m 1 python -m sglang.launch_server", "--kt-cpuinfer 65"),
         thread="maaaxinfinity/ktrun#9",
+        shows="form",
     ),
     "trtllm": Posted(
         SHELL,
@@ -131,6 +143,7 @@ POSTED = {
         "--max_batch_size 128 --trust_remote_code --extra_llm_api_options extra.yml\n",
         ("not --backend",),
         thread="NVIDIA/TensorRT-LLM#18920",
+        shows="form",
     ),
     "dynamo": Posted(
         SHELL,
@@ -139,6 +152,7 @@ POSTED = {
         "--disaggregation-mode prefill --swap-space 4 --enable-expert-parallel\n",
         ("--disaggregation-mode prefill --enable-expert-parallel", "not --swap-space"),
         thread="ai-dynamo/dynamo#6483",
+        shows="form",
     ),
     "systemd": Posted(
         UNIT,
@@ -150,6 +164,7 @@ POSTED = {
         "\n[Install]\nWantedBy=multi-user.target\n",
         ("16 --distributed-executor-backend ray \\\n    --port 8000\nRestart=always",),
         thread="vllm-project/vllm#27542",
+        shows="form",
     ),
     "systemd-shell": Posted(
         UNIT,
@@ -158,6 +173,7 @@ POSTED = {
         "sglang.launch_server --model-path $MODEL --tp 8 --stream-output'\n",
         ("--tp-size 8 --incremental-streaming-output'\n",),
         thread="vllm-project/vllm#12474",
+        shows="form",
     ),
     "compose-list": Posted(
         COMPOSE,
@@ -172,6 +188,7 @@ POSTED = {
             "# GiB",
         ),
         thread="vllm-project/vllm#20210",
+        shows="form",
     ),
     "compose-sglang": Posted(
         COMPOSE,
@@ -180,6 +197,7 @@ POSTED = {
         "sglang.launch_server\n    command: --model-path /k2 --tp 8 --cuda-graph-bs 8 16\n",
         ("--tp-size 8 --cuda-graph-bs-decode 8 16\n",),
         thread="sgl-project/sglang#1006",
+        shows="form",
     ),
     "deployment-script": Posted(
         MANIFEST,
@@ -190,6 +208,7 @@ POSTED = {
         "        --disable-log-requests \\\n        --port 8000\n    ports: []\n",
         ("8 \\\n        --port 8000\n    ports",),
         thread="vllm-project/vllm#28923",
+        shows="form",
     ),
     "lws": Posted(
         MANIFEST,
@@ -212,6 +231,7 @@ POSTED = {
             "              - --moe-a2a-backend\n              - deepep\n",
         ),
         thread="kubernetes-sigs/lws#377",
+        shows="form",
     ),
     "config": Posted(
         CONFIG,
@@ -225,6 +245,7 @@ POSTED = {
             "port: 8000\nenable-auto-tool-choice: true\n",
         ),
         thread="vllm-project/vllm#8273",
+        shows="form",
     ),
     "page": Posted(
         PAGE,
@@ -240,6 +261,7 @@ POSTED = {
             "command: --model /k2\n~~~",
         ),
         thread="vllm-project/recipes#119",
+        shows="form",
     ),
     "thinking-expert-parallel": Posted(
         SHELL,
@@ -260,6 +282,7 @@ POSTED = {
         "--dist-init-addr 10.1.0.1:5000 --nnodes 2 --node-rank 1 --trust-remote-code\n",
         ("--tp-size 16", "not --tp 16", "# second node\n"),
         thread="sgl-project/sglang#3398",
+        shows="form",
     ),
     "interface-in-front": Posted(
         SHELL,
@@ -269,6 +292,7 @@ POSTED = {
         "--trust-remote-code\n",
         ("GLOO_SOCKET_IFNAME=eth0 python -m sglang.launch_server", "--tp-size 16"),
         thread="sgl-project/sglang#2650",
+        shows="form",
     ),
     "kt-amx": Posted(
         SHELL,
@@ -289,6 +313,7 @@ POSTED = {
         "--tensor-parallel-size 2 --port 8091 --disable-custom-all-reduce\n",
         ("not --swap-space", "--port 8091 --disable-custom-all-reduce\n"),
         thread="vllm-project/vllm#15469",
+        shows="form",
     ),
     "nvfp4-without-auto-choice": Posted(
         SHELL,
@@ -319,6 +344,7 @@ POSTED = {
         "        ]\n        ports:\n        - containerPort: 8000\n",
         ('"vllm serve moonshotai/Kimi-K2-Instruct -tp 8"',),
         thread="vllm-project/vllm#10826",
+        shows="form",
     ),
     "deployment-pinned": Posted(
         MANIFEST,
@@ -332,6 +358,7 @@ POSTED = {
         "        - --swap-space\n        - '4'\n        - --tensor-parallel-size\n        - '8'\n",
         ("        - --swap-space\n        - '4'\n", "image: vllm/vllm-openai:v0.10.0\n"),
         thread="vllm-project/vllm#4462",
+        shows="form",
     ),
     "stateful-set": Posted(
         MANIFEST,
@@ -350,5 +377,6 @@ POSTED = {
             "export POD_INDEX=${HOSTNAME##*-}\n",
         ),
         thread="sgl-project/sglang#10216",
+        shows="form",
     ),
 }

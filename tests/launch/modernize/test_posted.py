@@ -31,6 +31,15 @@ def test_there_are_thirty_that_name_their_thread() -> None:
     assert all(re.fullmatch(r"[\w.-]+/[\w.-]+#\d+", thread) for thread in threads)
 
 
+def test_threads_older_than_kimi_k2_show_the_form_alone() -> None:
+    """The numbers that vLLM and SGLang had reached when the model came out, in July 2025."""
+    reached = {"vllm-project/vllm": 20700, "sgl-project/sglang": 7900}
+    for posted in POSTED.values():
+        repository, _, number = posted.thread.partition("#")
+        if int(number) < reached.get(repository, 0):
+            assert posted.shows == "form", posted.thread
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_it_is_read_as_what_it_is(name: str) -> None:
     posted = ALL[name]
