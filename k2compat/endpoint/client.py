@@ -13,12 +13,14 @@ import aiohttp
 
 from k2compat.endpoint.asking.plan import FIRST
 from k2compat.endpoint.asking.request import CHAT, Request
+from k2compat.endpoint.connection_errors import failure_text
 from k2compat.endpoint.reading.answer import Recording
 from k2compat.endpoint.reading.errors import error_text
 from k2compat.endpoint.spending import Spending
 from k2compat.endpoint.target import MODELS, Run, Target, model_of
 from k2compat.errors import RefusedError
 from k2compat.gateway import InvalidJsonError, decode, encode
+from k2compat.shell_line import shell_line
 
 ANSWER_LIMIT: Final = 32 * 1024 * 1024
 """Bytes of an answer that are read."""
@@ -145,7 +147,7 @@ class _Sender:
         except TimeoutError:
             failure = f"no end within {self._target.timeout:g} seconds"
         except aiohttp.ClientError as error:
-            failure = str(error) or type(error).__name__
+            failure = failure_text(error)
         else:
             failure = ""
         return Recording(status, content_type, bytes(received), failure)
@@ -158,7 +160,7 @@ def _refuse_useless(recording: Recording, base: str, *, is_chat: bool = False) -
         raise RefusedError(
             "endpoint-unreachable",
             f"{base} does not answer: {recording.failure}.",
-            hint=f"curl -sS {base}{MODELS}",
+            hint=shell_line("curl", "-sS", f"{base}{MODELS}"),
         )
     words = error_text(recording.body)[:200]
     if status in (401, 403):

@@ -1,6 +1,7 @@
 """Where requests go (the base URL, the key, the model), and what comes back."""
 
 import importlib.util
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,11 @@ from urllib.parse import urlsplit
 from k2compat.endpoint.reading.answer import Recording
 from k2compat.endpoint.reading.whole import objects
 from k2compat.errors import RefusedError
+from k2compat.shell_line import shell_line
 
 MODELS: Final = "/models"
 _EXTRA: Final = "aiohttp"
+_HOST_AND_PORT: Final = r"[\w.-]+:[0-9]+(/[\w./-]*)?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,10 +95,12 @@ def base_url(url: str) -> str:
 def _refused(url: str) -> RefusedError:
     # A URL may hold a password; the message names none of it.
     shown = "URL" if "@" in url else repr(url)
+    is_host = re.fullmatch(_HOST_AND_PORT, url)
+    example = f"http://{url}" if is_host else "http://127.0.0.1:8000/v1"
     return RefusedError(
         "endpoint-url",
         f"{shown} is not the base URL of an API over HTTP.",
-        hint="k2compat check-endpoint http://127.0.0.1:8000/v1",
+        hint=shell_line("k2compat", "check-endpoint", example),
     )
 
 
@@ -135,8 +140,14 @@ def model_of(models: Any, base: str) -> str:
     if len(names) == 1:
         return str(names[0])
     if not names:
-        message, example = f"{base}{MODELS} names no model.", "NAME"
-    else:
-        listed = ", ".join(names[:10])
-        message, example = f"{base} serves {len(names)} models: {listed}.", names[0]
-    raise RefusedError("endpoint-model-unknown", message, hint=f"Name one: --model {example}")
+        raise RefusedError(
+            "endpoint-model-unknown",
+            f"{base}{MODELS} names no model.",
+            hint="If URL is right, name the model: --model NAME",
+        )
+    listed = ", ".join(names[:10])
+    raise RefusedError(
+        "endpoint-model-unknown",
+        f"{base} serves {len(names)} models: {listed}.",
+        hint=f"Name one: {shell_line('--model', names[0])}",
+    )

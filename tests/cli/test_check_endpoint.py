@@ -156,6 +156,15 @@ def test_a_dry_run_sends_nothing(command: Command) -> None:
     assert document["requests"][0]["body"]["temperature"] == 0
 
 
+def test_a_dry_run_in_markdown_is_a_table(command: Command) -> None:
+    done = command("check-endpoint", "http://127.0.0.1:9", "--dry-run", "--format", "markdown")
+    head, line, first, *_ = done.out.decode().splitlines()
+    assert head == "| request | tokens | purpose |"
+    assert line == "| --- | ---: | --- |"
+    assert first.startswith("| `plain.whole` | ")
+    assert b"\n\n40 requests to" in done.out
+
+
 def test_where_nothing_listens_it_ends_with_2(command: Command) -> None:
     done = command("check-endpoint", "http://127.0.0.1:9")
     assert done.code == 2

@@ -133,7 +133,24 @@ def test_where_nothing_listens_the_check_ends() -> None:
         with pytest.raises(RefusedError) as caught:
             asyncio.run(run(Target(base=url), SHORT))
     assert caught.value.code == "endpoint-unreachable"
+    assert caught.value.message == f"{url} does not answer: Connection refused."
     assert caught.value.hint == f"curl -sS {url}/models"
+
+
+def test_the_command_of_a_hint_is_quoted() -> None:
+    with pytest.raises(RefusedError) as caught:
+        asyncio.run(run(Target(base="http://127.0.0.1:9/$(id)"), SHORT))
+    assert caught.value.hint == "curl -sS 'http://127.0.0.1:9/$(id)/models'"
+
+
+def test_a_server_without_tls_is_named() -> None:
+    async def ask() -> RefusedError:
+        async with serving(Server()) as url:
+            with pytest.raises(RefusedError) as caught:
+                await run(Target(base=url.replace("http://", "https://")), SHORT)
+            return caught.value
+
+    assert "does not speak TLS" in asyncio.run(ask()).message
 
 
 @pytest.mark.parametrize("status", [404, 405])

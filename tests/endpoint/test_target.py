@@ -43,6 +43,21 @@ def test_another_url_is_refused(url: str) -> None:
     assert caught.value.code == "endpoint-url"
 
 
+@pytest.mark.parametrize(
+    ("url", "example"),
+    [
+        ("node7:8000", "http://node7:8000"),
+        ("127.0.0.1:8000/v1", "http://127.0.0.1:8000/v1"),
+        ("node7:8000/$(id)", "http://127.0.0.1:8000/v1"),
+        ("node7", "http://127.0.0.1:8000/v1"),
+    ],
+)
+def test_a_host_without_a_scheme_is_shown_with_one(url: str, example: str) -> None:
+    with pytest.raises(RefusedError) as caught:
+        base_url(url)
+    assert caught.value.hint == f"k2compat check-endpoint {example}"
+
+
 def test_a_password_in_a_url_is_refused_and_not_repeated() -> None:
     with pytest.raises(RefusedError) as caught:
         base_url("http://root:hunter2@node7/v1")
@@ -78,13 +93,19 @@ def test_the_only_model_is_asked_for() -> None:
 def test_without_a_list_of_models_a_name_is_needed(models: Any) -> None:
     with pytest.raises(RefusedError) as caught:
         model_of(models, "http://x/v1")
-    assert caught.value.hint == "Name one: --model NAME"
+    assert caught.value.hint == "If URL is right, name the model: --model NAME"
 
 
 def test_of_several_models_one_must_be_named() -> None:
     with pytest.raises(RefusedError, match="serves 2 models: a, b") as caught:
         model_of({"data": [{"id": "a"}, {"id": "b"}]}, "http://x/v1")
     assert caught.value.hint == "Name one: --model a"
+
+
+def test_the_name_of_a_model_is_quoted_for_a_shell() -> None:
+    with pytest.raises(RefusedError) as caught:
+        model_of({"data": [{"id": "$(id)"}, {"id": "b"}]}, "http://x/v1")
+    assert caught.value.hint == "Name one: --model '$(id)'"
 
 
 def test_without_aiohttp_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

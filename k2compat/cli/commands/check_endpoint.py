@@ -98,7 +98,7 @@ def command(
         raise click.UsageError("--samples and --baseline go together.")
     requests, baseline = _asked(options)
     if dry_run:
-        return _listed(base, requests)
+        return _listed(base, requests, as_markdown=output_format == "markdown")
     refuse_without_extra()
     report = run_check(output, *_target_and_work(base, requests, options))
     form = "text" if output.as_json else output_format  # in a document findings are members
@@ -142,14 +142,10 @@ def _with_figures(report: EndpointReport, baseline: dict[str, str]) -> EndpointR
     return replace(report, figures=figures, schemas=schemas_of(answers))
 
 
-def _listed(base: str, requests: Sequence[Request]) -> Outcome:
+def _listed(base: str, requests: Sequence[Request], *, as_markdown: bool) -> Outcome:
     """What would be sent."""
     tokens = sum(request.estimated_tokens for request in requests)
-    width = max(len(request.name) for request in requests)
-    lines = [
-        f"{request.name:{width}} {request.estimated_tokens:6,} tokens  {request.purpose}"
-        for request in requests
-    ]
+    lines = _markdown_lines(requests) if as_markdown else _text_lines(requests)
     # The list of models is a request too, without tokens.
     total = f"{len(requests) + 1} requests to {base}, about {tokens:,} tokens; none was sent."
     document = {
@@ -166,3 +162,19 @@ def _listed(base: str, requests: Sequence[Request]) -> Outcome:
         "tokens": tokens,
     }
     return Outcome(document, "\n".join([*lines, total]))
+
+
+def _text_lines(requests: Sequence[Request]) -> list[str]:
+    width = max(len(request.name) for request in requests)
+    return [
+        f"{request.name:{width}} {request.estimated_tokens:6,} tokens  {request.purpose}"
+        for request in requests
+    ]
+
+
+def _markdown_lines(requests: Sequence[Request]) -> list[str]:
+    rows = [
+        f"| `{request.name}` | {request.estimated_tokens:,} | {request.purpose} |"
+        for request in requests
+    ]
+    return ["| request | tokens | purpose |", "| --- | ---: | --- |", *rows, ""]
