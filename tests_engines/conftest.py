@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import time
 import urllib.error
@@ -13,10 +14,13 @@ from typing import TypeAlias
 
 import pytest
 
-from tests.support.command import ENVIRONMENT
+from tests.support.command import ENVIRONMENT, PROGRAM
+from tests.support.talking_models import talking_model
 from tests_engines.install import environment
 
 SECONDS_TO_END = 30
+# vLLM starts in 40 s, and in ten times as long where ten other programs want the processor.
+SECONDS_TO_START_VLLM = 800
 
 Serve: TypeAlias = Callable[..., "Iterator[None]"]
 
@@ -33,6 +37,43 @@ def environment_of(engine: str, **variables: str) -> dict[str, str]:
     """The variables of a shell in which an engine's environment is active, without network."""
     path = f"{programs_of(engine)}:{os.environ['PATH']}"
     return {**ENVIRONMENT, "PATH": path, "HF_HUB_OFFLINE": "1", **variables}
+
+
+def free_port() -> int:
+    """A port of this machine that nothing listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="session")
+def launched_vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of vLLM as `k2compat launch vllm … --run` starts it, with its own parsers."""
+    with launched(talking_model(), tmp_path_factory.mktemp("vllm")) as url:
+        yield url
+
+
+@contextmanager
+def launched(model: Path, folder: Path) -> Iterator[str]:
+    """Run `k2compat launch vllm … --run`; the root of the server's URL.
+
+    Args:
+        model: The model's folder.
+        folder: Where the server's log goes.
+    """
+    environment = environment_of("vllm", VLLM_CPU_KVCACHE_SPACE="1")
+    port = free_port()
+    # Compiling takes minutes on a CPU, hence --enforce-eager. The KV cache takes 1 GiB.
+    command: list[str | Path] = [
+        *(PROGRAM, "launch", "vllm", model, "--gpus-per-node", "1"),
+        *("--context", "4096", "--port", str(port), "--set", "enforce-eager"),
+        *("--run", "--node-rank", "0", "--skip-preflight"),
+    ]
+    url = f"http://127.0.0.1:{port}"
+    log, ready = folder / "log", f"{url}/health"
+    with serving(command, ready, env=environment, log=log, seconds=SECONDS_TO_START_VLLM):
+        yield url
 
 
 @contextmanager

@@ -5,7 +5,6 @@ an official client gets the calls.
 """
 
 import json
-import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ from k2compat.samples.talking import GGUF_FILE, SCRIPTS, TOOLS
 from k2compat.toolcalls import parse
 from tests.support.command import ENVIRONMENT
 from tests.support.talking_models import talking_model
-from tests_engines.conftest import environment_of, programs_of, serving
+from tests_engines.conftest import environment_of, free_port, programs_of, serving
 
 pytest.importorskip("xllamacpp", reason="no wheel of xllamacpp for this platform")
 
@@ -31,13 +30,6 @@ KEY = "sk-peers"
 KEYWORD = "@weather"
 ROOT = Path(__file__).parents[1]
 SECONDS_TO_START = 300
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="module")

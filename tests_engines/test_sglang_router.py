@@ -4,7 +4,6 @@ The stand-ins are the prefill and the decode worker; SGLang's server itself need
 """
 
 import json
-import socket
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,7 +15,7 @@ import pytest
 
 from tests.support.command import k2compat
 from tests.support.talking_models import talking_model
-from tests_engines.conftest import environment_of, serving
+from tests_engines.conftest import environment_of, free_port, serving
 
 # Addresses of the loopback network, since each worker has SGLang's own port.
 PREFILL, DECODE = "127.0.0.2", "127.0.0.3"
@@ -65,13 +64,6 @@ def stand_in(name: str, host: str, port: int) -> Iterator[Worker]:
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def rendered(port: int) -> list[dict[str, Any]]:

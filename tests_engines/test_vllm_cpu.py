@@ -4,9 +4,8 @@ vLLM's own kimi_k2 parser differs from ours in few scripts; each difference is a
 a release that changes one is noticed.
 """
 
-import socket
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from openai import OpenAI
@@ -14,88 +13,19 @@ from openai import OpenAI
 from k2compat.launch.preflight.engine_parser import check_installed
 from k2compat.samples.talking import SCRIPTS, TOOLS
 from k2compat.toolcalls import StreamParser, parse
-from tests.support.command import PROGRAM
-from tests.support.talking_models import prompt_of, talking_model
-from tests_engines.conftest import environment_of, programs_of, serving
+from tests.support.talking_models import prompt_of
+from tests_engines.conftest import programs_of
+from tests_engines.vllm_answers import STREAMED, WHOLE, Answer, ours
 
-SECONDS_TO_START = 420
 TOKENS_MAX = 200
 NAME = "kimi-k2"
 
 
-class Answer(NamedTuple):
-    """What a client has at the end: content, calls (id, name, arguments), finish reason."""
-
-    content: str
-    calls: list[tuple[str, str, str]]
-    finish_reason: str | None
-
-
-def ours(keyword: str) -> Answer:
-    # No --reasoning-parser is rendered for an Instruct model, so thoughts are content.
-    message = parse(SCRIPTS[keyword].text, TOOLS)
-    calls = [(call.id, call.name, call.arguments) for call in message.tool_calls]
-    return Answer(message.content or "", calls, message.finish_reason)
-
-
-# The id stays as the model wrote it, and broken arguments end as whole ones do.
-_NO_PREFIX = Answer(
-    "Without a prefix.", [("get_weather:0", "get_weather", '{"city": "Lima"}')], "tool_calls"
-)
-_BROKEN = '{"city": "Delhi", "unit":'
-
-
-def broken(arguments: str) -> Answer:
-    call = ("functions.get_weather:0", "get_weather", arguments)
-    return Answer("The arguments break off.", [call], "tool_calls")
-
-
-WHOLE = {
-    "@noprefix": _NO_PREFIX,
-    "@broken": broken(_BROKEN),
-    # A marker inside a JSON string ends the call: the arguments are cut there.
-    "@quote": Answer(
-        "I write that down.",
-        [
-            (
-                "functions.write_file:0",
-                "write_file",
-                '{"path": "format.md", "text": "A call ends with',
-            )
-        ],
-        "tool_calls",
-    ),
-}
-STREAMED = {
-    "@noprefix": _NO_PREFIX,
-    "@broken": broken(f"{_BROKEN} "),
-    # A stream keeps the white space around arguments that a whole answer strips.
-    "@blank": Answer(
-        "White space surrounds it.",
-        [("functions.get_weather:0", "get_weather", ' \n{"city": "Kyiv"}\n ')],
-        "tool_calls",
-    ),
-}
-
-
 @pytest.fixture(scope="module")
-def openai(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenAI]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    # Compiling takes minutes on a CPU, hence --enforce-eager. The KV cache takes 1 GiB.
-    command: list[Any] = [
-        *(PROGRAM, "launch", "vllm", talking_model(), "--gpus-per-node", "1"),
-        *("--context", "4096", "--port", str(port), "--set", "enforce-eager"),
-        *("--run", "--node-rank", "0", "--skip-preflight"),
-    ]
-    url = f"http://127.0.0.1:{port}"
-    environment = environment_of("vllm", VLLM_CPU_KVCACHE_SPACE="1")
-    log = tmp_path_factory.mktemp("vllm") / "log"
-    with (
-        serving(command, f"{url}/health", env=environment, log=log, seconds=SECONDS_TO_START),
-        OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client,
-    ):
+def openai(launched_vllm: str) -> Iterator[OpenAI]:
+    with OpenAI(
+        base_url=f"{launched_vllm}/v1", api_key="none", max_retries=0, timeout=300
+    ) as client:
         yield client
 
 
@@ -138,6 +68,11 @@ class TestRawCompletions:
         assert parser.message == parse(script.text, TOOLS, reasoning=script.reasoning)
 
 
+def reasoning_of(message: Any) -> str:
+    fields = message.model_dump()
+    return fields.get("reasoning") or fields.get("reasoning_content") or ""
+
+
 @pytest.mark.parametrize("keyword", SCRIPTS)
 class TestItsOwnParser:
     def test_a_whole_answer(self, openai: OpenAI, keyword: str) -> None:
@@ -147,13 +82,16 @@ class TestItsOwnParser:
             for call in choice.message.tool_calls or []
             if call.type == "function"
         ]
-        found = Answer(choice.message.content or "", calls, choice.finish_reason)
-        assert found == WHOLE.get(keyword, ours(keyword))
+        reasoning, content = reasoning_of(choice.message), choice.message.content or ""
+        assert Answer(reasoning, content, calls, choice.finish_reason) == WHOLE.get(
+            keyword, ours(keyword)
+        )
 
     def test_a_stream(self, openai: OpenAI, keyword: str) -> None:
-        content, reason, calls = "", None, dict[int, list[str]]()
+        reasoning, content, reason, calls = "", "", None, dict[int, list[str]]()
         for chunk in openai.chat.completions.create(**chat_request(keyword), stream=True):
             for choice in chunk.choices:
+                reasoning += reasoning_of(choice.delta)
                 content += choice.delta.content or ""
                 reason = choice.finish_reason or reason
                 for call in choice.delta.tool_calls or []:
@@ -163,7 +101,7 @@ class TestItsOwnParser:
                     for place, part in enumerate((call.id, function.name, function.arguments)):
                         parts[place] += part or ""
         together = [(parts[0], parts[1], parts[2]) for _, parts in sorted(calls.items())]
-        assert Answer(content, together, reason) == STREAMED.get(keyword, ours(keyword))
+        assert Answer(reasoning, content, together, reason) == STREAMED.get(keyword, ours(keyword))
 
 
 @pytest.mark.parametrize(
@@ -172,7 +110,8 @@ class TestItsOwnParser:
         (["--enable-auto-tool-choice", "--tool-call-parser", "kimi_k2"], ""),
         (["--nnodes", "2", "--node-rank", "1", "--master-addr", "10.0.0.1", "--headless"], ""),
         (["--enable-auto-tool-choice"], "requires --tool-call-parser"),
-        (["--model", "K2"], "positional"),
+        # It takes the value of --model for the model, and then has another one.
+        (["--model", "K2"], "unrecognized arguments: K2"),
         (["--swap-space", "4"], "unrecognized arguments: --swap-space"),
     ],
 )
@@ -181,3 +120,26 @@ def test_its_parser_is_asked_by_its_program(arguments: list[str], complaint: str
     verdict = check_installed("vllm", "serve", "0.32.0", ["K2", *arguments], python=python)
     assert complaint in verdict.complaint
     assert [finding.code for finding in verdict.findings] == ["installed-refuses"] * bool(complaint)
+
+
+class TestNoToolWanted:
+    """`tool_choice: none`: the markup of a call that the model writes all the same is dropped."""
+
+    def test_a_whole_answer_has_the_content_alone(self, openai: OpenAI) -> None:
+        request = chat_request("@weather") | {"tool_choice": "none"}
+        choice = openai.chat.completions.create(**request).choices[0]
+        assert not choice.message.tool_calls
+        assert choice.message.content == ours("@weather").content
+        assert choice.finish_reason == "stop"
+
+    def test_a_stream_has_the_content_alone(self, openai: OpenAI) -> None:
+        request = chat_request("@weather") | {"tool_choice": "none", "stream": True}
+        choices = [
+            choice
+            for chunk in openai.chat.completions.create(**request)
+            for choice in chunk.choices
+        ]
+        assert not any(choice.delta.tool_calls for choice in choices)
+        content = "".join(choice.delta.content or "" for choice in choices)
+        assert content == ours("@weather").content
+        assert choices[-1].finish_reason == "stop"

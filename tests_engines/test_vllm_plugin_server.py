@@ -3,7 +3,6 @@
 Only what vLLM decides itself differs from `parse`: the finish reason of a call that was cut.
 """
 
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,10 +15,15 @@ from openai import OpenAI
 from k2compat.samples.talking import SCRIPTS, TOOLS
 from k2compat.toolcalls import parse
 from tests.support.talking_models import talking_model
-from tests_engines.conftest import environment_of, programs_of, serving
+from tests_engines.conftest import (
+    SECONDS_TO_START_VLLM,
+    environment_of,
+    free_port,
+    programs_of,
+    serving,
+)
 
 ROOT = Path(__file__).parents[1]
-SECONDS_TO_START = 800
 # A stop string makes vLLM hold text back, so that its token ids run ahead of the text.
 STOP = "a text that never comes."
 
@@ -51,9 +55,7 @@ def openai(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenAI]:
     subprocess.run([*build, source], check=True, capture_output=True)
     (wheel,) = folder.glob("*.whl")
     # A wheel is a folder of packages and metadata in a zip file, and works as such on the path.
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command: list[Any] = [
         *(vllm, "serve", talking_model(), "--served-model-name", "kimi", "--port", str(port)),
         *("--max-model-len", "4096", "--enforce-eager", "--trust-remote-code"),
@@ -62,9 +64,9 @@ def openai(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenAI]:
     ]
     url = f"http://127.0.0.1:{port}"
     environment = environment_of("vllm", VLLM_CPU_KVCACHE_SPACE="1", PYTHONPATH=str(wheel))
-    log = folder / "log"
+    log, ready = folder / "log", f"{url}/health"
     with (
-        serving(command, f"{url}/health", env=environment, log=log, seconds=SECONDS_TO_START),
+        serving(command, ready, env=environment, log=log, seconds=SECONDS_TO_START_VLLM),
         OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=300) as client,
     ):
         yield client
@@ -119,3 +121,18 @@ class TestEveryScript:
 
     def test_a_stream_with_a_stop_string(self, openai: OpenAI, keyword: str) -> None:
         assert streamed(openai, **request(keyword, stop=[STOP])) == ours(keyword)
+
+
+class TestNoToolWanted:
+    """`tool_choice: none`: the markup of a call that the model writes all the same is dropped."""
+
+    def test_a_whole_answer_has_the_content_alone(self, openai: OpenAI) -> None:
+        body = request("@weather", tool_choice="none")
+        choice = openai.chat.completions.create(**body).choices[0]
+        assert not choice.message.tool_calls
+        assert choice.message.content == ours("@weather").content
+        assert choice.finish_reason == "stop"
+
+    def test_a_stream_has_the_content_alone(self, openai: OpenAI) -> None:
+        expected = ours("@weather")._replace(calls=[], finish_reason="stop")
+        assert streamed(openai, **request("@weather", tool_choice="none")) == expected
