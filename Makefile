@@ -53,9 +53,9 @@ tests: .venv/development
 	$(BIN)/coverage report --include='k2compat/cli/*' --fail-under=95
 
 # Outside of `make test`: it installs gigabytes, into .venv-engines alone (docs/test-engines.md).
-# ENGINES="transformers router" leaves the others out.
+# All of them; ENGINES="transformers router" leaves the others out.
 # A server that starts may take minutes, hence the longer limit for one test.
-ENGINES ?= transformers router litellm vllm
+ENGINES ?=
 
 test-engines: .venv/development
 	$(BIN)/python tests_engines/install.py $(ENGINES)

@@ -82,6 +82,9 @@ def _finish_sglang(folder: Path) -> None:
 ENGINES: Mapping[str, Engine] = {
     # Where pip is offered a CPU build of PyTorch ("+cpu") it takes that one.
     "transformers": Engine(("torch==2.13.0", "transformers==5.23.0", "accelerate")),
+    "compressed-tensors": Engine(
+        ("torch==2.13.0", "transformers==5.23.0", "compressed-tensors==0.20.1", "safetensors")
+    ),
     "ray": Engine(("ray==2.60.0",)),
     "router": Engine(("sglang-router==0.3.2",)),
     # LiteLLM imports the hooks from this repository, and they need msgspec.
