@@ -186,11 +186,28 @@ class Forbidden(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     Attributes:
         flags: All of them; "--flag=value" where only that value is meant.
+        unless: A flag beside which they do no harm; "": none.
         reason: What happens otherwise.
     """
 
     flags: tuple[str, ...]
+    unless: str = ""
     reason: str
+
+    def is_met(self, present: AbstractSet[str]) -> bool:
+        """Whether a command has the combination, given its flags as `flags` writes them."""
+        return self.unless not in present and present >= set(self.flags)
+
+    @property
+    def title(self) -> str:
+        """The combination as messages name it."""
+        without = f" without {self.unless}" if self.unless else ""
+        return f"{' with '.join(self.flags)}{without}"
+
+    @property
+    def fix(self) -> str:
+        """What to do."""
+        return f"Add {self.unless}." if self.unless else "Leave one of them out."
 
 
 class DefaultNodes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

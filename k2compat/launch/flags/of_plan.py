@@ -92,13 +92,13 @@ def _combinations(
         f"{use.name}={value}" for use in reading.uses for value in use.values
     }
     for combination in forbidden:
-        if present.issuperset(combination.flags):
+        if combination.is_met(present):
             yield _codes.finding(
                 "flag-combination",
                 command.id,
-                f"{' with '.join(combination.flags)}: {combination.reason}.",
+                f"{combination.title}: {combination.reason}.",
                 actual=" ".join(combination.flags),
-                fix="Leave one of them out.",
+                fix=combination.fix,
             )
 
 

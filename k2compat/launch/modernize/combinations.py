@@ -33,13 +33,13 @@ def check_combinations(
     facts = facts_of_name(_model(entry, words, reading))
     situation = Situation("default", "", release.version, facts)
     for forbidden in read_profile(release.engine).forbidden:
-        if forbidden.applies(situation) and present.issuperset(forbidden.flags):
+        if forbidden.applies(situation) and forbidden.is_met(present):
             yield _codes.finding(
                 "flag-combination",
                 " ".join(forbidden.flags),
-                f"{' with '.join(forbidden.flags)}: {forbidden.reason}.",
+                f"{forbidden.title}: {forbidden.reason}.",
                 actual=" ".join(forbidden.flags),
-                fix="Leave one of them out.",
+                fix=forbidden.fix,
             )
 
 

@@ -89,3 +89,12 @@ def test_what_an_int4_model_cannot_take_is_named(model: str) -> None:
 @pytest.mark.parametrize("model", ["moonshotai/Kimi-K2-Instruct", "$MODEL", "a/b", "Kimi-K3"])
 def test_other_models_are_not_judged_by_it(model: str) -> None:
     assert told(DEEPEP + model, "flag-combination") == []
+
+
+EAGLE3 = f"{SGLANG} --tp-size 8 --speculative-algorithm EAGLE3"
+
+
+def test_a_draft_that_is_not_named() -> None:
+    (message,) = told(EAGLE3, "flag-combination")
+    assert "without --speculative-draft-model-path" in message
+    assert told(f"{EAGLE3} --speculative-draft-model-path /models/draft", "flag-combination") == []
