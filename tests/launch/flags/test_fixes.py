@@ -20,6 +20,7 @@ from tests.launch.support import codes, plan
 OTHERS = {
     *("--shm-size", "--ipc", "--ulimit", "--help", "--gpus", "--privileged", "--network"),
     *("--node-ip-address", "--local-dir", "--include", "--force-download"),  # ray, hf
+    *("--jinja", "--chat-template-file", "--override-kv"),  # llama.cpp
     *("--remove-metadata", "--recursive", "--num-gpus", "--upgrade"),  # gguf, git, ray, pip
 }
 _FLAG = re.compile(r"(?<![\w-])--[a-z](?:[\w-]*\w)?(?!-\{)\b(?!-)")
