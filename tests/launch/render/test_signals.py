@@ -19,7 +19,11 @@ def test_the_children_are_waited_for(tmp_path: Path, number: int, status: int) -
     text = at_once(files["head.sh"]).replace("\nwait ", "\nfirst_that_ends ")
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
-            [str(script(tmp_path, text.replace("--port 6379", "--port-of-ray 6379")))],
+            # A shell cannot catch what was ignored when it began, as in the background of another.
+            [
+                *("env", "--default-signal=INT"),
+                str(script(tmp_path, text.replace("--port 6379", "--port-of-ray 6379"))),
+            ],
             env={**OPEN, "NODE0": "127.0.0.1", "PATH": f"{engines.path}:{os.environ['PATH']}"},
             stdout=log,
             stderr=log,
