@@ -253,11 +253,11 @@ def test_unknown_storages_are_compared_by_name() -> None:
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
-        (None, ("bf16", 1)),
-        (FP8, ("fp8", 128)),
-        (INT4, ("int4", 32)),
-        ({"quant_method": "modelopt", "quant_algo": "NVFP4"}, ("nvfp4", 16)),
-        ({"quant_method": "modelopt", "quant_algo": "FP8"}, ("fp8", 1)),
+        (None, ("bf16", 1, None)),
+        (FP8, ("fp8", 128, None)),
+        (INT4, ("int4", 32, None)),
+        ({"quant_method": "modelopt", "quant_algo": "NVFP4"}, ("nvfp4", 16, None)),
+        ({"quant_method": "modelopt", "quant_algo": "FP8"}, ("fp8", 1, None)),
         ({"quant_method": "other"}, None),
     ],
 )

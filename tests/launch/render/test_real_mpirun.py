@@ -185,11 +185,11 @@ def test_the_wait_for_a_node_that_never_comes_has_an_end(
     script = bundle / "node0.sh"
     text = script.read_text()
     assert "wait_until 'sshd-node1 to listen' 600 " in text
-    text = text.replace("to listen' 600 ", "to listen' 4 ").replace(">= 60", ">= 2")
+    text = text.replace("to listen' 600 ", "to listen' 8 ").replace(">= 60", ">= 2")
     script.write_text(text)
     nodes["n2"].demand("ip", "link", "set", "bond0", "down")
     process, log = start(nodes, 0, bundle, engine)
     assert process.wait(timeout=40) == 1
     words = log.read_text()
     assert "waiting for sshd-node1 to listen, " in words
-    assert "sshd-node1 to listen: not within 4 s" in words
+    assert "sshd-node1 to listen: not within 8 s" in words
