@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from k2compat.cli.output import Output
 from tests.endpoint.faulty.prompts import MarkersAct
 from tests.endpoint.faulty.texts import NoParser
 from tests.endpoint.serving import serving
@@ -154,6 +155,17 @@ def test_a_dry_run_sends_nothing(command: Command) -> None:
     assert b"none was sent" in done.out
     document = command("check-endpoint", "http://127.0.0.1:9", "--dry-run", "--json").document
     assert document["requests"][0]["body"]["temperature"] == 0
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_a_dry_run_fits_the_terminal(
+    command: Command, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setattr(Output, "width", columns)
+    done = command("check-endpoint", "http://127.0.0.1:9", "--dry-run")
+    *lines, _total = done.out.decode().splitlines()
+    assert max(map(len, lines)) <= columns
+    assert lines[0].startswith("plain.whole ")
 
 
 def test_a_dry_run_in_markdown_is_a_table(command: Command) -> None:

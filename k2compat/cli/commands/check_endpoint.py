@@ -1,5 +1,6 @@
 """k2compat check-endpoint: whether a server's tool calls are right, and if not why."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -98,7 +99,9 @@ def command(
         raise click.UsageError("--samples and --baseline go together.")
     requests, baseline = _asked(options)
     if dry_run:
-        return _listed(base, requests, as_markdown=output_format == "markdown")
+        is_text = output_format == "text"
+        lines = _text_lines(requests, output.width) if is_text else _markdown_lines(requests)
+        return _listed(base, requests, lines)
     refuse_without_extra()
     report = run_check(output, *_target_and_work(base, requests, options))
     form = "text" if output.as_json else output_format  # in a document findings are members
@@ -142,10 +145,9 @@ def _with_figures(report: EndpointReport, baseline: dict[str, str]) -> EndpointR
     return replace(report, figures=figures, schemas=schemas_of(answers))
 
 
-def _listed(base: str, requests: Sequence[Request], *, as_markdown: bool) -> Outcome:
+def _listed(base: str, requests: Sequence[Request], lines: list[str]) -> Outcome:
     """What would be sent."""
     tokens = sum(request.estimated_tokens for request in requests)
-    lines = _markdown_lines(requests) if as_markdown else _text_lines(requests)
     # The list of models is a request too, without tokens.
     total = f"{len(requests) + 1} requests to {base}, about {tokens:,} tokens; none was sent."
     document = {
@@ -164,12 +166,17 @@ def _listed(base: str, requests: Sequence[Request], *, as_markdown: bool) -> Out
     return Outcome(document, "\n".join([*lines, total]))
 
 
-def _text_lines(requests: Sequence[Request]) -> list[str]:
+def _text_lines(requests: Sequence[Request], columns: int | None) -> list[str]:
+    """One line a request for grep; on a terminal a purpose goes on below its begin."""
     width = max(len(request.name) for request in requests)
-    return [
+    lines = [
         f"{request.name:{width}} {request.estimated_tokens:6,} tokens  {request.purpose}"
         for request in requests
     ]
+    if columns is None:
+        return lines
+    indent = " " * min(width + len(" 99,999 tokens  "), columns // 2)
+    return [textwrap.fill(line, columns, subsequent_indent=indent) for line in lines]
 
 
 def _markdown_lines(requests: Sequence[Request]) -> list[str]:
