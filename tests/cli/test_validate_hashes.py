@@ -172,13 +172,16 @@ def test_ctrl_c_keeps_the_record(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         env=ENVIRONMENT,
     )
-    deadline = time.monotonic() + 120
-    while not (record.is_file() and SHARD.encode() in record.read_bytes()):
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    try:
+        deadline = time.monotonic() + 120
+        while not (record.is_file() and SHARD.encode() in record.read_bytes()):
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()  # where the test fails: it would go on for minutes
     assert (process.returncode, out) == (130, b"")
     assert b"[interrupted]" in err
     assert b"--hash-record" in err
