@@ -42,6 +42,7 @@ from k2compat.errors import RefusedError
 from k2compat.family import CONFIG_FILE
 from k2compat.findings import Finding, Report
 from k2compat.hub import snapshot_hint
+from k2compat.printable import counted
 from k2compat.shell_line import shell_line
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def validate(
         validation = _validate(source, config, engine, progress, sampler)
         if sampler is None:
             found: tuple[Finding, ...] = ()
-            unread = f"{validation.bytes:,} bytes of data: {UNREAD}"
+            unread = f"{counted(validation.bytes, 'byte')} of data: {UNREAD}"
         else:
             found = fold_by_code(source.name, sampler.sample.findings)
             unread = sampler.sample.words

@@ -109,7 +109,7 @@ class HashOptions:
         recorded = sum(file.from_record for file in check.files)
         of_record = f" ({recorded:,} of them from the record)" if recorded else ""
         count = sum(file.actual is not None for file in check.files)
-        read = f"Hashed {_files(count)}{of_record}, {counted(check.hashed_bytes, 'byte')}"
+        read = f"Hashed {counted(count, 'file')}{of_record}, {counted(check.hashed_bytes, 'byte')}"
         return [f"{read}: {check.matching:,} as known."]
 
     def document(self) -> dict[str, object]:
@@ -160,8 +160,4 @@ def _not_checked(validation: Validation, check: "HashCheck") -> Iterator[str]:
         if not (are_read and words.endswith(UNREAD)):
             yield words
     if check.not_checked:
-        yield f"the bytes of {_files(len(check.not_checked))}: no hash is known"
-
-
-def _files(count: int) -> str:
-    return f"{count:,} file{'' if count == 1 else 's'}"
+        yield f"the bytes of {counted(len(check.not_checked), 'file')}: no hash is known"

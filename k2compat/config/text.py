@@ -9,6 +9,7 @@ from typing import Any
 
 from k2compat.errors import RefusedError, reading
 from k2compat.findings import Codes, Finding
+from k2compat.printable import counted
 
 # Real configs have 2 to 40 KB; NVFP4 ignore lists make the largest.
 MAXIMUM_BYTES = 16 * 1024 * 1024
@@ -69,7 +70,8 @@ def read_text(data: bytes, where: str) -> ConfigText:
     if len(data) > MAXIMUM_BYTES:
         raise RefusedError(
             "config-too-large",
-            f"{where} has {len(data)} bytes; no model's config has more than {MAXIMUM_BYTES}.",
+            f"{where} has {counted(len(data), 'byte')}; no model's config has more than "
+            f"{MAXIMUM_BYTES}.",
             hint="Name the model's config.json, or the folder that holds it.",
         )
     mark = codecs.BOM_UTF8 if data.startswith(codecs.BOM_UTF8) else b""

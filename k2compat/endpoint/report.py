@@ -9,6 +9,7 @@ from k2compat.endpoint.figures import Figures, Share
 from k2compat.endpoint.target import Run
 from k2compat.endpoint.verdicts.judge import Judgement
 from k2compat.findings import Finding, Report, Severity
+from k2compat.printable import counted
 
 READING = "reading"
 
@@ -138,13 +139,10 @@ def verdict(report: EndpointReport) -> str:
         word: sum(finding.severity == word for finding in report.report)
         for word in (Severity.ERROR, Severity.WARNING)
     }
-    found = ", ".join(
-        f"{count} {word}{'' if count == 1 else 's'}" for word, count in counts.items() if count
-    )
+    found = ", ".join(counted(count, word) for word, count in counts.items() if count)
     consequences = sum(finding.because is not None for finding in report.report)
     if found:
-        follow = "consequence" if consequences == 1 else "consequences"
-        more = f", with {consequences} {follow}" if consequences else ""
+        more = f", with {counted(consequences, 'consequence')}" if consequences else ""
         return f"Found: {found}{more}."
     if report.run.skipped:
         return "Right as far as it was asked: the budget left requests out."
@@ -156,10 +154,13 @@ def _head(report: EndpointReport) -> list[str]:
     lines = [
         f"{report.base}: {run.model}",
         (
-            f"{run.sent} requests, {judgement.prompt_tokens:,} prompt tokens, "
+            f"{counted(run.sent, 'request')}, {counted(judgement.prompt_tokens, 'prompt token')}, "
             f"{judgement.completion_tokens:,} written, {run.seconds:.1f} seconds."
         ),
-        f"Calls: {judgement.calls_as_asked} of {judgement.calls_asked} answers as asked.",
+        (
+            f"Calls: {judgement.calls_as_asked} of {counted(judgement.calls_asked, 'answer')} "
+            "as asked."
+        ),
     ]
     if run.skipped:
         lines.append(f"Not asked, for the budget: {', '.join(run.skipped)}.")

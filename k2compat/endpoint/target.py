@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from k2compat.endpoint.reading.answer import Recording
 from k2compat.endpoint.reading.whole import objects
 from k2compat.errors import RefusedError
+from k2compat.printable import counted
 from k2compat.shell_line import shell_line
 
 MODELS: Final = "/models"
@@ -148,6 +149,6 @@ def model_of(models: Any, base: str) -> str:
     listed = ", ".join(names[:10])
     raise RefusedError(
         "endpoint-model-unknown",
-        f"{base} serves {len(names)} models: {listed}.",
+        f"{base} serves {counted(len(names), 'model')}: {listed}.",
         hint=f"Name one: {shell_line('--model', names[0])}",
     )

@@ -12,6 +12,7 @@ from k2compat.config.text import MAXIMUM_BYTES
 from k2compat.errors import RefusedError
 from k2compat.family import CONFIG_FILE, WRAPPERS
 from k2compat.findings import Codes, Finding
+from k2compat.printable import counted
 
 _codes = Codes("checkpoint")
 _config_codes = Codes("config")
@@ -90,7 +91,8 @@ def _oddities(document: ConfigText, where: str) -> Iterator[Finding]:
                 yield _config_codes.finding(
                     "config-duplicate-key",
                     where,
-                    f"{name} stands {len(members)} times, and readers differ in which one they "
+                    f"{name} stands {counted(len(members), 'time')}, and readers differ in "
+                    "which one they "
                     "take.",
                     count=len(members),
                     actual=", ".join(member.token for member in members)[:200],

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeGuard
 from k2compat.checkpoint.reporting import FileFindings
 from k2compat.family import KIMI_K2, fingerprint_of, text_config
 from k2compat.findings import Finding
+from k2compat.printable import counted
 
 _SCALING: Final = "rope_scaling"
 _PARAMETERS: Final = "rope_parameters"
@@ -42,7 +43,8 @@ def _check_rope(text: Mapping[str, Any], found: FileFindings) -> None:
             found.add(
                 "rope-lost",
                 "neither rope_scaling nor rope_parameters scales the positions, though the model "
-                f"was trained to read {context:,} tokens that way: engines then scale nothing",
+                f"was trained to read {counted(int(context), 'token')} that way: engines then scale "
+                "nothing",
                 at=_SCALING,
                 expected="yarn over 4096 positions",
                 actual="nothing",
@@ -139,16 +141,22 @@ def _router_problems(
     if chosen is None or chosen > experts:
         yield (
             "num_experts_per_tok",
-            f"a token cannot use {chosen or 'no number of'} of {experts} experts",
+            f"a token cannot use {chosen or 'no number of'} of {counted(experts, 'expert')}",
         )
     if groups is None or kept is None:
         return
     if experts % groups:
-        yield "n_group", f"{experts} experts do not divide into {groups} groups"
+        yield (
+            "n_group",
+            f"{counted(experts, 'expert')} cannot be divided into {counted(groups, 'group')}",
+        )
     elif kept > groups:
-        yield "topk_group", f"{kept} of {groups} groups cannot be kept"
+        yield "topk_group", f"{kept} of {counted(groups, 'group')} cannot be kept"
     elif chosen is not None and chosen > experts // groups * kept:
-        yield "topk_group", f"{kept} groups hold fewer experts than the {chosen} of a token"
+        yield (
+            "topk_group",
+            f"{counted(kept, 'group')} cannot hold the {counted(chosen, 'expert')} of a token",
+        )
 
 
 def _object(text: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -18,6 +18,7 @@ from k2compat.family import (
     text_config,
 )
 from k2compat.findings import Finding
+from k2compat.printable import counted
 
 ORDINARY_TOKENS: Final = 163_584
 """Ranks of Kimi-K2's tiktoken.model; the special tokens follow."""
@@ -178,7 +179,7 @@ def _ranks(source: Source) -> tuple[Finding, ...]:
     if count != ORDINARY_TOKENS:
         found.add(
             "tokenizer-foreign",
-            f"the vocabulary has {count:,} tokens: it is cut, or another model's",
+            f"the vocabulary has {counted(count, 'token')}: it is cut, or another model's",
             expected=f"{ORDINARY_TOKENS:,}",
             actual=f"{count:,}",
         )

@@ -15,6 +15,7 @@ from k2compat.checkpoint.gguf_files.metadata import Metadata, full_key
 from k2compat.checkpoint.gguf_files.rules import deepseek2
 from k2compat.checkpoint.reporting import FileFindings
 from k2compat.family import KIMI_K2
+from k2compat.printable import counted
 
 TEMPLATE: Final = "tokenizer.chat_template"
 _TYPES: Final = "tokenizer.ggml.token_type"
@@ -140,8 +141,8 @@ def _check_markers(tokens: Sequence[str], types: object, defects: FileFindings) 
     if ordinary:
         defects.add(
             "gguf-special-token-type",
-            f"{len(ordinary)} markers, first {ordinary[0]}, are ordinary tokens: in a prompt "
-            "they are cut into pieces",
+            f"ordinary tokens for {counted(len(ordinary), 'marker')}, first {ordinary[0]}: in a "
+            "prompt they are cut into pieces",
             at=f"key {_TYPES}",
             count=len(ordinary),
             expected="3 (control) or 4 (user-defined)",

@@ -10,7 +10,7 @@ from typing import NoReturn
 from k2compat.checkpoint.gguf_files.arrays import STRUCT_PREFIX, ByteOrder, GgufArray, GgufValue
 from k2compat.checkpoint.gguf_files.types import VALUE_TYPES, ValueType
 from k2compat.checkpoint.reporting import FileFindings
-from k2compat.printable import shortened
+from k2compat.printable import counted, shortened
 
 ARRAY_DEPTH_MAX = 8
 """Arrays inside arrays; no known file has any."""
@@ -99,7 +99,7 @@ class Walk:
         if length > self._most:
             self._defects.add(
                 "gguf-length",
-                f"a string claims {length:,} bytes, more than a header can hold",
+                f"a string claims {counted(length, 'byte')}, more than a header can hold",
                 at=at,
                 expected=f"at most {self._most:,}",
                 actual=f"{length:,}",
@@ -177,7 +177,7 @@ class Walk:
         if count * element_type.size > self._most:
             self._defects.add(
                 "gguf-count",
-                f"an array claims {count:,} elements of type {element_type.name},"
+                f"an array claims {counted(count, 'element')} of type {element_type.name},"
                 " more than a header can hold",
                 at=at,
                 expected=f"at most {self._most // element_type.size:,}",
@@ -224,7 +224,7 @@ class Walk:
                 "arrays inside arrays, too deep or too many to follow",
                 at=at,
                 expected=f"at most {ARRAY_DEPTH_MAX} levels, {NESTED_ARRAYS_MAX:,} arrays",
-                actual=f"{depth + 1} levels, {self._nested_arrays:,} arrays",
+                actual=f"{counted(depth + 1, 'level')}, {counted(self._nested_arrays, 'array')}",
             )
             raise CannotGoOnError
         if depth == 1:

@@ -24,7 +24,7 @@ from k2compat.checkpoint.gguf_files.layout import (
 from k2compat.checkpoint.reporting import FileFindings
 from k2compat.checkpoint.sources import FileRefusedError, ReadableFile, open_file
 from k2compat.findings import Finding
-from k2compat.printable import shortened
+from k2compat.printable import counted, shortened
 
 __all__ = [
     "GgufArray",
@@ -247,8 +247,8 @@ class _Parser:
             "gguf-header-truncated",
             "the file is cut off: it ends inside its header",
             at=self._walk.at(),
-            expected=f"more than {self._file_size:,} bytes",
-            actual=f"{self._file_size:,} bytes",
+            expected=f"more than {counted(self._file_size, 'byte')}",
+            actual=counted(self._file_size, "byte"),
         )
 
     def _read_magic(self) -> None:
@@ -356,7 +356,7 @@ class _Parser:
         if dimension_count > DIMENSIONS_MAX:
             self._defects.add(
                 "gguf-tensor-dimensions",
-                f"the tensor has {dimension_count:,} dimensions",
+                f"the tensor has {counted(dimension_count, 'dimension')}",
                 at=at,
                 expected=f"at most {DIMENSIONS_MAX}",
                 actual=f"{dimension_count:,}",
@@ -372,7 +372,7 @@ class _Parser:
         if not 0 < len(raw) <= most:
             self._defects.add(
                 "gguf-name-length",
-                f"the name takes {len(raw):,} bytes",
+                f"the name takes {counted(len(raw), 'byte')}",
                 at=place,
                 expected=f"1 to {most:,}",
                 actual=f"{len(raw):,}",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from k2compat.checkpoint.reporting import FileFindings
 from k2compat.checkpoint.sources import ReadableFile
+from k2compat.printable import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,10 +57,10 @@ def with_joined(
     count = len(starts) + 1
     found.add(
         "gguf-joined-set",
-        f"{count:,} files of a set lie in it one after the other, as cat joins them: engines read "
-        "the first one alone",
+        f"{counted(count, 'file')} of a set lie in it one after the other, as cat joins them: "
+        "engines read the first one alone",
         count=count,
-        expected=f"{count:,} files",
+        expected=counted(count, "file"),
         fix=None if count > _COMMANDS_MAX else _cut(header.path, [0, *starts], file.size),
     )
     others = (finding for finding in header.findings if finding.code != _TRAILING)

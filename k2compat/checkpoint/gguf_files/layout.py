@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from k2compat.checkpoint.gguf_files.types import IK_TENSOR_TYPES, TENSOR_TYPES
 from k2compat.checkpoint.reporting import FileFindings, named
-from k2compat.printable import shortened
+from k2compat.printable import counted, shortened
 
 ELEMENTS_MAX = (1 << 63) - 2
 """ggml counts elements in a signed 64-bit number and refuses its largest value."""
@@ -85,7 +85,8 @@ def _check_fork(tensors: Sequence[GgufTensor], defects: FileFindings) -> None:
         names = sorted({tensor.type_name for tensor in of_fork})
         defects.add(
             "gguf-needs-ik-llama",
-            f"{len(of_fork):,} tensors have types that ik_llama.cpp alone reads: {named(names)}",
+            f"ik_llama.cpp alone reads the types of {counted(len(of_fork), 'tensor')}: "
+            f"{named(names)}",
             count=len(of_fork),
             items=[tensor.name for tensor in of_fork],
         )
@@ -119,7 +120,7 @@ def _data_size(entry: TensorEntry, defects: FileFindings) -> int | None:
     if row % known.block_elements:
         defects.add(
             "gguf-tensor-row",
-            f"a row of {row:,} elements is not made of whole {known.name} blocks",
+            f"a row of {counted(row, 'element')} is not made of whole {known.name} blocks",
             at=at,
             expected=f"a multiple of {known.block_elements}",
             actual=row,
@@ -218,11 +219,11 @@ def _check_end(
         needed = max(tensor.end or tensor.start for tensor in cut)
         defects.add(
             "gguf-data-truncated",
-            f"the file ends before the data of {len(cut):,} tensors do",
+            f"the file ends before the end of the data of {counted(len(cut), 'tensor')}",
             at=f"tensor {shortened(cut[0].name)}",
             count=len(cut),
-            expected=f"{needed:,} bytes",
-            actual=f"{section.file_size:,} bytes",
+            expected=counted(needed, "byte"),
+            actual=counted(section.file_size, "byte"),
         )
     # Without tensors there is no data section; with one of unknown size no known end of it.
     elif ends and len(ends) == len(by_offset):
@@ -234,9 +235,9 @@ def _check_trailing(end: int, section: DataSection, defects: FileFindings) -> No
     if section.file_size > padded:
         defects.add(
             "gguf-trailing-bytes",
-            f"{section.file_size - padded:,} bytes follow the last tensor",
-            expected=f"{padded:,} bytes",
-            actual=f"{section.file_size:,} bytes",
+            f"the last tensor is followed by {counted(section.file_size - padded, 'byte')}",
+            expected=counted(padded, "byte"),
+            actual=counted(section.file_size, "byte"),
         )
 
 

@@ -15,7 +15,7 @@ from pathlib import PurePath
 from k2compat.checkpoint.gguf_files.header import GgufHeader
 from k2compat.checkpoint.reporting import NUMBERS_SHOWN, FileFindings
 from k2compat.findings import Finding
-from k2compat.printable import shortened
+from k2compat.printable import counted, shortened
 
 SPLIT_NUMBER = "split.no"
 """Counts from 0; the number in the file's name counts from 1."""
@@ -105,9 +105,9 @@ def _check_mixture(
     defects = FileFindings(str(place))
     defects.add(
         "gguf-split-mixed",
-        f"{len(models)} models lie in one place, among them {first} and {second}",
+        f"{counted(len(models), 'model')} lie in one place, among them {first} and {second}",
         expected="the files of one model",
-        actual=f"{len(models)} sets",
+        actual=counted(len(models), "set"),
     )
     return defects.findings()
 
@@ -126,7 +126,7 @@ def _check_names(gguf_set: GgufSet) -> tuple[Finding, ...]:
     if beyond:
         defects.add(
             "gguf-split-name",
-            f"the names say there are {total} files, but count {_numbers(beyond)}",
+            f"the names belong to a set of {counted(total, 'file')}, but count {_numbers(beyond)}",
             expected=f"1 to {total}",
             actual=_numbers(beyond),
         )
@@ -141,10 +141,10 @@ def _check_missing(gguf_set: GgufSet, total: int) -> tuple[Finding, ...]:
     are = "is" if len(missing) == 1 else "are"
     defects.add(
         "gguf-split-missing",
-        f"of {total} files {len(missing)} {are} missing: {_numbers(missing)}",
+        f"of {counted(total, 'file')} {len(missing)} {are} missing: {_numbers(missing)}",
         count=len(missing),
-        expected=f"{total} files",
-        actual=f"{total - len(missing)} files",
+        expected=counted(total, "file"),
+        actual=counted(total - len(missing), "file"),
     )
     return defects.findings()
 
@@ -202,7 +202,7 @@ def _compare_with_name(
     if said_total != total:
         defects.add(
             "gguf-split-count",
-            f"the name says there are {total} files, {SPLIT_COUNT} says otherwise",
+            f"the name belongs to a set of {counted(total, 'file')}, {SPLIT_COUNT} says otherwise",
             at=f"key {SPLIT_COUNT}",
             expected=total,
             actual=said_total,
@@ -227,7 +227,7 @@ def _check_tensor_counts(gguf_set: GgufSet, read: Mapping[int, GgufHeader]) -> t
     if are_read and len(read) == gguf_set.total and [held] != [*said]:
         defects.add(
             "gguf-split-tensors",
-            f"the files hold {held:,} tensors, {SPLIT_TENSORS} says otherwise",
+            f"the files hold {counted(held, 'tensor')}, {SPLIT_TENSORS} says otherwise",
             expected=next(iter(said)),
             actual=held,
         )
@@ -245,7 +245,8 @@ def _check_duplicates(read: Mapping[int, GgufHeader]) -> list[Finding]:
             other = shortened(holders[twice[0]])
             defects.add(
                 "gguf-split-duplicate",
-                f"{len(twice)} of its tensors stand in other files of the set, too, in {other}",
+                f"other files of the set also hold {counted(len(twice), 'tensor')} of this "
+                f"one, in {other}",
                 at=f"tensor {shortened(twice[0])}",
                 count=len(twice),
             )

@@ -20,7 +20,7 @@ from k2compat.checkpoint.gguf_files.rules import (
 from k2compat.checkpoint.model import parse_sum
 from k2compat.checkpoint.reporting import FileFindings, named, ranges
 from k2compat.numpy_memory import demand_memory_for_numpy
-from k2compat.printable import shortened
+from k2compat.printable import counted, shortened
 
 RANGES_SHOWN = 12
 """Ranges of layers in a place such as `blk.{0-2,5}`, which is shorter than a sentence."""
@@ -88,7 +88,7 @@ class TensorComparison:
         if empty:
             self._in(self._where).add(
                 "gguf-layer-missing",
-                f"{len(empty)} of {self._sizes['layers']} layers have no tensor at all",
+                f"no tensor at all in {len(empty)} of {counted(self._sizes['layers'], 'layer')}",
                 at=f"layers {_layers(empty)}",
                 count=sum(tensor.layer in empty for tensor in missing),
                 items=_items(tensor.name for tensor in missing if tensor.layer in empty),
@@ -183,7 +183,8 @@ class TensorComparison:
         for (path, experts), count in others.items():
             self._in(path).add(
                 "gguf-expert-count",
-                f"{count:,} tensors hold {experts:,} experts, expert_count says otherwise",
+                f"there are {counted(experts, 'expert')} in {counted(count, 'tensor')}, "
+                "expert_count says otherwise",
                 at="key deepseek2.expert_count",
                 count=count,
                 expected=f"{self._sizes['experts']:,}",
@@ -279,7 +280,7 @@ def _at(tensors: Sequence[ExpectedGgufTensor]) -> str:
 
 
 def _in_layers(tensors: Sequence[ExpectedGgufTensor]) -> str:
-    return "" if len(tensors) == 1 else f" in {len(tensors)} layers"
+    return "" if len(tensors) == 1 else f" in {counted(len(tensors), 'layer')}"
 
 
 def _items(names: Iterable[str]) -> tuple[str, ...]:
@@ -289,7 +290,7 @@ def _items(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _count(names: Sequence[str]) -> str:
-    return "a tensor" if len(names) == 1 else f"{len(names):,} tensors"
+    return "a tensor" if len(names) == 1 else counted(len(names), "tensor")
 
 
 def _original(tensors: Sequence[ExpectedGgufTensor]) -> str:

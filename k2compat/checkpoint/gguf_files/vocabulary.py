@@ -7,6 +7,7 @@ from k2compat.checkpoint.gguf_files.arrays import GgufArray, GgufValue
 from k2compat.checkpoint.gguf_files.metadata import Metadata
 from k2compat.checkpoint.gguf_files.rules import deepseek2
 from k2compat.checkpoint.reporting import FileFindings
+from k2compat.printable import counted
 
 MODEL = "tokenizer.ggml.model"
 PRE_TOKENIZER = "tokenizer.ggml.pre"
@@ -44,7 +45,7 @@ def check_vocabulary(metadata: Metadata, rows: int | None, defects: FileFindings
     if rows is not None and tokens != rows:
         defects.add(
             "gguf-vocabulary-rows",
-            f"the vocabulary has {tokens:,} tokens, the embedding {rows:,} rows",
+            f"the vocabulary has {counted(tokens, 'token')}, the embedding {counted(rows, 'row')}",
             at=f"key {TOKENS}",
             expected=f"{rows:,}",
             actual=f"{tokens:,}",
@@ -54,7 +55,7 @@ def check_vocabulary(metadata: Metadata, rows: int | None, defects: FileFindings
     if isinstance(types, GgufArray) and types.count < tokens:
         defects.add(
             "gguf-token-types",
-            f"{tokens:,} tokens have only {types.count:,} types",
+            f"there are only {counted(types.count, 'type')} for {counted(tokens, 'token')}",
             at=f"key {TYPES}",
             expected=f"{tokens:,}",
             actual=f"{types.count:,}",
@@ -70,7 +71,7 @@ def _check_repeated(tokens: "GgufValue", defects: FileFindings) -> None:
         first, _ = Counter(tokens.raw_strings()).most_common(1)[0]
         defects.add(
             "gguf-token-duplicate",
-            f"{repeated:,} tokens stand there twice",
+            f"the list repeats {counted(repeated, 'token')}",
             at=f"key {TOKENS}",
             count=repeated,
             actual=first.decode("utf-8", "backslashreplace"),

@@ -10,6 +10,7 @@ from k2compat.checkpoint.hashes.results import HashedFile, HashOutcome
 from k2compat.checkpoint.reporting import FileFindings, fold_equal, named
 from k2compat.errors import K2CompatError
 from k2compat.findings import Finding
+from k2compat.printable import counted
 from k2compat.shell_line import shell_line
 
 _MODELSCOPE: Final = "ms://"
@@ -117,21 +118,22 @@ def _of_all(plan: HashPlan, failure: K2CompatError | None) -> Iterator[Finding]:
     if plan.unknown and not plan.jobs:
         found.add(
             "hash-none-known",
-            f"of none of the {len(plan.unknown):,} files a hash is known: nothing was compared",
+            f"no hash is known of {counted(len(plan.unknown), 'file')}: nothing was compared",
             count=len(plan.unknown),
             items=plan.unknown,
         )
     elif plan.unknown:
         found.add(
             "hash-unknown",
-            f"of {len(plan.unknown):,} files no hash is known: {named(plan.unknown)}",
+            f"no hash is known of {counted(len(plan.unknown), 'file')}: {named(plan.unknown)}",
             count=len(plan.unknown),
             items=plan.unknown,
         )
     if plan.absent:
         found.add(
             "hash-file-absent",
-            f"{len(plan.absent):,} files of the repo's listing are not here: {named(plan.absent)}",
+            f"the repo's listing has {counted(len(plan.absent), 'more file')}, not here: "
+            f"{named(plan.absent)}",
             count=len(plan.absent),
             items=plan.absent,
         )

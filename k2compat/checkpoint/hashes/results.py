@@ -10,6 +10,7 @@ from k2compat.checkpoint.hashes.known import KnownHash
 from k2compat.checkpoint.hashes.plan import HashJob
 from k2compat.checkpoint.hashes.record import FileState
 from k2compat.findings import Finding
+from k2compat.printable import counted
 
 MTIME_TOLERANCE: Final = 1.0
 """Seconds, as huggingface-hub allows: it notes the time a moment before or after the file's."""
@@ -128,7 +129,7 @@ def other_size(job: HashJob, state: FileState) -> HashedFile | None:
     # Where a download left a hash, too, that tells whether the file is of another version.
     if known.size is None or known.size == state.size or len(job.known) > 1:
         return None
-    reason = f"has {state.size:,} bytes, {abs(state.size - known.size):,} "
+    reason = f"has {counted(state.size, 'byte')}, {abs(state.size - known.size):,} "
     reason += "more" if state.size > known.size else "fewer"
     return HashedFile(job.relative, HashOutcome.DIFFERS, job.known, size=state.size, reason=reason)
 

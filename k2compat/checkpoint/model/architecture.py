@@ -20,7 +20,7 @@ from k2compat.checkpoint.reporting import FileFindings
 from k2compat.errors import RefusedError
 from k2compat.family import DEEPSEEK_V3, KIMI_K2, OTHER_ARCHITECTURES, SWITCHABLE, WRAPPERS
 from k2compat.findings import Finding, Severity
-from k2compat.printable import shortened
+from k2compat.printable import counted, shortened
 
 TEXT_PREFIX: Final = "language_model."
 """Before the text model's tensors where a vision model wraps it."""
@@ -348,7 +348,7 @@ def _check_together(sizes: Mapping[str, int], member: str, defects: FileFindings
     if experts * layers > EXPERTS_MOST:
         defects.add(
             "architecture-absurd",
-            f"{layers:,} layers of {experts:,} experts are beyond what any model has",
+            f"no model has {counted(layers, 'layer')} of {counted(experts, 'expert')}",
             at=f"{member}n_routed_experts",
             expected=f"at most {EXPERTS_MOST:,} experts in all",
             actual=f"{experts * layers:,}",

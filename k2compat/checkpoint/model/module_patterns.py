@@ -18,6 +18,8 @@ from typing import Any, Final, Literal
 
 import regex  # type: ignore[import-untyped]
 
+from k2compat.printable import counted
+
 PATTERNS_MAX: Final = 1 << 18
 """Lists of exports by module have one entry for each of 69,120 experts' projections."""
 
@@ -69,7 +71,7 @@ class ModulePatterns:
         self.bare = bare
         self.is_exhausted = False
         if len(self.patterns) > PATTERNS_MAX:
-            raise PatternError(f"{len(self.patterns)} patterns")
+            raise PatternError(counted(len(self.patterns), "pattern"))
         self.names_experts = any(map(_ONE_EXPERT.search, self.patterns))
         self._names: set[str] = set()
         self._beginnings: set[str] = set()
@@ -79,7 +81,7 @@ class ModulePatterns:
             self._take(pattern)
         self._lengths = sorted({len(beginning) for beginning in self._beginnings})
         if len(self._expressions) + len(self._substrings) > EXPRESSIONS_MAX:
-            raise PatternError(f"{len(self._expressions)} expressions")
+            raise PatternError(counted(len(self._expressions), "expression"))
         self._seconds = SECONDS_MAX
         self._known: dict[str, bool] = {}
 

@@ -28,7 +28,7 @@ from k2compat.checkpoint.safetensors_files.strict_json import (
     OtherNumber,
     load_json,
 )
-from k2compat.printable import shortened
+from k2compat.printable import counted, shortened
 
 METADATA_KEY = "__metadata__"
 FIELDS = ("dtype", "shape", "data_offsets")
@@ -221,7 +221,9 @@ def _report_no_json(error: JsonError, defects: FileFindings) -> None:
 def _check_repeated(value: JsonObject, code: str, at: str, defects: FileFindings) -> None:
     for key, times in Counter(key for key, _ in value).items():
         if times > 1:
-            defects.add(code, f"{shortened(key)} stands {times} times", at=at, actual=times)
+            defects.add(
+                code, f"{shortened(key)} stands {counted(times, 'time')}", at=at, actual=times
+            )
 
 
 def _read_metadata(value: JsonValue, defects: FileFindings) -> dict[str, str]:

@@ -19,6 +19,7 @@ from k2compat.checkpoint.safetensors_files.entries import read_entries
 from k2compat.checkpoint.safetensors_files.layout import SafetensorsTensor
 from k2compat.checkpoint.sources import FileRefusedError, ReadableFile, open_file
 from k2compat.findings import Finding
+from k2compat.printable import counted
 
 __all__ = [
     "SafetensorsHeader",
@@ -143,7 +144,7 @@ def _header_text(prefix: bytes, file_size: int, defects: FileFindings) -> str | 
             "safetensors-length-missing",
             "the file is too short to say how long its header is",
             expected=f"at least {LENGTH_BYTES} bytes",
-            actual=f"{file_size} bytes",
+            actual=counted(file_size, "byte"),
         )
         return None
     length = int.from_bytes(prefix[:LENGTH_BYTES], "little")
@@ -167,7 +168,7 @@ def _check_length(length: int, prefix: bytes, file_size: int, defects: FileFindi
     elif length > HEADER_BYTES_MAX:
         defects.add(
             "safetensors-length-huge",
-            f"the header's length is {length:,} bytes",
+            f"the header's length is {counted(length, 'byte')}",
             at="byte 0",
             expected=f"at most {HEADER_BYTES_MAX:,}",
             actual=f"{length:,} (the file begins with {prefix[:LENGTH_BYTES]!r})",
@@ -177,8 +178,8 @@ def _check_length(length: int, prefix: bytes, file_size: int, defects: FileFindi
             "safetensors-header-truncated",
             "the file ends inside its header",
             at="byte 0",
-            expected=f"at least {LENGTH_BYTES + length:,} bytes",
-            actual=f"{file_size:,} bytes",
+            expected=f"at least {counted(LENGTH_BYTES + length, 'byte')}",
+            actual=counted(file_size, "byte"),
         )
     else:
         return True

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from k2compat.checkpoint.model import DTYPE_BITS
 from k2compat.checkpoint.reporting import FileFindings
-from k2compat.printable import shortened
+from k2compat.printable import counted, shortened
 
 NUMBER_MAX = (1 << 64) - 1
 """Readers count in unsigned 64-bit numbers and refuse what does not fit."""
@@ -97,8 +97,8 @@ def _check_tensor(tensor: SafetensorsTensor, defects: FileFindings) -> None:
             "safetensors-offsets-size",
             "dtype and shape give another size than the offsets",
             at=at,
-            expected=f"{tensor.elements:,} elements of {bits} bits",
-            actual=f"{held:,} bytes",
+            expected=f"{counted(tensor.elements, 'element')} of {counted(bits, 'bit')}",
+            actual=counted(held, "byte"),
         )
 
 
@@ -128,16 +128,16 @@ def _check_end(
     if cut:
         defects.add(
             "safetensors-truncated",
-            f"the file ends before the data of {len(cut):,} tensors do",
+            f"the file ends before the end of the data of {counted(len(cut), 'tensor')}",
             at=f"tensor {shortened(cut[0].name)}",
             count=len(cut),
-            expected=f"{needed:,} bytes of data",
-            actual=f"{data_bytes:,} bytes of data",
+            expected=f"{counted(needed, 'byte')} of data",
+            actual=f"{counted(data_bytes, 'byte')} of data",
         )
     elif data_bytes > needed and complete:
         defects.add(
             "safetensors-trailing-bytes",
-            f"{data_bytes - needed:,} bytes follow the last tensor",
-            expected=f"{needed:,} bytes of data",
-            actual=f"{data_bytes:,} bytes of data",
+            f"the last tensor is followed by {counted(data_bytes - needed, 'byte')}",
+            expected=f"{counted(needed, 'byte')} of data",
+            actual=f"{counted(data_bytes, 'byte')} of data",
         )

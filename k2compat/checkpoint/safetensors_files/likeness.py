@@ -12,15 +12,16 @@ from typing import Final
 from k2compat.checkpoint.reporting import FINDINGS_PER_CODE, FileFindings, named, numbered
 from k2compat.checkpoint.safetensors_files.layout import SafetensorsTensor
 from k2compat.findings import Finding
+from k2compat.printable import counted
 
 _NUMBER: Final = re.compile(r"[0-9]+")
 _LAYER: Final = re.compile(r"\.layers\.([0-9]{1,9})\.")
 
 _MESSAGES: Final = {
-    "like-missing": "of the other checkpoint are missing",
-    "like-surplus": "are not in the other checkpoint",
-    "like-dtype": "have another dtype than in the other checkpoint",
-    "like-shape": "have another shape than in the other checkpoint",
+    "like-missing": "of the other checkpoint, not in this one",
+    "like-surplus": "not in the other checkpoint",
+    "like-dtype": "with another dtype than in the other checkpoint",
+    "like-shape": "with another shape than in the other checkpoint",
 }
 
 
@@ -53,7 +54,7 @@ def compare_tensors(
     for (code, _, wanted, actual), names in list(groups.items())[:FINDINGS_PER_CODE]:
         found.add(
             code,
-            f"{_place(names)}{len(names):,} tensors {_MESSAGES[code]}: {named(names, 1)}",
+            f"{_place(names)}{counted(len(names), 'tensor')} {_MESSAGES[code]}: {named(names, 1)}",
             count=len(names),
             expected=wanted or None,
             actual=actual or None,

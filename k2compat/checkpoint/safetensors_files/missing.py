@@ -22,6 +22,7 @@ from k2compat.checkpoint.reporting import FileFindings, numbered
 from k2compat.checkpoint.safetensors_files.comparison import Comparison
 from k2compat.checkpoint.safetensors_files.deviations import Deviation, TensorDeviation
 from k2compat.findings import Finding
+from k2compat.printable import counted
 
 
 class Gap(NamedTuple):
@@ -137,9 +138,9 @@ def split_unexpected(
             names = [name for number in sorted(numbers) for name in layers[number]]
             defects.add(
                 code,
-                f"{numbered('layer', numbers)}: {len(names):,} tensors of layers {words}",
+                f"{numbered('layer', numbers)}: {counted(len(names), 'tensor')} of layers {words}",
                 count=len(names),
-                expected=f"{architecture.layers} layers",
+                expected=counted(architecture.layers, "layer"),
                 items=names,
             )
     return rest, defects.findings()
@@ -167,7 +168,7 @@ def _missing_layers(
 
 
 def _layers(count: int, place: str) -> str:
-    return f"{count} layer{'' if count == 1 else 's'}{place}"
+    return f"{counted(count, 'layer')}{place}"
 
 
 def _absent_parts(
@@ -180,7 +181,7 @@ def _absent_parts(
         message = f"{numbered('layer', numbers)}, for multi-token prediction: absent"
         defects.add("mtp-absent", message, count=counts[MTP])
     if VISION in absent:
-        message = f"none of the vision tower's {counts[VISION]:,} tensors is there"
+        message = f"the vision tower is absent: {counted(counts[VISION], 'tensor')}"
         defects.add("vision-absent", message, count=counts[VISION])
     yield from defects.findings()
 

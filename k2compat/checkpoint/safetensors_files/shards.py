@@ -12,7 +12,7 @@ from k2compat.checkpoint.reporting import ALIKE_SHOWN, FileFindings, named
 from k2compat.checkpoint.safetensors_files.index import INDEX_FILE, WeightIndex
 from k2compat.checkpoint.sources import natural
 from k2compat.findings import Finding
-from k2compat.printable import shortened
+from k2compat.printable import counted, shortened
 
 SUFFIX = ".safetensors"
 LEFTOVERS = (".incomplete", ".part", ".crdownload", ".tmp")
@@ -63,7 +63,9 @@ def find_shards(
         present, absent = _shards_among(in_folder), list[str]()
         if len(present) > 1 and not has_index:
             defects = FileFindings(root)
-            defects.add("index-missing", f"has {len(present)} shards and no {INDEX_FILE}")
+            defects.add(
+                "index-missing", f"has {counted(len(present), 'shard')} and no {INDEX_FILE}"
+            )
             found += defects.findings()
     else:
         present = sorted((name for name in index.files if name in listed), key=natural)
@@ -111,10 +113,13 @@ def _mixed_sets(root: str, names: Sequence[str]) -> Iterator[Finding]:
     if len(sets) < 2:
         return
     defects = FileFindings(root)
-    words = [f"{name}-*-of-{total} ({len(files)} files)" for (name, total), files in sets.items()]
+    words = [
+        f"{name}-*-of-{total} ({counted(len(files), 'file')})"
+        for (name, total), files in sets.items()
+    ]
     defects.add(
         "shard-sets-mixed",
-        f"shards of {len(sets)} sets lie in one folder: {named(words)}",
+        f"shards of {counted(len(sets), 'set')} lie in one folder: {named(words)}",
         count=len(sets),
         expected="the shards of one set",
         actual=named(next(iter(files.values())) for files in sets.values()),
@@ -131,8 +136,8 @@ def _absent_shards(root: str, absent: Iterable[str], index: WeightIndex) -> Iter
         defects = FileFindings(root)
         defects.add(
             "shard-missing",
-            f"{len(tensors):,} shards do not exist: {named(tensors)}; the index puts "
-            f"{sum(map(len, tensors.values())):,} tensors into them",
+            f"the index puts {counted(sum(map(len, tensors.values())), 'tensor')} into "
+            f"{counted(len(tensors), 'absent shard')}: {named(tensors)}",
             count=len(tensors),
             items=tensors,
         )
@@ -142,7 +147,7 @@ def _absent_shards(root: str, absent: Iterable[str], index: WeightIndex) -> Iter
         defects = FileFindings(f"{root}/{name}")
         defects.add(
             "shard-missing",
-            f"does not exist; the index puts {len(lost):,} tensors into it",
+            f"does not exist; the index puts {counted(len(lost), 'tensor')} into it",
             count=len(lost),
             items=lost,
         )
@@ -161,13 +166,14 @@ def _missing_numbers(
         missing = (n for n in range(first, first + total) if n not in files)
         shown = ", ".join(str(next(missing)) for _ in range(min(count, 5)))
         shown += ", …" if count > 5 else ""
+        are = "is" if count == 1 else "are"
         defects = FileFindings(root)
         defects.add(
             "shard-missing",
-            f"{count} of {total} shards {shortened(name)}-* are missing: {shown}",
+            f"of {counted(total, 'shard')} {shortened(name)}-* {count} {are} missing: {shown}",
             count=count,
-            expected=f"{total} files",
-            actual=f"{len(files)} files",
+            expected=counted(total, "file"),
+            actual=counted(len(files), "file"),
         )
         yield from defects.findings()
 

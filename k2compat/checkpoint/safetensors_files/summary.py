@@ -17,7 +17,7 @@ from k2compat.checkpoint.reporting import (
 )
 from k2compat.checkpoint.safetensors_files.deviations import Deviation, TensorDeviation
 from k2compat.findings import Finding
-from k2compat.printable import shortened
+from k2compat.printable import counted, shortened
 
 SHARDS_SHOWN = 2
 
@@ -68,7 +68,7 @@ def group(root: str, odd: Iterable[TensorDeviation]) -> Iterator[Finding]:
             rest[deviation] += [one.name for one in members]
     defects = FileFindings(root)
     for deviation, names in rest.items():
-        message = f"{len(names):,} more tensors deviate in the same way"
+        message = f"the same deviation in {counted(len(names), 'more tensor')}"
         defects.add(deviation.value, message, count=len(names), items=names)
     yield from defects.findings()
 
@@ -98,8 +98,8 @@ def _what(members: Sequence[TensorDeviation]) -> str:
     if count == 1:
         return f"1 {first.part} tensor" if first.part else shortened(first.name)
     if first.part:
-        return f"{count:,} {first.part} tensors"
-    return f"{count:,} tensors like {shortened(first.name)}"
+        return counted(count, f"{first.part} tensor")
+    return f"{counted(count, 'tensor')} like {shortened(first.name)}"
 
 
 def _place(members: Sequence[TensorDeviation]) -> str:
@@ -120,5 +120,5 @@ def _in_shards(members: Sequence[TensorDeviation], shards: Sequence[str]) -> str
         names = " and ".join(map(shortened, shards))
         every = "all " if len(members) > 1 and len(shards) == 1 else ""
     else:
-        names, every = f"{len(shards)} files", ""
+        names, every = counted(len(shards), "file"), ""
     return f", {every}in {names}"

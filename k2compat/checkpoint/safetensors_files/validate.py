@@ -56,6 +56,7 @@ from k2compat.checkpoint.sampling import Sampler
 from k2compat.checkpoint.sources import Source
 from k2compat.family import RELATIVES
 from k2compat.findings import Finding, Report
+from k2compat.printable import counted
 
 SAFETENSORS = "safetensors"
 
@@ -287,7 +288,7 @@ def _coverage(prepared: Prepared, comparison: Comparison, *, hidden: int, beyond
     if beyond:
         reasons.append(f"the config does not name the layers of {beyond:,}")
     if hidden:
-        reasons.append(f"{hidden:,} are in files that were not or could not be read")
+        reasons.append(f"files that were not or could not be read hold {counted(hidden, 'tensor')}")
     judged = comparison.tensors - comparison.unjudged - beyond + prepared.judged
     parts = comparison.stored_parts() if architecture is not None else ()
     return Coverage(judged, comparison.tensors + hidden, tuple(reasons), parts)
@@ -365,4 +366,4 @@ def _not_checked(prepared: Prepared, hidden: int) -> Iterator[str]:
     elif not architecture.quantization.is_known:
         yield f"tensors quantised as {architecture.quantization.name}"
     if hidden:
-        yield f"{hidden:,} tensors in files that were not or could not be read"
+        yield f"{counted(hidden, 'tensor')} in files that were not or could not be read"

@@ -18,7 +18,7 @@ from k2compat.checkpoint.sampling.float_layouts import LAYOUTS, OPAQUE, negative
 from k2compat.checkpoint.sampling.zeros import Place, find_zeros
 from k2compat.checkpoint.sources import FileRefusedError, ReadableFile
 from k2compat.findings import Finding
-from k2compat.printable import shortened
+from k2compat.printable import counted, shortened
 
 ByteOrder = Literal["little", "big"]
 
@@ -105,9 +105,9 @@ class Sample:
         """What share was not looked at, in words."""
         percent = 100 * self.bytes_read / self.bytes_stored if self.bytes_stored else 0.0
         return (
-            f"{self.bytes_stored - self.bytes_read:,} of {self.bytes_stored:,} bytes of data:"
-            f" {self.bytes_read:,} were sampled ({percent:.2g} %), in {self.tensors_read:,} of"
-            f" {self.tensors:,} tensors"
+            f"{self.bytes_stored - self.bytes_read:,} of {counted(self.bytes_stored, 'byte')} "
+            f"of data: {self.bytes_read:,} were sampled ({percent:.2g} %), in "
+            f"{self.tensors_read:,} of {counted(self.tensors, 'tensor')}"
         )
 
 

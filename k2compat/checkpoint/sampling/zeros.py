@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from k2compat.checkpoint.reporting import FileFindings, named
 from k2compat.checkpoint.sources import ReadableFile
+from k2compat.printable import counted
 
 MAY_BE_ZERO: Final = (".bias", ".e_score_correction_bias")
 """Biases are zero before training, and some stay so."""
@@ -119,7 +120,7 @@ def _note_inside(runs: _Runs, places: Sequence[Place], defects: FileFindings) ->
     tensors = runs.tensors(place for run in damaged for place in run)
     defects.add(
         "data-zero",
-        f"zero at each of {sum(map(len, damaged)):,} places that were sampled in {named(tensors)}",
+        f"only zeros in {counted(sum(map(len, damaged)), 'place')} sampled in {named(tensors)}",
         at=f"byte {damaged[0][0].start}",
         count=len(tensors),
         items=tensors,
@@ -145,7 +146,7 @@ def _note_tail(
         count=len(tensors),
         items=tensors,
         expected=f"data up to byte {end:,}",
-        actual=f"{end - beginning:,} bytes of zeros",
+        actual=f"{counted(end - beginning, 'byte')} of zeros",
     )
 
 

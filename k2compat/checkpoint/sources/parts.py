@@ -15,6 +15,7 @@ from k2compat.checkpoint.reporting import FileFindings, named
 from k2compat.checkpoint.sources.naming import natural
 from k2compat.checkpoint.sources.source import ReadableFile, Source
 from k2compat.findings import Finding
+from k2compat.printable import counted
 from k2compat.shell_line import shell_line
 
 # NAME.gguf.part1of13, NAME.gguf.part01, NAME.gguf.partaa, NAME.gguf-split-a, NAME.gguf.001
@@ -122,7 +123,9 @@ class _JoinedSource:
         place = f"{self._source.name}/{name}"
         found = FileFindings(place)
         count = len(parts.names)
-        message = f"is there in {count:,} parts, which no engine reads before they are joined"
+        message = (
+            f"is there in {counted(count, 'part')}, which no engine reads before they are joined"
+        )
         if parts.missing:
             shown = named(map(str, parts.missing))
             message += f"; of these {len(parts.missing):,} are missing: {shown}"

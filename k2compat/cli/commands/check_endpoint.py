@@ -25,6 +25,7 @@ from k2compat.endpoint import (
     schemas_of,
 )
 from k2compat.gateway import Settings
+from k2compat.printable import counted
 
 if TYPE_CHECKING:
     from k2compat.endpoint.check import Work
@@ -149,7 +150,8 @@ def _listed(base: str, requests: Sequence[Request], lines: list[str]) -> Outcome
     """What would be sent."""
     tokens = sum(request.estimated_tokens for request in requests)
     # The list of models is a request too, without tokens.
-    total = f"{len(requests) + 1} requests to {base}, about {tokens:,} tokens; none was sent."
+    sent = counted(len(requests) + 1, "request")
+    total = f"{sent} to {base}, about {counted(tokens, 'token')}; none was sent."
     document = {
         "endpoint": base,
         "requests": [

@@ -29,6 +29,7 @@ from k2compat.launch import (
     render_plan,
     unused_options,
 )
+from k2compat.printable import counted
 
 _SECTIONS = {
     **SECTIONS,
@@ -187,7 +188,8 @@ def _only(files: Mapping[str, Script], output_format: str) -> str:
     """The one file that can go to stdout."""
     if len(files) > 1:
         raise click.UsageError(
-            f"--format {output_format} makes {len(files)} files here; say where: --out DIR"
+            f"--format {output_format} makes {counted(len(files), 'file')} here; say where: "
+            "--out DIR"
         )
     return next(iter(files.values())).text
 

@@ -29,7 +29,7 @@ from k2compat.launch import (
     preflight_plan,
     probe_others,
 )
-from k2compat.printable import printable
+from k2compat.printable import counted, printable
 
 _COMPARE = "--compare"
 
@@ -169,21 +169,17 @@ def _read_report(path: Path) -> NodeReport:
 
 def _lines(plan: Plan, inspection: Inspection | None, report: Report) -> Sequence[str]:
     head = f"{plan.engine} {plan.engine_version}, strategy {plan.strategy}"
-    counted = f"{_count(len(plan.commands), 'command')} on {_count(len(plan.nodes), 'node')}"
-    lines = [f"Plan: {head}, {counted}."]
+    size = f"{counted(len(plan.commands), 'command')} on {counted(len(plan.nodes), 'node')}"
+    lines = [f"Plan: {head}, {size}."]
     if inspection is not None:
         lines += _node_lines(inspection)
     counts = [
-        f"{count} info" if severity is Severity.INFO else _count(count, severity)
+        f"{count} info" if severity is Severity.INFO else counted(count, severity)
         for severity in Severity
         if (count := sum(finding.severity is severity for finding in report))
     ]
     lines.append(f"Found: {', '.join(counts) or 'nothing'}.")
     return lines
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _node_lines(inspection: Inspection) -> Sequence[str]:
@@ -195,7 +191,9 @@ def _node_lines(inspection: Inspection) -> Sequence[str]:
     lines += [f"Engine: {words}." for words in _packages(facts)]
     if facts.model is not None:
         size = sum(facts.model.weights.values())
-        lines.append(f"Model: {len(facts.model.weights)} weight files, {size / 1e9:,.1f} GB.")
+        lines.append(
+            f"Model: {counted(len(facts.model.weights), 'weight file')}, {size / 1e9:,.1f} GB."
+        )
     return [printable(line) for line in lines]
 
 

@@ -10,6 +10,7 @@ from k2compat.endpoint.asking.wanted import WantedCall
 from k2compat.endpoint.reading.answer import Answer, AnsweredCall
 from k2compat.errors import RefusedError
 from k2compat.gateway import InvalidJsonError, decode
+from k2compat.printable import counted
 
 _NATIVE_ID: Final = re.compile(r"functions\.(?P<name>.+):(?P<number>[0-9]+)")
 _MARKER: Final = re.compile(r"<\|[a-z_]+\|>")
@@ -72,8 +73,8 @@ def _judge_arguments(answer: Answer, call: AnsweredCall, value: Any, tool: Any) 
     wanted = next((each for each in answer.request.wants if each.name == call.name), None)
     if wanted is not None and _is_cut(value, wanted):
         words = "A string in a call's arguments ends early."
-        expected = f"{len(wanted.arguments_text)} characters"
-        answer.observe("arguments-cut", words, expected, f"{len(call.arguments)} characters")
+        expected = counted(len(wanted.arguments_text), "character")
+        answer.observe("arguments-cut", words, expected, counted(len(call.arguments), "character"))
     elif wanted is not None and _is_written_as_text(value, wanted):
         words = "A value that the schema wants as an object or a list is JSON text."
         answer.observe("arguments-nested-as-text", words, actual=call.arguments)
@@ -142,7 +143,7 @@ def _judge_repetition(answer: Answer) -> None:
     for text, count in given.items():
         if count > max(1, wanted[text]):
             words = "The same call comes more than once."
-            answer.observe("call-duplicated", words, "1", f"{count} times: {text}")
+            answer.observe("call-duplicated", words, "1", f"{counted(count, 'time')}: {text}")
 
 
 def _judge_obedience(answer: Answer) -> None:

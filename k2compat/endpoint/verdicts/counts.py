@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from k2compat.endpoint.asking.build import MARKERS_EACH
 from k2compat.endpoint.reading.answer import Answer
+from k2compat.printable import counted
 
 Answers = Mapping[str, Answer]
 
@@ -153,7 +154,9 @@ def _compare(answers: Answers, comparison: _Comparison) -> None:
         return
     count, expected = answer.count("prompt_tokens"), measure.count("prompt_tokens")
     if count is not None and expected is not None and comparison.is_wrong(count, expected):
-        answer.observe(comparison.code, comparison.message, f"{expected} tokens", f"{count} tokens")
+        answer.observe(
+            comparison.code, comparison.message, counted(expected, "token"), counted(count, "token")
+        )
 
 
 def _thinks(answers: Answers) -> bool:

@@ -14,6 +14,7 @@ from k2compat.endpoint.verdicts.pairs import judge_pairs
 from k2compat.endpoint.verdicts.texts import judge_text
 from k2compat.endpoint.verdicts.thinking import judge_thinking
 from k2compat.findings import Report
+from k2compat.printable import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def judge(
     skipped = [request.name for request in asked_for if request.name not in recordings]
     observations = [each for answer in answers.values() for each in answer.observations]
     if asked and not any(answer.calls for answer in answers.values()):
-        words = f"None of {len(asked)} answers holds a call: nothing is known about calls."
+        words = f"No call in {counted(len(asked), 'answer')}: nothing is known about calls."
         observations.append(Observation("no-call-made", "", words))
     words = "The token budget left requests out."
     observations += [Observation("budget-reached", name, words) for name in skipped]

@@ -24,6 +24,7 @@ from packaging.version import Version
 from k2compat.launch.engines import engine_folder
 from k2compat.launch.engines.version_range import in_range
 from k2compat.launch.request import is_fact
+from k2compat.printable import counted
 from k2compat.typed_toml import read_toml
 
 
@@ -62,7 +63,7 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     def __str__(self) -> str:
         """What it is documented for, for a list of those that there are."""
-        number = f"{self.gpus} GPUs" if self.gpus else ""
+        number = counted(self.gpus, "GPU") if self.gpus else ""
         conditions = ", ".join([*self.when, *([number] if number else [])])
         version = f", {self.versions}" if self.versions else ""
         return f"{self.goal} ({conditions}{version})"

@@ -17,6 +17,7 @@ from k2compat.launch.flags.history import FATAL, Change
 from k2compat.launch.flags.loading import flag_table
 from k2compat.launch.flags.table import Abbreviated, Ambiguous, Flag, FlagTable, Unknown
 from k2compat.launch.request import GPUS_PER_NODE
+from k2compat.printable import counted
 from k2compat.shell_line import shell_line
 
 _codes = Codes("launch")
@@ -146,7 +147,7 @@ def _check_use(table: FlagTable, use: FlagUse, change: Change | None) -> Iterato
         yield _codes.finding(
             "flag-ambiguous",
             use.name,
-            f"{use.name} could be any of {len(candidates)} flags of {_program(table)}.",
+            f"{use.name} could be any of {counted(len(candidates), 'flag')} of {_program(table)}.",
             expected=", ".join(candidates),
             actual=use.name,
         )
@@ -301,9 +302,9 @@ def _check_repeated(reading: ParsedCommand) -> Iterator[Finding]:
             yield _codes.finding(
                 "flag-repeated",
                 name,
-                f"{name} stands {count} times; the last one wins.",
+                f"{name} stands {counted(count, 'time')}; the last one wins.",
                 expected="once",
-                actual=f"{count} times",
+                actual=counted(count, "time"),
             )
 
 

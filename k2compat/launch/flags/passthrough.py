@@ -10,6 +10,7 @@ from k2compat.launch.flags.command_line import FlagUse, ParsedCommand, read_argu
 from k2compat.launch.flags.history import FATAL, Change
 from k2compat.launch.flags.loading import flag_table
 from k2compat.launch.flags.table import Abbreviated, Exact, Flag, FlagTable
+from k2compat.printable import counted
 
 _YES = frozenset({"true", "yes", "on", "1"})
 _NO = frozenset({"false", "no", "off", "0"})
@@ -118,7 +119,9 @@ def _rendered(table: FlagTable, name: str, values: list[str | None]) -> Iterator
     elif flag.repeatable and flag.max_values == 1:
         yield from (_with_values(name, (value,)) for value in given)
     elif len(given) > 1 and flag.max_values == 1:
-        raise _refused(f"{name} is set {len(given)} times.", "Set it once: one value counts.")
+        raise _refused(
+            f"{name} is set {counted(len(given), 'time')}.", "Set it once: one value counts."
+        )
     else:
         yield _with_values(name, given)
 
@@ -137,7 +140,7 @@ def _under_new_name(table: FlagTable, use: FlagUse, change: Change) -> Iterator[
 
 def _switch(name: str, flag: Flag, values: list[str | None]) -> str:
     if len(values) > 1:
-        raise _refused(f"{name} is set {len(values)} times.", "Set it once.")
+        raise _refused(f"{name} is set {counted(len(values), 'time')}.", "Set it once.")
     value = (values[0] or "true").lower()
     if value not in _YES | _NO:
         raise _refused(

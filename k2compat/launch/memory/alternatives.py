@@ -9,6 +9,7 @@ from k2compat.findings import Codes, Finding
 from k2compat.launch.memory.fit import OVERHEAD_GIB, Fit, Verdict, estimate_fit
 from k2compat.launch.memory.layout import Layout, check_divisibility
 from k2compat.launch.memory.sizes import ModelSizes
+from k2compat.printable import counted
 
 _codes = Codes("launch")
 
@@ -46,7 +47,10 @@ def check_fit(
     if fit.verdict is Verdict.FITS:
         return
     least, most = fit.tokens_range
-    room = f"{fit.tokens:,} tokens of KV cache fit ({least:,} to {most:,} within the error)"
+    room = (
+        f"the KV cache has room for {counted(fit.tokens, 'token')} "
+        f"({least:,} to {most:,} within the error)"
+    )
     if fit.verdict is Verdict.TIGHT:
         code, message = "fit-tight", f"It may not fit: {room}."
     elif fit.room_gib <= 0:
@@ -65,8 +69,8 @@ def check_fit(
         code,
         str(fit.layout),
         message,
-        expected=f"{fit.context:,} tokens",
-        actual=f"{fit.tokens:,} tokens",
+        expected=counted(fit.context, "token"),
+        actual=counted(fit.tokens, "token"),
         fix="; or ".join(_as_advice(alternative) for alternative in found) or None,
     )
 
@@ -149,7 +153,7 @@ def _more_nodes(
 ) -> Iterator[Alternative]:
     for more in range(nodes + 1, _MOST_NODES + 1):
         for layout in _layouts(sizes, more, gpus_per_node):
-            words = f"{layout} on {more} nodes (--nodes {more})"
+            words = f"{layout} on {counted(more, 'node')} (--nodes {more})"
             yield Alternative(words, more, _again(sizes, refused, layout))
 
 
@@ -164,7 +168,7 @@ def _smaller_context(
                 fit = _again(sizes, whole, layout, context=context)
                 divided = "" if layout == refused.layout else f"{layout} with "
                 cache = "" if kv_cache_bytes == refused.kv_cache_bytes else "an FP8 KV cache and "
-                words = f"{divided}{cache}a context of {context:,} tokens"
+                words = f"{divided}{cache}a context of {counted(context, 'token')}"
                 words += f" (--context {context})"
                 yield Alternative(words, nodes, fit)
 

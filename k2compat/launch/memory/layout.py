@@ -9,6 +9,7 @@ import msgspec
 
 from k2compat.findings import Codes, Finding
 from k2compat.launch.memory.sizes import ModelDimensions
+from k2compat.printable import counted
 
 _codes = Codes("launch")
 
@@ -61,7 +62,7 @@ class Layout(msgspec.Struct, frozen=True):
             ("DCP", self.decode_context_parallel),
         )
         parts = [f"{name}{size}" for name, size in further if size > 1]
-        copies = [] if self.replicas == 1 else [f"{self.replicas} replicas"]
+        copies = [] if self.replicas == 1 else [counted(self.replicas, "replica")]
         return "·".join((f"TP{self.tensor_parallel}", *parts, *copies))
 
 
@@ -111,7 +112,8 @@ def check_world_size(layout: Layout, nodes: int, gpus_per_node: int) -> Iterator
         yield _codes.finding(
             "world-size-mismatch",
             str(layout),
-            f"{layout} is for {layout.world_size} GPUs; {nodes} × {gpus_per_node} GPUs are {gpus}.",
+            f"{layout} is for {counted(layout.world_size, 'GPU')}; "
+            f"{nodes} × {gpus_per_node} are {gpus}.",
             expected=f"TP × PP × DP = {gpus}",
             actual=f"{layout.tensor_parallel} × {layout.pipeline_parallel} × "
             f"{layout.data_parallel}{copies} = {layout.world_size}",
@@ -147,7 +149,8 @@ def _check_heads(sizes: ModelDimensions, layout: Layout) -> Iterator[Finding]:
         yield _codes.finding(
             "heads-not-divisible",
             str(layout),
-            f"{sizes.heads} attention heads cannot be shared by {ranks} tensor-parallel ranks.",
+            f"{counted(sizes.heads, 'attention head')} cannot be shared by "
+            f"{counted(ranks, 'tensor-parallel rank')}.",
             expected=f"a divisor of {sizes.heads}",
             actual=f"TP {ranks}",
         )
@@ -201,11 +204,12 @@ def _check_experts(sizes: ModelDimensions, layout: Layout, *, uneven: bool) -> I
         yield _codes.finding(
             "experts-not-divisible",
             str(layout),
-            f"{sizes.experts} routed and {layout.redundant_experts} redundant experts cannot be "
-            f"spread evenly over {layout.expert_parallel} expert-parallel ranks.",
+            f"{sizes.experts} routed and "
+            f"{counted(layout.redundant_experts, 'redundant expert')} cannot be "
+            f"spread evenly over {counted(layout.expert_parallel, 'expert-parallel rank')}.",
             expected=f"a multiple of {layout.expert_parallel}",
             actual=str(experts),
-            fix=f"Use {layout.redundant_experts + spare} redundant experts.",
+            fix=f"Use {counted(layout.redundant_experts + spare, 'redundant expert')}.",
         )
     if layout.stage_size % layout.expert_parallel:
         yield _codes.finding(
@@ -223,7 +227,8 @@ def _check_stages(sizes: ModelDimensions, layout: Layout) -> Iterator[Finding]:
         yield _codes.finding(
             "stages-exceed-layers",
             str(layout),
-            f"{layout.pipeline_parallel} pipeline stages cannot share {sizes.layers} layers.",
+            f"{counted(layout.pipeline_parallel, 'pipeline stage')} cannot share "
+            f"{counted(sizes.layers, 'layer')}.",
             expected=f"at most {sizes.layers}",
             actual=f"PP {layout.pipeline_parallel}",
         )
@@ -259,7 +264,8 @@ def check_batch_sizes(
             yield _codes.finding(
                 "batch-not-divisible",
                 flag,
-                f"{flag} {size} cannot be shared evenly by {data_parallel} data-parallel ranks.",
+                f"{flag} {size} cannot be shared evenly by "
+                f"{counted(data_parallel, 'data-parallel rank')}.",
                 expected=f"a multiple of {data_parallel}",
                 actual=str(size),
                 fix=("--set", f"{flag[2:]}={ceil(size / data_parallel) * data_parallel}"),
@@ -271,7 +277,8 @@ def check_batch_sizes(
             yield _codes.finding(
                 "batch-exceeds-rank",
                 "--max-running-requests",
-                f"{max_running_requests} requests on {data_parallel} ranks are {each} each; "
+                f"{counted(max_running_requests, 'request')} on "
+                f"{counted(data_parallel, 'rank')} make {each} each; "
                 f"{name} is {limit}.",
                 expected=f"at most {limit * data_parallel}",
                 actual=str(max_running_requests),

@@ -6,6 +6,7 @@ from k2compat.findings import Codes, Finding
 from k2compat.launch.engines import memory_flags_of
 from k2compat.launch.flags import EngineRelease, has_word, programs_of, values_of
 from k2compat.launch.planning import layout_in
+from k2compat.printable import counted
 
 _codes = Codes("launch")
 
@@ -37,9 +38,9 @@ def check_world(
         yield _codes.finding(
             "world-exceeds-nodes",
             str(layout),
-            f"{layout} takes {layout.world_size} GPUs; {given} × {gpus_per_node} are {gpus}, and "
-            f"more nodes are joined by {' or '.join(ways)}.",
-            expected=f"at most {gpus} GPUs",
+            f"{layout} takes {counted(layout.world_size, 'GPU')}; {given} × {gpus_per_node} are "
+            f"{gpus}, and more nodes are joined by {' or '.join(ways)}.",
+            expected=f"at most {counted(gpus, 'GPU')}",
             actual=str(layout.world_size),
             fix="Name the nodes, or give the node's GPUs: --gpus-per-node N.",
         )

@@ -34,6 +34,7 @@ from k2compat.launch.memory import (
 )
 from k2compat.launch.plan import Plan
 from k2compat.launch.planning.given_sizes import spreads_unevenly
+from k2compat.printable import counted
 
 _codes = Codes("launch")
 
@@ -130,7 +131,7 @@ def _check_without_gpu(plan: Plan, group: str, sizes: ModelSizes) -> Iterator[Fi
     holding = [name for name, fit in by_gpu.items() if fit.verdict is not Verdict.DOES_NOT_FIT]
     largest, fit = list(by_gpu.items())[-1]
     needed = f"{fit.layout} puts {fit.weights_gib:.1f} GiB of weights on each GPU"
-    wanted = f"{fit.context:,} tokens of context"
+    wanted = f"{counted(fit.context, 'token')} of context"
     if holding:
         yield _codes.finding(
             "fit-by-weights",

@@ -23,6 +23,7 @@ from k2compat.launch.request import (
     Request,
     nodes_at,
 )
+from k2compat.printable import counted
 
 GIVEN_TO_PODS: Final = frozenset({"POD_IP", "LWS_WORKER_INDEX", START_RANK})
 """Variables that every pod of a LeaderWorkerSet has, or computes."""
@@ -79,7 +80,7 @@ def _demand_within_limits(request: Request, output_format: str) -> None:
             and nodes > limit.nodes_max
             and (not limit.strategies or request.strategy in limit.strategies)
         ):
-            much = f" on {nodes} nodes" if limit.nodes_max else ""
+            much = f" on {counted(nodes, 'node')}" if limit.nodes_max else ""
             raise RefusedError(
                 "format-not-offered",
                 f"{request.engine} cannot be rendered as {output_format}{much}: {limit.reason}.",

@@ -12,6 +12,7 @@ from k2compat.launch.engines import Goal, goals_of, read_profile
 from k2compat.launch.flags import EngineRelease
 from k2compat.launch.memory import gpu_facts
 from k2compat.launch.request import GPUS_PER_NODE, Cluster, Request
+from k2compat.printable import counted
 
 _codes = Codes("launch")
 
@@ -64,7 +65,7 @@ def _chosen(request: Request) -> Goal:
         if goal.goal == request.goal and goal.suits(release.version, facts, gpus):
             return goal
     having = "; ".join(map(str, goals))
-    on = f"{gpus} × {cluster.gpu}" if cluster.gpu else f"{gpus} GPUs without --gpu"
+    on = f"{gpus} × {cluster.gpu}" if cluster.gpu else f"{counted(gpus, 'GPU')} without --gpu"
     raise RefusedError(
         "goal-not-documented",
         f"No settings are documented for {request.goal} with {release}, {request.model.name} and "

@@ -43,6 +43,7 @@ from k2compat.launch.request import (
     Request,
     request_facts,
 )
+from k2compat.printable import counted
 from k2compat.shell_line import shell_line
 
 PREFILL_DECODE = "pd"
@@ -163,7 +164,7 @@ def _used(
     idle = _codes.finding(
         "gpus-idle",
         names,
-        f"{names} uses {gpus} of the {cluster.gpus_per_node} GPUs of a node.",
+        f"{names} uses {gpus} of a node's {counted(cluster.gpus_per_node, 'GPU')}.",
         fix=("--set", f"{more}={max(each.pipeline_parallel for each in layouts.values()) * factor}")
         if more
         else None,

@@ -8,6 +8,7 @@ from typing import Any, Final, Self
 from k2compat.errors import RefusedError
 from k2compat.family import CONFIG_FILE
 from k2compat.findings import Codes, Finding, Severity
+from k2compat.printable import counted
 from k2compat.shell_line import shell_line
 
 SCHEMA: Final = "k2compat.preflight/1"
@@ -192,14 +193,14 @@ def _check_weights(reports: Sequence[NodeReport]) -> Iterator[Finding]:
     ]
     if differing:
         counts = "; ".join(
-            f"{node}: {len(weights)} files, {sum(weights.values()):,} bytes"
+            f"{node}: {counted(len(weights), 'file')}, {counted(sum(weights.values()), 'byte')}"
             for node, weights in known.items()
         )
         shown = ", ".join(differing[:3]) + (" …" if len(differing) > 3 else "")
         yield _codes.finding(
             "shards-differ",
             shown,
-            f"{len(differing)} weight files are missing on a node, or of another size.",
+            f"Missing on a node, or of another size: {counted(len(differing), 'weight file')}.",
             count=len(differing),
             actual=counts,
             fix="Run k2compat validate MODEL on each node; then fetch again what is missing.",

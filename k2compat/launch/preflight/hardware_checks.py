@@ -7,6 +7,7 @@ from k2compat.findings import Codes, Finding
 from k2compat.launch.flags import has_word, values_of
 from k2compat.launch.preflight.inspection import Inspection
 from k2compat.launch.preflight.requirements import LimitRow, common_needs, needs_of
+from k2compat.printable import counted
 
 _codes = Codes("launch")
 
@@ -32,7 +33,7 @@ def _check_gpus(inspection: Inspection) -> Iterator[Finding]:
         yield _codes.finding(
             "gpus-missing",
             inspection.node.name,
-            f"The plan uses {wanted} GPUs of this node; it has no driver of GPUs and no "
+            f"The plan uses {counted(wanted, 'GPU')} of this node; it has no driver of GPUs and no "
             "/dev/nvidia*.",
             expected=str(wanted),
             actual="none",
@@ -44,7 +45,7 @@ def _check_gpus(inspection: Inspection) -> Iterator[Finding]:
         yield _codes.finding(
             "gpus-missing",
             inspection.node.name,
-            f"The plan uses {wanted} GPUs of this node; {count} are there.",
+            f"The plan uses {counted(wanted, 'GPU')} of this node, which has {count}.",
             expected=str(wanted),
             actual=str(count),
             fix=("--gpus-per-node", str(count)) if count else ("nvidia-smi",),

@@ -8,6 +8,7 @@ from k2compat.launch.plan import Command, Plan
 from k2compat.launch.render.health import entrances, try_line
 from k2compat.launch.render.script import Script
 from k2compat.launch.render.shell_words import call_lines
+from k2compat.printable import counted
 
 _INDENT = "    "
 _WIDTH = 80
@@ -45,7 +46,7 @@ def _lines(plan: Plan) -> Iterator[str]:
 def _size(plan: Plan) -> str:
     parts = [
         f"{group + ': ' if group else ''}{plan.cluster.size(group)} × "
-        f"{plan.cluster.gpus_per_node} GPUs ({layout})"
+        f"{counted(plan.cluster.gpus_per_node, 'GPU')} ({layout})"
         for group, layout in plan.layouts.items()
     ]
     return ", ".join(parts)

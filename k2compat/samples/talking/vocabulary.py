@@ -13,6 +13,7 @@ import random
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
+from k2compat.printable import counted
 from k2compat.samples.talking.scripts import (
     FALLBACK,
     MARKERS,
@@ -82,7 +83,7 @@ class Vocabulary:
             ValueError: There are more scripts than `KEYWORDS_MAX`.
         """
         if len(scripts) > KEYWORDS_MAX:
-            raise ValueError(f"{len(scripts)} scripts are more than {KEYWORDS_MAX}")
+            raise ValueError(f"{counted(len(scripts), 'script')}: more than {KEYWORDS_MAX}")
         places = _places(scripts)
         pieces = _Pieces(places.values())
         cut = {keyword: pieces.cut_script(script) for keyword, script in scripts.items()}

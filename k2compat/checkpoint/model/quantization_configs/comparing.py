@@ -9,6 +9,7 @@ from k2compat.checkpoint.model.module_patterns import ModulePatterns
 from k2compat.checkpoint.model.quantization import Quantization
 from k2compat.checkpoint.model.schemes import SCHEMES, WHOLE_ROW, Storage
 from k2compat.checkpoint.reporting import named
+from k2compat.printable import counted
 
 # Before "layers." in a name, a glob or an expression; ".*" there covers every prefix.
 _BEFORE_LAYERS: Final = re.compile(r"(?:re:)?\^?((?:\w+\\?\.)*)layers\\?\.")
@@ -87,4 +88,4 @@ def _only(patterns: frozenset[str]) -> str:
 
 
 def _bits(bits: int | None) -> str:
-    return "its own dtype" if bits is None else f"{bits} bits"
+    return "its own dtype" if bits is None else counted(bits, "bit")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from k2compat.checkpoint.reporting import ALIKE_SHOWN, FileFindings, named
 from k2compat.checkpoint.safetensors_files.index.reading import INDEX_FILE, WeightIndex
 from k2compat.findings import Finding
+from k2compat.printable import counted
 
 
 class IndexCheck:
@@ -93,7 +94,8 @@ class IndexDifferences:
             noted = FileFindings(where)
             noted.add(
                 "index-tensor-absent",
-                f"the index names {len(absent):,} tensors that no shard holds: {named(absent)}",
+                f"the index names {counted(len(absent), 'tensor')} that no shard holds: "
+                f"{named(absent)}",
                 count=len(absent),
                 items=absent,
             )
@@ -110,7 +112,8 @@ class IndexDifferences:
             noted = FileFindings(f"{root}/{shard}" if shard else root)
             noted.add(
                 "index-tensor-unlisted",
-                f"holds {len(names):,} tensors that the index does not name: {named(names)}",
+                f"holds {counted(len(names), 'tensor')} that the index does not name: "
+                f"{named(names)}",
                 count=len(names),
                 items=names,
             )
@@ -125,7 +128,7 @@ class IndexDifferences:
         for (place, shard), names in moves.items():
             noted.add(
                 "index-wrong-shard",
-                f"the index puts {len(names):,} tensors into another shard than holds them: "
+                f"the index puts {counted(len(names), 'tensor')} into the wrong shard: "
                 f"{named(names)}",
                 at=f"tensor {names[0]}" if len(names) == 1 else "weight_map",
                 count=len(names),

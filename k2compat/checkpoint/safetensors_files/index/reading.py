@@ -23,7 +23,7 @@ from k2compat.checkpoint.safetensors_files.strict_json import (
 from k2compat.checkpoint.sources import ReadableFile
 from k2compat.errors import reading
 from k2compat.findings import Finding
-from k2compat.printable import shortened
+from k2compat.printable import counted, shortened
 
 INDEX_FILE = "model.safetensors.index.json"
 INDEX_BYTES_MAX = 256 << 20
@@ -123,7 +123,7 @@ def _weight_index(
 
 def _members(data: bytes, defects: FileFindings) -> dict[str, Any] | None:
     if len(data) > INDEX_BYTES_MAX:
-        message = f"has {len(data):,} bytes and was not read"
+        message = f"has {counted(len(data), 'byte')} and was not read"
         defects.add("index-damaged", message, expected=f"at most {INDEX_BYTES_MAX:,}")
         return None
     try:
@@ -161,7 +161,7 @@ def _check_repeated(members: JsonValue, defects: FileFindings) -> None:
         if repeated:
             defects.add(
                 "index-key-repeated",
-                f"{len(repeated):,} names stand more than once: {named(repeated)}",
+                f"there are {counted(len(repeated), 'repeated name')}: {named(repeated)}",
                 at=shortened(at),
                 count=len(repeated),
             )
