@@ -10,8 +10,6 @@ import os
 import sys
 from typing import Final
 
-from k2compat.printable import counted
-
 _LIBRARIES: Final = 96 << 20
 """Of address space, for numpy 2.4 with one thread, and a rest for what is read afterwards."""
 
@@ -34,4 +32,4 @@ def demand_memory_for_numpy() -> None:
     try:
         mmap.mmap(-1, needed, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
     except OSError as error:
-        raise MemoryError(f"{counted(needed, 'byte')} for numpy") from error
+        raise MemoryError(f"{needed:,} B for numpy") from error

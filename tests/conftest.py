@@ -59,15 +59,6 @@ SLOW = (
 )
 
 
-def pytest_configure() -> None:
-    """Let Ctrl-C end the programs that tests start.
-
-    A shell starts `pytest … &` with SIGINT ignored, and every child inherits that.
-    """
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of the places in SLOW."""
     for item in items:

@@ -44,9 +44,7 @@ NOUNS = (
     "|patterns|places|problems|ranks|replicas|requests|rows|scripts|sets|shards|snapshots|stages"
     "|tensors|times|tokens|types|values|warnings"
 )
-COUNTING_NAMES = frozenset(
-    ("count", "gpus", "gpus_per_node", "length", "number", "size", "total", "world_size")
-)
+COUNTING_NAMES = frozenset(("count", "gpus", "gpus_per_node", "number", "total", "world_size"))
 
 
 def test_no_message_counts_without_the_singular() -> None:

@@ -43,8 +43,8 @@ def _check_rope(text: Mapping[str, Any], found: FileFindings) -> None:
             found.add(
                 "rope-lost",
                 "neither rope_scaling nor rope_parameters scales the positions, though the model "
-                f"was trained to read {counted(int(context), 'token')} that way: engines then scale "
-                "nothing",
+                f"was trained to read {counted(int(context), 'token')} that way: engines then "
+                "scale nothing",
                 at=_SCALING,
                 expected="yarn over 4096 positions",
                 actual="nothing",

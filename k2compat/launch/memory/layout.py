@@ -270,17 +270,17 @@ def check_batch_sizes(
                 actual=str(size),
                 fix=("--set", f"{flag[2:]}={ceil(size / data_parallel) * data_parallel}"),
             )
-    each = (max_running_requests or 0) // data_parallel
+    requests = max_running_requests or 0
+    each = requests // data_parallel
     limits = {"the largest CUDA graph": largest_cuda_graph, "the DeepEP limit": dispatch_tokens}
     for name, limit in limits.items():
         if limit is not None and each > limit:
             yield _codes.finding(
                 "batch-exceeds-rank",
                 "--max-running-requests",
-                f"{counted(max_running_requests, 'request')} on "
-                f"{counted(data_parallel, 'rank')} make {each} each; "
-                f"{name} is {limit}.",
+                f"{counted(requests, 'request')} on {counted(data_parallel, 'rank')} make "
+                f"{each} each; {name} is {limit}.",
                 expected=f"at most {limit * data_parallel}",
-                actual=str(max_running_requests),
+                actual=str(requests),
                 fix=("--set", f"max-running-requests={limit * data_parallel}"),
             )

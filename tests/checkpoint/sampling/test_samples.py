@@ -23,6 +23,7 @@ from k2compat.checkpoint.sampling.samples import (
 )
 from k2compat.checkpoint.sources.regular_file import open_file, refused
 from k2compat.findings import Severity
+from k2compat.printable import counted
 from k2compat.samples import checkpoint_files, write_gguf
 
 SOUND = 0x3C  # no NaN, no sign, no zero in any dtype
@@ -134,7 +135,7 @@ def test_a_download_that_stopped_is_found_where_it_stopped(sizes: list[int], sto
     (finding,) = sample(tensors, body).findings
     assert (finding.code, finding.severity) == ("data-zero-tail", Severity.ERROR)
     assert finding.where == f"weights: byte {stop}"
-    assert finding.actual == f"{len(body) - stop:,} bytes of zeros"
+    assert finding.actual == f"{counted(len(body) - stop, 'byte')} of zeros"
 
 
 def test_a_file_without_any_data_says_so() -> None:

@@ -22,6 +22,7 @@ OTHERS = {
     *("--node-ip-address", "--local-dir", "--include", "--force-download"),  # ray, hf
     *("--jinja", "--chat-template-file", "--override-kv"),  # llama.cpp
     *("--remove-metadata", "--recursive", "--num-gpus", "--upgrade"),  # gguf, git, ray, pip
+    *("--jinja", "--chat-template-file", "--override-kv"),  # llama.cpp
 }
 _FLAG = re.compile(r"(?<![\w-])--[a-z](?:[\w-]*\w)?(?!-\{)\b(?!-)")
 _OURS = re.compile(r"(?:^|`)k2compat ([a-z-]+)")
