@@ -24,7 +24,7 @@ def test_each_difference_is_found_and_grouped(tmp_path: Path) -> None:
     found = {f.code: f for f in report if f.code.startswith("like-")}
     assert set(found) == {"like-missing", "like-surplus", "like-dtype", "like-shape"}
     assert found["like-dtype"].count == found["like-shape"].count == 4
-    assert "layer 1: 4 tensors have another dtype" in found["like-dtype"].message
+    assert "layer 1: 4 tensors with another dtype" in found["like-dtype"].message
     assert (found["like-shape"].expected, found["like-shape"].actual) == (
         "[128, 256]",
         "[128, 255]",
