@@ -43,7 +43,7 @@ TOOLS: Any = [
     ),
     tool("old", parameters={"$schema": "http://json-schema.org/draft-04/schema#", **NUMBER}),
 ]
-NAMES = [*{each["function"]["name"] for each in TOOLS}, "undeclared"]
+NAMES = [*dict.fromkeys(each["function"]["name"] for each in TOOLS), "undeclared"]
 ARGUMENTS: list[Any] = [
     *('{"n": 1}', '{"n": "1"}', "{}", '{"n": 2.0}', "[1]", '{"n":', '{"n": 3, "m": 0}', ""),
     *('[{"n": 4}]', '[{"n": 4}, {}]', '{"n": NaN}', "7", "[" * 5000),
