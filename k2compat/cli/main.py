@@ -47,7 +47,7 @@ _AFTER_INTERRUPTION = {
     "stage-gguf": "Run the same command again: it continues where it stopped.",
     "patch-config": "Every file is the old one or the new one. Run the same command again.",
     "launch": "Every file is the old one or the new one. Run the same command again.",
-    "validate": "No file of the model was changed. With --hash-record, the same command continues.",
+    "validate": "No file of the model was changed. A run with --hash-record continues.",
     "demo": "The folder that --keep names may hold a part of the models: remove it.",
 }
 _NOTHING_CHANGED = "Nothing was changed."

@@ -43,8 +43,9 @@ def _label(param: click.Parameter | None) -> str:
     return "what is needed here" if param is None else str(param.metavar or param.name).upper()
 
 
-PATH = _Local(path_type=Path)
+# A path that cannot be read is the command's to refuse, with the system's reason and a way out.
+PATH = _Local(path_type=Path, readable=False)
 """A path on this machine."""
 
-NAMED = _Named(path_type=str)
+NAMED = _Named(path_type=str, readable=False)
 """What names a model, as the user typed it: ./ORG/REPO is a path, ORG/REPO may be a repo."""

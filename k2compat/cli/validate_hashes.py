@@ -104,7 +104,7 @@ class HashOptions:
     def lines(self) -> list[str]:
         """What the answer for a person has of it."""
         check = self._check
-        if check is None:
+        if check is None or not check.files:  # `not_checked` says that no hash is known
             return []
         recorded = sum(file.from_record for file in check.files)
         of_record = f" ({recorded:,} of them from the record)" if recorded else ""

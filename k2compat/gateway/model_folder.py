@@ -11,6 +11,7 @@ from k2compat.toolcalls import ReasoningMode, marker_ids, reasoning_mode
 
 # model_type of Kimi-K2.5 and of the releases made from it.
 _PREFILLED_TYPES: Final = ("kimi_k25",)
+_FOLDER_HINT: Final = "Give --folder the folder of the model that the upstream serves."
 
 
 def with_folder(options: Options, folder: Path) -> Options:
@@ -27,6 +28,8 @@ def with_folder(options: Options, folder: Path) -> Options:
     Raises:
         RefusedError: a file is missing, is no JSON object, or is another family's.
     """
+    if not folder.is_dir():
+        raise RefusedError("serve-settings", f"{folder} is no folder.", hint=_FOLDER_HINT)
     tokenizer = _read(folder / "tokenizer_config.json")
     try:
         ids = marker_ids(tokenizer)
@@ -34,7 +37,7 @@ def with_folder(options: Options, folder: Path) -> Options:
         raise RefusedError(
             "serve-settings",
             f"{folder / 'tokenizer_config.json'} is not Kimi-K2's: {error}.",
-            hint="Give --folder the folder of the model that the upstream serves.",
+            hint=_FOLDER_HINT,
         ) from None
     reasoning = options.reasoning
     if reasoning == "auto":

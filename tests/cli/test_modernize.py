@@ -106,3 +106,9 @@ def test_a_unit_is_edited_in_place(tmp_path: Path) -> None:
     result = k2compat("modernize", file, "--json")
     assert result.document["form"] == "systemd unit"
     assert result.document["text"] == file.read_text().replace(" --swap-space 4", "")
+
+
+def test_a_command_in_place_of_a_file_names_the_pipe() -> None:
+    result = k2compat("modernize", "vllm serve m")
+    assert result.code == 2
+    assert "hint: To translate one command: echo 'vllm serve m' | k2compat modernize -" in result.err.decode()

@@ -259,6 +259,10 @@ class TestAFolder:
         with pytest.raises(RefusedError, match=words):
             options_of(settings({"folder": str(tmp_path)}))
 
+    def test_a_folder_that_does_not_exist_is_named(self, tmp_path: Path) -> None:
+        with pytest.raises(RefusedError, match="nowhere is no folder"):
+            options_of(settings({"folder": str(tmp_path / "nowhere")}))
+
     def test_the_chat_template_tells_the_mode(self, tmp_path: Path) -> None:
         make_folder(tmp_path)
         template = "{{ '<think>' }}{% if add_generation_prompt %}<think>{% endif %}"

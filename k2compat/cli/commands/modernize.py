@@ -23,6 +23,7 @@ from k2compat.launch import (
     check_read_command,
     modernize_text,
 )
+from k2compat.shell_line import shell_line
 
 _CHUNK_BYTES = 64 * 1024
 
@@ -106,6 +107,12 @@ def _read(file: Path) -> str:
     if str(file) == "-":
         with explained_reading(file):
             content = b"".join(iter(lambda: os.read(0, _CHUNK_BYTES), b""))
+    elif " " in str(file) and not os.path.lexists(file):
+        raise RefusedError(
+            "not-found",
+            f"{file} is no file; FILE names one.",
+            hint=f"To translate one command: echo {shell_line(file)} | k2compat modernize -",
+        )
     else:
         with explained_reading(file):
             content = read_input(file)
