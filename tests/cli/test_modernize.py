@@ -111,4 +111,7 @@ def test_a_unit_is_edited_in_place(tmp_path: Path) -> None:
 def test_a_command_in_place_of_a_file_names_the_pipe() -> None:
     result = k2compat("modernize", "vllm serve m")
     assert result.code == 2
-    assert "hint: To translate one command: echo 'vllm serve m' | k2compat modernize -" in result.err.decode()
+    assert (
+        "hint: To translate one command: echo 'vllm serve m' | k2compat modernize -"
+        in result.err.decode()
+    )

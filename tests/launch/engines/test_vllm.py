@@ -167,3 +167,15 @@ def test_models_that_think_or_see_get_their_flags() -> None:
     old = plan("vllm", "Kimi-K2-Thinking", engine_version="0.10.0")
     assert "reasoning-unparsed" in codes(old)
     assert "tool-call-ids-random" in codes(plan("vllm", "Kimi-K2.5", engine_version="0.17.0"))
+
+
+@pytest.mark.parametrize(("strategy", "has_kernels"), [("tp", True), ("dp-ep", False)])
+def test_the_kernels_of_mi355x_go_without_expert_parallelism(
+    strategy: str, has_kernels: bool
+) -> None:
+    """As vLLM's recipes for Kimi-K2.5 to K2.7 have it."""
+    nodes = ("10.0.0.1",)
+    made = plan("vllm", "moonshotai/Kimi-K2.5", nodes=nodes, gpu="mi355x", strategy=strategy)
+    (command,) = made.commands
+    assert ("--moe-backend" in argv(command)) == has_kernels
+    assert ("--enable-expert-parallel" in argv(command)) != has_kernels
