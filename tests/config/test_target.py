@@ -35,6 +35,16 @@ def test_a_folder_and_its_config_are_the_same(model: Path) -> None:
         target.refuse_write()
 
 
+def test_a_closed_folder_is_named(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "lstat", closed)  # root may read every folder
+    refused = refusal(model)
+    assert refused.code == "not-readable"
+    assert "config.json" in refused.message
+
+
 def test_a_folder_is_found_through_a_link(model: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(model)
     target = find_target(tmp_path / "link")

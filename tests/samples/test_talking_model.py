@@ -244,7 +244,7 @@ class TestScriptsOfOnesOwn:
 
     def test_too_many_are_refused(self, tmp_path: Path) -> None:
         scripts = {f"@{number}": Script(("text",)) for number in range(KEYWORDS_MAX + 1)}
-        with pytest.raises(ValueError, match=f"{KEYWORDS_MAX + 1} scripts are more than"):
+        with pytest.raises(ValueError, match=f"{KEYWORDS_MAX + 1} scripts: more than"):
             write_talking_model(tmp_path / "model", scripts=scripts)
         assert not list((tmp_path / "model").iterdir())
 
