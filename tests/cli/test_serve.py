@@ -63,7 +63,7 @@ def test_it_serves_until_a_signal_and_exits_with_0(upstream: str, number: int) -
         (("--upstream", "x"), "--upstream from the command line must be a URL"),
         (("--upstream", URL, "--listen", "0.0.0.0:0"), "lets other machines in without a key"),
         (("--upstream", URL, "--key-file", "no-such-file"), "cannot be read"),
-        (("--upstream", URL, "--folder", "no-such-folder"), "cannot be read"),
+        (("--upstream", URL, "--folder", "no-such-folder"), "is no folder"),
         (("--upstream", URL, "--config", "no-such-file"), "cannot be read"),
         (("--upstream", URL, "--skip", "nothing"), "is not one of"),
         (("--upstream", URL, "--gap-timeout", "soon"), "is not a valid float"),
