@@ -6,7 +6,6 @@ resolved, so that the checks can name every fault at once, where a parser stops 
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
@@ -31,8 +30,7 @@ _END: Final = "--"
 _ANY: Final = 10**9
 
 
-@dataclass(frozen=True, slots=True)
-class FlagUse:
+class FlagUse(msgspec.Struct, frozen=True):
     """One use of a flag in a command line.
 
     Attributes:

@@ -9,11 +9,11 @@ version knows would stop a command that works.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from functools import cache
 from typing import Final, Literal
 
 import msgspec
+from msgspec.structs import replace
 from packaging.version import InvalidVersion, Version
 
 from k2compat.errors import RefusedError

@@ -5,7 +5,6 @@ and every launch makes them all.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Final, Literal, TypeAlias
 
@@ -21,8 +20,7 @@ ValueType: TypeAlias = Literal["str", "int", "float", "size", "bool", "json", "j
 VLLM_DIALECT: Final = "vllm"
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
+class Flag(msgspec.Struct, frozen=True):
     """One flag of an entry point, as its parser declares it.
 
     Attributes:
@@ -99,8 +97,7 @@ class Positional(msgspec.Struct, frozen=True):
     required: bool
 
 
-@dataclass(frozen=True)  # no slots: it keeps an index of its names
-class FlagTable:
+class FlagTable(msgspec.Struct, frozen=True, dict=True):  # it keeps an index of its names
     """What one entry point of an engine accepts at one version.
 
     Attributes:

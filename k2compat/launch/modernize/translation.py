@@ -10,6 +10,8 @@ from functools import cache
 from itertools import chain
 from typing import Final
 
+from msgspec import structs
+
 from k2compat.findings import Codes, Finding
 from k2compat.launch.flags import (
     FATAL,
@@ -176,7 +178,7 @@ class _Translator:
         if isinstance(resolution, Unknown) and table.passes_on is not None:
             table = table.passes_on
             resolution = table.resolve(use.name)
-        in_old = replace(use, resolution=resolution)
+        in_old = structs.replace(use, resolution=resolution)
         change = change_of(table, in_old, used, self.gpus_per_node)
         if change is not None and (change.kind in FATAL or change.to is not None):
             return self._changed(use, change, taken, others)
@@ -258,10 +260,10 @@ def _every_flag(table: FlagTable) -> FlagTable:
             names = tuple(name for name in flag.names if name not in known)
             if names:
                 negative = tuple(name for name in flag.negative_names if name in names)
-                flags.append(replace(flag, names=names, negative_names=negative))
+                flags.append(structs.replace(flag, names=names, negative_names=negative))
                 known.update(names)
     passes_on = None if table.passes_on is None else _every_flag(table.passes_on)
-    return replace(table, flags=tuple(flags), passes_on=passes_on)
+    return structs.replace(table, flags=tuple(flags), passes_on=passes_on)
 
 
 def _full_name(table: FlagTable, everything: FlagTable, name: str) -> str | None:

@@ -7,9 +7,10 @@ can be asked.
 
 import shlex
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
+
+import msgspec
 
 from k2compat.launch.plan import Command, Plan
 from k2compat.launch.render.shell_words import shell_word
@@ -23,8 +24,7 @@ LOOPBACK: Final = Argument.literal("127.0.0.1")
 TRY_SERVER: Final = "k2compat check-endpoint {url}"
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(msgspec.Struct, frozen=True):
     """A server that can be asked.
 
     Attributes:

@@ -7,8 +7,9 @@ srun (https://github.com/NVIDIA/pyxis/wiki/Usage).
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Final
+
+from msgspec import structs
 
 from k2compat.errors import RefusedError
 from k2compat.launch.plan import Mount, Plan
@@ -44,7 +45,7 @@ def _lines(plan: Plan) -> Iterator[str]:
     meets = bool({*open_names(plan.commands)}.intersection(addresses))
     servers = entrances(plan)
     if not meets:  # the job runs on its first node, and the server listens there
-        servers = [replace(server, seen_from_outside=_FIRST_NODE) for server in servers]
+        servers = [structs.replace(server, seen_from_outside=_FIRST_NODE) for server in servers]
     yield "#!/usr/bin/env bash"
     yield "#SBATCH --job-name=kimi-k2"
     yield f"#SBATCH --nodes={len(addresses)}"

@@ -6,8 +6,9 @@ functions are bash: curl is not in every container, /dev/tcp is in every bash.
 
 import shlex
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from k2compat.launch.plan import Command, Plan
 from k2compat.launch.render.shell_words import shell_word
@@ -67,8 +68,7 @@ _FUNCTIONS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(msgspec.Struct, frozen=True):
     """A condition that holds a script up.
 
     Attributes:
