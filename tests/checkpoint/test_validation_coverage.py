@@ -12,8 +12,7 @@ from k2compat.checkpoint import validate
 from k2compat.checkpoint.model import read_quantization
 from k2compat.checkpoint.model.parameters import model_elements
 from k2compat.checkpoint.model.tensors import ExpectedTensor
-from k2compat.checkpoint.reporting.collector import FileFindings
-from k2compat.checkpoint.reporting.report import Coverage
+from k2compat.checkpoint.reporting import Coverage, FileFindings
 from k2compat.samples import VARIANTS, tiny_config
 from tests.checkpoint.gguf_files.gguf_models import Model, tiny
 from tests.checkpoint.validations import bad, codes

@@ -1,6 +1,6 @@
 """What a validation found, as tests ask for it."""
 
-from k2compat.checkpoint.reporting.report import Validation
+from k2compat.checkpoint.reporting import Validation
 from k2compat.findings import Finding, Severity
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from k2compat.checkpoint.model.dtypes import DTYPE_BITS
-from k2compat.checkpoint.reporting.collector import FileFindings
+from k2compat.checkpoint.reporting import FileFindings
 from k2compat.checkpoint.safetensors_files.entries import read_canonical, read_strictly
 from k2compat.checkpoint.safetensors_files.header import parse_safetensors
 from k2compat.findings import Severity

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from k2compat.checkpoint import ExpectedTensor, validate
 from k2compat.checkpoint.model.dtypes import DTYPE_BITS
 from k2compat.checkpoint.model.tensors import expected_tensors
-from k2compat.checkpoint.reporting.report import Validation
+from k2compat.checkpoint.reporting import Validation
 from k2compat.samples import tiny_config
 from k2compat.samples.configs import QUANTIZATIONS
 from tests.checkpoint.validations import bad

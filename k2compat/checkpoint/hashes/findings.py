@@ -7,7 +7,7 @@ from typing import Final
 from k2compat.checkpoint.hashes.known import CACHE, LISTING, KnownHash
 from k2compat.checkpoint.hashes.plan import HashPlan
 from k2compat.checkpoint.hashes.results import HashedFile, HashOutcome
-from k2compat.checkpoint.reporting import FileFindings, fold_equal, named
+from k2compat.checkpoint.reporting import FileFindings, fold_equal
 from k2compat.errors import K2CompatError
 from k2compat.findings import Finding
 from k2compat.printable import counted
@@ -123,19 +123,16 @@ def _of_all(plan: HashPlan, failure: K2CompatError | None) -> Iterator[Finding]:
             items=plan.unknown,
         )
     elif plan.unknown:
-        found.add(
+        found.add_named(
             "hash-unknown",
-            f"no hash is known of {counted(len(plan.unknown), 'file')}: {named(plan.unknown)}",
-            count=len(plan.unknown),
-            items=plan.unknown,
+            f"no hash is known of {counted(len(plan.unknown), 'file')}",
+            plan.unknown,
         )
     if plan.absent:
-        found.add(
+        found.add_named(
             "hash-file-absent",
-            f"the repo's listing has {counted(len(plan.absent), 'more file')}, not here: "
-            f"{named(plan.absent)}",
-            count=len(plan.absent),
-            items=plan.absent,
+            f"the repo's listing has {counted(len(plan.absent), 'more file')}, not here",
+            plan.absent,
         )
     if failure is not None:
         found.add("hash-record-failed", f"the record was not written: {failure.message}")

@@ -134,12 +134,11 @@ def _absent_shards(root: str, absent: Iterable[str], index: WeightIndex) -> Iter
             tensors[place].append(tensor)
     if len(tensors) > ALIKE_SHOWN:
         defects = FileFindings(root)
-        defects.add(
+        defects.add_named(
             "shard-missing",
             f"the index puts {counted(sum(map(len, tensors.values())), 'tensor')} into "
-            f"{counted(len(tensors), 'absent shard')}: {named(tensors)}",
-            count=len(tensors),
-            items=tensors,
+            f"{counted(len(tensors), 'absent shard')}",
+            tensors,
         )
         yield from defects.findings()
         return

@@ -17,7 +17,7 @@ from k2compat.checkpoint.model import (
 )
 from k2compat.checkpoint.model.module_patterns import ModulePatterns, PatternError
 from k2compat.checkpoint.model.schemes import storage
-from k2compat.checkpoint.reporting.collector import FileFindings
+from k2compat.checkpoint.reporting import FileFindings
 from k2compat.samples import tiny_config
 from tests.support.drafts import draft
 

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, deserialize
 from safetensors.numpy import save, save_file
 
 from k2compat.checkpoint.model.dtypes import DTYPE_BITS
-from k2compat.checkpoint.reporting.collector import FileFindings
+from k2compat.checkpoint.reporting import FileFindings
 from k2compat.checkpoint.safetensors_files.entries import Entries, read_canonical, read_strictly
 from k2compat.checkpoint.safetensors_files.header import (
     SafetensorsHeader,

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from k2compat.checkpoint.reporting import ALIKE_SHOWN, FileFindings, named
+from k2compat.checkpoint.reporting import ALIKE_SHOWN, FileFindings
 from k2compat.checkpoint.safetensors_files.index.reading import INDEX_FILE, WeightIndex
 from k2compat.findings import Finding
 from k2compat.printable import counted
@@ -92,12 +92,10 @@ class IndexDifferences:
         ]
         if absent:
             noted = FileFindings(where)
-            noted.add(
+            noted.add_named(
                 "index-tensor-absent",
-                f"the index names {counted(len(absent), 'tensor')} that no shard holds: "
-                f"{named(absent)}",
-                count=len(absent),
-                items=absent,
+                f"the index names {counted(len(absent), 'tensor')} that no shard holds",
+                absent,
             )
             yield from noted.findings()
 
@@ -110,12 +108,10 @@ class IndexDifferences:
             by_shard = {"": [name for names in by_shard.values() for name in names]}
         for shard, names in by_shard.items():
             noted = FileFindings(f"{root}/{shard}" if shard else root)
-            noted.add(
+            noted.add_named(
                 "index-tensor-unlisted",
-                f"holds {counted(len(names), 'tensor')} that the index does not name: "
-                f"{named(names)}",
-                count=len(names),
-                items=names,
+                f"holds {counted(len(names), 'tensor')} that the index does not name",
+                names,
             )
             yield from noted.findings()
 
@@ -126,15 +122,13 @@ class IndexDifferences:
                 moves[place, shard].append(name)
         noted = FileFindings(where)
         for (place, shard), names in moves.items():
-            noted.add(
+            noted.add_named(
                 "index-wrong-shard",
-                f"the index puts {counted(len(names), 'tensor')} into the wrong shard: "
-                f"{named(names)}",
+                f"the index puts {counted(len(names), 'tensor')} into the wrong shard",
+                names,
                 at=f"tensor {names[0]}" if len(names) == 1 else "weight_map",
-                count=len(names),
                 expected=shard,
                 actual=place,
-                items=names,
             )
         yield from noted.findings()
 

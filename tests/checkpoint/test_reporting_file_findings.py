@@ -1,4 +1,4 @@
-from k2compat.checkpoint.reporting.collector import FileFindings
+from k2compat.checkpoint.reporting import FileFindings
 
 
 def test_a_place_inside_the_file_follows_its_path() -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from k2compat.checkpoint.reporting.alike import fold_by_code, fold_equal, named, numbered, ranges
+from k2compat.checkpoint.reporting import fold_by_code, fold_equal, named, numbered, ranges
 from k2compat.findings import Finding, Severity
 
 CUT = Finding(
