@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from k2compat.checkpoint.sampling.samples import LOCAL, Sample, SampledTensor, sample_tensors
-from k2compat.checkpoint.sources.regular_file import open_file
+from k2compat.checkpoint.sources.source import open_file
 
 TENSORS = 1152
 WEIGHT_BYTES = 2048 * 7168

@@ -14,8 +14,7 @@ from k2compat.checkpoint import hub_source
 from k2compat.checkpoint.gguf_files.header import parse_gguf
 from k2compat.checkpoint.hub_source import AHEAD, CONNECTIONS, FIRST_BYTES, open_hub_source
 from k2compat.checkpoint.safetensors_files.header import header_end, parse_safetensors
-from k2compat.checkpoint.sources.regular_file import FileRefusedError
-from k2compat.checkpoint.sources.source import Source
+from k2compat.checkpoint.sources.source import FileRefusedError, Source
 from k2compat.errors import HubError
 from k2compat.hub import HubRepo, ranges, workers
 from tests.support.hub_client import REPO, repo_files

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from k2compat.checkpoint import validate
-from k2compat.checkpoint.safetensors_files.index import reading as weight_index
+from k2compat.checkpoint.safetensors_files import index as weight_index
 from k2compat.cli.finding_text import finding_texts
 from tests.checkpoint.validations import bad, codes
 from tests.support.drafts import LAYER_1, OUTSIDE, draft

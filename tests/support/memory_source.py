@@ -9,7 +9,7 @@ from typing import Any
 
 from k2compat.checkpoint.model.tensors import ExpectedTensor, expected_tensors
 from k2compat.checkpoint.safetensors_files.index import INDEX_FILE
-from k2compat.checkpoint.sources.regular_file import refused
+from k2compat.checkpoint.sources.source import refused
 from k2compat.findings import Finding
 from k2compat.samples import checkpoint_files
 from k2compat.samples.checkpoint import index_bytes, shards_by_layer, vocabulary_bytes

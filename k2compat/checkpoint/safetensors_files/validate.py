@@ -35,12 +35,7 @@ from k2compat.checkpoint.safetensors_files.foreign import (
     foreign_finding,
     judge_foreign,
 )
-from k2compat.checkpoint.safetensors_files.index import (
-    INDEX_FILE,
-    IndexCheck,
-    IndexDifferences,
-    check_total_size,
-)
+from k2compat.checkpoint.safetensors_files.index import INDEX_FILE
 from k2compat.checkpoint.safetensors_files.missing import find_missing, split_unexpected
 from k2compat.checkpoint.safetensors_files.observed import (
     Observed,
@@ -49,6 +44,11 @@ from k2compat.checkpoint.safetensors_files.observed import (
     reconcile,
     rename,
     settle,
+)
+from k2compat.checkpoint.safetensors_files.shards import (
+    IndexCheck,
+    IndexDifferences,
+    check_total_size,
 )
 from k2compat.checkpoint.safetensors_files.stored_modules import merge_modules
 from k2compat.checkpoint.safetensors_files.summary import group

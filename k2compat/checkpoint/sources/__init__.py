@@ -5,18 +5,22 @@ from typing import TYPE_CHECKING
 from k2compat.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from k2compat.checkpoint.sources.folder import WEIGHT_SUFFIXES, FolderSource, open_folder_source
-    from k2compat.checkpoint.sources.listing import ModelFolder, read_model_folder
-    from k2compat.checkpoint.sources.naming import natural
+    from k2compat.checkpoint.sources.listing import ModelFolder, natural, read_model_folder
     from k2compat.checkpoint.sources.parts import join_parts
-    from k2compat.checkpoint.sources.regular_file import (
+    from k2compat.checkpoint.sources.source import (
+        WEIGHT_SUFFIXES,
         BytesFile,
         FileRefusedError,
+        FolderSource,
+        ReadableFile,
+        Source,
         demand_content,
+        is_single_file,
         open_file,
+        open_folder_source,
         refused,
+        root_of,
     )
-    from k2compat.checkpoint.sources.source import ReadableFile, Source, is_single_file, root_of
 
 __all__ = [
     "WEIGHT_SUFFIXES",
@@ -38,21 +42,21 @@ __all__ = [
 ]
 
 _HOMES = {
-    "BytesFile": "regular_file",
-    "FileRefusedError": "regular_file",
-    "FolderSource": "folder",
+    "BytesFile": "source",
+    "FileRefusedError": "source",
+    "FolderSource": "source",
     "ModelFolder": "listing",
     "ReadableFile": "source",
     "Source": "source",
-    "WEIGHT_SUFFIXES": "folder",
-    "demand_content": "regular_file",
+    "WEIGHT_SUFFIXES": "source",
+    "demand_content": "source",
     "is_single_file": "source",
     "join_parts": "parts",
-    "natural": "naming",
-    "open_file": "regular_file",
-    "open_folder_source": "folder",
+    "natural": "listing",
+    "open_file": "source",
+    "open_folder_source": "source",
     "read_model_folder": "listing",
-    "refused": "regular_file",
+    "refused": "source",
     "root_of": "source",
 }
 

@@ -1,6 +1,7 @@
 """A model's folder as an engine sees it: which files are there, and where their bytes are."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -69,3 +70,11 @@ def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
         if entry.is_dir(follow_symlinks=False):
             with suppress(PermissionError):
                 yield from _walk(Path(entry.path), f"{prefix}{entry.name}/")
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """Sorts model-2 before model-10."""
+    return [
+        (int(part), "") if part.isdigit() and len(part) < 20 else (-1, part)
+        for part in re.split(r"([0-9]+)", name)
+    ]

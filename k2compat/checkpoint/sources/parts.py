@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from k2compat.checkpoint.reporting import FileFindings, named
-from k2compat.checkpoint.sources.naming import natural
+from k2compat.checkpoint.sources.listing import natural
 from k2compat.checkpoint.sources.source import ReadableFile, Source
 from k2compat.findings import Finding
 from k2compat.printable import counted

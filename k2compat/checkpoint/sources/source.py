@@ -1,15 +1,50 @@
 """Where a checkpoint's files come from: a folder on disk, or a repo on the Hub.
 
-What is decided about a checkpoint is decided over these two doors, so that a folder and
-a repo of a terabyte, of which only the headers are fetched, are judged by the same code.
+What is decided about a checkpoint is decided over `Source` and `ReadableFile`, so that a folder
+and a repo of a terabyte, of which only the headers are fetched, are judged by the same code.
+
+A folder's files are opened here, and nothing but regular files: a loader that opens what it finds
+waits without end on a FIFO, reads a directory as an error without a name, and parses the three
+lines of a Git-LFS pointer as weights.
 """
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
-from pathlib import Path
+import errno
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+from k2compat.checkpoint.reporting import FileFindings
+from k2compat.checkpoint.sources.listing import ModelFolder, read_model_folder
+from k2compat.errors import RefusedError, reading
+from k2compat.files import explained_reading
 from k2compat.findings import Finding
+from k2compat.printable import shortened
+
+WEIGHT_SUFFIXES = (".safetensors", ".gguf")
+
+_FILE_SUFFIXES = (*WEIGHT_SUFFIXES, ".json", ".model", ".jinja", ".py")
+"""No folder of a model is named so, unless something put it in a file's place."""
+
+LOOK_AHEAD_BYTES = 512
+"""Enough to know a Git-LFS pointer or a web page."""
+
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+_PAGES = (b"<!doctype", b"<html", b"<?xml", b"<error", b"<head", b'{"error"')
+"""How the answers begin that a download without checks leaves under the file's name."""
+
+_PLAIN_ANSWERS = (b"entry not found", b"not found", b"invalid username or password", b"access to")
+"""The Hub's own answers in plain text, for a file that is absent or gated."""
+
+_KINDS = (
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a character device"),
+    (stat.S_ISBLK, "a block device"),
+)
 
 
 class ReadableFile(Protocol):
@@ -75,3 +110,227 @@ def root_of(source: Source) -> str:
     """What the files' paths are below: the checkpoint, or the folder of a single file."""
     folder = source.name.rpartition("/")[0]
     return (folder or ".") if is_single_file(source) else source.name
+
+
+class FileRefusedError(Exception):
+    """The file cannot be read at all; `finding` says why. Does not leave the room."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.message)
+        self.finding = finding
+
+
+class OpenFile:
+    """A regular, non-empty file, open for reading.
+
+    Attributes:
+        path: As it was asked for.
+        size: Bytes, when it was opened.
+    """
+
+    def __init__(self, path: Path, descriptor: int, size: int) -> None:
+        """Take over an open descriptor, without the duty to close it."""
+        self.path = path
+        self.size = size
+        self._descriptor = descriptor
+
+    def read(self, start: int, length: int) -> bytes:
+        """The bytes from `start` on, fewer than `length` only at the end of the file.
+
+        Raises:
+            FileRefusedError: The system cannot read there (a bad disk, a server gone).
+        """
+        parts: list[bytes] = []
+        while length > 0:
+            try:
+                part = os.pread(self._descriptor, length, start)
+            except OSError as error:
+                message = f"cannot be read at byte {start}: {os.strerror(error.errno or 0)}"
+                raise refused(self.path, "file-unreadable", message) from error
+            if not part:
+                break
+            parts.append(part)
+            start += len(part)
+            length -= len(part)
+        # The usual single part is passed on without copying it.
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+class BytesFile:
+    """A file whose bytes are at hand.
+
+    Attributes:
+        path: Names it in findings.
+        size: Bytes.
+    """
+
+    def __init__(self, path: Path | str, content: bytes) -> None:
+        """Take all the bytes."""
+        self.path = path
+        self.size = len(content)
+        self._content = content
+
+    def read(self, start: int, length: int) -> bytes:
+        """The bytes from `start` on, fewer than `length` only at the end."""
+        return self._content[start : start + length]
+
+
+@contextmanager
+def open_file(path: Path) -> Iterator[OpenFile]:
+    """Open a file that should hold weights. Links are followed.
+
+    Raises:
+        FileRefusedError: Nothing there, not a regular file, empty, not readable, or
+            plainly something else: a Git-LFS pointer, a web page.
+    """
+    try:
+        # Looked at before it is opened: opening alone can block on a FIFO and acts on a device.
+        _demand_regular(path, path.stat())
+        # Should a FIFO take its place in between, this does not wait for a writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        raise refused(path, *_why_not_opened(path, error)) from error
+    try:
+        status = os.fstat(descriptor)
+        _demand_regular(path, status)
+        file = OpenFile(path, descriptor, status.st_size)
+        demand_content(file)
+        with reading(path):
+            yield file
+    finally:
+        os.close(descriptor)
+
+
+def _demand_regular(path: Path, status: os.stat_result) -> None:
+    if stat.S_ISREG(status.st_mode):
+        return
+    if stat.S_ISDIR(status.st_mode):
+        raise refused(path, "file-is-directory", "is a directory where a file should be")
+    kind = next((name for test, name in _KINDS if test(status.st_mode)), "no regular file")
+    raise refused(path, "file-is-special", f"is {kind} where a regular file should be")
+
+
+def demand_content(file: ReadableFile) -> None:
+    """Refuse a file that plainly holds something else than weights.
+
+    Raises:
+        FileRefusedError: It is empty, a Git-LFS pointer or a web page.
+    """
+    head = file.read(0, LOOK_AHEAD_BYTES)
+    if not head:
+        raise refused(file.path, "file-empty", "is empty")
+    if head.startswith(_LFS_POINTER):
+        raise refused(file.path, "file-lfs-pointer", "is a Git-LFS pointer, not the file itself")
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if text.startswith((*_PAGES, *_PLAIN_ANSWERS)):
+        message = "is a server's answer (a web page or a message), not the file itself"
+        raise refused(file.path, "file-web-page", message)
+
+
+def _why_not_opened(path: Path, error: OSError | ValueError) -> tuple[str, str]:
+    """The code and the message for a failed `stat` or `open`."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.ELOOP:
+        return "file-link-loop", "is a link that leads back to itself"
+    # A path with a NUL byte in it is a ValueError: no file can have that name.
+    if number in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, None):
+        # Path.is_symlink raises again for a name that is too long, or has a NUL in it.
+        if os.path.islink(path):  # noqa: PTH114
+            target = shortened(os.path.realpath(path))
+            return "file-link-dangling", f"is a link to nothing, {target}"
+        return "file-missing", "does not exist"
+    return "file-unreadable", f"cannot be opened: {os.strerror(number or 0)}"
+
+
+def refused(path: Path | str, code: str, message: str) -> FileRefusedError:
+    """The error for a file that cannot be read, with its finding."""
+    defects = FileFindings(str(path))
+    defects.add(code, message)
+    return FileRefusedError(defects.findings()[0])
+
+
+class FolderSource:
+    """The files below a folder. Links to files are followed, linked folders are not entered.
+
+    Attributes:
+        name: As the user named it.
+        folder: The listing.
+        is_remote: False.
+        findings: None: what is wrong with a file is a finding of that file.
+    """
+
+    is_remote = False
+    findings: tuple[Finding, ...] = ()
+
+    def __init__(self, name: str, folder: ModelFolder) -> None:
+        """Take a listing; its files may lie elsewhere."""
+        self.name = name
+        self.folder = folder
+
+    @property
+    def linked_folders(self) -> tuple[str, ...]:
+        """Paths of symbolic links to folders."""
+        return self.folder.linked_folders
+
+    @cached_property
+    def files(self) -> Mapping[str, int | None]:
+        """Paths within the folder, with "/", and bytes; None for what is no regular file.
+
+        A directory under the name of a file is among them: whoever opens it learns what it is.
+        """
+        misplaced = dict.fromkeys(_folders_for_files(self.folder))
+        return {
+            **misplaced,
+            **{relative: _size(path) for relative, path in self.folder.files.items()},
+        }
+
+    def close(self) -> None:
+        """Do nothing: files are open only while they are read."""
+
+    def open(self, relative: str) -> AbstractContextManager[ReadableFile]:
+        """Open one of the files.
+
+        Raises:
+            FileRefusedError: It is not there or cannot be read.
+        """
+        # What the listing has not is asked for under the folder: the refusal names that place.
+        return open_file(self.folder.files.get(relative, self.folder.root / relative))
+
+
+def open_folder_source(path: Path) -> FolderSource:
+    """A folder with a checkpoint, or one file of weights.
+
+    Raises:
+        RefusedError: not-found or not-readable; weights-missing for a file that is none.
+    """
+    with explained_reading(path):
+        # Whatever has the name of weights is opened: a FIFO or a dangling link becomes a finding.
+        is_named_as_weights = path.name.endswith(WEIGHT_SUFFIXES)
+        mode = (path.lstat() if is_named_as_weights and not path.is_dir() else path.stat()).st_mode
+        if stat.S_ISDIR(mode):
+            return FolderSource(str(path), read_model_folder(path))
+    if not is_named_as_weights:
+        raise RefusedError(
+            "weights-missing",
+            f"{path} is neither a folder nor a .safetensors or .gguf file.",
+            hint="Name the folder that holds the weights.",
+        )
+    return FolderSource(str(path), ModelFolder(path.parent, {path.name: path}, ()))
+
+
+def _folders_for_files(folder: ModelFolder) -> Iterator[str]:
+    """Directories that stand where a file should be: named as one, with no such file in it."""
+    for relative in (*folder.folders, *folder.linked_folders):
+        suffix = PurePosixPath(relative).suffix
+        if suffix in _FILE_SUFFIXES and not any(
+            name.startswith(f"{relative}/") and name.endswith(suffix) for name in folder.files
+        ):
+            yield relative
+
+
+def _size(path: Path) -> int | None:
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None

@@ -6,7 +6,7 @@ import pytest
 
 from k2compat.checkpoint.companions import token_ranks
 from k2compat.checkpoint.companions.token_ranks import check_ranks
-from k2compat.checkpoint.sources.regular_file import open_file
+from k2compat.checkpoint.sources.source import open_file
 
 SOUND = b"".join(b"QUJD %d\n" % rank for rank in range(120))
 

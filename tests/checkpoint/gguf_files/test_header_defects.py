@@ -10,7 +10,7 @@ import pytest
 from k2compat.checkpoint.gguf_files import cursor as gguf_walk
 from k2compat.checkpoint.gguf_files import header as gguf
 from k2compat.checkpoint.gguf_files.header import parse_gguf, read_gguf
-from k2compat.checkpoint.sources.regular_file import OpenFile
+from k2compat.checkpoint.sources.source import OpenFile
 from tests.checkpoint.gguf_files.gguf_bytes import (
     ARRAY,
     BOOL,

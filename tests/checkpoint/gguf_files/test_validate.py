@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from k2compat.checkpoint.sources.folder import open_folder_source
+from k2compat.checkpoint.sources.source import open_folder_source
 from k2compat.checkpoint.validation import validate
 from k2compat.findings import Finding, Report, Severity
 from k2compat.samples import tiny_config

@@ -13,7 +13,7 @@ from k2compat.checkpoint.safetensors_files.header import (
     parse_safetensors,
     read_safetensors,
 )
-from k2compat.checkpoint.sources.regular_file import OpenFile
+from k2compat.checkpoint.sources.source import OpenFile
 
 HUGE = 1 << 70
 NO_OFFSETS: list[Any] = [[], [0], [0, 32, 64], [-32, 0], [0.0, 32], ["0", 32], {}, [0, HUGE]]

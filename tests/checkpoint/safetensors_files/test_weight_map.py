@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k2compat.checkpoint.safetensors_files.index import parse_index, read_index
-from k2compat.checkpoint.safetensors_files.index.weight_map import split_index
+from k2compat.checkpoint.safetensors_files.index import parse_index, read_index, split_index
 from tests.support.memory_source import MemoryFile
 
 MAP = {f"model.layers.{number}.weight": f"model-{number % 3}.safetensors" for number in range(50)}

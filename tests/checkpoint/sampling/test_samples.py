@@ -21,7 +21,7 @@ from k2compat.checkpoint.sampling.samples import (
     SampledTensor,
     sample_tensors,
 )
-from k2compat.checkpoint.sources.regular_file import open_file, refused
+from k2compat.checkpoint.sources.source import open_file, refused
 from k2compat.findings import Severity
 from k2compat.printable import counted
 from k2compat.samples import checkpoint_files, write_gguf

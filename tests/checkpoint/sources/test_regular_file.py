@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from k2compat.checkpoint.sources.regular_file import FileRefusedError, open_file
+from k2compat.checkpoint.sources.source import FileRefusedError, open_file
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from k2compat.checkpoint.sources.folder import open_folder_source
+from k2compat.checkpoint.sources.source import open_folder_source
 from k2compat.launch.preflight import read_node as reading
 from k2compat.launch.preflight.facts import NodeFacts, Question
 from k2compat.launch.preflight.read_node import Roots, read_model_facts, read_node
