@@ -8,6 +8,7 @@
     requirements.toml   what it needs of a node (`preflight/requirements.py`)
     memory.toml         which of its flags decide about memory (`memory_flags.py`)
     goals.toml          documented settings for a goal (`goals.py`); may be absent
+    faults.toml         releases with a known fault (`faults.py`); may be absent
     derive.py           facts and values that no table can express (`derivation.py`); may be absent
 
 A folder with a profile.toml is an engine: there is no other list of them.
@@ -22,6 +23,7 @@ from k2compat.lazy import lazy_names
 
 if TYPE_CHECKING:
     from k2compat.launch.engines.derivation import derivation_of
+    from k2compat.launch.engines.faults import Fault, faults_of
     from k2compat.launch.engines.goals import Goal, goals_of
     from k2compat.launch.engines.memory_flags import (
         BatchFlags,
@@ -46,6 +48,7 @@ __all__ = [
     "STRATEGIES",
     "BatchFlags",
     "CommandTemplate",
+    "Fault",
     "FileTemplate",
     "FindingTemplate",
     "Forbidden",
@@ -59,6 +62,7 @@ __all__ = [
     "derivation_of",
     "engine_folder",
     "engine_names",
+    "faults_of",
     "goals_of",
     "memory_flags_of",
     "read_profile",
@@ -69,6 +73,7 @@ __all__ = [
 _HOMES = {
     "BatchFlags": "memory_flags",
     "CommandTemplate": "profile_entries",
+    "Fault": "faults",
     "FileTemplate": "profile_entries",
     "FindingTemplate": "profile_entries",
     "Forbidden": "profile_entries",
@@ -82,6 +87,7 @@ _HOMES = {
     "STRATEGIES": "profile",
     "Situation": "profile_entries",
     "derivation_of": "derivation",
+    "faults_of": "faults",
     "goals_of": "goals",
     "memory_flags_of": "memory_flags",
     "read_profile": "profile",

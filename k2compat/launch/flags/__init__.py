@@ -47,6 +47,7 @@ __all__ = [
     "changes_of",
     "changes_to",
     "check_arguments",
+    "check_faults",
     "check_flags",
     "check_reading",
     "engine_aliases",
@@ -56,9 +57,9 @@ __all__ = [
     "flag_table",
     "has_placeholder",
     "has_word",
-    "names_in",
     "newest_version",
     "passed_through",
+    "present_in",
     "programs_of",
     "read_arguments",
     "recognize",
@@ -82,6 +83,7 @@ _HOMES = {
     "FlagUse": "command_line",
     "WRAPPERS": "programs",
     "change_of": "check",
+    "check_faults": "faults",
     "check_flags": "of_plan",
     "check_reading": "check",
     "engine_aliases": "programs",
@@ -89,7 +91,7 @@ _HOMES = {
     "entry_point": "programs",
     "has_placeholder": "command_line",
     "has_word": "command_line",
-    "names_in": "check",
+    "present_in": "faults",
     "programs_of": "programs",
     "read_arguments": "command_line",
     "recognize": "programs",
@@ -101,7 +103,7 @@ _HOMES = {
 
 
 if TYPE_CHECKING:
-    from k2compat.launch.flags.check import change_of, check_reading, names_in
+    from k2compat.launch.flags.check import change_of, check_reading
     from k2compat.launch.flags.command_line import (
         FlagUse,
         ParsedCommand,
@@ -110,6 +112,7 @@ if TYPE_CHECKING:
         read_arguments,
         values_of,
     )
+    from k2compat.launch.flags.faults import check_faults, present_in
     from k2compat.launch.flags.history import FATAL
     from k2compat.launch.flags.of_plan import check_flags, entry_of, with_settings
     from k2compat.launch.flags.passthrough import settings_as_arguments, with_proposed

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from k2compat.findings import Codes, Finding
-from k2compat.launch.engines import Forbidden
-from k2compat.launch.flags.check import check_reading, names_in
+from k2compat.launch.engines import Forbidden, ProfileTerms
+from k2compat.launch.flags.check import check_reading
 from k2compat.launch.flags.command_line import FlagUse, ParsedCommand, read_arguments
+from k2compat.launch.flags.faults import check_faults, present_in
 from k2compat.launch.flags.passthrough import settings_as_arguments
 from k2compat.launch.flags.programs import EntryPoint, recognize
 from k2compat.launch.flags.release import EngineRelease
@@ -51,17 +52,20 @@ def with_settings(command: Command, release: EngineRelease, settings: Sequence[s
 def check_flags(
     commands: Sequence[Command],
     release: EngineRelease,
-    forbidden: Sequence[Forbidden],
+    terms: ProfileTerms,
     gpus_per_node: int,
 ) -> Iterator[Finding]:
     """What the engine's own parser would say of the commands, and what it would let pass.
 
+    A known fault of the release is named once, whatever number of commands meets it.
+
     Args:
         commands: Those without an entry point are not looked at.
         release: Their engine at a version.
-        forbidden: Combinations that do harm at this version.
+        terms: What holds, and the combinations that do harm.
         gpus_per_node: GPUs of the nodes they run on.
     """
+    faults: dict[Finding, None] = {}
     for command in commands:
         if command.entry is None:
             continue
@@ -69,7 +73,9 @@ def check_flags(
         reading = _read(command.argv[start:], release.table(entry.table))
         for finding in check_reading(reading, gpus_per_node):
             yield dataclasses.replace(finding, where=f"{command.id}: {finding.where}")
-        yield from _combinations(command, reading, forbidden)
+        yield from _combinations(command, reading, terms.forbidden)
+        faults |= dict.fromkeys(check_faults(release.engine, terms.situation, entry.table, reading))
+    yield from faults
 
 
 def entry_of(command: Command, engine: str) -> tuple[int, EntryPoint]:
@@ -88,9 +94,7 @@ def entry_of(command: Command, engine: str) -> tuple[int, EntryPoint]:
 def _combinations(
     command: Command, reading: ParsedCommand, forbidden: Sequence[Forbidden]
 ) -> Iterator[Finding]:
-    present = set(names_in(reading)) | {
-        f"{use.name}={value}" for use in reading.uses for value in use.values
-    }
+    present = present_in(reading)
     for combination in forbidden:
         if combination.is_met(present):
             yield _codes.finding(

@@ -1,4 +1,4 @@
-"""Flags that do harm together, as the engines' profiles name them."""
+"""Flags that do harm together, and releases that do not work with a command's flags."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,7 +8,8 @@ from k2compat.launch.flags import (
     EngineRelease,
     EntryPoint,
     ParsedCommand,
-    names_in,
+    check_faults,
+    present_in,
     read_arguments,
     values_of,
 )
@@ -22,14 +23,15 @@ def check_combinations(
 ) -> Iterator[Finding]:
     """What a command's flags do to each other, and to a model whose name tells how it is stored.
 
+    Known faults of the release are among it; those of one GPU alone are not, for no GPU is known.
+
     Args:
         release: The engine's release.
         entry: The entry point.
         words: The arguments.
     """
     reading = read_arguments(release.table(entry.table), words)
-    present = set(names_in(reading))
-    present |= {f"{use.name}={value}" for use in reading.uses for value in use.values}
+    present = present_in(reading)
     facts = facts_of_name(_model(entry, words, reading))
     situation = Situation("default", "", release.version, facts)
     for forbidden in read_profile(release.engine).forbidden:
@@ -41,6 +43,7 @@ def check_combinations(
                 actual=" ".join(forbidden.flags),
                 fix=forbidden.fix,
             )
+    yield from check_faults(release.engine, situation, entry.table, reading)
 
 
 def _model(entry: EntryPoint, words: Sequence[str], reading: ParsedCommand) -> str:

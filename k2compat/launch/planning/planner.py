@@ -118,7 +118,7 @@ def plan_launch(request: Request) -> Plan:
             *_beyond_tables(release),
             *idle,
             *_profile_findings(terms.findings, request.model.name),
-            *check_flags(commands, release, terms.forbidden, cluster.gpus_per_node),
+            *check_flags(commands, release, terms, cluster.gpus_per_node),
             *_open_placeholders(commands, ALWAYS_SET | request.filled),
         ),
     )

@@ -98,3 +98,13 @@ def test_a_draft_that_is_not_named() -> None:
     (message,) = told(EAGLE3, "flag-combination")
     assert "without --speculative-draft-model-path" in message
     assert told(f"{EAGLE3} --speculative-draft-model-path /models/draft", "flag-combination") == []
+
+
+BAD_RELEASE = "docker run vllm/vllm-openai:v0.18.0 --model moonshotai/Kimi-K2.5 -pp {stages} -tp 8"
+
+
+@pytest.mark.parametrize(("stages", "known"), [(2, True), (1, False)])
+def test_a_release_that_fails_with_the_commands_flags_is_named(stages: int, known: bool) -> None:
+    messages = told(BAD_RELEASE.format(stages=stages), "release-known-bad")
+    assert [m for m in messages if "0.18.0 fails with pipeline stages" in m] == messages
+    assert bool(messages) is known
