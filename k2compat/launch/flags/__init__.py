@@ -57,6 +57,7 @@ __all__ = [
     "flag_table",
     "has_placeholder",
     "has_word",
+    "names_in",
     "newest_version",
     "passed_through",
     "present_in",
@@ -91,6 +92,7 @@ _HOMES = {
     "entry_point": "programs",
     "has_placeholder": "command_line",
     "has_word": "command_line",
+    "names_in": "check",
     "present_in": "faults",
     "programs_of": "programs",
     "read_arguments": "command_line",
@@ -103,7 +105,7 @@ _HOMES = {
 
 
 if TYPE_CHECKING:
-    from k2compat.launch.flags.check import change_of, check_reading
+    from k2compat.launch.flags.check import change_of, check_reading, names_in
     from k2compat.launch.flags.command_line import (
         FlagUse,
         ParsedCommand,
