@@ -4,7 +4,7 @@ import base64
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from k2compat.checkpoint import INDEX_FILE, ExpectedTensor, expected_tensors
 from k2compat.samples.configs import tiny_config
@@ -28,23 +28,39 @@ TEMPLATE = """\
 {%- if add_generation_prompt -%}<|im_assistant|>assistant<|im_middle|>{%- endif -%}
 """
 
-_TOKENIZER_CONFIG = {
-    "added_tokens_decoder": {
-        "163584": {"content": "[BOS]", "special": True},
-        "163585": {"content": "[EOS]", "special": True},
-        "163586": {"content": "<|im_end|>", "special": True},
-        "163595": {"content": "<|tool_calls_section_begin|>", "special": False},
-        "163596": {"content": "<|tool_calls_section_end|>", "special": False},
-        "163597": {"content": "<|tool_call_begin|>", "special": False},
-        "163598": {"content": "<|tool_call_argument_begin|>", "special": False},
-        "163599": {"content": "<|tool_call_end|>", "special": False},
-    },
-    "auto_map": {"AutoTokenizer": ["tokenization_kimi.TikTokenTokenizer", None]},
-    "bos_token": "[BOS]",
-    "eos_token": "[EOS]",
-    "model_max_length": 131072,
-    "tokenizer_class": "TikTokenTokenizer",
+ORDINARY_TOKENS: Final = 256
+"""Of the small tokenizer: a token for each byte."""
+
+# Places among the added tokens, which are the family's.
+_ADDED = {
+    0: "[BOS]",
+    1: "[EOS]",
+    2: "<|im_end|>",
+    11: "<|tool_calls_section_begin|>",
+    12: "<|tool_calls_section_end|>",
+    13: "<|tool_call_begin|>",
+    14: "<|tool_call_argument_begin|>",
+    15: "<|tool_call_end|>",
 }
+_SPECIAL = ("[BOS]", "[EOS]", "<|im_end|>")
+
+
+def tokenizer_config_bytes(ordinary: int = ORDINARY_TOKENS) -> bytes:
+    """The tokenizer_config.json of a tokenizer with so many ordinary tokens."""
+    added = {
+        str(ordinary + place): {"content": token, "special": token in _SPECIAL}
+        for place, token in _ADDED.items()
+    }
+    return _json(
+        {
+            "added_tokens_decoder": added,
+            "auto_map": {"AutoTokenizer": ["tokenization_kimi.TikTokenTokenizer", None]},
+            "bos_token": "[BOS]",
+            "eos_token": "[EOS]",
+            "model_max_length": 131072,
+            "tokenizer_class": "TikTokenTokenizer",
+        }
+    )
 
 
 def checkpoint_files(variant: str = "fp8") -> dict[str, bytes]:
@@ -118,9 +134,9 @@ def _companions(config: Mapping[str, Any]) -> dict[str, bytes]:
         "docs/deploy_guidance.md": b"# Deployment\n",
         "generation_config.json": _json({"max_length": 131072, "temperature": 0.6}),
         "modeling_deepseek.py": _stand_in("modeling_deepseek.py"),
-        "tiktoken.model": vocabulary_bytes(256),
+        "tiktoken.model": vocabulary_bytes(ORDINARY_TOKENS),
         "tokenization_kimi.py": _stand_in("tokenization_kimi.py"),
-        "tokenizer_config.json": _json(_TOKENIZER_CONFIG),
+        "tokenizer_config.json": tokenizer_config_bytes(),
     }
 
 

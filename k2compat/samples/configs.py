@@ -15,8 +15,10 @@ QUANTIZATIONS: Final[Mapping[str, Mapping[str, Any]]] = tomllib.loads(
 )
 """A quantization_config for each way of storing weights, by the name of its variant."""
 
-# Sizes in place of the real ones; the fingerprint and all other values stay.
+# Sizes and ids in place of the real ones; the fingerprint and all other values stay.
 TINY: Final[Mapping[str, int]] = {
+    "bos_token_id": 256,
+    "eos_token_id": 257,
     "hidden_size": 256,
     "intermediate_size": 512,
     "kv_lora_rank": 32,

@@ -12,7 +12,12 @@ from k2compat.checkpoint.safetensors_files.index import INDEX_FILE
 from k2compat.checkpoint.sources.source import refused
 from k2compat.findings import Finding
 from k2compat.samples import checkpoint_files
-from k2compat.samples.checkpoint import index_bytes, shards_by_layer, vocabulary_bytes
+from k2compat.samples.checkpoint import (
+    index_bytes,
+    shards_by_layer,
+    tokenizer_config_bytes,
+    vocabulary_bytes,
+)
 from k2compat.samples.safetensors_file import header_bytes
 
 
@@ -74,7 +79,12 @@ def memory_source(
         if not name.endswith(".safetensors")
     }
     text = config.get("text_config", config)
-    ranks = {"tiktoken.model": _family_ranks()} if text["vocab_size"] == 163_840 else {}
+    ranks = {}
+    if text["vocab_size"] == 163_840:
+        ranks = {
+            "tiktoken.model": _family_ranks(),
+            "tokenizer_config.json": tokenizer_config_bytes(163_584),
+        }
     for name, content in (
         *ranks.items(),
         ("config.json", json.dumps(config).encode()),

@@ -3,10 +3,11 @@
 A shifted id loads: the model then never stops, or its calls arrive as text.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from k2compat.checkpoint.companions.token_ranks import RANKS_FILE
+from k2compat.checkpoint.companions.token_ranks import RANKS_BYTES_MAX, RANKS_FILE
+from k2compat.checkpoint.companions.token_tables import TokenTable, read_token_table
 from k2compat.checkpoint.reporting import FileFindings
 from k2compat.checkpoint.sources import FileRefusedError, Source
 from k2compat.family import (
@@ -18,7 +19,7 @@ from k2compat.family import (
     text_config,
 )
 from k2compat.findings import Finding
-from k2compat.printable import counted
+from k2compat.printable import counted, shortened
 
 ORDINARY_TOKENS: Final = 163_584
 """Ranks of Kimi-K2's tiktoken.model; the special tokens follow."""
@@ -52,9 +53,18 @@ REQUIRED: Final = (
     "<|tool_call_end|>",
 )
 _ENDS: Final = ("[EOS]", "<|im_end|>")
+_BEGINS: Final = ("[BOS]",)
+_ENDS_BY_MEMBER: Final[Mapping[str, Sequence[str]]] = {
+    "eos_token_id": _ENDS,
+    "bos_token_id": _BEGINS,
+}
+_NO_STOP: Final = "generation does not stop where a turn ends"
+_NO_BEGINNING: Final = "no text of the training began with it"
 _EFFECTS: Final = {
-    "eos_token_id": "generation does not stop where a turn ends",
-    "bos_token_id": "no text of the training began with it",
+    "eos_token_id": _NO_STOP,
+    "eos_token": _NO_STOP,
+    "bos_token_id": _NO_BEGINNING,
+    "bos_token": _NO_BEGINNING,
 }
 _CLASSES: Final = (
     "TikTokenTokenizer",
@@ -73,7 +83,8 @@ def check_special_tokens(
 ) -> Iterator[Finding]:
     """Find special tokens that are missing, have other ids, or do not end a turn.
 
-    Only a config with Kimi-K2's fingerprint is judged: DeepSeek-V3 has another tokenizer.
+    Of a config without Kimi-K2's fingerprint only the bounds are judged: DeepSeek-V3 has another
+    tokenizer.
 
     Args:
         source: The model's files.
@@ -82,35 +93,41 @@ def check_special_tokens(
         tokenizer: The members of tokenizer_config.json; {} without one.
     """
     text = text_config(config)
-    if fingerprint_of(text) != KIMI_K2:
-        return
-    tokens = _added_tokens(tokenizer)
-    yield from _tokenizer(f"{source.name}/{TOKENIZER_CONFIG_FILE}", tokenizer, tokens)
+    rows = text.get("vocab_size")
+    rows = rows if type(rows) is int else None
+    table, findings = read_token_table(source, tokenizer)
+    yield from findings
+    yield from _bounds(source, table, rows)
+    of_kimi_k2 = fingerprint_of(text) == KIMI_K2
+    if of_kimi_k2:
+        yield from _class(f"{source.name}/{TOKENIZER_CONFIG_FILE}", tokenizer, table)
+        yield from _markers(f"{source.name}/{table.file}", table, rows)
     for name, members in (
         (CONFIG_FILE, config),
         (CONFIG_FILE, text if text is not config else {}),
         (GENERATION_CONFIG_FILE, generation),
     ):
-        yield from _ends(f"{source.name}/{name}", members, tokens, text.get("vocab_size"))
-    if text.get("vocab_size") == VOCABULARY and RANKS_FILE in source.files:
+        ends = _ENDS_BY_MEMBER if of_kimi_k2 and table.is_known else {}
+        yield from _ends(f"{source.name}/{name}", members, table, rows, ends)
+    if of_kimi_k2 and rows == VOCABULARY and RANKS_FILE in source.files:
         yield from _ranks(source)
 
 
-def _added_tokens(tokenizer: Mapping[str, Any]) -> Mapping[int, str]:
-    added = tokenizer.get("added_tokens_decoder")
-    return {
-        int(number): token["content"]
-        for number, token in (added.items() if isinstance(added, dict) else ())
-        if number.isdecimal()
-        and len(number) < 10
-        and isinstance(token, dict)
-        and isinstance(token.get("content"), str)
-    }
+def _bounds(source: Source, table: TokenTable, rows: int | None) -> tuple[Finding, ...]:
+    found = FileFindings(f"{source.name}/{table.file}")
+    if rows is not None and table.highest >= rows:
+        found.add(
+            "token-beyond-embedding",
+            f"the highest id is {table.highest:,}, the embedding has {counted(rows, 'row')}: "
+            "engines fail at such a token",
+            at=table.member,
+            expected=f"below {rows:,}",
+            actual=f"{table.highest:,}",
+        )
+    return found.findings()
 
 
-def _tokenizer(
-    where: str, tokenizer: Mapping[str, Any], tokens: Mapping[int, str]
-) -> tuple[Finding, ...]:
+def _class(where: str, tokenizer: Mapping[str, Any], table: TokenTable) -> tuple[Finding, ...]:
     found = FileFindings(where)
     name = tokenizer.get("tokenizer_class")
     if isinstance(name, str) and name not in _CLASSES:
@@ -121,24 +138,41 @@ def _tokenizer(
             expected=_CLASSES[0],
             actual=name,
         )
-    missing = [token for token in REQUIRED if tokens and token not in tokens.values()]
-    if missing:
+    for member, right in (("eos_token", _ENDS), ("bos_token", _BEGINS)):
+        value = tokenizer.get(member)
+        # Older programs write an object with the token's flags.
+        content = value.get("content") if isinstance(value, dict) else value
+        if table.is_known and isinstance(content, str) and content not in right:
+            found.add(
+                "end-token",
+                f"{member} is {shortened(content)}: {_EFFECTS[member]}",
+                at=member,
+                expected=" or ".join(right),
+                actual=content,
+            )
+    return found.findings()
+
+
+def _markers(where: str, table: TokenTable, rows: int | None) -> tuple[Finding, ...]:
+    found = FileFindings(where)
+    missing = [token for token in REQUIRED if token not in table.tokens.values()]
+    if table.is_known and missing:
         found.add(
             "special-token-missing",
             f"the tokenizer lacks {', '.join(missing)}: engines miss calls and ends of turns",
-            at="added_tokens_decoder",
+            at=table.member,
             count=len(missing),
             items=missing,
         )
     # A small model's own tokenizer has other ids throughout.
-    if tokens and max(tokens) >= ORDINARY_TOKENS:
-        for number, token in tokens.items():
+    if rows == VOCABULARY or table.highest >= ORDINARY_TOKENS:
+        for number, token in table.tokens.items():
             expected = FAMILY_IDS.get(token)
             if expected is not None and number != expected:
                 found.add(
                     "special-token-id",
                     f"{token} has another id than the model was trained with",
-                    at="added_tokens_decoder",
+                    at=table.member,
                     expected=expected,
                     actual=number,
                 )
@@ -146,24 +180,28 @@ def _tokenizer(
 
 
 def _ends(
-    where: str, members: Mapping[str, Any], tokens: Mapping[int, str], vocabulary: object
+    where: str,
+    members: Mapping[str, Any],
+    table: TokenTable,
+    rows: int | None,
+    ends: Mapping[str, Sequence[str]],
 ) -> tuple[Finding, ...]:
     found = FileFindings(where)
-    for member, right in (("eos_token_id", _ENDS), ("bos_token_id", ("[BOS]",))):
+    for member in _ENDS_BY_MEMBER:
         value = members.get(member)
         for number in value if isinstance(value, list) else [value]:
-            if type(number) is not int or not tokens:
+            if type(number) is not int:
                 continue
-            actual = tokens.get(number)
-            is_beyond = vocabulary == VOCABULARY and not 0 <= number < VOCABULARY
-            if is_beyond or actual not in right:
+            right = ends.get(member, ())
+            actual = table.tokens.get(number)
+            is_beyond = rows is not None and not 0 <= number < rows
+            if is_beyond or (right and actual not in right):
                 shown = "beyond the vocabulary" if is_beyond else actual or "an ordinary token"
-                effect = _EFFECTS[member]
                 found.add(
                     "end-token",
-                    f"{member} {number} is {shown}: {effect}",
+                    f"{member} {number} is {shown}: {_EFFECTS[member]}",
                     at=member,
-                    expected=" or ".join(right),
+                    expected=" or ".join(right) or f"below {rows:,}",
                     actual=number,
                 )
     return found.findings()
@@ -173,6 +211,8 @@ def _ranks(source: Source) -> tuple[Finding, ...]:
     found = FileFindings(f"{source.name}/{RANKS_FILE}")
     try:
         with source.open(RANKS_FILE) as file:
+            if file.size > RANKS_BYTES_MAX:
+                return ()  # check_ranks reports it
             count = sum(map(bool, file.read(0, file.size).splitlines()))
     except FileRefusedError:
         return ()  # check_beside reports it

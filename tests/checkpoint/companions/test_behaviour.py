@@ -50,7 +50,7 @@ def shift_ids(files: Files) -> None:
 
 def drop_call_markers(files: Files) -> None:
     added = files["tokenizer_config.json"]["added_tokens_decoder"]
-    del added["163597"], added["163598"]
+    del added["269"], added["270"]
 
 
 def rope(**changes: object) -> Callable[[Files], None]:
@@ -86,11 +86,18 @@ DAMAGED: dict[str, tuple[Callable[[Files], object], str]] = {
         lambda files: files["tokenizer_config.json"].update(tokenizer_class="LlamaTokenizerFast"),
         "tokenizer-foreign",
     ),
-    "ids shifted by one": (shift_ids, "special-token-id"),
     "a tokenizer without its call markers": (drop_call_markers, "special-token-missing"),
     "an end token of another model": (config(eos_token_id=1), "end-token"),
-    "an end token that ends no turn": (config(eos_token_id=[163586, 163595]), "end-token"),
+    "an end token that ends no turn": (config(eos_token_id=[258, 267]), "end-token"),
     "a first token of another model": (config(bos_token_id=0), "end-token"),
+    "an end token of another model, by name": (
+        lambda files: files["tokenizer_config.json"].update(eos_token="<|im_middle|>"),
+        "end-token",
+    ),
+    "a first token of another model, as an object": (
+        lambda files: files["tokenizer_config.json"].update(bos_token={"content": "<s>"}),
+        "end-token",
+    ),
     "an end token in the generation config": (
         lambda files: files["generation_config.json"].update(eos_token_id=151645),
         "end-token",
@@ -129,6 +136,13 @@ DAMAGED: dict[str, tuple[Callable[[Files], object], str]] = {
 def test_each_damage_is_found_by_its_code(damage: str) -> None:
     change, code = DAMAGED[damage]
     assert code in judged(change)
+
+
+def test_ids_of_the_family_that_are_shifted_by_one() -> None:
+    full = {**config_values("moonshotai/Kimi-K2-Instruct"), "num_hidden_layers": 1}
+    assert judged(lambda _: None, full) == []
+    codes = judged(shift_ids, full)
+    assert {*codes} == {"special-token-id"}
 
 
 def test_a_sound_folder_has_no_finding() -> None:
@@ -173,16 +187,32 @@ def test_a_vocabulary_that_is_cut_or_another_models(tokens: int) -> None:
     assert "tokenizer-foreign" in [finding.code for finding in bad(validate(source))]
 
 
+def test_a_vocabulary_that_is_too_large_is_reported_once() -> None:
+    source = memory_source({**config_values("moonshotai/Kimi-K2-Instruct"), "num_hidden_layers": 1})
+    source.contents["tiktoken.model"] = (b"", 1 << 40)
+    assert [finding.code for finding in bad(validate(source))] == ["companion-too-large"]
+
+
 def test_a_model_of_no_known_fingerprint_may_scale_nothing() -> None:
     config = {**tiny_config(), "routed_scaling_factor": 1.0, "rope_scaling": None}
     assert not any("rope" in finding.code for finding in validate(memory_source(config)).report)
 
 
-def test_an_end_token_beyond_the_vocabulary() -> None:
-    config = {**config_values("moonshotai/Kimi-K2-Instruct"), "num_hidden_layers": 1}
-    report = validate(memory_source({**config, "eos_token_id": 163_840})).report
+@pytest.mark.parametrize("variant", ["fp8", "deepseek_v3", "moonshotai/Kimi-K2-Instruct"])
+def test_an_end_token_beyond_the_vocabulary(variant: str) -> None:
+    config = config_values(variant) if "/" in variant else tiny_config(variant)
+    config = {**config, "num_hidden_layers": 1}
+    report = validate(memory_source({**config, "eos_token_id": config["vocab_size"]})).report
     (finding,) = (finding for finding in report if finding.code == "end-token")
     assert "beyond the vocabulary" in finding.message
+
+
+def test_added_tokens_beyond_the_embedding() -> None:
+    def add(files: Files) -> None:
+        files["tokenizer_config.json"]["added_tokens_decoder"]["320"] = {"content": "<|new|>"}
+
+    assert judged(add) == ["token-beyond-embedding"]
+    assert judged(config(vocab_size=None)) == ["architecture-value"]
 
 
 def test_files_that_cannot_be_read_are_reported_once(tmp_path: Path) -> None:

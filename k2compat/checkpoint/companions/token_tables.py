@@ -1,0 +1,183 @@
+"""The ids that loaders give to added tokens: of tiktoken.model's Python, and of tokenizer.json.
+
+    tokenizer_config.json   added_tokens_decoder: ids and tokens beside tiktoken.model
+    tokenizer.json          model.vocab, and added_tokens
+
+The tokenizers library does not read the ids of added_tokens: it numbers the tokens that the
+vocabulary lacks, in their order, from the vocabulary's count on. Transformers then adds what only
+added_tokens_decoder has, and does not read its ids either.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Final, NamedTuple
+
+import msgspec
+
+from k2compat.checkpoint.companions.token_ranks import RANKS_FILE, is_too_large
+from k2compat.checkpoint.reporting import FileFindings
+from k2compat.checkpoint.sources import FileRefusedError, Source
+from k2compat.family import TOKENIZER_CONFIG_FILE
+from k2compat.findings import Finding
+
+TOKENIZER_FILE: Final = "tokenizer.json"
+TOKENIZER_BYTES_MAX: Final = 64 << 20
+"""A vocabulary of 163,840 tokens with its merges has 10 to 20 MB."""
+
+_DECODER: Final = "added_tokens_decoder"
+
+
+class TokenTable(NamedTuple):
+    """The added tokens as a loader numbers them.
+
+    Attributes:
+        file: Where they are listed.
+        member: Of that file.
+        tokens: By id.
+        highest: The highest id of all tokens, ordinary ones included; -1 where there is none.
+        is_known: Whether a file lists them at all.
+    """
+
+    file: str
+    member: str
+    tokens: Mapping[int, str]
+    highest: int
+    is_known: bool
+
+
+_Id = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
+
+
+class _AddedToken(msgspec.Struct):
+    """An entry of added_tokens; the library refuses a file that lacks one of these members."""
+
+    id: _Id
+    content: str
+    single_word: bool
+    lstrip: bool
+    rstrip: bool
+    normalized: bool
+    special: bool
+
+
+class _Model(msgspec.Struct):
+    vocab: dict[str, _Id] | list[tuple[str, float]]
+
+
+class _Tokenizer(msgspec.Struct):
+    model: _Model
+    added_tokens: list[_AddedToken] = []
+
+
+def read_token_table(
+    source: Source, tokenizer: Mapping[str, Any]
+) -> tuple[TokenTable, tuple[Finding, ...]]:
+    """The table that engines use, and what is wrong with the files it comes from.
+
+    Args:
+        source: The model's files.
+        tokenizer: The members of tokenizer_config.json; {} without one.
+    """
+    added = _decoder(tokenizer)
+    listed = TokenTable(TOKENIZER_CONFIG_FILE, _DECODER, added, max(added, default=-1), bool(added))
+    found = FileFindings(f"{source.name}/{TOKENIZER_FILE}")
+    read = _read(source, found)
+    if read is None:
+        return listed, found.findings()
+    vocabulary = _ids(read.model.vocab)
+    numbered = _numbered(vocabulary, (token.content for token in read.added_tokens))
+    _check_listed(read.added_tokens, numbered, found)
+    _check_conflict(numbered, added, found)
+    if RANKS_FILE in source.files:
+        return listed, found.findings()
+    # Transformers sorts by the ids that it does not use.
+    rest = (added[number] for number in sorted(added) if added[number] not in numbered)
+    numbered = _numbered(vocabulary, (*numbered, *rest))
+    highest = max((*vocabulary.values(), *numbered.values()), default=-1)
+    tokens = {number: token for token, number in numbered.items()}
+    return TokenTable(TOKENIZER_FILE, "added_tokens", tokens, highest, True), found.findings()
+
+
+def _decoder(tokenizer: Mapping[str, Any]) -> Mapping[int, str]:
+    added = tokenizer.get(_DECODER)
+    return {
+        int(number): token["content"]
+        for number, token in (added.items() if isinstance(added, dict) else ())
+        if number.isdecimal()
+        and len(number) < 10
+        and isinstance(token, dict)
+        and isinstance(token.get("content"), str)
+    }
+
+
+def _read(source: Source, found: FileFindings) -> _Tokenizer | None:
+    if TOKENIZER_FILE not in source.files:
+        return None
+    try:
+        with source.open(TOKENIZER_FILE) as file:
+            if is_too_large(file, TOKENIZER_BYTES_MAX, found):
+                return None
+            data = file.read(0, file.size)
+    except FileRefusedError:
+        return None  # check_beside reports it
+    try:
+        return msgspec.json.decode(data, type=_Tokenizer)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        found.add("companion-damaged", f"it is no tokenizer of the tokenizers library: {error}")
+        return None
+
+
+def _ids(vocabulary: dict[str, int] | list[tuple[str, float]]) -> Mapping[str, int]:
+    if isinstance(vocabulary, dict):
+        return vocabulary
+    return {token: number for number, (token, _) in enumerate(vocabulary)}
+
+
+def _numbered(vocabulary: Mapping[str, int], contents: Iterable[str]) -> dict[str, int]:
+    """The ids that the tokenizers library gives to added tokens."""
+    numbered: dict[str, int] = {}
+    following = len(vocabulary)
+    for content in dict.fromkeys(contents):
+        if content:
+            numbered[content] = vocabulary.get(content, following)
+            following += content not in vocabulary
+    return numbered
+
+
+def _check_listed(
+    listed: Iterable[_AddedToken], numbered: Mapping[str, int], found: FileFindings
+) -> None:
+    """Find ids in the file that the library does not use."""
+    wrong = [one for one in listed if numbered.get(one.content, one.id) != one.id]
+    if wrong:
+        first = wrong[0]
+        found.add(
+            "token-id-unused",
+            f"the ids of added_tokens leave out numbers or follow another order: the tokenizers "
+            f"library gives {first.content} the id {numbered[first.content]}, not {first.id}",
+            at="added_tokens",
+            count=len(wrong),
+            expected=numbered[first.content],
+            actual=first.id,
+            items=[one.content for one in wrong],
+        )
+
+
+def _check_conflict(
+    numbered: Mapping[str, int], added: Mapping[int, str], found: FileFindings
+) -> None:
+    """Find tokens with other ids in tokenizer_config.json."""
+    differing = [
+        (token, number) for number, token in added.items() if numbered.get(token, number) != number
+    ]
+    if differing:
+        token, number = differing[0]
+        found.add(
+            "tokenizer-conflict",
+            f"{token} is {numbered[token]} in {TOKENIZER_FILE} and {number} in "
+            f"{TOKENIZER_CONFIG_FILE}: engines differ in the file that they follow",
+            at="added_tokens",
+            count=len(differing),
+            expected=number,
+            actual=numbered[token],
+            items=[token for token, _ in differing],
+        )
