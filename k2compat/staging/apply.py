@@ -17,7 +17,7 @@ from k2compat.files import (
 )
 from k2compat.findings import Codes, Finding
 from k2compat.printable import counted
-from k2compat.staging.plan import Action, Plan, PlannedFile
+from k2compat.staging.plan import PlannedFile, StagingAction, StagingPlan
 
 _codes = Codes("staging")
 
@@ -33,7 +33,11 @@ class LinkMode(StrEnum):
 
 
 def apply_plan(
-    plan: Plan, folder: Folder, mode: LinkMode, *, progress: Callable[[int], None] | None = None
+    plan: StagingPlan,
+    folder: Folder,
+    mode: LinkMode,
+    *,
+    progress: Callable[[int], None] | None = None,
 ) -> tuple[Finding, ...]:
     """Write what the plan calls new or replaced; durable on return.
 
@@ -55,7 +59,7 @@ def apply_plan(
         HubError: The Hub gives another content than it listed, or none.
         WriteError: no-space, before the first byte is copied; or the system refused.
     """
-    to_write = plan.having(Action.NEW, Action.REPLACED)
+    to_write = plan.having(StagingAction.NEW, StagingAction.REPLACED)
     if not to_write:
         return ()
     with Workspace(folder) as workspace:
@@ -78,7 +82,7 @@ def _publish(hidden: Prepared, folder: Folder, file: PlannedFile) -> None:
     place = folder.path / file.relative
     with explained_writing(place):
         try:
-            publish(hidden, folder, file.relative, replace=file.action is Action.REPLACED)
+            publish(hidden, folder, file.relative, replace=file.action is StagingAction.REPLACED)
         except FileExistsError as error:
             raise RefusedError(
                 "changed-meanwhile",

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from k2compat.files import CHUNK_BYTES, explained_reading, open_regular, read_regular, real_path
 from k2compat.hub import RemoteFile
-from k2compat.staging.source import Source, SourceFile
+from k2compat.staging.source import ModelFiles, SourceFile
 from k2compat.staging.target import StagingTarget
 
 
-class Action(StrEnum):
+class StagingAction(StrEnum):
     """What becomes of a file."""
 
     NEW = "new"
@@ -44,7 +44,7 @@ class PlannedFile:
     """
 
     relative: str
-    action: Action
+    action: StagingAction
     size: int
     origin: Path
     content: bytes | None = None
@@ -54,7 +54,7 @@ class PlannedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class StagingPlan:
     """What staging does; skipped files are not part of it.
 
     Attributes:
@@ -65,23 +65,23 @@ class Plan:
     target: Path
     files: tuple[PlannedFile, ...]
 
-    def having(self, *actions: Action) -> list[PlannedFile]:
+    def having(self, *actions: StagingAction) -> list[PlannedFile]:
         """The files with one of these actions."""
         return [file for file in self.files if file.action in actions]
 
     @property
     def changes(self) -> bool:
         """Whether there is anything to write."""
-        return bool(self.having(Action.NEW, Action.REPLACED))
+        return bool(self.having(StagingAction.NEW, StagingAction.REPLACED))
 
 
 def plan_staging(
-    source: Source,
+    source: ModelFiles,
     target: StagingTarget,
     *,
     contents: Mapping[str, bytes] | None = None,
     force: bool = False,
-) -> Plan:
+) -> StagingPlan:
     """Plan the staging of a model's files.
 
     Args:
@@ -98,7 +98,7 @@ def plan_staging(
         _plan_file(target.folder, file, (contents or {}).get(file.relative), force=force)
         for file in source.files
     ]
-    return Plan(target.folder, (*links, *files))
+    return StagingPlan(target.folder, (*links, *files))
 
 
 def _plan_file(
@@ -109,13 +109,13 @@ def _plan_file(
     with explained_reading(place):
         obstacle = _obstacle(target, file.relative)
         if obstacle:
-            action = Action.CONFLICT
+            action = StagingAction.CONFLICT
         elif not os.path.lexists(place):
-            action = Action.NEW
+            action = StagingAction.NEW
         elif _has_bytes(place, file, content):
-            action = Action.SAME
+            action = StagingAction.SAME
         else:
-            action = Action.REPLACED if force else Action.CONFLICT
+            action = StagingAction.REPLACED if force else StagingAction.CONFLICT
     return PlannedFile(
         file.relative, action, size, file.path, content, file.remote, obstacle=obstacle
     )
@@ -128,12 +128,12 @@ def _plan_link(target: Path, name: str, destination: Path) -> PlannedFile:
     obstacle = None
     with explained_reading(place):
         if not os.path.lexists(place):
-            action = Action.NEW
+            action = StagingAction.NEW
         elif place.exists() and place.samefile(destination):
-            action = Action.SAME
+            action = StagingAction.SAME
         else:
             # A GGUF in the target is never replaced: it may be the only copy.
-            action, obstacle = Action.CONFLICT, "another file of that name is there"
+            action, obstacle = StagingAction.CONFLICT, "another file of that name is there"
     return PlannedFile(name, action, size, destination, is_link=True, obstacle=obstacle)
 
 

@@ -6,15 +6,15 @@ from k2compat.family import CONFIG_FILE
 from k2compat.findings import Codes, Finding
 from k2compat.printable import counted
 from k2compat.shell_line import shell_line
-from k2compat.staging.plan import Action, Plan, PlannedFile
-from k2compat.staging.source import Source, naming
+from k2compat.staging.plan import PlannedFile, StagingAction, StagingPlan
+from k2compat.staging.source import ModelFiles, naming
 
 _codes = Codes("staging")
 
 
-def plan_findings(plan: Plan, source: Source) -> Iterator[Finding]:
+def plan_findings(plan: StagingPlan, source: ModelFiles) -> Iterator[Finding]:
     """Conflicts, and what is left out."""
-    conflicts = plan.having(Action.CONFLICT)
+    conflicts = plan.having(StagingAction.CONFLICT)
     differing = [file for file in conflicts if file.obstacle is None]
     if differing:
         yield _differing(plan, differing)
@@ -28,7 +28,7 @@ def plan_findings(plan: Plan, source: Source) -> Iterator[Finding]:
     yield from _left_out(source)
 
 
-def _differing(plan: Plan, files: list[PlannedFile]) -> Finding:
+def _differing(plan: StagingPlan, files: list[PlannedFile]) -> Finding:
     names = [file.relative for file in files]
     words = counted(len(names), "file differs", "files differ")
     return _codes.finding(
@@ -50,7 +50,7 @@ def _way_out(names: list[str]) -> str:
     return f"To keep yours: {keep}. To take the model's: --force."
 
 
-def _left_out(source: Source) -> Iterator[Finding]:
+def _left_out(source: ModelFiles) -> Iterator[Finding]:
     by_reason: dict[tuple[str, str], list[str]] = {}
     for file in source.skipped:
         by_reason.setdefault((file.reason.code, file.reason.what), []).append(file.relative)

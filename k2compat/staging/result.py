@@ -15,17 +15,19 @@ from k2compat.checkpoint import (
 )
 from k2compat.files import explained_reading
 from k2compat.findings import Finding
-from k2compat.staging.plan import Action, Plan, PlannedFile
+from k2compat.staging.plan import PlannedFile, StagingAction, StagingPlan
 
 
-def check_plan(plan: Plan) -> tuple[Finding, ...]:
+def check_plan(plan: StagingPlan) -> tuple[Finding, ...]:
     """Check the target as if the plan were carried out; of the Hub only small files are fetched.
 
     Raises:
         RefusedError: not-readable.
         HubError: The Hub does not give a file as it listed it.
     """
-    planned = {file.relative: file for file in plan.having(Action.NEW, Action.REPLACED)}
+    planned = {
+        file.relative: file for file in plan.having(StagingAction.NEW, StagingAction.REPLACED)
+    }
     with explained_reading(plan.target, "cannot be listed"):
         folder = read_model_folder(
             plan.target, {relative: file.origin for relative, file in planned.items()}

@@ -59,7 +59,7 @@ class SkippedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ModelFiles:
     """A model's folder, walked, or its repo, listed.
 
     Attributes:
@@ -77,7 +77,7 @@ class Source:
 
 def read_source(
     model: Path | str, *, follow_links: bool = False, exclude: tuple[str, ...] = ()
-) -> Source:
+) -> ModelFiles:
     """Walk a model's folder.
 
     Args:
@@ -111,7 +111,7 @@ def read_source(
             f"{model} has no {CONFIG_FILE}.",
             hint=snapshot_hint(folder) or hint,
         )
-    return Source(
+    return ModelFiles(
         str(folder),
         folder,
         tuple(sorted(walk.files, key=lambda file: file.relative)),
@@ -119,7 +119,7 @@ def read_source(
     )
 
 
-def list_source(repo: RemoteRepo, *, exclude: tuple[str, ...] = ()) -> Source:
+def list_source(repo: RemoteRepo, *, exclude: tuple[str, ...] = ()) -> ModelFiles:
     """The same of a repo; nothing of it is fetched yet.
 
     Raises:
@@ -139,7 +139,7 @@ def list_source(repo: RemoteRepo, *, exclude: tuple[str, ...] = ()) -> Source:
             f"{repo.name} has no {CONFIG_FILE}.",
             hint="Name the repo of the model itself, not one of its GGUFs or adapters.",
         )
-    return Source(
+    return ModelFiles(
         repo.name,
         None,
         tuple(

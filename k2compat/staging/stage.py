@@ -11,10 +11,10 @@ from k2compat.files import exclusive, explained_reading, read_regular
 from k2compat.findings import Finding, Report, Severity, explanation
 from k2compat.hub import RemoteRepo
 from k2compat.staging.apply import LinkMode, apply_plan
-from k2compat.staging.plan import Plan, plan_staging
+from k2compat.staging.plan import StagingPlan, plan_staging
 from k2compat.staging.report import plan_findings
 from k2compat.staging.result import check_plan
-from k2compat.staging.source import Source, list_source, read_source
+from k2compat.staging.source import ModelFiles, list_source, read_source
 from k2compat.staging.target import find_staging_target
 
 # With these GGUFs no staged file makes KTransformers serve the model.
@@ -24,7 +24,7 @@ _POINTLESS = frozenset(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class StagingRequest:
     """What to stage, and how.
 
     Attributes:
@@ -58,13 +58,13 @@ class Staging:
         report: The findings, the check of the result for KTransformers included.
     """
 
-    source: Source
-    plan: Plan
+    source: ModelFiles
+    plan: StagingPlan
     report: Report
 
 
 def stage(
-    request: Request,
+    request: StagingRequest,
     *,
     write: bool = True,
     waiting: Callable[[], None] | None = None,
@@ -128,13 +128,13 @@ def _with_place(finding: Finding, target: Path) -> str:
     return message if where == target else f"{relative}: {message}"
 
 
-def _source(request: Request) -> Source:
+def _source(request: StagingRequest) -> ModelFiles:
     if isinstance(request.model, RemoteRepo):
         return list_source(request.model, exclude=request.exclude)
     return read_source(request.model, follow_links=request.follow_links, exclude=request.exclude)
 
 
-def _patch(source: Source, to: str | None) -> Patch | None:
+def _patch(source: ModelFiles, to: str | None) -> Patch | None:
     config = next((file for file in source.files if file.relative == CONFIG_FILE), None)
     if to is None or config is None:
         return None

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from k2compat.files import UnsupportedLinkError, Workspace, open_folder
-from k2compat.staging import LinkMode, Request, stage
+from k2compat.staging import LinkMode, StagingRequest, stage
 from tests.support.faults import each_failure, each_kill
 from tests.support.models import make_ggufs, make_model, tree
 
@@ -24,8 +24,10 @@ NEW = {**OLD, **MODEL}
 Action = Callable[[Path], object]
 
 
-def request(folder: Path, mode: LinkMode) -> Request:
-    return Request(model=folder / "model", gguf_folder=folder / "ggufs", mode=mode, force=True)
+def request(folder: Path, mode: LinkMode) -> StagingRequest:
+    return StagingRequest(
+        model=folder / "model", gguf_folder=folder / "ggufs", mode=mode, force=True
+    )
 
 
 def copying(folder: Path) -> None:
@@ -118,7 +120,7 @@ def test_clones_share_no_bytes_on_disk_until_written(tmp_path: Path, btrfs: Path
     make_model(btrfs / "model")
     make_ggufs(btrfs / "ggufs")
     staging = stage(
-        Request(model=btrfs / "model", gguf_folder=btrfs / "ggufs", mode=LinkMode.CLONE)
+        StagingRequest(model=btrfs / "model", gguf_folder=btrfs / "ggufs", mode=LinkMode.CLONE)
     )
     assert "link-unavailable" not in {finding.code for finding in staging.report}
     (btrfs / "ggufs" / "README.md").write_text("changed")

@@ -16,7 +16,7 @@ from k2compat.config.apply import patch_in_place
 from k2compat.config.target import find_target
 from k2compat.errors import K2CompatError
 from k2compat.files import NewFile, build_folder, workspace, write_bundle
-from k2compat.staging import LinkMode, Request, stage
+from k2compat.staging import LinkMode, StagingRequest, stage
 from tests.support.configs import KIMI
 from tests.support.models import tree
 
@@ -53,7 +53,7 @@ def swapping(place: Path, elsewhere: Path) -> Iterator[None]:
 def staging(folder: Path, run: int) -> None:
     (folder / "model/docs/a.md").write_text(f"# {run}")
     model, ggufs = folder / "model", folder / "place"
-    stage(Request(model=model, gguf_folder=ggufs, mode=LinkMode.COPY, force=True))
+    stage(StagingRequest(model=model, gguf_folder=ggufs, mode=LinkMode.COPY, force=True))
 
 
 def patching(folder: Path, run: int) -> None:
@@ -132,7 +132,7 @@ def test_a_swap_after_the_plan_is_one_sentence(
     (folder / "model/docs/a.md").write_text("# a")
     monkeypatch.setattr("k2compat.staging.apply.sync_file_system", swap)
     with pytest.raises(K2CompatError) as caught:
-        stage(Request(model=folder / "model", gguf_folder=folder / "place", force=True))
+        stage(StagingRequest(model=folder / "model", gguf_folder=folder / "place", force=True))
     assert caught.value.code == "changed-meanwhile"
     assert str(folder / "place/docs") in caught.value.message
     assert list((folder / "elsewhere").iterdir()) == []
@@ -155,7 +155,9 @@ def test_a_model_s_folder_that_becomes_a_link_is_not_read_through(
 
     monkeypatch.setattr(workspace.Workspace, "copy", swapped)
     with pytest.raises(K2CompatError) as caught:
-        stage(Request(model=folder / "model", gguf_folder=folder / "place", mode=LinkMode.COPY))
+        stage(
+            StagingRequest(model=folder / "model", gguf_folder=folder / "place", mode=LinkMode.COPY)
+        )
     assert caught.value.code == "not-readable"
     assert "a.md cannot be read" in caught.value.message
     assert tree(folder / "place") == {"config.json": KIMI, "x.gguf": b"GGUF"}

@@ -15,7 +15,7 @@ from k2compat.errors import HubError, RefusedError
 from k2compat.findings import catalogue
 from k2compat.hub import HubRepo, list_repo, modelscope, parse_hub_url, parse_repo_url, ranges
 from k2compat.samples import checkpoint_files
-from k2compat.staging import Request, stage
+from k2compat.staging import StagingRequest, stage
 from tests.support.command import Result, k2compat
 from tests.support.models import STAGED, make_ggufs, tree
 from tests.support.modelscope_endpoint import ModelScope, serve_modelscope
@@ -102,7 +102,7 @@ def test_other_bytes_of_the_same_length_are_refused(
     before = tree(ggufs)
     server.sent[name] = FILES[name][::-1]
     with pytest.raises(HubError) as caught:
-        stage(Request(model=list_repo(MODEL), gguf_folder=ggufs))
+        stage(StagingRequest(model=list_repo(MODEL), gguf_folder=ggufs))
     assert caught.value.code == "hub-content-differs"
     assert tree(ggufs) == before
 
@@ -126,7 +126,7 @@ def test_a_listing_without_hashes_is_not_staged(server: ModelScope, tmp_path: Pa
 
     server.listed = without
     with pytest.raises(HubError) as caught:
-        stage(Request(model=list_repo(MODEL), gguf_folder=make_ggufs(tmp_path / "ggufs")))
+        stage(StagingRequest(model=list_repo(MODEL), gguf_folder=make_ggufs(tmp_path / "ggufs")))
     assert caught.value.code == "hub-hash-missing"
 
 

@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from k2compat.staging import Action, LinkMode, Request, stage
+from k2compat.staging import LinkMode, StagingAction, StagingRequest, stage
 from k2compat.staging.left_out import reason_to_leave_out
 from tests.support.models import tree
 
@@ -58,7 +58,7 @@ def test_what_arrives_is_what_was_there(
         write_tree(target, target_files)
         source, before = tree(model), tree(target)
         expected = {name: content for name, content in source.items() if is_staged(name)}
-        request = Request(model=model, gguf_folder=target, mode=mode, force=force)
+        request = StagingRequest(model=model, gguf_folder=target, mode=mode, force=force)
 
         staging = stage(request)
 
@@ -70,14 +70,14 @@ def test_what_arrives_is_what_was_there(
         actions = {file.relative: file.action for file in staging.plan.files}
         assert actions.keys() == expected.keys()
         for path, content in expected.items():
-            if actions[path] is Action.CONFLICT:
+            if actions[path] is StagingAction.CONFLICT:
                 assert after.get(path) == before.get(path)
             else:
                 assert after[path] == content
-        untouched = before.keys() - {p for p, a in actions.items() if a is Action.REPLACED}
+        untouched = before.keys() - {p for p, a in actions.items() if a is StagingAction.REPLACED}
         assert all(after[path] == before[path] for path in untouched)
         assert after.keys() == before.keys() | {
-            path for path, action in actions.items() if action is not Action.CONFLICT
+            path for path, action in actions.items() if action is not StagingAction.CONFLICT
         }
         again = stage(request)
         assert not again.plan.changes

@@ -11,7 +11,7 @@ import pytest
 
 from k2compat.errors import RefusedError, WriteError
 from k2compat.samples import write_gguf
-from k2compat.staging import LinkMode, Request, stage
+from k2compat.staging import LinkMode, StagingRequest, stage
 from tests.support.models import make_ggufs, make_model, tree
 
 
@@ -69,7 +69,9 @@ def test_nothing_is_written(
 ) -> None:
     damage(model, ggufs)
     before = tree(ggufs.parent)
-    request = Request(model=model, gguf_folder=ggufs, into=ggufs.parent / "new" if into else None)
+    request = StagingRequest(
+        model=model, gguf_folder=ggufs, into=ggufs.parent / "new" if into else None
+    )
     with pytest.raises(RefusedError) as caught:
         stage(request, write=write)
     assert caught.value.code == code
@@ -90,7 +92,7 @@ def test_sets_in_subfolders_are_named_with_their_folders(
         write_gguf(ggufs / quantisation / "tiny.gguf", tensors_per_file=parts)
     end = "-00001-of-" if parts else ".gguf"
     with pytest.raises(RefusedError) as caught:
-        stage(Request(model=model, gguf_folder=ggufs))
+        stage(StagingRequest(model=model, gguf_folder=ggufs))
     assert caught.value.code == "gguf-split-mixed"
     assert f"among them Q2_K/tiny{end}" in caught.value.message
     assert f" and Q4_K_M/tiny{end}" in caught.value.message
@@ -112,7 +114,7 @@ def test_a_file_in_a_subfolder_is_named_with_it(
     (ggufs / "tiny.gguf").rename(ggufs / "Q2_K" / "tiny.gguf")
     write_gguf(ggufs / "mmproj-tiny.gguf")
     with pytest.raises(RefusedError, match=r"Q2_K/tiny\.gguf is ") as caught:
-        stage(Request(model=model, gguf_folder=ggufs))
+        stage(StagingRequest(model=model, gguf_folder=ggufs))
     assert caught.value.code == code
     assert caught.value.message.endswith(f"Nothing was staged in {ggufs}.")
 
@@ -121,10 +123,10 @@ def test_a_model_s_own_config_in_the_target_counts_where_it_stays(model: Path, g
     """Without --force the target's config is the one that KTransformers will read."""
     (ggufs / "config.json").write_bytes((model / "config.json").read_bytes() + b"\n")
     another_model(model, ggufs)
-    staging = stage(Request(model=model, gguf_folder=ggufs))
+    staging = stage(StagingRequest(model=model, gguf_folder=ggufs))
     assert "target-differs" in {finding.code for finding in staging.report}
     with pytest.raises(RefusedError, match="another model"):
-        stage(Request(model=model, gguf_folder=ggufs, force=True))
+        stage(StagingRequest(model=model, gguf_folder=ggufs, force=True))
 
 
 class TestSpace:
@@ -143,7 +145,7 @@ class TestSpace:
         written: list[int] = []
         monkeypatch.setattr(os, "copy_file_range", lambda *_: written.append(1))
         with pytest.raises(WriteError) as caught:
-            stage(Request(model=model, gguf_folder=ggufs, mode=mode))
+            stage(StagingRequest(model=model, gguf_folder=ggufs, mode=mode))
         assert caught.value.code == "no-space"
         size = sum(len(content) for name, content in tree(model).items() if "model-" not in name)
         assert f"needs {size:,} bytes" in caught.value.message
@@ -157,13 +159,13 @@ class TestSpace:
         folders = sorted(ggufs.parent.rglob("*"))
         target = ggufs.parent / into
         with pytest.raises(WriteError, match="nothing was written"):
-            stage(Request(model=model, gguf_folder=ggufs, into=target, mode=LinkMode.COPY))
+            stage(StagingRequest(model=model, gguf_folder=ggufs, into=target, mode=LinkMode.COPY))
         assert tree(ggufs.parent) == before
         assert sorted(ggufs.parent.rglob("*")) == folders
 
     @pytest.mark.parametrize("mode", [LinkMode.HARDLINK, LinkMode.SYMLINK])
     def test_links_take_no_space(self, model: Path, ggufs: Path, mode: LinkMode) -> None:
-        stage(Request(model=model, gguf_folder=ggufs, mode=mode))
+        stage(StagingRequest(model=model, gguf_folder=ggufs, mode=mode))
 
 
 @pytest.mark.parametrize("file", ["tiktoken.model", "config.json", "modeling_deepseek.py"])
@@ -186,7 +188,7 @@ def test_an_unreadable_file_of_the_model_is_named(
 
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(RefusedError) as caught:
-        stage(Request(model=model, gguf_folder=ggufs, mode=LinkMode.COPY))
+        stage(StagingRequest(model=model, gguf_folder=ggufs, mode=LinkMode.COPY))
     assert caught.value.code == "not-readable"
     assert caught.value.message == f"{model / file} cannot be read: Permission denied."
     assert tree(ggufs) == before

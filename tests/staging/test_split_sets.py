@@ -9,7 +9,7 @@ from k2compat.checkpoint import validate
 from k2compat.findings import Severity, catalogue
 from k2compat.launch.preflight.model_checks import check_model
 from k2compat.samples import write_gguf
-from k2compat.staging import Request, stage
+from k2compat.staging import StagingRequest, stage
 from tests.support.command import k2compat
 from tests.support.models import STAGED, make_model, tree
 
@@ -25,7 +25,7 @@ def ggufs(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 
 
 def test_what_was_staged_is_sound_for_ktransformers(tmp_path: Path, ggufs: Path) -> None:
-    staging = stage(Request(model=make_model(tmp_path / "model"), gguf_folder=ggufs))
+    staging = stage(StagingRequest(model=make_model(tmp_path / "model"), gguf_folder=ggufs))
     assert [f for f in staging.report if f.severity is not Severity.INFO] == []
     assert tree(ggufs).keys() >= set(STAGED)
     report = validate(ggufs, engine="ktransformers").report

@@ -8,7 +8,7 @@ import pytest
 
 from k2compat.errors import RefusedError, WriteError
 from k2compat.files import Prepared, workspace
-from k2compat.staging import Action, LinkMode, Request, Staging, stage
+from k2compat.staging import LinkMode, Staging, StagingAction, StagingRequest, stage
 from tests.support.models import STAGED, make_ggufs, make_model, tree
 
 
@@ -22,7 +22,7 @@ def ggufs(tmp_path: Path) -> Path:
     return make_ggufs(tmp_path / "ggufs")
 
 
-def actions(staging: Staging) -> dict[str, Action]:
+def actions(staging: Staging) -> dict[str, StagingAction]:
     return {file.relative: file.action for file in staging.plan.files}
 
 
@@ -32,8 +32,8 @@ def codes(staging: Staging) -> set[str]:
 
 def test_all_files_arrive_as_they_are(model: Path, ggufs: Path) -> None:
     before = tree(model)
-    staging = stage(Request(model=model, gguf_folder=ggufs))
-    assert actions(staging) == dict.fromkeys(STAGED, Action.NEW)
+    staging = stage(StagingRequest(model=model, gguf_folder=ggufs))
+    assert actions(staging) == dict.fromkeys(STAGED, StagingAction.NEW)
     assert tree(model) == before
     after = tree(ggufs)
     assert {name: after[name] for name in STAGED} == {name: before[name] for name in STAGED}
@@ -42,10 +42,10 @@ def test_all_files_arrive_as_they_are(model: Path, ggufs: Path) -> None:
 
 
 def test_a_second_run_finds_everything_the_same(model: Path, ggufs: Path) -> None:
-    request = Request(model=model, gguf_folder=ggufs, patch_to="deepseek_v3")
+    request = StagingRequest(model=model, gguf_folder=ggufs, patch_to="deepseek_v3")
     stage(request)
     before = written(ggufs)
-    assert set(actions(stage(request)).values()) == {Action.SAME}
+    assert set(actions(stage(request)).values()) == {StagingAction.SAME}
     assert written(ggufs) == before
 
 
@@ -57,13 +57,13 @@ def written(folder: Path) -> dict[Path, tuple[int, int]]:
 
 def test_a_plan_alone_writes_nothing(model: Path, ggufs: Path) -> None:
     before = tree(ggufs)
-    staging = stage(Request(model=model, gguf_folder=ggufs), write=False)
-    assert set(actions(staging).values()) == {Action.NEW}
+    staging = stage(StagingRequest(model=model, gguf_folder=ggufs), write=False)
+    assert set(actions(staging).values()) == {StagingAction.NEW}
     assert tree(ggufs) == before
 
 
 def test_a_plan_is_judged_as_if_it_were_carried_out(model: Path, ggufs: Path) -> None:
-    request = Request(model=model, gguf_folder=ggufs)
+    request = StagingRequest(model=model, gguf_folder=ggufs)
     planned = codes(stage(request, write=False))
     assert planned == codes(stage(request)) - {"clone-unavailable"}
 
@@ -76,8 +76,8 @@ class TestDifferences:
         (ggufs / "README.md").write_text("theirs")
 
     def test_theirs_stays(self, model: Path, ggufs: Path) -> None:
-        staging = stage(Request(model=model, gguf_folder=ggufs))
-        assert actions(staging)["README.md"] is Action.CONFLICT
+        staging = stage(StagingRequest(model=model, gguf_folder=ggufs))
+        assert actions(staging)["README.md"] is StagingAction.CONFLICT
         assert (ggufs / "README.md").read_text() == "theirs"
         assert (ggufs / "config.json").exists()
         (finding,) = (f for f in staging.report if f.code == "target-differs")
@@ -90,33 +90,33 @@ class TestDifferences:
             (model / name).write_text("ours")
             (ggufs / name).write_text("theirs")
         (ggufs / "README.md").unlink()
-        staging = stage(Request(model=model, gguf_folder=ggufs))
+        staging = stage(StagingRequest(model=model, gguf_folder=ggufs))
         (finding,) = (f for f in staging.report if f.code == "target-differs")
         assert all(name in finding.message for name in names)
         words = shlex.split(str(finding.fix).partition(": ")[2].partition(". To take")[0])
         assert words[::2] == ["--exclude"] * 10
-        again = stage(Request(model=model, gguf_folder=ggufs, exclude=tuple(words[1::2])))
+        again = stage(StagingRequest(model=model, gguf_folder=ggufs, exclude=tuple(words[1::2])))
         assert not again.report.has_errors
 
     def test_force_replaces_it(self, model: Path, ggufs: Path) -> None:
-        staging = stage(Request(model=model, gguf_folder=ggufs, force=True))
-        assert actions(staging)["README.md"] is Action.REPLACED
+        staging = stage(StagingRequest(model=model, gguf_folder=ggufs, force=True))
+        assert actions(staging)["README.md"] is StagingAction.REPLACED
         assert (ggufs / "README.md").read_bytes() == (model / "README.md").read_bytes()
 
     def test_exclude_leaves_it_out(self, model: Path, ggufs: Path) -> None:
-        staging = stage(Request(model=model, gguf_folder=ggufs, exclude=("README.md",)))
+        staging = stage(StagingRequest(model=model, gguf_folder=ggufs, exclude=("README.md",)))
         assert "README.md" not in actions(staging)
         assert not staging.report.has_errors
 
     def test_of_the_same_size_is_noticed_too(self, model: Path, ggufs: Path) -> None:
         size = (model / "README.md").stat().st_size
         (ggufs / "README.md").write_bytes(b"x" * size)
-        staging = stage(Request(model=model, gguf_folder=ggufs), write=False)
-        assert actions(staging)["README.md"] is Action.CONFLICT
+        staging = stage(StagingRequest(model=model, gguf_folder=ggufs), write=False)
+        assert actions(staging)["README.md"] is StagingAction.CONFLICT
 
     def test_a_config_alone_is_told_how_to_go_on(self, model: Path, ggufs: Path) -> None:
-        stage(Request(model=model, gguf_folder=ggufs, force=True, patch_to="deepseek_v3"))
-        staging = stage(Request(model=model, gguf_folder=ggufs))
+        stage(StagingRequest(model=model, gguf_folder=ggufs, force=True, patch_to="deepseek_v3"))
+        staging = stage(StagingRequest(model=model, gguf_folder=ggufs))
         (finding,) = (f for f in staging.report if f.code == "target-differs")
         assert "--patch-to" in str(finding.fix)
 
@@ -125,10 +125,10 @@ class TestObstacles:
     """What stands in the way and is not a plain file is never removed, not even by force."""
 
     def stage_by_force(self, model: Path, ggufs: Path) -> Staging:
-        return stage(Request(model=model, gguf_folder=ggufs, force=True))
+        return stage(StagingRequest(model=model, gguf_folder=ggufs, force=True))
 
     def assert_blocked(self, staging: Staging, name: str) -> None:
-        assert actions(staging)[name] is Action.CONFLICT
+        assert actions(staging)[name] is StagingAction.CONFLICT
         assert "target-blocked" in codes(staging)
 
     def test_a_folder_of_that_name(self, model: Path, ggufs: Path) -> None:
@@ -158,15 +158,18 @@ class TestLinksInTheTarget:
 
     def test_to_the_same_bytes_is_the_same(self, model: Path, ggufs: Path) -> None:
         (ggufs / "README.md").symlink_to(model / "README.md")
-        assert actions(stage(Request(model=model, gguf_folder=ggufs)))["README.md"] is Action.SAME
+        assert (
+            actions(stage(StagingRequest(model=model, gguf_folder=ggufs)))["README.md"]
+            is StagingAction.SAME
+        )
 
     @pytest.mark.parametrize("destination", ["other", "nowhere", "README.md", "."])
     def test_to_others_is_replaced(self, model: Path, ggufs: Path, destination: str) -> None:
         (ggufs / "other").write_text("other")
         (ggufs / "README.md").symlink_to(destination)
-        staging = stage(Request(model=model, gguf_folder=ggufs))
-        assert actions(staging)["README.md"] is Action.CONFLICT
-        stage(Request(model=model, gguf_folder=ggufs, force=True))
+        staging = stage(StagingRequest(model=model, gguf_folder=ggufs))
+        assert actions(staging)["README.md"] is StagingAction.CONFLICT
+        stage(StagingRequest(model=model, gguf_folder=ggufs, force=True))
         assert not (ggufs / "README.md").is_symlink()
         assert (ggufs / "other").read_text() == "other"
 
@@ -175,7 +178,7 @@ class TestPatching:
     """The staged config may get another model_type; the model's own stays."""
 
     def test_the_staged_config_is_patched(self, model: Path, ggufs: Path) -> None:
-        staging = stage(Request(model=model, gguf_folder=ggufs, patch_to="deepseek_v3"))
+        staging = stage(StagingRequest(model=model, gguf_folder=ggufs, patch_to="deepseek_v3"))
         patched = (ggufs / "config.json").read_bytes()
         assert patched == (model / "config.json").read_bytes().replace(b"kimi_k2", b"deepseek_v3")
         assert "patch-tokenizer-remote-code" in codes(staging)
@@ -184,7 +187,7 @@ class TestPatching:
     def test_a_nested_type_is_patched_afterwards(self, model: Path, ggufs: Path) -> None:
         (model / "config.json").write_text('{"model_type": "kimi_k25", "text_config": {}}')
         with pytest.raises(RefusedError) as caught:
-            stage(Request(model=model, gguf_folder=ggufs, patch_to="deepseek_v3"))
+            stage(StagingRequest(model=model, gguf_folder=ggufs, patch_to="deepseek_v3"))
         assert caught.value.code == "model-type-nested"
         assert "--at text_config" in caught.value.hint
 
@@ -192,11 +195,11 @@ class TestPatching:
         (model / "config.json").write_text("{")
         before = tree(ggufs)
         with pytest.raises(RefusedError, match="not JSON"):
-            stage(Request(model=model, gguf_folder=ggufs, patch_to="deepseek_v3"))
+            stage(StagingRequest(model=model, gguf_folder=ggufs, patch_to="deepseek_v3"))
         assert tree(ggufs) == before
 
     def test_without_a_config_there_is_nothing_to_patch(self, model: Path, ggufs: Path) -> None:
-        request = Request(
+        request = StagingRequest(
             model=model, gguf_folder=ggufs, patch_to="deepseek_v3", exclude=("config.json",)
         )
         assert "companion-missing" in codes(stage(request))
@@ -208,19 +211,19 @@ class TestInto:
     def test_the_gguf_folder_is_left_alone(self, model: Path, ggufs: Path, tmp_path: Path) -> None:
         before = tree(ggufs)
         new = tmp_path / "a" / "new"
-        staging = stage(Request(model=model, gguf_folder=ggufs, into=new))
+        staging = stage(StagingRequest(model=model, gguf_folder=ggufs, into=new))
         assert tree(ggufs) == before
         assert (new / "tiny.gguf").readlink() == ggufs / "tiny.gguf"
         assert tree(new).keys() == {*STAGED, "tiny.gguf"}
         assert not staging.report.has_errors
-        assert set(actions(stage(Request(model=model, gguf_folder=ggufs, into=new))).values()) == {
-            Action.SAME
-        }
+        assert set(
+            actions(stage(StagingRequest(model=model, gguf_folder=ggufs, into=new))).values()
+        ) == {StagingAction.SAME}
 
     def test_a_plan_does_not_make_it(self, model: Path, ggufs: Path, tmp_path: Path) -> None:
-        request = Request(model=model, gguf_folder=ggufs, into=tmp_path / "new")
+        request = StagingRequest(model=model, gguf_folder=ggufs, into=tmp_path / "new")
         staging = stage(request, write=False)
-        assert actions(staging)["tiny.gguf"] is Action.NEW
+        assert actions(staging)["tiny.gguf"] is StagingAction.NEW
         assert not staging.report.has_errors
         assert not (tmp_path / "new").exists()
 
@@ -228,8 +231,8 @@ class TestInto:
         new = tmp_path / "new"
         new.mkdir()
         (new / "tiny.gguf").write_bytes(b"the only copy")
-        staging = stage(Request(model=model, gguf_folder=ggufs, into=new, force=True))
-        assert actions(staging)["tiny.gguf"] is Action.CONFLICT
+        staging = stage(StagingRequest(model=model, gguf_folder=ggufs, into=new, force=True))
+        assert actions(staging)["tiny.gguf"] is StagingAction.CONFLICT
         assert (new / "tiny.gguf").read_bytes() == b"the only copy"
 
 
@@ -237,22 +240,24 @@ class TestLinkModes:
     """How the bytes get there, and what happens where the file system cannot."""
 
     def test_hardlinks_share_the_file(self, model: Path, ggufs: Path) -> None:
-        stage(Request(model=model, gguf_folder=ggufs, mode=LinkMode.HARDLINK))
+        stage(StagingRequest(model=model, gguf_folder=ggufs, mode=LinkMode.HARDLINK))
         assert (ggufs / "README.md").samefile(model / "README.md")
         assert not (ggufs / "README.md").is_symlink()
 
     def test_but_a_patched_config_is_its_own(self, model: Path, ggufs: Path) -> None:
         stage(
-            Request(model=model, gguf_folder=ggufs, mode=LinkMode.HARDLINK, patch_to="deepseek_v3")
+            StagingRequest(
+                model=model, gguf_folder=ggufs, mode=LinkMode.HARDLINK, patch_to="deepseek_v3"
+            )
         )
         assert not (ggufs / "config.json").samefile(model / "config.json")
 
     def test_symlinks_lead_to_the_file(self, model: Path, ggufs: Path) -> None:
-        stage(Request(model=model, gguf_folder=ggufs, mode=LinkMode.SYMLINK))
+        stage(StagingRequest(model=model, gguf_folder=ggufs, mode=LinkMode.SYMLINK))
         assert (ggufs / "README.md").readlink() == model / "README.md"
 
     def test_copies_are_their_own(self, model: Path, ggufs: Path) -> None:
-        stage(Request(model=model, gguf_folder=ggufs, mode=LinkMode.COPY))
+        stage(StagingRequest(model=model, gguf_folder=ggufs, mode=LinkMode.COPY))
         assert not (ggufs / "README.md").samefile(model / "README.md")
 
     @pytest.mark.parametrize(
@@ -277,7 +282,7 @@ class TestLinkModes:
 
         for name in ("clone", "hardlink", "symlink"):
             monkeypatch.setattr(workspace.Workspace, name, unable)
-        staging = stage(Request(model=model, gguf_folder=ggufs, mode=mode))
+        staging = stage(StagingRequest(model=model, gguf_folder=ggufs, mode=mode))
         assert code in codes(staging)
         assert (ggufs / "README.md").read_bytes() == (model / "README.md").read_bytes()
 
@@ -285,13 +290,13 @@ class TestLinkModes:
         self, model: Path, ggufs: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(workspace.Workspace, "clone", workspace.Workspace.copy)
-        staging = stage(Request(model=model, gguf_folder=ggufs, mode=LinkMode.CLONE))
+        staging = stage(StagingRequest(model=model, gguf_folder=ggufs, mode=LinkMode.CLONE))
         assert "link-unavailable" not in codes(staging)
 
 
 def test_progress_counts_every_byte(model: Path, ggufs: Path) -> None:
     steps: list[int] = []
-    staging = stage(Request(model=model, gguf_folder=ggufs), progress=steps.append)
+    staging = stage(StagingRequest(model=model, gguf_folder=ggufs), progress=steps.append)
     assert sum(steps) == sum(file.size for file in staging.plan.files)
 
 
@@ -303,7 +308,7 @@ def test_a_file_made_meanwhile_is_not_overwritten(
 
     monkeypatch.setattr("k2compat.staging.apply.sync_file_system", somebody_else)
     with pytest.raises(RefusedError) as caught:
-        stage(Request(model=model, gguf_folder=ggufs))
+        stage(StagingRequest(model=model, gguf_folder=ggufs))
     assert caught.value.code == "changed-meanwhile"
     assert (ggufs / "README.md").read_text() == "theirs"
 
@@ -316,6 +321,6 @@ def test_an_unwritable_target_is_refused(
 
     monkeypatch.setattr(os, "mkdir", refused)
     with pytest.raises(WriteError) as caught:
-        stage(Request(model=model, gguf_folder=ggufs))
+        stage(StagingRequest(model=model, gguf_folder=ggufs))
     assert caught.value.code == "not-writable"
     assert str(ggufs) in caught.value.message

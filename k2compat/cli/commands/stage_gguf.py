@@ -11,8 +11,7 @@ from k2compat.family import DEEPSEEK_V3
 from k2compat.findings import Finding, Report
 from k2compat.hub import RemoteRepo, find_companions, parse_repo_url
 from k2compat.printable import printable
-from k2compat.staging import Action, LinkMode, Request, Staging, stage
-from k2compat.staging.left_out import DOWNLOAD_NOT
+from k2compat.staging import DOWNLOAD_NOT, LinkMode, Staging, StagingAction, StagingRequest, stage
 
 # Of a model with more files than any has, the rest is shown as a number.
 _SHOWN_FILES = 40
@@ -70,7 +69,7 @@ def command(
     a run that was cut off.
     """
     found, known = _find(model)
-    request = Request(
+    request = StagingRequest(
         model=found,
         gguf_folder=gguf_folder,
         into=into,
@@ -104,7 +103,7 @@ def _outcome(
         for file in plan.files
     ]
     skipped = [
-        {"path": file.relative, "action": Action.SKIPPED.value, "bytes": file.size}
+        {"path": file.relative, "action": StagingAction.SKIPPED.value, "bytes": file.size}
         for file in staging.source.skipped
     ]
     document = {
@@ -121,9 +120,9 @@ def _outcome(
 def _lines(staging: Staging, *, dry_run: bool) -> list[str]:
     plan = staging.plan
     counts = ", ".join(
-        f"{len(files)} {action}" for action in Action if (files := plan.having(action))
+        f"{len(files)} {action}" for action in StagingAction if (files := plan.having(action))
     )
-    shown = [file for file in plan.files if file.action is not Action.SAME]
+    shown = [file for file in plan.files if file.action is not StagingAction.SAME]
     lines = [
         f"{file.action:8}  {printable(file.relative)}  ({_size(file.size)})"
         for file in shown[:_SHOWN_FILES]

@@ -15,7 +15,7 @@ from k2compat.checkpoint.engines.ktransformers import check_ktransformers
 from k2compat.checkpoint.sources.listing import read_model_folder
 from k2compat.findings import Finding, Severity
 from k2compat.samples import write_gguf
-from k2compat.staging import Request, stage
+from k2compat.staging import StagingRequest, stage
 from tests.checkpoint.gguf_files.gguf_models import Model, tiny
 from tests.support.models import make_ggufs, make_model
 
@@ -24,7 +24,7 @@ from tests.support.models import make_ggufs, make_model
 def staged(tmp_path: Path) -> Path:
     """A GGUF folder with the model's files beside the GGUF."""
     ggufs = make_ggufs(tmp_path / "ggufs")
-    stage(Request(model=make_model(tmp_path / "model"), gguf_folder=ggufs))
+    stage(StagingRequest(model=make_model(tmp_path / "model"), gguf_folder=ggufs))
     return ggufs
 
 
@@ -51,7 +51,7 @@ def cut_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A staged folder whose GGUF a test cuts again and again."""
     folder = tmp_path_factory.mktemp("cut")
     ggufs = make_ggufs(folder / "ggufs")
-    stage(Request(model=make_model(folder / "model"), gguf_folder=ggufs))
+    stage(StagingRequest(model=make_model(folder / "model"), gguf_folder=ggufs))
     return ggufs
 
 
