@@ -37,7 +37,7 @@ from k2compat.checkpoint.sources import (
     open_file,
     read_model_folder,
 )
-from k2compat.config.text import MAXIMUM_BYTES
+from k2compat.config import MAXIMUM_BYTES
 from k2compat.errors import RefusedError
 from k2compat.family import CONFIG_FILE
 from k2compat.findings import Finding, Report

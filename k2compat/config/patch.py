@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from k2compat.config.locate import Member, locate
+from k2compat.config.spans import Member, locate
 from k2compat.config.text import ConfigText, read_text
 from k2compat.errors import RefusedError
 from k2compat.family import (

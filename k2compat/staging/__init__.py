@@ -11,8 +11,8 @@ files out of sight first, so that a refusal of the system leaves the target as i
 from k2compat.staging.apply import LinkMode
 from k2compat.staging.left_out import DOWNLOAD_NOT
 from k2compat.staging.plan import PlannedFile, StagingAction, StagingPlan
+from k2compat.staging.run import Staging, StagingRequest, stage
 from k2compat.staging.source import ModelFiles, SourceFile
-from k2compat.staging.stage import Staging, StagingRequest, stage
 
 __all__ = [
     "DOWNLOAD_NOT",

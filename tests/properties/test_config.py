@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k2compat.config import plan_patch, unified_diff
-from k2compat.config.locate import locate
+from k2compat.config.spans import locate
 from k2compat.errors import RefusedError
 from tests.support.json_texts import ConfigFile, config_files, objects, spelled, values
 

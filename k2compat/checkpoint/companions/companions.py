@@ -15,8 +15,7 @@ from k2compat.checkpoint.companions.router_and_rope import check_settings
 from k2compat.checkpoint.companions.special_tokens import check_special_tokens
 from k2compat.checkpoint.companions.token_ranks import RANKS_FILE, check_ranks
 from k2compat.checkpoint.sources import FileRefusedError, Source
-from k2compat.config import read_text
-from k2compat.config.text import MAXIMUM_BYTES
+from k2compat.config import MAXIMUM_BYTES, read_text
 from k2compat.errors import RefusedError
 from k2compat.family import (
     CONFIG_FILE,

@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from k2compat.checkpoint.sources import FileRefusedError, Source
-from k2compat.config import ConfigText, read_text
-from k2compat.config.locate import locate
-from k2compat.config.text import MAXIMUM_BYTES
+from k2compat.config import MAXIMUM_BYTES, ConfigText, locate, read_text
 from k2compat.errors import RefusedError
 from k2compat.family import CONFIG_FILE, WRAPPERS
 from k2compat.findings import Codes, Finding
