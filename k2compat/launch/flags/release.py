@@ -1,7 +1,7 @@
 """An engine at one version: the value that is made once and passed on."""
 
 import msgspec
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
 from k2compat.launch.flags.loading import flag_table, newest_version, table_versions, version_of
 from k2compat.launch.flags.programs import EntryPoint, todays_entry
@@ -13,7 +13,8 @@ class EngineRelease(msgspec.Struct, frozen=True):
 
     Attributes:
         engine: The engine's name.
-        label: The version as it is called; the names of flag tables are versions too.
+        label: The version as the user wrote it; for the name of a flag table that no release has,
+            the release that it stands for, so that what is rendered names one to install.
         version: The same as a value that compares.
         nearest_known: The version of the oldest or newest table, where this release lies beyond it;
             otherwise None.
@@ -36,6 +37,10 @@ class EngineRelease(msgspec.Struct, frozen=True):
             return cls(engine, str(newest), newest)
         label = label.removeprefix("v")
         version = version_of(engine, label)
+        try:
+            Version(label)
+        except InvalidVersion:  # the name of a table
+            label = str(version)
         return cls(engine, label, version, _nearest_known(engine, version))
 
     def __str__(self) -> str:
