@@ -109,10 +109,14 @@ class Image(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         pattern: A regular expression for its name; the group `version` is the engine's.
         entry: What it starts; "" where the command names a program.
+        program: What to write in front of the flags, where the image starts nothing.
+        source: Where it can be read what the image starts.
     """
 
     pattern: str
+    source: str
     entry: str = ""
+    program: str = ""
 
     def matches(self, word: str) -> bool:
         """Whether a word is the name of this image, with or without registry and tag."""

@@ -6,8 +6,10 @@ from typing import Final
 import msgspec
 
 from k2compat.launch.engines import engine_names
-from k2compat.launch.flags import WRAPPERS, EntryPoint, entry_point, programs_of, recognize
+from k2compat.launch.flags import WRAPPERS, EntryPoint, Image, entry_point, programs_of, recognize
 from k2compat.launch.modernize.command_text import CommandText, Name
+
+_CONTAINERS: Final = (["docker"], ["podman"], ["nerdctl"])
 
 # Programs that a document names in place of an image's own.
 _PROGRAMS: Final = WRAPPERS | {"sh", "bash", "dash", "zsh", "vllm", "sglang", "trtllm-serve"}
@@ -55,6 +57,32 @@ def program_in(command: CommandText) -> Place | None:
             if entry is not None and not others and not _program_follows(values[first + 1 :]):
                 return Place(entry, first + 1, first + 1, named, by_image=True)
     return _started_by_image(command, values)
+
+
+def image_without_program(command: CommandText) -> tuple[Name, Image] | None:
+    """The engine's image to which a command gives flags alone, though it starts no server."""
+    named = command.image or _image_of_wrapper(command)
+    values = [word.value for word in command.words if named and word.at > named.start]
+    if command.image is not None:
+        values = [word.value for word in command.words] if command.by_image else []
+    if named is None or not values or not (_is_flag(values) or _is_model(command, values)):
+        return None
+    engine = engine_of_image(named.text)
+    image = None if engine is None else programs_of(engine).image
+    return None if image is None or image.entry else (named, image)
+
+
+def _image_of_wrapper(command: CommandText) -> Name | None:
+    """The image of `docker run IMAGE …`, whose entry point no option replaces."""
+    values = [word.value for word in command.words]
+    if values[command.assignments : command.assignments + 1] not in _CONTAINERS:
+        return None
+    for word in command.words:
+        if word.value.startswith("--entrypoint"):
+            return None
+        if engine_of_image(word.value) is not None:
+            return Name(word.at, word.at + len(word.source), word.value)
+    return None
 
 
 def _keys(engine: str, config: str) -> EntryPoint:

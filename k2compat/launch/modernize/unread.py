@@ -9,7 +9,7 @@ from k2compat.launch.engines import engine_names
 from k2compat.launch.flags import programs_of, values_of
 from k2compat.launch.modernize.command_text import Document
 from k2compat.launch.modernize.forms.interface import mentions
-from k2compat.launch.modernize.places import program_in
+from k2compat.launch.modernize.places import image_without_program, program_in
 from k2compat.shell_line import shell_line
 
 _codes = Codes("launch")
@@ -45,6 +45,21 @@ def unread_places(
         shown = " ".join(match[0].split())
         yield _finding(line, shown, f"{document.form}s are not read at this place")
     yield from _config_files(text, document)
+    yield from _images(text, document)
+
+
+def _images(text: str, document: Document) -> Iterator[Finding]:
+    """Images that are given flags alone, and start no server by themselves."""
+    for command in document.commands:
+        found = image_without_program(command)
+        if found is not None:
+            named, image = found
+            yield _codes.finding(
+                "image-without-program",
+                f"line {_line(text, named.start)}",
+                f"{named.text} is given flags alone, and starts no server by itself.",
+                fix=f"Write {image.program} in front of the flags.",
+            )
 
 
 def _config_files(text: str, document: Document) -> Iterator[Finding]:

@@ -318,3 +318,51 @@ def test_a_command_in_quotes_behind_another_entry_point() -> None:
     modernized = modernize_text(text)
     assert modernized.text == text.replace(" --swap-space 4", "")
     assert len(modernized.commands) == 1
+
+
+SGLANG, TRTLLM = "lmsysorg/sglang:v0.5.10", "nvcr.io/nvidia/tensorrt-llm/release:1.2.0"
+SERVER = "python3 -m sglang.launch_server"
+
+
+@pytest.mark.parametrize(
+    ("text", "program"),
+    [
+        (f"docker run --gpus all {SGLANG} --model-path m --tp 8\n", SERVER),
+        (f"X=1 docker run -p 1:1 {SGLANG} \\\n  --model-path m\n", SERVER),
+        (f"podman run {TRTLLM} --tp_size 8\n", "trtllm-serve"),
+        (f"services:\n  a:\n    image: {SGLANG}\n    command: --model-path m --tp 8\n", SERVER),
+        (f"services:\n  a:\n    image: {SGLANG}\n    command: [--model-path, m]\n", SERVER),
+        (f"services:\n  a:\n    image: {TRTLLM}\n    command: a/m --tp_size 8\n", "trtllm-serve"),
+        (f"{POD.replace('vllm/vllm-openai', SGLANG)}    args: [--model-path, m]\n", SERVER),
+        (
+            f"{POD.replace('vllm/vllm-openai', TRTLLM)}    args: [a/m, --tp_size=8]\n",
+            "trtllm-serve",
+        ),
+    ],
+)
+def test_an_image_without_a_server_needs_a_program(text: str, program: str) -> None:
+    modernized = modernize_text(text)
+    assert modernized.text == text
+    (finding,) = modernized.findings
+    assert finding.code == "image-without-program"
+    assert finding.fix == f"Write {program} in front of the flags."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"docker run {SGLANG} bash start.sh --tp 8\n",
+        f"docker run {SGLANG}\n",
+        f"docker run --entrypoint sglang {SGLANG} --model-path m\n",
+        "docker run redis --port 1\n",
+        f"docker pull {SGLANG}\n",
+        f"services:\n  a:\n    image: {SGLANG}\n    command: bash start.sh --tp 8\n",
+        f"services:\n  a:\n    image: {SGLANG}\n    entrypoint: run\n    command: --tp 8\n",
+        f"services:\n  a:\n    image: {SGLANG}\n",
+        "services:\n  a:\n    image: redis\n    command: --port 1\n",
+        f"{POD.replace('vllm/vllm-openai', SGLANG)}    command: [run]\n    args: [--tp, '8']\n",
+    ],
+)
+def test_an_image_that_is_given_a_program_is_no_fault(text: str) -> None:
+    found = modernize_text(text).findings
+    assert "image-without-program" not in [finding.code for finding in found]
