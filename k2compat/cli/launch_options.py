@@ -22,6 +22,7 @@ from k2compat.launch import (
     nodes_at,
     port,
     read_cluster,
+    read_draft,
     read_model,
     user_value,
     with_devices,
@@ -37,7 +38,7 @@ SECTIONS = {
         *("cluster", "interface", "ib_device"),
     ),
     "The plan": (
-        *("strategy", "goal", "engine_version", "profile", "executor", "amx", "gguf_path"),
+        *("strategy", "goal", "draft", "engine_version", "profile", "executor", "amx", "gguf_path"),
         "settings",
     ),
     "Network and naming": (
@@ -90,6 +91,12 @@ _DECORATORS = (
         "--goal",
         type=click.Choice(("latency", "throughput", "context")),
         help="Settings that the engine's documents give for it, with their source.",
+    ),
+    click.option(
+        "--draft",
+        metavar="DIR|NAME|mtp",
+        type=TEXT,
+        help="Speculative decoding: an EAGLE3 draft, or the model's own MTP layer.",
     ),
     click.option(
         "--engine-version",
@@ -183,9 +190,10 @@ def read_request(options: Mapping[str, Any]) -> Request:
     executor = options["executor"]
     facts = {name for name in ("amx",) if options[name]}
     cluster = _cluster(options)
+    model = read_model(options["model"])
     return Request(
         engine=options["engine"],
-        model=read_model(options["model"]),
+        model=model,
         cluster=cluster,
         engine_version=options["engine_version"],
         profile=options["profile"],
@@ -194,6 +202,7 @@ def read_request(options: Mapping[str, Any]) -> Request:
         facts=frozenset(facts | ({f"executor={executor}"} if executor else set())),
         settings=options["settings"],
         goal=options["goal"],
+        draft=None if options["draft"] is None else read_draft(options["draft"], model),
     )
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from k2compat.findings import Finding
 from k2compat.launch.memory import Layout
-from k2compat.launch.request import Argument, Cluster, Node, Placeholder
+from k2compat.launch.request import Argument, Cluster, Draft, Node, Placeholder
 
 SERVERS: Final = frozenset({"serve", "prefill", "decode"})
 """The roles of the engine's own processes."""
@@ -131,6 +131,7 @@ class Plan(msgspec.Struct, frozen=True):
         image_given: Whether the user named it.
         mounts: What a container of it must see.
         model: The model, as the engine is given it.
+        draft: What drafts tokens for the model; None: nothing.
         prerequisites: What must be there before.
         findings: What is wrong or worth knowing.
         options: The options of the user that decided something, by their names: values that
@@ -145,6 +146,7 @@ class Plan(msgspec.Struct, frozen=True):
     layouts: Mapping[str, Layout]
     commands: tuple[Command, ...]
     model: Argument = Argument(())
+    draft: Draft | None = None
     image: Argument | None = None
     image_given: bool = False
     mounts: tuple[Mount, ...] = ()

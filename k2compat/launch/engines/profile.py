@@ -97,7 +97,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         clusters: Profile → strategy → the nodes where none were named; see `DefaultNodes`.
         versions: Profile → the engine's version where none was named.
         rows: Group → flags or variables.
-        refused: Strategy that people ask for → what to use for it.
+        refused: Strategy, or option ("--draft"), that people ask for → what to use for it.
         aliases: Profile → strategy asked for → the one that is meant by it there.
         files: Group → files.
         mounts: What a container must see.

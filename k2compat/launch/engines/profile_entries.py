@@ -66,7 +66,8 @@ class Row(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class FileTemplate(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A file that a command reads: its lines, or members that are written as YAML.
 
-    Entries of one path make one file: lines follow each other, members are merged.
+    Entries of one path make one file: lines follow each other, members are merged. Lines, and the
+    strings among the members, are templates.
     """
 
     path: str

@@ -7,6 +7,7 @@ from k2compat.lazy import lazy_names
 if TYPE_CHECKING:
     from k2compat.launch.memory.alternatives import check_fit, nearest_fit
     from k2compat.launch.memory.division import GivenSizes, default_strategy, layouts_of
+    from k2compat.launch.memory.drafts import DraftSizes, eagle3_sizes, mtp_sizes
     from k2compat.launch.memory.fit import (
         DEFAULT_UTILISATION,
         OVERHEAD_GIB,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_UTILISATION",
     "OVERHEAD_GIB",
+    "DraftSizes",
     "Fit",
     "GivenSizes",
     "Layout",
@@ -52,6 +54,7 @@ __all__ = [
     "check_sequence_count",
     "check_world_size",
     "default_strategy",
+    "eagle3_sizes",
     "estimate_fit",
     "explain_fit",
     "gpu_facts",
@@ -60,12 +63,14 @@ __all__ = [
     "layouts_of",
     "model_dimensions",
     "model_sizes",
+    "mtp_sizes",
     "nearest_fit",
     "smallest_gpus",
 ]
 
 _HOMES = {
     "DEFAULT_UTILISATION": "fit",
+    "DraftSizes": "drafts",
     "Fit": "fit",
     "GivenSizes": "division",
     "Layout": "layout",
@@ -80,6 +85,7 @@ _HOMES = {
     "check_sequence_count": "fit",
     "check_world_size": "layout",
     "default_strategy": "division",
+    "eagle3_sizes": "drafts",
     "estimate_fit": "fit",
     "explain_fit": "fit",
     "gpu_facts": "gpus",
@@ -88,6 +94,7 @@ _HOMES = {
     "layouts_of": "division",
     "model_dimensions": "sizes",
     "model_sizes": "sizes",
+    "mtp_sizes": "drafts",
     "nearest_fit": "alternatives",
     "smallest_gpus": "gpus",
 }

@@ -202,4 +202,5 @@ def _again(
         utilisation=refused.utilisation,
         kv_cache_bytes=kv_cache_bytes or refused.kv_cache_bytes,
         context=context or refused.context,
+        draft=refused.draft,
     )

@@ -15,6 +15,7 @@ from math import ceil
 import msgspec
 
 from k2compat.findings import Codes, Finding
+from k2compat.launch.memory.drafts import DraftSizes
 from k2compat.launch.memory.layout import Layout, check_divisibility
 from k2compat.launch.memory.sizes import ModelSizes, model_sizes
 
@@ -64,8 +65,10 @@ class Fit(msgspec.Struct, frozen=True):
         utilisation: The part of it the engine may use.
         kv_cache_bytes: Bytes of one element of the KV cache: 2 (BF16) or 1 (FP8).
         context: The longest request that must fit, in tokens.
-        weights_gib: Weights on this GPU.
-        kv_bytes_per_token: KV cache on this GPU for one token.
+        weights_gib: Weights on this GPU, the draft's included.
+        kv_bytes_per_token: KV cache on this GPU for one token, the draft's included.
+        draft: What a draft takes; None where there is none.
+        draft_gib: The draft's part of the weights.
     """
 
     layout: Layout
@@ -75,6 +78,8 @@ class Fit(msgspec.Struct, frozen=True):
     context: int
     weights_gib: float
     kv_bytes_per_token: float
+    draft: DraftSizes | None = None
+    draft_gib: float = 0.0
 
     @property
     def room_gib(self) -> float:
@@ -118,6 +123,7 @@ def estimate_fit(
     utilisation: float = DEFAULT_UTILISATION,
     kv_cache_bytes: int = 2,
     context: int | None = None,
+    draft: DraftSizes | None = None,
 ) -> Fit:
     """Work out the sum for one GPU.
 
@@ -128,26 +134,44 @@ def estimate_fit(
         utilisation: The part of it the engine may use, above 0 and up to 1.
         kv_cache_bytes: 2 for BF16, 1 for FP8.
         context: The longest request in tokens; the model's own where None.
+        draft: What a draft takes, which is whole on the last pipeline stage.
     """
     stage = ceil(sizes.layers / layout.pipeline_parallel) / sizes.layers  # the fullest stage's part
     kv_bytes = sizes.kv_bytes_per_token(kv_cache_bytes) * stage
+    drafting = 0.0
+    if draft is not None:
+        drafting = _draft_per_gpu(sizes, draft, layout)
+        parts = min(layout.tensor_parallel, draft.cache_parts)
+        kv_bytes += draft.cache_elements / parts * kv_cache_bytes
     return Fit(
         layout=layout,
         gpu_gib=gpu_gib,
         utilisation=utilisation,
         kv_cache_bytes=kv_cache_bytes,
         context=context or sizes.context,
-        weights_gib=_weights_per_gpu(sizes, layout, stage) / GIB,
+        weights_gib=(_weights_per_gpu(sizes, layout, stage) + drafting) / GIB,
         kv_bytes_per_token=kv_bytes / layout.decode_context_parallel,
+        draft=draft,
+        draft_gib=drafting / GIB,
     )
 
 
 def _weights_per_gpu(sizes: ModelSizes, layout: Layout, stage: float) -> float:
     """Routed experts are divided among all ranks of a stage, whole or cut; the rest by TP alone."""
+    routed = sizes.routed_bytes * _experts_per_gpu(sizes, layout)
+    return (routed + sizes.other_bytes / layout.tensor_parallel) * stage
+
+
+def _experts_per_gpu(sizes: ModelSizes, layout: Layout) -> float:
+    """The part of the routed experts' weights that the fullest GPU of a stage holds."""
     held = ceil((sizes.experts + layout.redundant_experts) / layout.expert_parallel)
     ranks_of_group = layout.stage_size / layout.expert_parallel
-    routed = sizes.routed_bytes * held / sizes.experts / ranks_of_group
-    return (routed + sizes.other_bytes / layout.tensor_parallel) * stage
+    return held / sizes.experts / ranks_of_group
+
+
+def _draft_per_gpu(sizes: ModelSizes, draft: DraftSizes, layout: Layout) -> float:
+    routed = draft.routed_bytes * _experts_per_gpu(sizes, layout)
+    return routed + draft.divided_bytes / layout.tensor_parallel + draft.whole_bytes
 
 
 def explain_fit(fit: Fit) -> list[str]:
@@ -161,13 +185,17 @@ def explain_fit(fit: Fit) -> list[str]:
     return [
         f"One GPU of {fit.layout}:",
         f"  {usable:8.1f} GiB  usable: {fit.gpu_gib:.1f} GiB × {fit.utilisation:g}",
-        f"- {fit.weights_gib:8.1f} GiB  weights",
+        f"- {fit.weights_gib:8.1f} GiB  weights{_of_draft(fit)}",
         f"- {OVERHEAD_GIB:8.1f} GiB  overhead, ± {OVERHEAD_ERROR_GIB:g} GiB: from one case",
         f"= {fit.room_gib:8.1f} GiB  for the KV cache",
         f"  {fit.kv_bytes_per_token:8,.0f} B    of it for one token ({kind})",
         f"  {fit.tokens:8,} tokens fit ({least:,} to {most:,} within the error){whole}",
         f"  {fit.context:8,} tokens are the wanted context ({wanted:.1f} GiB): {fit.verdict}",
     ]
+
+
+def _of_draft(fit: Fit) -> str:
+    return "" if fit.draft is None else f", {fit.draft_gib:.1f} of them the draft's"
 
 
 def check_sequence_count(fit: Fit, max_num_seqs: int | None) -> Iterator[Finding]:

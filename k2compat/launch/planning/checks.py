@@ -33,6 +33,7 @@ from k2compat.launch.memory import (
     smallest_gpus,
 )
 from k2compat.launch.plan import Plan
+from k2compat.launch.planning.drafts import draft_sizes
 from k2compat.launch.planning.given_sizes import spreads_unevenly
 from k2compat.printable import counted
 
@@ -192,6 +193,7 @@ def _decode_context_flag(plan: Plan, group: str) -> str:
 
 
 def _fit(plan: Plan, group: str, sizes: ModelSizes, gib: float) -> Fit:
+    """The sum of a group, with what a draft takes."""
     flags = memory_flags_of(plan.engine)
     return estimate_fit(
         sizes,
@@ -200,6 +202,7 @@ def _fit(plan: Plan, group: str, sizes: ModelSizes, gib: float) -> Fit:
         utilisation=_utilisation(plan, group, gib, flags),
         kv_cache_bytes=_cache_bytes(plan, group, flags, sizes.kv_cache_bytes),
         context=_size(_value(_arguments(plan, group), *flags.context)),
+        draft=draft_sizes(plan, sizes),
     )
 
 

@@ -155,15 +155,33 @@ def _files(
             parts.setdefault(path, []).append(entry)
     for path, entries in parts.items():
         members: dict[str, Any] = {}
+        options: set[str] = set()
         for entry in entries:
-            _merge(members, entry.yaml or {})
+            _merge(members, _filled(entry.yaml or {}, path, place, options))
         lines = [_line(line, path, place) for entry in entries for line in entry.lines]
         text = "".join(f"{line}\n" for line in lines)
         if members:
             import yaml
 
             text += yaml.safe_dump(members, sort_keys=False)
-        yield path, text, frozenset().union(*(line.options for line in lines))
+        yield path, text, frozenset(options).union(*(line.options for line in lines))
+
+
+def _filled(
+    members: Mapping[str, Any], path: str, place: NodeContext, options: set[str]
+) -> Mapping[str, Any]:
+    """The members of a file with the values of their templates; their options are added."""
+    found: dict[str, Any] = {}
+    for key, value in members.items():
+        if isinstance(value, Mapping):
+            found[key] = _filled(value, path, place, options)
+        elif isinstance(value, str):
+            word = _line(value, path, place)
+            options |= word.options
+            found[key] = str(word)
+        else:
+            found[key] = value
+    return found
 
 
 def _merge(members: dict[str, Any], more: Mapping[str, Any]) -> None:

@@ -26,6 +26,7 @@ from k2compat.launch.engines import (
 from k2compat.launch.flags import EngineRelease, check_flags, with_proposed, with_settings
 from k2compat.launch.memory import Layout, default_strategy, gpu_facts, layouts_of
 from k2compat.launch.plan import Command, Plan, Prerequisite
+from k2compat.launch.planning.drafts import demand_draft
 from k2compat.launch.planning.expand import compose, mounts_of
 from k2compat.launch.planning.given_sizes import (
     check_rendered,
@@ -60,7 +61,8 @@ def plan_launch(request: Request) -> Plan:
 
     Raises:
         RefusedError: strategy-not-offered, cluster-groups, cluster-too-large, argument-split,
-            placeholder-in-file, engine-version-invalid, setting-refused or value-malformed.
+            placeholder-in-file, engine-version-invalid, setting-refused, draft-not-offered or
+            value-malformed.
     """
     chosen: tuple[Finding, ...] = ()
     if request.goal is not None:
@@ -68,6 +70,7 @@ def plan_launch(request: Request) -> Plan:
 
         request, chosen = with_goal(request)
     profile = read_profile(request.engine)
+    drafting = tuple(demand_draft(request, profile))
     release = EngineRelease.of(
         request.engine, request.engine_version or profile.versions[request.profile]
     )
@@ -105,6 +108,7 @@ def plan_launch(request: Request) -> Plan:
         cluster=cluster,
         commands=commands,
         model=request.model.name,
+        draft=request.draft,
         image=contexts[0].values.get("image"),
         image_given="image" in request.values,
         mounts=mounts_of(profile, contexts[0]),
@@ -114,10 +118,11 @@ def plan_launch(request: Request) -> Plan:
         ),
         findings=(
             *request.model.findings,
+            *drafting,
             *chosen,
             *_beyond_tables(release),
             *idle,
-            *_profile_findings(terms.findings, request.model.name),
+            *_profile_findings(_findings_of(profile, terms, layouts), request.model.name),
             *check_flags(commands, release, terms, cluster.gpus_per_node),
             *_open_placeholders(commands, ALWAYS_SET | request.filled),
         ),
@@ -261,6 +266,16 @@ def _default_cluster(
         counts={entry.group: entry.count for entry in groups if entry.count},
         firsts={entry.group: Argument.parse(entry.first) for entry in groups if entry.first},
     )
+
+
+def _findings_of(
+    profile: Profile, terms: ProfileTerms, layouts: Mapping[str, Layout]
+) -> Sequence[FindingTemplate]:
+    """The findings of a profile, those about the layouts included."""
+    if all(layout.pipeline_parallel == 1 for layout in layouts.values()):
+        return terms.findings
+    situation = terms.situation.with_facts("pipeline_stages")
+    return tuple(entry for entry in profile.findings if entry.applies(situation))
 
 
 def _profile_findings(entries: Sequence[FindingTemplate], model: Argument) -> Iterator[Finding]:

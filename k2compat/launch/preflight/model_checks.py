@@ -15,11 +15,12 @@ _codes = Codes("launch")
 _checkpoint_codes = Codes("checkpoint")
 
 
-def check_model_path(name: str) -> Iterator[Finding]:
+def check_model_path(name: str, what: str = "model") -> Iterator[Finding]:
     """Find that a path cannot be read by this process; a repo's name is not judged.
 
     Args:
         name: The model as the engine is given it, with the values of variables in place.
+        what: "model" or "draft".
     """
     if not name.startswith(("/", "./", "../", "~")):
         return
@@ -29,8 +30,8 @@ def check_model_path(name: str) -> Iterator[Finding]:
         yield _codes.finding(
             "model-missing",
             name,
-            f"The model {name} cannot be read on this node: {error.strerror}.",
-            expected="the model's folder, under the same path on every node",
+            f"The {what} {name} cannot be read on this node: {error.strerror}.",
+            expected=f"the {what}'s folder, under the same path on every node",
             fix=("ls", "-ld", name),
         )
 

@@ -65,6 +65,8 @@ def preflight_plan(
     inspection = Inspection(resolved, node, read_node(question_of(resolved, node), source))
     found = [*without_open(check_offline(resolved, model.config)), *check_node(inspection)]
     found += check_model_path(str(resolve_word(plan.model, variables)))
+    if plan.draft is not None:
+        found += check_model_path(str(resolve_word(plan.draft.name, variables)), "draft")
     weights = _weights(model.folder, gguf_path if needs_of(plan.engine).weights_apart else None)
     if model.folder is not None and weights is not None:
         found += check_model(model.folder, weights, plan.engine)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from k2compat.launch.plan import Command, Plan
+from k2compat.launch.request import Draft
 
 
 def as_document(plan: Plan) -> dict[str, Any]:
@@ -15,8 +16,14 @@ def as_document(plan: Plan) -> dict[str, Any]:
         "engine_version": plan.engine_version,
         "profile": plan.profile,
         "strategy": plan.strategy,
+        **({} if plan.draft is None else {"draft": _draft(plan.draft)}),
         "commands": [_command(command) for command in plan.commands],
     }
+
+
+def _draft(draft: Draft) -> dict[str, str]:
+    named = {"name": str(draft.name)} if draft.name.parts else {}
+    return {"kind": draft.kind, **named}
 
 
 def _command(command: Command) -> dict[str, Any]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         read_cluster,
         with_devices,
     )
+    from k2compat.launch.request.draft import EAGLE3, MTP, Draft, check_draft, read_draft
     from k2compat.launch.request.facts import FORMAT, SCRIPTED, SUPERVISED, is_fact
     from k2compat.launch.request.model import LaunchModel, facts_of_name, read_model
     from k2compat.launch.request.request import Request
@@ -37,21 +38,25 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ALWAYS_SET",
+    "EAGLE3",
     "FILES",
     "FORMAT",
     "GPUS_MAX",
     "GPUS_PER_NODE",
+    "MTP",
     "PLACEHOLDER",
     "SCRIPTED",
     "START_RANK",
     "SUPERVISED",
     "Argument",
     "Cluster",
+    "Draft",
     "LaunchModel",
     "Node",
     "NodeTerms",
     "Placeholder",
     "Request",
+    "check_draft",
     "facts_of_name",
     "host_port",
     "is_fact",
@@ -59,6 +64,7 @@ __all__ = [
     "nodes_at",
     "port",
     "read_cluster",
+    "read_draft",
     "read_model",
     "request_facts",
     "shared_values",
@@ -70,6 +76,9 @@ _HOMES = {
     "ALWAYS_SET": "arguments",
     "Argument": "arguments",
     "Cluster": "cluster",
+    "Draft": "draft",
+    "EAGLE3": "draft",
+    "MTP": "draft",
     "FILES": "arguments",
     "FORMAT": "facts",
     "GPUS_MAX": "cluster",
@@ -83,6 +92,7 @@ _HOMES = {
     "START_RANK": "template_values",
     "SCRIPTED": "facts",
     "SUPERVISED": "facts",
+    "check_draft": "draft",
     "host_port": "cluster",
     "is_fact": "facts",
     "node_terms": "template_values",
@@ -90,6 +100,7 @@ _HOMES = {
     "port": "arguments",
     "read_cluster": "cluster",
     "facts_of_name": "model",
+    "read_draft": "draft",
     "read_model": "model",
     "request_facts": "template_values",
     "shared_values": "template_values",

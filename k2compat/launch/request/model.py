@@ -144,7 +144,7 @@ def read_model(text: str) -> LaunchModel:
         RefusedError: model-other-architecture, model-without-config, not-a-folder,
             value-malformed, and what reading a config raises.
     """
-    repo_id = _repo_id(text)
+    repo_id = repo_id_of(text)
     named = user_value(repo_id or text, "MODEL")
     path = Path(text)
     if repo_id is None and not named.placeholders and os.path.lexists(path):
@@ -159,13 +159,18 @@ def facts_of_name(text: str) -> frozenset[str]:
     """
     try:
         named = user_value(text, "MODEL")
-        known = "kimi" in _NOT_IN_NAMES.sub("", text.lower())
+        known = "kimi" in plain_name(text)
         return _assumed(named).facts if known else frozenset()
     except RefusedError:
         return frozenset()
 
 
-def _repo_id(text: str) -> str | None:
+def plain_name(text: str) -> str:
+    """A name as the tables of names are written: without regard to case, spaces, "-" and "_"."""
+    return _NOT_IN_NAMES.sub("", text.lower())
+
+
+def repo_id_of(text: str) -> str | None:
     """The repo of an address on the Hub; None for what is no address."""
     if "://" not in text:
         return None
@@ -176,6 +181,19 @@ def _repo_id(text: str) -> str | None:
 
 
 def _from_folder(path: Path) -> LaunchModel:
+    members = read_config(path)
+    _refuse_other(str(members.get("model_type")), str(path))
+    name = user_value(os.path.abspath(path), "MODEL")  # noqa: PTH100
+    model = LaunchModel(name, members, path, thinks=_thinks(path))
+    return replace(model, findings=tuple(_not_kimi(model)))
+
+
+def read_config(path: Path) -> Mapping[str, Any]:
+    """The members of the config.json in a folder.
+
+    Raises:
+        RefusedError: not-a-folder, model-without-config, and what reading a config raises.
+    """
     from k2compat.config import read_text  # with the files and the Hub's cache 20 ms, for folders
     from k2compat.files import explained_reading, read_regular, real_path
 
@@ -194,11 +212,7 @@ def _from_folder(path: Path) -> LaunchModel:
             "GGUFs.",
         )
     with explained_reading(config):
-        members = read_text(read_regular(real_path(config)), str(config)).members
-    _refuse_other(str(members.get("model_type")), str(path))
-    name = user_value(os.path.abspath(path), "MODEL")  # noqa: PTH100
-    model = LaunchModel(name, members, path, thinks=_thinks(path))
-    return replace(model, findings=tuple(_not_kimi(model)))
+        return read_text(read_regular(real_path(config)), str(config)).members
 
 
 def _thinks(folder: Path) -> bool | None:
@@ -230,7 +244,7 @@ def _not_kimi(model: LaunchModel) -> Iterator[Finding]:
 
 
 def _assumed(named: Argument) -> LaunchModel:
-    plain = _NOT_IN_NAMES.sub("", str(named).lower())
+    plain = plain_name(str(named))
     other = _OTHER_NAMES.search(plain)
     if other:
         _refuse_other(other[0].replace("kimi", "kimi_"), str(named))

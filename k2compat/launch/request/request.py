@@ -6,6 +6,7 @@ import msgspec
 
 from k2compat.launch.request.arguments import Argument
 from k2compat.launch.request.cluster import Cluster
+from k2compat.launch.request.draft import Draft
 from k2compat.launch.request.model import LaunchModel
 
 
@@ -27,6 +28,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         goal: What the settings are for: "latency", "throughput" or "context"; None: nothing.
         proposed: Settings that the goal brings; those of the user go before them.
         environment: Variables that the goal brings, for the engine's processes.
+        draft: What drafts tokens for the model to verify; None: the model writes each itself.
     """
 
     engine: str
@@ -42,3 +44,4 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     goal: str | None = None
     proposed: tuple[str, ...] = ()
     environment: Mapping[str, str] = msgspec.field(default_factory=dict)
+    draft: Draft | None = None

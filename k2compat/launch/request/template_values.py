@@ -4,6 +4,7 @@ Values are for `{name}` in templates, facts for `when`: those of the whole launc
 of each node.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from typing import Final
@@ -12,6 +13,7 @@ import msgspec
 
 from k2compat.launch.request.arguments import Argument
 from k2compat.launch.request.cluster import Cluster, Node
+from k2compat.launch.request.draft import Draft
 from k2compat.launch.request.request import Request
 
 START_RANK: Final = "DATA_PARALLEL_START_RANK"
@@ -21,11 +23,12 @@ START_RANK: Final = "DATA_PARALLEL_START_RANK"
 def request_facts(request: Request, cluster: Cluster) -> frozenset[str]:
     """The facts that hold on every node, before the engine adds its own.
 
-    "multi_node"; "interfaces_differ"; what the model is; what the user asked for; "given:NAME"
-    for each value that the user gave.
+    "multi_node"; "interfaces_differ"; what the model and the draft are; what the user asked for;
+    "given:NAME" for each value that the user gave.
     """
     facts = {*request.model.facts, *request.facts}
     facts |= {f"given:{name}" for name in request.values}
+    facts |= request.draft.facts if request.draft else set()
     if any(size > 1 for size in cluster.sizes.values()):
         facts.add("multi_node")
     if len({node.interface for node in cluster.nodes}) > 1:
@@ -49,6 +52,8 @@ def shared_values(
         "gpus_per_node": Argument.literal(cluster.gpus_per_node),
         "engine_version": Argument.literal(engine_version),
     }
+    if request.draft is not None:
+        values |= _draft_values(request.draft)
     for group in cluster.groups:
         prefix = f"{group}_" if group else ""
         values |= {
@@ -59,6 +64,18 @@ def shared_values(
     for name, template in templates.items():
         values[name] = given.get(name) or _value(template, values)
     return {**values, **{name: word for name, word in given.items() if name not in values}}
+
+
+def _draft_values(draft: Draft) -> Mapping[str, Argument]:
+    """The draft's name, and the same as it stands between the quotes of a JSON string."""
+    parts = tuple(
+        json.dumps(part, ensure_ascii=False)[1:-1] if isinstance(part, str) else part
+        for part in draft.name.parts
+    )
+    return {
+        "draft": draft.name.given_by("draft"),
+        "draft_json": Argument(parts).given_by("draft"),
+    }
 
 
 def _value(template: str, values: Mapping[str, Argument]) -> Argument:

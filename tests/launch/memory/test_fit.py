@@ -1,5 +1,7 @@
 """Whether Kimi-K2 fits: the published cases, and what follows from the sum."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -38,7 +40,7 @@ INT4 = sizes_of("moonshotai/Kimi-K2-Thinking")
 BF16 = sizes_of("moonshotai/Kimi-K2-Instruct", quantised=False)
 
 
-def fit_on(gpu: str, sizes: ModelSizes, layout: Layout, **options: int) -> Fit:
+def fit_on(gpu: str, sizes: ModelSizes, layout: Layout, **options: Any) -> Fit:
     return estimate_fit(sizes, layout, gpu_memory_gib(gpu), **options)
 
 

@@ -19,7 +19,7 @@ class TensorRTLLM(Derivation):
     """Adds what the container is given, and where things are then.
 
     "hosts" for mpirun; "model_folder" to mount, and "served", where it is then; "files_folder",
-    with the settings; two folders that every shell knows.
+    with the settings; "draft_served", where the draft is then; two folders that every shell knows.
     """
 
     def values(
@@ -28,7 +28,10 @@ class TensorRTLLM(Derivation):
         """Values that all nodes share."""
         bare = _SLURM in situation.facts and "given:image" not in situation.facts
         folder = _model_folder(values["model"], mounted=not bare)
+        draft = values.get("draft", Argument(()))
+        mounted = "draft_folder" in situation.facts and not bare
         return {
+            "draft_served": values["container_draft"] if mounted else draft,
             "hosts": _hosts(cluster),
             "model_folder": folder,
             "served": folder if bare else values["container_model"],

@@ -1,0 +1,46 @@
+"""The draft of a plan: whether engine and model take it, and what it takes of a GPU. Pure."""
+
+from collections.abc import Iterator
+
+from k2compat.errors import RefusedError
+from k2compat.findings import Finding
+from k2compat.launch.engines import Profile
+from k2compat.launch.memory import DraftSizes, ModelSizes, eagle3_sizes, mtp_sizes
+from k2compat.launch.plan import Plan
+from k2compat.launch.request import MTP, Request, check_draft
+
+_OPTION = "--draft"
+
+
+def demand_draft(request: Request, profile: Profile) -> Iterator[Finding]:
+    """Find that a draft does not go with the model.
+
+    Raises:
+        RefusedError: draft-not-offered, where no entry of the engine's profile renders one.
+    """
+    draft = request.draft
+    if draft is None:
+        return
+    if request.profile == "guide":
+        raise RefusedError(
+            "draft-not-offered",
+            "The guide's commands are rendered to the letter, without a draft.",
+            hint="Leave --profile guide out.",
+        )
+    if not any(draft.kind in entry.when for entry in profile.rendered):
+        raise RefusedError(
+            "draft-not-offered",
+            f"No draft is rendered for {request.engine}.",
+            hint=profile.refused.get(_OPTION, "Take vllm or sglang."),
+        )
+    yield from draft.findings
+    yield from check_draft(draft, request.model)
+
+
+def draft_sizes(plan: Plan, sizes: ModelSizes) -> DraftSizes | None:
+    """What the draft of a plan takes; None where there is none, or its config lacks a dimension."""
+    if plan.draft is None:
+        return None
+    if plan.draft.kind == MTP:
+        return mtp_sizes(sizes, plan.draft.config)
+    return eagle3_sizes(plan.draft.config, plan.draft.stored)
