@@ -1,6 +1,6 @@
-"""SGLang's router, started as `launch sglang --strategy pd` renders it, before two stand-ins.
+"""SGLang's router, started as `launch sglang --strategy pd` renders it, before stand-ins.
 
-The stand-ins are the prefill and the decode worker; SGLang's server itself needs a GPU.
+The stand-ins are the prefill and the decode workers; SGLang's server itself needs a GPU.
 """
 
 import json
@@ -17,9 +17,16 @@ from tests.support.command import k2compat
 from tests.support.talking_models import talking_model
 from tests_engines.conftest import environment_of, free_port, serving
 
-# Addresses of the loopback network, since each worker has SGLang's own port.
-PREFILL, DECODE = "127.0.0.2", "127.0.0.3"
 SECONDS_TO_START = 120
+
+
+def prefill_host(number: int) -> str:
+    """An address of the loopback network, since each worker has SGLang's own port."""
+    return f"127.0.1.{number + 1}"
+
+
+def decode_host(number: int) -> str:
+    return f"127.0.2.{number + 1}"
 
 
 class Worker(NamedTuple):
@@ -66,59 +73,87 @@ def stand_in(name: str, host: str, port: int) -> Iterator[Worker]:
         thread.join()
 
 
-def rendered(port: int) -> list[dict[str, Any]]:
-    """The commands of a prefill node, a decode node and the router before them."""
+def rendered(port: int, groups: int) -> list[dict[str, Any]]:
+    """The commands of so many prefill and decode groups, each of one node, and of the router."""
+    nodes = [
+        word
+        for number in range(groups)
+        for word in ("--prefill-nodes", prefill_host(number), "--decode-nodes", decode_host(number))
+    ]
     done = k2compat(
         *("launch", "sglang", talking_model(), "--strategy", "pd", "--gpus-per-node", "1"),
-        *("--prefill-nodes", PREFILL, "--decode-nodes", DECODE, "--port", str(port), "--json"),
+        *(*nodes, "--port", str(port), "--json"),
     )
     assert done.code == 0, done.words
     commands: list[dict[str, Any]] = done.document["commands"]
     return commands
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Worker, Worker]]:
-    """The router's address and the workers behind it."""
+class Served(NamedTuple):
+    """The router's address, and the workers behind it by their hosts."""
+
+    url: str
+    prefill: dict[str, Worker]
+    decode: dict[str, Worker]
+
+
+@pytest.fixture(scope="module", params=[1, 3])
+def served(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
     port = free_port()
-    commands = rendered(port)
+    commands = rendered(port, request.param)
     environment = environment_of("router")
     router = next(command for command in commands if command["role"] == "load-balancer")
-    http = {
-        command["role"]: entry["port"]
-        for command in commands
-        for entry in command["ports"]
-        if entry["name"] == "http"
-    }
-    url = f"http://127.0.0.1:{port}"
     log = tmp_path_factory.mktemp("router") / "log"
+    made = Served(f"http://127.0.0.1:{port}", {}, {})
     with ExitStack() as stack:
-        prefill = stack.enter_context(stand_in("prefill", PREFILL, http["prefill"]))
-        decode = stack.enter_context(stand_in("decode", DECODE, http["decode"]))
+        for command in commands:
+            if command["role"] in ("prefill", "decode"):
+                words = command["argv"]
+                host = words[words.index("--host") + 1]
+                number = next(each["port"] for each in command["ports"] if each["name"] == "http")
+                workers = made.prefill if command["role"] == "prefill" else made.decode
+                workers[host] = stack.enter_context(stand_in(command["role"], host, number))
         env = {**environment, **router["env"]}
-        ready = f"{url}/readiness"
+        ready = f"{made.url}/readiness"
         stack.enter_context(
             serving(router["argv"], ready, env=env, log=log, seconds=SECONDS_TO_START)
         )
-        yield url, prefill, decode
+        yield made
 
 
-def test_both_workers_get_the_request_and_decode_answers(
-    served: tuple[str, Worker, Worker],
-) -> None:
-    url, prefill, decode = served
-    body = {"model": "kimi-k2", "messages": [{"role": "user", "content": "hello"}]}
+def ask(url: str, words: str) -> dict[str, Any]:
+    body = {"model": "kimi-k2", "messages": [{"role": "user", "content": words}]}
     request = urllib.request.Request(
         f"{url}/v1/chat/completions",
         json.dumps(body).encode(),
         {"Content-Type": "application/json"},
     )
     with urllib.request.urlopen(request, timeout=30) as answer:
-        document = json.load(answer)
+        document: dict[str, Any] = json.load(answer)
+    return document
+
+
+def test_a_worker_of_each_kind_gets_the_request_and_decode_answers(served: Served) -> None:
+    document = ask(served.url, "hello")
     assert document["choices"][0]["message"]["content"] == "from decode"
-    (first,), (second,) = prefill.bodies, decode.bodies
-    assert first["messages"] == second["messages"] == body["messages"]
+    (prefill,) = (each for each in served.prefill.items() if each[1].bodies)
+    (decode,) = (each for each in served.decode.values() if each.bodies)
+    host, worker = prefill
+    first, second = worker.bodies.pop(), decode.bodies.pop()
+    assert first["messages"] == second["messages"] == [{"role": "user", "content": "hello"}]
     assert first["bootstrap_room"] == second["bootstrap_room"]
-    assert first["bootstrap_host"] == second["bootstrap_host"] == PREFILL
-    # The port of the prefill node's rendered --disaggregation-bootstrap-port.
+    # The worker that was chosen; the port is its rendered --disaggregation-bootstrap-port.
+    assert first["bootstrap_host"] == second["bootstrap_host"] == host
     assert first["bootstrap_port"] == second["bootstrap_port"] == 8998
+
+
+def test_every_group_is_a_worker_of_the_router(served: Served) -> None:
+    with urllib.request.urlopen(f"{served.url}/workers", timeout=30) as answer:
+        document = json.load(answer)
+    listed = {(each["worker_type"], each["url"]) for each in document["workers"]}
+    assert listed == {
+        *(("prefill", f"http://{host}:30000") for host in served.prefill),
+        *(("decode", f"http://{host}:30000") for host in served.decode),
+    }

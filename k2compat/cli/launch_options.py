@@ -19,7 +19,7 @@ from k2compat.launch import (
     Request,
     engine_aliases,
     engine_names,
-    nodes_at,
+    groups_at,
     port,
     read_cluster,
     read_draft,
@@ -57,10 +57,18 @@ _DECORATORS = (
         help="The nodes, the first one first; or how many.  [default: one]",
     ),
     click.option(
-        "--prefill-nodes", metavar="HOST,…", type=TEXT, help="For strategy pd: who prefills."
+        "--prefill-nodes",
+        metavar="HOST,…",
+        type=TEXT,
+        multiple=True,
+        help="For strategy pd: who prefills; repeated, once for each group.",
     ),
     click.option(
-        "--decode-nodes", metavar="HOST,…", type=TEXT, help="For strategy pd: who decodes."
+        "--decode-nodes",
+        metavar="HOST,…",
+        type=TEXT,
+        multiple=True,
+        help="For strategy pd: who decodes; repeated, once for each group.",
     ),
     click.option(
         "--gpus-per-node",
@@ -219,8 +227,9 @@ def _option(name: str) -> str:
 
 
 def _cluster(options: Mapping[str, Any]) -> Cluster | None:
+    nodes = options["nodes"]
     lists = {
-        "": options["nodes"],
+        "": [] if nodes is None else [nodes],
         "prefill": options["prefill_nodes"],
         "decode": options["decode_nodes"],
     }
@@ -230,19 +239,16 @@ def _cluster(options: Mapping[str, Any]) -> Cluster | None:
         cluster = read_cluster(options["cluster"])
     elif any(lists.values()):
         cluster = Cluster(
-            tuple(
-                node
-                for group, hosts in lists.items()
-                if hosts
-                for node in nodes_at(hosts.split(","), group)
+            groups_at(
+                {role: [each.split(",") for each in groups] for role, groups in lists.items()}
             )
         )
     else:
         cluster = Cluster(())
-    nodes = with_devices(cluster.nodes, options["interface"], options["ib_device"])
+    members = with_devices(cluster.nodes, options["interface"], options["ib_device"])
     return replace(
         cluster,
-        nodes=tuple(nodes),
+        nodes=tuple(members),
         gpus_per_node=options["gpus_per_node"] or cluster.gpus_per_node,
         gpu=options["gpu"] or cluster.gpu,
     )

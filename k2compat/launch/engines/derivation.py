@@ -1,6 +1,6 @@
 """What only one engine derives: conditions and values that no table can express."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from importlib import import_module
 from typing import ClassVar
@@ -34,6 +34,13 @@ class Derivation:
     ) -> Mapping[str, Argument]:
         """Values that all nodes share, beyond the profile's and the user's."""
         del situation, cluster, values
+        return {}
+
+    def lists(
+        self, cluster: Cluster, values: Mapping[str, Argument]
+    ) -> Mapping[str, Sequence[Argument]]:
+        """Lists of values that all nodes share, for rows with `each`."""
+        del cluster, values
         return {}
 
 

@@ -55,11 +55,15 @@ class Row(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes:
         flag: "--port", or the name of a variable.
         value: A template; several for a flag with several values; None for one without.
+        each: The name of a list of values; the flag is there once for each, as `{item}`.
+        all_of: The name of a list of values, which all follow the flag.
         reason: Why it is there; shown to people.
     """
 
     flag: str
     value: str | tuple[str, ...] | None = None
+    each: str = ""
+    all_of: str = ""
     reason: str = ""
 
 

@@ -10,6 +10,7 @@ from k2compat.launch.engines.derivation import derivation_of
 from k2compat.launch.engines.profile import Profile
 from k2compat.launch.engines.profile_entries import FindingTemplate, Forbidden, Situation
 from k2compat.launch.engines.profile_entries import PrerequisiteTemplate as Prerequisite
+from k2compat.launch.request import role_of
 
 _EXECUTORS: Final = frozenset({"executor=mp", "executor=ray"})
 
@@ -54,7 +55,7 @@ def terms_of(profile: Profile, situation: Situation, groups: Iterable[str]) -> P
     return ProfileTerms(
         situation,
         options,
-        divisions={group: profile.division(name, strategy, group) for group in groups},
+        divisions={group: profile.division(name, strategy, role_of(group)) for group in groups},
         values=profile.values_of(name, strategy),
         products=profile.products.get(name, {}),
         findings=tuple(entry for entry in profile.findings if entry.applies(situation)),

@@ -15,6 +15,7 @@ from k2compat.launch.memory import (
     DEFAULT_UTILISATION,
     OVERHEAD_GIB,
     Fit,
+    Layout,
     ModelDimensions,
     ModelSizes,
     Verdict,
@@ -35,6 +36,7 @@ from k2compat.launch.memory import (
 from k2compat.launch.plan import Plan
 from k2compat.launch.planning.drafts import draft_sizes
 from k2compat.launch.planning.given_sizes import spreads_unevenly
+from k2compat.launch.request import role_of
 from k2compat.printable import counted
 
 _codes = Codes("launch")
@@ -58,12 +60,12 @@ def check_plan(
     dimensions = model_dimensions(config)
     gpus = plan.cluster.gpus_per_node
     if isinstance(dimensions, Finding):
-        for group, layout in plan.layouts.items():
+        for group, layout in _distinct(plan).items():
             yield from check_world_size(layout, plan.cluster.size(group), gpus)
         yield dimensions
         return
     flags = memory_flags_of(plan.engine)
-    for group, layout in plan.layouts.items():
+    for group, layout in _distinct(plan).items():
         nodes = plan.cluster.size(group)
         uneven = spreads_unevenly(plan.engine, _arguments(plan, group))
         yield from check_divisibility(dimensions, layout, nodes, gpus, uneven_experts=uneven)
@@ -81,10 +83,22 @@ def check_plan(
     if isinstance(sizes, Finding):
         yield sizes
     elif plan.cluster.gpu is None:
-        for group in plan.layouts:
+        for group in _distinct(plan):
             yield from _check_without_gpu(plan, group, sizes)
     else:
         yield from _check_fits(plan, sizes)
+
+
+def _distinct(plan: Plan) -> Mapping[str, Layout]:
+    """Group → layout, of several groups of one role and one size the first."""
+    seen: set[tuple[str, int, Layout]] = set()
+    found: dict[str, Layout] = {}
+    for group, layout in plan.layouts.items():
+        kind = (role_of(group), plan.cluster.size(group), layout)
+        if kind not in seen:
+            seen.add(kind)
+            found[group] = layout
+    return found
 
 
 def _check_gpu(
@@ -171,7 +185,7 @@ def _check_fits(plan: Plan, sizes: ModelSizes) -> Iterator[Finding]:
 
 
 def fits_of(plan: Plan, sizes: ModelSizes) -> Mapping[str, Fit]:
-    """The sum of each group of nodes; none where the plan names no GPU.
+    """The sum of each group of nodes, of groups alike the first's; none where no GPU is named.
 
     Raises:
         RefusedError: unknown-gpu.
@@ -180,7 +194,7 @@ def fits_of(plan: Plan, sizes: ModelSizes) -> Mapping[str, Fit]:
     if plan.cluster.gpu is None or flags.not_estimated:
         return {}
     gib = gpu_memory_gib(plan.cluster.gpu)
-    return {group: _fit(plan, group, sizes, gib) for group in plan.layouts}
+    return {group: _fit(plan, group, sizes, gib) for group in _distinct(plan)}
 
 
 def _decode_context_flag(plan: Plan, group: str) -> str:

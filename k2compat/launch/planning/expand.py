@@ -74,7 +74,7 @@ def _runs_on(template: CommandTemplate, place: NodeContext) -> bool:
         return True
     if template.on in ("first", "others"):
         return (template.on == "first") == ("very_first_node" in place.situation.facts)
-    return template.on == place.node.group
+    return template.on == place.node.role
 
 
 def _commands(
@@ -104,7 +104,7 @@ def _command(
         node=place.node,
         argv=(
             *(Argument.fill(word, place.values) for word in template.argv),
-            *(word for row in rows for word in _flag_and_values(row, place.values)),
+            *(word for row in rows for word in _flags_and_values(row, place)),
             *(Argument.fill(word, place.values) for word in template.tail),
         ),
         head=len(template.argv),
@@ -128,9 +128,13 @@ def _command(
     )
 
 
-def _flag_and_values(row: Row, values: Mapping[str, Argument]) -> Iterator[Argument]:
-    yield Argument.literal(row.flag)
-    yield from _values(row, values)
+def _flags_and_values(row: Row, place: NodeContext) -> Iterator[Argument]:
+    """A flag with its values; one of a list stands there once for each item."""
+    items = place.lists[row.each] if row.each else (Argument(()),)
+    for item in items:
+        yield Argument.literal(row.flag)
+        yield from _values(row, {**place.values, "item": item})
+        yield from place.lists[row.all_of] if row.all_of else ()
 
 
 def _values(row: Row, values: Mapping[str, Argument]) -> Iterator[Argument]:

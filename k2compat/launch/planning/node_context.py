@@ -30,6 +30,7 @@ def contexts_of(
     shared = shared_values(request, cluster, situation.version, terms.values)
     derived = derivation_of(profile.engine).values(situation, cluster, shared)
     shared = {**shared, **derived}
+    lists = derivation_of(profile.engine).lists(cluster, shared)
     contexts: list[NodeContext] = []
     for node in cluster.nodes:
         own = node_terms(node, cluster, asdict(layouts[node.group]), shared, terms.products)
@@ -37,7 +38,7 @@ def contexts_of(
             *own.facts, *_heads(request, layouts[node.group]), f"gpus={cluster.gpus_per_node}"
         )
         there = there.with_facts(*derivation_of(profile.engine).node_facts(there))
-        contexts.append(NodeContext(node, there, own.values, own.lists))
+        contexts.append(NodeContext(node, there, own.values, {**own.lists, **lists}))
     return contexts
 
 

@@ -43,6 +43,7 @@ from k2compat.launch.request import (
     Node,
     Request,
     request_facts,
+    role_of,
 )
 from k2compat.printable import counted
 from k2compat.shell_line import shell_line
@@ -229,7 +230,7 @@ def _cluster(request: Request, profile: Profile, strategy: str, groups: tuple[st
     named = request.cluster
     if named is None or not named.nodes:
         return _default_cluster(profile, request, strategy, named)
-    if groups != wanted:
+    if tuple(dict.fromkeys(map(role_of, groups))) != wanted:
         options = "--prefill-nodes and --decode-nodes" if len(wanted) > 1 else "--nodes"
         raise RefusedError(
             "cluster-groups",

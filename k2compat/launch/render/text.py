@@ -8,6 +8,7 @@ from k2compat.launch.plan import Command, Plan
 from k2compat.launch.render.health import entrances, try_line
 from k2compat.launch.render.script import Script
 from k2compat.launch.render.shell_words import call_lines
+from k2compat.launch.request import role_of
 from k2compat.printable import counted
 
 _INDENT = "    "
@@ -44,11 +45,18 @@ def _lines(plan: Plan) -> Iterator[str]:
 
 
 def _size(plan: Plan) -> str:
-    parts = [
-        f"{group + ': ' if group else ''}{plan.cluster.size(group)} × "
-        f"{counted(plan.cluster.gpus_per_node, 'GPU')} ({layout})"
-        for group, layout in plan.layouts.items()
-    ]
+    """The groups of nodes; those of one role and one size are named once, with their number."""
+    alike: dict[str, list[str]] = {}
+    for group, layout in plan.layouts.items():
+        gpus = counted(plan.cluster.gpus_per_node, "GPU")
+        alike.setdefault(
+            f"{role_of(group)} {plan.cluster.size(group)} × {gpus} ({layout})", []
+        ).append(group)
+    parts = []
+    for words, groups in alike.items():
+        role, _, size = words.partition(" ")
+        number = f"{len(groups)} groups of " if len(groups) > 1 else ""
+        parts.append(f"{role + ': ' if role else ''}{number}{size}")
     return ", ".join(parts)
 
 

@@ -9,6 +9,7 @@ ib_device = "mlx5_0,mlx5_1"
 name = "gpu-a"               # default: node0, node1, … (prefill0, decode0, …)
 address = "10.0.0.1"
 role = "prefill"             # prefill | decode, for strategy pd
+group = 0                    # of several groups of a role: which of them, from 0
 interface = "eth0"
 ib_device = "mlx5_2"
 """
@@ -31,7 +32,8 @@ GPUS_MAX: Final = 1_024
 NODES_MAX: Final = 4_096
 """More is a mistyped range."""
 
-GROUPS: Final = ("", "prefill", "decode")
+ROLES: Final = ("", "prefill", "decode")
+GROUPS_MAX: Final = 1_024
 
 _HOSTNAME = re.compile(
     r"(?=.{1,253}\Z)[A-Za-z0-9](?:[A-Za-z0-9_-]{0,62}(?<!-))?"
@@ -40,7 +42,7 @@ _HOSTNAME = re.compile(
 _HOSTS_HINT = "For example --nodes 10.0.0.1,10.0.0.2"
 _DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@-]{0,63}(?:,[A-Za-z0-9][A-Za-z0-9_.:@-]{0,63})*")
 _CLUSTER_KEYS = {"gpu", "gpus_per_node", "interface", "ib_device", "nodes"}
-_NODE_KEYS = {"name", "address", "role", "interface", "ib_device"}
+_NODE_KEYS = {"name", "address", "role", "group", "interface", "ib_device"}
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -50,7 +52,8 @@ class Node(msgspec.Struct, frozen=True):
         name: Unique in the plan; also a file's name.
         rank: Its place in its group, from 0; a placeholder where one command is for all nodes.
         address: How the other nodes reach it.
-        group: "" or, for strategy pd, "prefill" or "decode".
+        group: "" or, for strategy pd, "prefill" or "decode"; of several groups of a role
+            "prefill-0", "prefill-1", ….
         interface: The network interface that carries the traffic; None if it is not known.
         ib_device: The InfiniBand or RoCE devices; None if they are not known.
     """
@@ -61,6 +64,11 @@ class Node(msgspec.Struct, frozen=True):
     group: str = ""
     interface: Argument | None = None
     ib_device: Argument | None = None
+
+    @property
+    def role(self) -> str:
+        """What its group does: "", "prefill" or "decode"."""
+        return role_of(self.group)
 
     @property
     def is_first(self) -> bool:
@@ -110,6 +118,28 @@ class Cluster(msgspec.Struct, frozen=True):
         return self.counts.get(name) or len(self.group(name))
 
 
+def role_of(group: str) -> str:
+    """What a group does: "", "prefill" or "decode"."""
+    return group.partition("-")[0]
+
+
+def groups_at(lists: Mapping[str, Sequence[Sequence[str]]]) -> tuple[Node, ...]:
+    """The nodes of several groups; of two groups of one role, "prefill-0" and "prefill-1".
+
+    Args:
+        lists: Role → the addresses of each of its groups; see `nodes_at`.
+
+    Raises:
+        RefusedError: host-malformed or host-twice.
+    """
+    nodes: list[Node] = []
+    for role, groups in lists.items():
+        for number, addresses in enumerate(groups):
+            nodes += nodes_at(addresses, role if len(groups) == 1 else f"{role}-{number}")
+    _demand_distinct([node.address for node in nodes])
+    return tuple(nodes)
+
+
 def nodes_at(addresses: Sequence[str], group: str = "") -> tuple[Node, ...]:
     """Nodes by their addresses, in the order of their ranks.
 
@@ -126,17 +156,21 @@ def nodes_at(addresses: Sequence[str], group: str = "") -> tuple[Node, ...]:
     if len(words) > NODES_MAX:
         raise _too_many(f"{len(words):,}")
     _demand_distinct(words)
-    prefix = group or "node"
     return tuple(
-        Node(f"{prefix}{rank}", Argument.literal(rank), word, group)
+        Node(_name(group, rank), Argument.literal(rank), word, group)
         for rank, word in enumerate(words)
     )
+
+
+def _name(group: str, rank: int) -> str:
+    """node0; prefill0; of several groups prefill-1-0."""
+    return f"{group or 'node'}{'-' if group != role_of(group) else ''}{rank}"
 
 
 def _unnamed(count: str, group: str) -> list[str]:
     if not 0 < int(count[:9]) <= NODES_MAX:
         raise _too_many(count)
-    prefix = group.upper() + "_NODE" if group else "NODE"
+    prefix = group.upper().replace("-", "") + "_NODE" if group else "NODE"
     return [f"${prefix}{rank}" for rank in range(int(count))]
 
 
@@ -225,16 +259,14 @@ def _cluster(path: Path, members: Mapping[str, Any]) -> Cluster:
     entries = members.get("nodes")
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise _malformed(path, "has no [[nodes]]")
+    places = [_place(path, entry) for entry in entries]
+    counts = {role: len({each for each in places if each[0] == role}) for role, _ in places}
     nodes: list[Node] = []
-    ranks = dict.fromkeys(GROUPS, 0)
-    for entry in entries:
-        _demand_keys(path, entry, _NODE_KEYS, "a node")
-        group = _text(path, entry, "role") or ""
-        if group not in GROUPS:
-            raise _malformed(path, f"has a node of role {group!r}, which is not prefill or decode")
-        nodes.append(_node(path, entry, group, ranks[group]))
-        ranks[group] += 1
-    nodes.sort(key=lambda node: GROUPS.index(node.group))
+    for place in sorted(set(places), key=lambda each: (ROLES.index(each[0]), each[1])):
+        role, number = place
+        group = role if counts[role] == 1 else f"{role}-{number}"
+        own = [entry for entry, each in zip(entries, places, strict=True) if each == place]
+        nodes += [_node(path, entry, group, rank) for rank, entry in enumerate(own)]
     _demand_distinct([node.address for node in nodes])
     if len({node.name for node in nodes}) < len(nodes):
         raise _malformed(path, "gives two nodes one name")
@@ -245,9 +277,23 @@ def _cluster(path: Path, members: Mapping[str, Any]) -> Cluster:
     )
 
 
+def _place(path: Path, entry: Mapping[str, Any]) -> tuple[str, int]:
+    """The role of a node, and which of the role's groups it is in."""
+    _demand_keys(path, entry, _NODE_KEYS, "a node")
+    role = _text(path, entry, "role") or ""
+    if role not in ROLES:
+        raise _malformed(path, f"has a node of role {role!r}, which is not prefill or decode")
+    number = entry.get("group", 0)
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < GROUPS_MAX:
+        raise _malformed(path, f"has a group that is no number from 0 to {GROUPS_MAX - 1}")
+    if number and not role:
+        raise _malformed(path, "gives a group to a node without a role")
+    return role, number
+
+
 def _node(path: Path, entry: Mapping[str, Any], group: str, rank: int) -> Node:
     address = _text(path, entry, "address")
-    name = _text(path, entry, "name") or f"{group or 'node'}{rank}"
+    name = _text(path, entry, "name") or _name(group, rank)
     if address is None:
         raise _malformed(path, f"names no address for {name}")
     if not _HOSTNAME.fullmatch(name):
@@ -331,7 +377,7 @@ def _malformed(path: Path, what: str) -> RefusedError:
         "cluster-file-malformed",
         f"{path} {what}" + ("" if what.endswith("?") else "."),
         hint="A cluster file has gpu, gpus_per_node, interface, ib_device and [[nodes]] "
-        "with address, name, role, interface, ib_device.",
+        "with address, name, role, group, interface, ib_device.",
     )
 
 

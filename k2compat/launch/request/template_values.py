@@ -152,8 +152,8 @@ def _values(
 
 
 def _facts(node: Node, parallel_sizes: Mapping[str, int], *, first: bool) -> Iterator[str]:
-    if node.group:
-        yield node.group
+    if node.role:
+        yield node.role
     if parallel_sizes["redundant_experts"]:
         yield "redundant_experts"
     if parallel_sizes["tensor_parallel"] > 1:

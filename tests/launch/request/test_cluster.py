@@ -144,9 +144,25 @@ def test_a_cluster_file_says_it_all(tmp_path: Path) -> None:
     assert (str(cluster.first("decode")), cluster.size("decode")) == ("10.0.0.9", 1)
 
 
+def test_a_cluster_file_may_have_several_groups_of_a_role(tmp_path: Path) -> None:
+    places = [("d", "decode", 0), ("b", "prefill", 1), ("a", "prefill", 0), ("c", "prefill", 1)]
+    nodes = [
+        f"[[nodes]]\naddress = {address!r}\nrole = {role!r}\ngroup = {number}\n"
+        for address, role, number in places
+    ]
+    cluster = read_cluster(cluster_file(tmp_path, "".join(nodes)))
+    assert cluster.sizes == {"prefill-0": 1, "prefill-1": 2, "decode": 1}
+    assert [node.name for node in cluster.nodes] == [
+        *("prefill-0-0", "prefill-1-0", "prefill-1-1", "decode0"),
+    ]
+
+
 @pytest.mark.parametrize(
     "text",
     [
+        "[[nodes]]\naddress = 'a'\ngroup = 1",
+        "[[nodes]]\naddress = 'a'\nrole = 'decode'\ngroup = -1",
+        "[[nodes]]\naddress = 'a'\nrole = 'decode'\ngroup = true",
         "= nonsense",
         "gpu = 'h200'",
         "nodes = 3",

@@ -1,13 +1,13 @@
 """SGLang: whether DeepEP can be used, and where the load balancer finds the groups."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import ClassVar, Final
 
 from k2compat.launch.engines.derivation import Derivation
 from k2compat.launch.engines.profile_entries import Situation
-from k2compat.launch.request import Argument, Cluster, Placeholder, host_port
+from k2compat.launch.request import Argument, Cluster, Placeholder, host_port, role_of
 
 # What its kernels for 4-bit experts, and AMD's GPUs, do without.
 # Sources: https://github.com/sgl-project/sglang/pull/38115 for INT4; DeepEP is CUDA alone.
@@ -15,7 +15,7 @@ _WITHOUT_DEEPEP: Final = frozenset({"int4", "nvfp4", "mxfp4", "amd"})
 
 
 class Sglang(Derivation):
-    """Adds "deepep"; `prefill_url` and `decode_url`: a group's first node answers for all of it."""
+    """Adds "deepep"; and the URLs of the groups, whose first nodes answer for all of them."""
 
     adds: ClassVar = {"deepep": "DeepEP can carry the tokens to the experts"}
 
@@ -23,19 +23,23 @@ class Sglang(Derivation):
         """Whether DeepEP can carry the tokens."""
         return {"deepep"} if situation.facts.isdisjoint(_WITHOUT_DEEPEP) else frozenset()
 
-    def values(
-        self, situation: Situation, cluster: Cluster, values: Mapping[str, Argument]
-    ) -> Mapping[str, Argument]:
-        """The groups' URLs, placeholders in braces, as the guide writes them."""
-        del situation
-        return {
-            f"{group}_url": Argument.fill(
-                "http://{server}",
-                {"server": host_port(_braced(cluster.first(group)), values["server_port"])},
-            )
-            for group in cluster.groups
-            if group
-        }
+    def lists(
+        self, cluster: Cluster, values: Mapping[str, Argument]
+    ) -> Mapping[str, Sequence[Argument]]:
+        """`prefill_urls` and `decode_urls`, one for each group; a bootstrap port for each."""
+        found = {f"{role}_urls": urls for role, urls in _urls(cluster, values).items()}
+        ports = [values["bootstrap_port"] for _ in found.get("prefill_urls", ())]
+        return {**found, "bootstrap_ports": ports}
+
+
+def _urls(cluster: Cluster, values: Mapping[str, Argument]) -> Mapping[str, Sequence[Argument]]:
+    """Role → the URLs of its groups, placeholders in braces, as the guide writes them."""
+    found: dict[str, list[Argument]] = {}
+    for group in filter(None, cluster.groups):
+        server = host_port(_braced(cluster.first(group)), values["server_port"])
+        url = Argument.fill("http://{server}", {"server": server})
+        found.setdefault(role_of(group), []).append(url)
+    return found
 
 
 def _braced(word: Argument) -> Argument:
