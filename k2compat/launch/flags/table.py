@@ -146,7 +146,7 @@ class FlagTable(msgspec.Struct, frozen=True, dict=True):  # it keeps an index of
         spelled = self._spelled(name)
         if flag := self.find(spelled):
             return Exact(flag)
-        if self.dialect == VLLM_DIALECT and "." in spelled:
+        if self.dialect == VLLM_DIALECT and "." in spelled and "=" not in spelled:
             stem, member = spelled.split(".", 1)
             resolution = self.resolve(stem)
             if isinstance(resolution, Exact):

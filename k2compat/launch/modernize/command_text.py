@@ -8,9 +8,12 @@ stay keep their source to the character; a part whose words all stay is not writ
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from k2compat.launch.modernize.shell_text import ShellWord
+
+ALL_ARGUMENTS: Final = "$@"
+"""The word of a script that stands for all arguments the script is given."""
 
 Writer: TypeAlias = Callable[["Part", Sequence[ShellWord]], str]
 """Writes the words that a part is to hold now as the part's text."""

@@ -1,5 +1,6 @@
 """One command as its engine takes it today."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -21,6 +22,8 @@ _codes = Codes("launch")
 
 # Where a system's Python lies; another program of the engine need not lie beside it.
 _SYSTEM: Final = ("/usr/bin/", "/bin/")
+# All arguments of a script, and all items of a shell's array: words that are anything.
+_SEVERAL: Final = re.compile(r"\$[@*]|\$\{[@*]\}|\$\{\w+\[[@*]\]\}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +192,14 @@ def _carried(
     place: Place,
 ) -> Iterator[Finding]:
     for word in words:
+        if _SEVERAL.fullmatch(word.value):
+            yield _codes.finding(
+                "arguments-unread",
+                word.source,
+                f"The arguments that {word.source} stands for were not read.",
+                actual=word.source,
+                fix="Write them into the command, and run it through modernize again.",
+            )
         if word.runs:
             yield _codes.finding(
                 "substitution-carried",

@@ -137,3 +137,15 @@ def test_behind_two_dashes_nothing_is_a_flag() -> None:
     reading = read_arguments(PEERS[3], ["--port", "1", "--", "--host"])
     assert [use.name for use in reading.uses] == ["--port"]
     assert [loose.value for loose in reading.loose] == ["--host"]
+
+
+@pytest.mark.parametrize("name", ["-ac", "--attention-config", "-cc", "--speculative_config"])
+@pytest.mark.parametrize("joined", [True, False])
+def test_a_member_of_a_json_flag_has_a_value(name: str, joined: bool) -> None:
+    """vLLM's FlexibleArgumentParser reads `-x.key=value` and `-x.key value` alike."""
+    table = flag_table("vllm", newest_version("vllm"), "serve")
+    words = [f"{name}.key=0.5"] if joined else [f"{name}.key", "0.5"]
+    (use,) = read_arguments(table, words).uses
+    assert use.values == ("0.5",)
+    assert use.flag == table.find(name.replace("_", "-"))
+    assert check_reading(read_arguments(table, ["m", *words])) == ()

@@ -70,26 +70,6 @@ POSTED = {
         ("uv run --with vllm vllm serve",),
         thread="vllm-project/recipes#395",
     ),
-    "docker-latest": Posted(
-        SHELL,
-        ("vllm",),
-        "docker run --gpus all --ipc=host -p 8000:8000 \\\n  -v ~/.cache/huggingface:/root/.cache"
-        "/huggingface \\\n  -e VLLM_ATTENTION_BACKEND=FLASHMLA vllm/vllm-openai:latest \\\n"
-        "  --model moonshotai/Kimi-K2-Instruct --tensor_parallel_size 16 --swap-space 4\n",
-        ("--distributed-executor-backend ray", "not --swap-space"),
-        thread="vllm-project/recipes#698",
-        shows="form",
-    ),
-    "docker-sglang": Posted(
-        SHELL,
-        ("sglang",),
-        "docker run --gpus all --shm-size 32g --network host lmsysorg/sglang:v0.5.10 \\\n"
-        "  python3 -m sglang.launch_server --model-path moonshotai/Kimi-K2-Thinking --tp 8 "
-        "--trust-remote-code --tool-call-parser kimi_k2 --reasoning-parser kimi_k2 --port 8000\n",
-        ("sglang:v0.5.10", "--tp-size 8"),
-        thread="sgl-project/sglang#2707",
-        shows="form",
-    ),
     "sglang-serve": Posted(
         SHELL,
         ("sglang",),
@@ -127,24 +107,6 @@ POSTED = {
         ("sglang serve",),
         thread="kvcache-ai/ktransformers#2076",
     ),
-    "kt-old-server": Posted(
-        SHELL,
-        ("ktransformers",),
-        "numactl -N 1 -m 1 python ktransformers/server/main.py --model_path /k2 --gguf_path /k2 "
-        "--cpu_infer 65 --cache_lens 32768 --chunk_size 256 --max_batch_size 4\n",
-        ("numactl -N 1 -m 1 python -m sglang.launch_server", "--kt-cpuinfer 65"),
-        thread="maaaxinfinity/ktrun#9",
-        shows="form",
-    ),
-    "trtllm": Posted(
-        SHELL,
-        ("trtllm",),
-        "trtllm-serve nvidia/Kimi-K2-Thinking-NVFP4 --backend pytorch --tp_size 8 --ep_size 8 "
-        "--max_batch_size 128 --trust_remote_code --extra_llm_api_options extra.yml\n",
-        ("not --backend",),
-        thread="NVIDIA/TensorRT-LLM#18920",
-        shows="form",
-    ),
     "dynamo": Posted(
         SHELL,
         ("vllm",),
@@ -175,21 +137,6 @@ POSTED = {
         thread="vllm-project/vllm#12474",
         shows="form",
     ),
-    "compose-list": Posted(
-        COMPOSE,
-        ("vllm",),
-        "services:\n  k2:\n    image: vllm/vllm-openai:latest\n    environment:\n"
-        "      - VLLM_USE_V1=1\n    command:\n      - --model\n      - moonshotai/Kimi-K2\n"
-        '      - --swap-space  # GiB\n      - "4"\n      - --tensor-parallel-size\n      - "16"\n'
-        "    ports: [8000:8000]\n",
-        (
-            "      - --distributed-executor-backend\n      - ray\n    ports",
-            "not --swap-space",
-            "# GiB",
-        ),
-        thread="vllm-project/vllm#20210",
-        shows="form",
-    ),
     "compose-sglang": Posted(
         COMPOSE,
         ("sglang",),
@@ -197,17 +144,6 @@ POSTED = {
         "sglang.launch_server\n    command: --model-path /k2 --tp 8 --cuda-graph-bs 8 16\n",
         ("--tp-size 8 --cuda-graph-bs-decode 8 16\n",),
         thread="sgl-project/sglang#1006",
-        shows="form",
-    ),
-    "deployment-script": Posted(
-        MANIFEST,
-        ("vllm",),
-        "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - image: vllm/vllm-openai\n"
-        '    command: ["/bin/sh", "-c"]\n    args:\n    - |\n      ulimit -l unlimited\n'
-        "      vllm serve /models/k2 \\\n        --tensor-parallel-size 8 \\\n"
-        "        --disable-log-requests \\\n        --port 8000\n    ports: []\n",
-        ("8 \\\n        --port 8000\n    ports",),
-        thread="vllm-project/vllm#28923",
         shows="form",
     ),
     "lws": Posted(
@@ -271,29 +207,6 @@ POSTED = {
         ("--tp-size 8 --ep 4 --trust-remote-code",),
         thread="sgl-project/sglang#13725",
     ),
-    "two-nodes-h20": Posted(
-        SHELL,
-        ("sglang", "sglang"),
-        "export NCCL_SOCKET_IFNAME=eth0\nexport GLOO_SOCKET_IFNAME=eth0\n# first node\n"
-        "python3 -m sglang.launch_server --model-path /data/Kimi-K2-Instruct --tp 16 "
-        "--dist-init-addr 10.1.0.1:5000 --nnodes 2 --node-rank 0 --trust-remote-code\n"
-        "# second node\npython3 -m sglang.launch_server --model-path /data/Kimi-K2-Instruct "
-        "--tp 16 "
-        "--dist-init-addr 10.1.0.1:5000 --nnodes 2 --node-rank 1 --trust-remote-code\n",
-        ("--tp-size 16", "not --tp 16", "# second node\n"),
-        thread="sgl-project/sglang#3398",
-        shows="form",
-    ),
-    "interface-in-front": Posted(
-        SHELL,
-        ("sglang",),
-        "# node 2\nGLOO_SOCKET_IFNAME=eth0 python -m sglang.launch_server --model-path "
-        "moonshotai/Kimi-K2-Instruct --tp 16 --nccl-init 10.1.0.1:5000 --nnodes 2 --node-rank 1 "
-        "--trust-remote-code\n",
-        ("GLOO_SOCKET_IFNAME=eth0 python -m sglang.launch_server", "--tp-size 16"),
-        thread="sgl-project/sglang#2650",
-        shows="form",
-    ),
     "kt-amx": Posted(
         SHELL,
         ("ktransformers",),
@@ -304,16 +217,6 @@ POSTED = {
         "--max-running-requests 8 --enable-mixed-chunk --tensor-parallel-size 8\n",
         ("--kt-method AMXINT4",),
         thread="kvcache-ai/ktransformers#1666",
-    ),
-    "variables-in-front": Posted(
-        SHELL,
-        ("vllm",),
-        "CUDA_VISIBLE_DEVICES=0,1 VLLM_USE_V1=1 VLLM_WORKER_MULTIPROC_METHOD=spawn vllm serve "
-        "/models/K2-small --gpu-memory-utilization 0.9 --swap-space 16 --max-model-len 4096 "
-        "--tensor-parallel-size 2 --port 8091 --disable-custom-all-reduce\n",
-        ("not --swap-space", "--port 8091 --disable-custom-all-reduce\n"),
-        thread="vllm-project/vllm#15469",
-        shows="form",
     ),
     "nvfp4-without-auto-choice": Posted(
         SHELL,
@@ -334,32 +237,6 @@ POSTED = {
         ("    --tp-size 8 \\\n",),
         thread="HYGON-AI/inference-cookbook-das#57",
     ),
-    "deployment-shell-list": Posted(
-        MANIFEST,
-        ("vllm",),
-        "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: k2\nspec:\n  template:\n"
-        "    spec:\n      containers:\n      - name: k2\n        image: vllm/vllm-openai:latest\n"
-        '        command: ["/bin/sh", "-c"]\n        args: [\n'
-        '          "vllm serve moonshotai/Kimi-K2-Instruct --disable-log-requests -tp 8"\n'
-        "        ]\n        ports:\n        - containerPort: 8000\n",
-        ('"vllm serve moonshotai/Kimi-K2-Instruct -tp 8"',),
-        thread="vllm-project/vllm#10826",
-        shows="form",
-    ),
-    "deployment-pinned": Posted(
-        MANIFEST,
-        ("vllm",),
-        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: k2}\nspec:\n  template:\n"
-        "    spec:\n      containers:\n      - name: vllm\n"
-        "        image: vllm/vllm-openai:v0.10.0\n"
-        "        command:\n        - python3\n        - -m\n"
-        "        - vllm.entrypoints.openai.api_server\n        - --model\n"
-        "        - /mnt/models/K2\n"
-        "        - --swap-space\n        - '4'\n        - --tensor-parallel-size\n        - '8'\n",
-        ("        - --swap-space\n        - '4'\n", "image: vllm/vllm-openai:v0.10.0\n"),
-        thread="vllm-project/vllm#4462",
-        shows="form",
-    ),
     "stateful-set": Posted(
         MANIFEST,
         ("sglang",),
@@ -378,5 +255,221 @@ POSTED = {
         ),
         thread="sgl-project/sglang#10216",
         shows="form",
+    ),
+    "docker-draft": Posted(
+        SHELL,
+        ("vllm",),
+        "docker run --rm --gpus all -p 8000:8000 -v /ssd:/models \\\n"
+        "  -e VLLM_USE_V1=1 vllm/vllm-openai:v0.19.1 /models/Kimi-K2.5 \\\n"
+        "  --tensor-parallel-size 8 --enable-expert-parallel --kv-cache-dtype fp8 \\\n"
+        "  --speculative-config "
+        '\'{"model": "/models/draft", "method": "eagle3", "num_speculative_tokens": 3}\' \\\n'
+        "  --gpu-memory-utilization 0.95 --max-num-batched-tokens 16384 --max-num-seqs 25 \\\n"
+        "  --enable-chunked-prefill --host 0.0.0.0 --trust-remote-code "
+        "--disable-hybrid-kv-cache-manager\n",
+        ("vllm-openai:v0.19.1 /models/Kimi-K2.5", "--speculative-config"),
+        thread="vllm-project/vllm#40259",
+    ),
+    "docker-nvfp4": Posted(
+        SHELL,
+        ("vllm",),
+        "docker run --gpus all --privileged --ipc=host -p 8000:8000 \\\n"
+        "  -e VLLM_USE_FLASHINFER_MOE_FP4=1 vllm/vllm-openai:latest nvidia/Kimi-K2.6-NVFP4 \\\n"
+        "  --trust-remote-code --kv-cache-dtype fp8 --enable-expert-parallel -tp 8 \\\n"
+        "  --tool-call-parser kimi_k2 --reasoning-parser kimi_k2 --enable-auto-tool-choice \\\n"
+        "  --language-model-only\n",
+        ("-e VLLM_USE_FLASHINFER_MOE_FP4=1", "-tp 8"),
+        thread="NVIDIA/Model-Optimizer#1308",
+    ),
+    "blackwell-image": Posted(
+        SHELL,
+        ("sglang",),
+        "docker run --gpus all --shm-size 64g --network host lmsysorg/sglang:blackwell \\\n"
+        "  python -m sglang.launch_server --model-path moonshotai/Kimi-K2-Instruct --tp 8 "
+        "--trust-remote-code --tool-call-parser kimi_k2 --host 0.0.0.0 "
+        "--attention-backend triton\n",
+        ("sglang:blackwell", "--tp-size 8"),
+        thread="sgl-project/sglang#8120",
+    ),
+    "kt-old-server": Posted(
+        SHELL,
+        ("ktransformers",),
+        "python ktransformers/server/main.py \\\n  --port 10002 \\\n"
+        "  --model_path /k2-0905 \\\n  --gguf_path /k2-0905-gguf \\\n"
+        "  --cache_lens 32768 \\\n  --chunk_size 256 \\\n"
+        "  --max_batch_size 4 \\\n  --backend_type balance_serve\n",
+        ("python -m sglang.launch_server", "--kt-weight-path /k2-0905-gguf", "not --cache_lens"),
+        thread="kvcache-ai/ktransformers#1492",
+    ),
+    "kt-amx-old-names": Posted(
+        SHELL,
+        ("ktransformers",),
+        "python -m sglang.launch_server --host 0.0.0.0 --port 60000 --model /k2/Kimi-K2-Thinking "
+        "--kt-amx-weight-path /k2/Kimi-K2-CPU --kt-cpuinfer 56 --kt-threadpool-count 2 "
+        "--kt-num-gpu-experts 200 --kt-amx-method AMXINT4 --attention-backend triton "
+        "--trust-remote-code --mem-fraction-static 0.98 --chunked-prefill-size 4096 "
+        "--max-running-requests 37 --max-total-tokens 37000 --enable-mixed-chunk "
+        "--tensor-parallel-size 8\n",
+        ("--kt-weight-path /k2/Kimi-K2-CPU", "--kt-method AMXINT4", "not --kt-amx"),
+        thread="kvcache-ai/ktransformers#1562",
+    ),
+    "kt-second-question": Posted(
+        SHELL,
+        ("ktransformers",),
+        "python -m sglang.launch_server \\\n  --port 10002 \\\n  --model /ai/Kimi-K2-Thinking \\\n"
+        "  --kt-weight-path /ai/Kimi-K2-Thinking \\\n  --kt-cpuinfer 52 \\\n"
+        "  --kt-threadpool-count 2 \\\n  --kt-num-gpu-experts 0 \\\n  --kt-method RAWINT4 \\\n"
+        "  --kt-gpu-prefill-token-threshold 400 \\\n  --enable-mixed-chunk \\\n"
+        "  --enable-p2p-check \\\n  --disable-shared-experts-fusion \\\n"
+        "  --trust-remote-code\n",
+        ("--kt-num-gpu-experts 0 \\\n  --kt-method RAWINT4",),
+        thread="kvcache-ai/ktransformers#1781",
+    ),
+    "trtllm-nvfp4": Posted(
+        SHELL,
+        ("trtllm",),
+        "trtllm-serve nvidia/Kimi-K2.6-NVFP4 --host 0.0.0.0 --port 8000 --backend pytorch \\\n"
+        "  --max_batch_size 32 --max_num_tokens 8192 --max_seq_len 8192 --tp_size 4 \\\n"
+        "  --extra_llm_api_options /tmp/draft.yml --trust_remote_code\n",
+        ("not --backend", "--tp_size 4"),
+        thread="NVIDIA/TensorRT-LLM#15182",
+    ),
+    "trtllm-guided": Posted(
+        SHELL,
+        ("trtllm",),
+        "trtllm-serve nvidia/Kimi-K2.6-NVFP4 --tp_size=4 --backend=pytorch --host=0.0.0.0 "
+        "--port=8000 --ep_size=4 --max_num_tokens=16384 --max_seq_len=262144 "
+        "--enable_chunked_prefill --trust_remote_code --max_batch_size=64 "
+        "--extra_llm_api_options guided.yaml\n",
+        ("not --backend", "--enable_chunked_prefill"),
+        thread="NVIDIA/TensorRT-LLM#15179",
+    ),
+    "two-nodes-h100": Posted(
+        SHELL,
+        ("sglang", "sglang"),
+        "# node 0\npython3 -m sglang.launch_server --model-path moonshotai/Kimi-K2-Instruct-0905 "
+        "--trust-remote-code --disable-radix-cache --decode-log-interval 1 --cuda-graph-bs 2 "
+        "--tp 16 --dist-init-addr 10.1.0.1:5000 --nnodes 2 --node-rank 0\n"
+        "# node 1\npython3 -m sglang.launch_server --model-path moonshotai/Kimi-K2-Instruct-0905 "
+        "--trust-remote-code --disable-radix-cache --decode-log-interval 1 --cuda-graph-bs 2 "
+        "--tp 16 --dist-init-addr 10.1.0.1:5000 --nnodes 2 --node-rank 1\n",
+        ("--cuda-graph-bs-decode 2 --tp-size 16", "# node 1\n"),
+        thread="sgl-project/sglang#12289",
+    ),
+    "address-from-a-command": Posted(
+        SHELL,
+        ("sglang",),
+        "export SGLANG_HEALTH_CHECK_TIMEOUT=60\npython3 -m sglang.launch_server \\\n"
+        "  --model-path moonshotai/Kimi-K2.6 --kv-cache-dtype fp8_e4m3 \\\n"
+        "  --host $(hostname -I | awk '{print $1}') --port 30000 --page-size 64 \\\n"
+        "  --dist-init-addr $HEAD:5001 --nnodes 2 --node-rank ${NODE_RANK} --tp 16 \\\n"
+        "  --enable-dp-attention --dp-size 16 --moe-dense-tp-size 1 --enable-dp-lm-head \\\n"
+        "  --disaggregation-mode decode --trust-remote-code\n",
+        ("$(hostname -I | awk '{print $1}')", "--attn-dp-size 16"),
+        thread="HYGON-AI/inference-cookbook-das#258",
+    ),
+    "decode-context": Posted(
+        SHELL,
+        ("vllm",),
+        "vllm serve Kimi-K2-Thinking \\\n  --served-model-name llm_model \\\n"
+        "  --tensor-parallel-size 8 \\\n  --decode-context-parallel-size 8 \\\n"
+        "  --tool-call-parser kimi_k2 \\\n  --reasoning-parser kimi_k2 \\\n"
+        "  --gpu-memory-utilization 0.90 --max-model-len 262144 --port 9999\n",
+        ("--enable-auto-tool-choice", "--decode-context-parallel-size 8 \\\n"),
+        thread="vllm-project/vllm#30238",
+    ),
+    "compilation-by-parts": Posted(
+        SHELL,
+        ("vllm",),
+        "vllm serve moonshotai/Kimi-K2.5 \\\n"
+        "  --tensor-parallel-size 8 --max-model-len 10240 --max-num-seqs 16 \\\n"
+        "  --gpu-memory-utilization 0.95 --swap-space 4 \\\n"
+        "  --reasoning-parser kimi_k2 --tool-call-parser kimi_k2 --enable-auto-tool-choice \\\n"
+        "  --compilation_config.pass_config.fuse_allreduce_rms true \\\n"
+        "  --trust-remote-code --no-enable-prefix-caching\n",
+        ("--compilation_config.pass_config.fuse_allreduce_rms true", "not --swap-space"),
+        thread="vllm-project/vllm#49200",
+    ),
+    "ray-over-four-nodes": Posted(
+        SHELL,
+        ("vllm",),
+        "vllm serve /models/Kimi-K2-Thinking --served-model-name kimi-k2-thinking "
+        "--distributed-executor-backend ray --tensor-parallel-size 16 --pipeline-parallel-size 4 "
+        "--trust-remote-code --tool-call-parser kimi_k2 --reasoning-parser kimi_k2 "
+        "--enable-auto-tool-choice --no-enable-prefix-caching\n",
+        ("--distributed-executor-backend ray",),
+        thread="vllm-project/vllm-ascend#5724",
+    ),
+    "amd-sglang": Posted(
+        SHELL,
+        ("sglang",),
+        "export SGLANG_USE_AITER=1\nTORCHINDUCTOR_COMPILE_THREADS=128 \\\n"
+        "python3 -m sglang.launch_server \\\n    --model-path amd/Kimi-K2.6-MXFP4 \\\n"
+        "    --host localhost \\\n    --port 8000 \\\n    --trust-remote-code \\\n"
+        "    --tensor-parallel-size 8 \\\n    --attention-backend aiter \\\n"
+        "    --kv-cache-dtype fp8_e4m3 \\\n    --mem-fraction-static 0.8 \\\n"
+        "    --page-size 1 \\\n    --disable-radix-cache\n",
+        ("    --tensor-parallel-size 8 \\\n",),
+        thread="ROCm/ATOM#1078",
+    ),
+    "arguments-behind-the-script": Posted(
+        MANIFEST,
+        ("vllm",),
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: kimi}\nspec:\n  template:\n"
+        "    spec:\n      containers:\n        - name: engine\n"
+        "          image: docker.io/vllm/vllm-openai:v0.21.0\n"
+        "          command:\n            - /bin/bash\n            - '-c'\n            - |\n"
+        "              exec vllm serve \"$@\"\n            - '--'\n          args:\n"
+        "            - /mnt/Kimi-K2.6\n            - '--swap-space'\n            - '4'\n"
+        "            - '--mm-encoder-tp-mode'\n            - data\n"
+        "            - '--served-model-name'\n            - Kimi-K2.6-nvfp4\n"
+        "            - kimi-k26\n            - '--tensor-parallel-size'\n            - '4'\n"
+        "            - '--enable-auto-tool-choice'\n            - '--tool-call-parser'\n"
+        "            - kimi_k2\n",
+        ('exec vllm serve "$@"\n', "/mnt/Kimi-K2.6\n            - '--mm-encoder-tp-mode'"),
+        thread="vllm-project/vllm#42426",
+    ),
+    "deployment-words": Posted(
+        MANIFEST,
+        ("vllm",),
+        "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n    - name: k26\n"
+        "      image: vllm/vllm-openai:v0.23.0\n      command:\n"
+        "      - vllm\n      - serve\n      - /llm/Kimi-K2.6-NVFP4\n"
+        "      - --enable-expert-parallel\n      - --speculative-config\n"
+        '      - \'{"model":"/llm/draft","method":"eagle3","num_speculative_tokens":3}\'\n'
+        "      - --mm-encoder-tp-mode\n      - data\n"
+        "      - -ac.mla_prefill_backend=TRTLLM_RAGGED\n"
+        "      - --tensor-parallel-size\n      - '8'\n      - --enforce-eager\n"
+        "      - --trust-remote-code\n      - --tool-call-parser\n      - kimi_k2\n",
+        ("      - --enable-auto-tool-choice\n", "-ac.mla_prefill_backend=TRTLLM_RAGGED"),
+        thread="vllm-project/vllm#45647",
+    ),
+    "compose-folded": Posted(
+        COMPOSE,
+        ("vllm",),
+        "services:\n  kimi_k25_int4:\n    image: vllm/vllm-openai:nightly\n"
+        "    container_name: kimi-k25\n    ipc: host\n    ports:\n      - 40000:8000\n"
+        "    environment:\n      - LD_LIBRARY_PATH=/usr/local/cuda/lib64\n"
+        "    command: >\n      --model /models/Kimi-K2.5\n      --served-model-name kimi\n"
+        "      --tensor-parallel-size 8\n      --swap-space 4\n      --trust-remote-code\n"
+        "      --tool-call-parser kimi_k2\n      --enable-auto-tool-choice\n",
+        ("      --tensor-parallel-size 8\n      --trust-remote-code\n",),
+        thread="MoonshotAI/Kimi-K2.5#23",
+    ),
+    "manifest-script": Posted(
+        MANIFEST,
+        ("vllm",),
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: kimi-k2\nspec:\n  template:\n"
+        "    spec:\n      containers:\n        - name: vllm-leader\n"
+        "          image: rocm/vllm-dev:nightly_main_20251119\n"
+        '          command: ["/bin/sh", "-c"]\n          args:\n            - |\n'
+        "              python3 -m vllm.entrypoints.openai.api_server \\\n"
+        "                --port 8080 \\\n                --model /models/Kimi-K2-Thinking \\\n"
+        "                --trust-remote-code \\\n                --enable-auto-tool-choice \\\n"
+        "                --tool-call-parser kimi_k2 \\\n                --max-model-len 100K \\\n"
+        "                --max-num-seqs 16 \\\n                --disable-log-requests \\\n"
+        "                --tensor-parallel-size 4\n",
+        ("--max-num-seqs 16 \\\n                --tensor-parallel-size 4\n",),
+        thread="vllm-project/vllm#28923",
     ),
 }

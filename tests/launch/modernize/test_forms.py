@@ -366,3 +366,55 @@ def test_an_image_without_a_server_needs_a_program(text: str, program: str) -> N
 def test_an_image_that_is_given_a_program_is_no_fault(text: str) -> None:
     found = modernize_text(text).findings
     assert "image-without-program" not in [finding.code for finding in found]
+
+
+ENTRY_POINT = f"{COMPOSE}    entrypoint: [sh, -c, 'vllm serve m \"$@\"', x]\n"
+BEHIND = (
+    f"{POD}    command: [sh, -c, 'ulimit -l 1; exec vllm serve \"$@\"', --]\n"
+    "    args: [m, --swap-space, '4', --port, '1']\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "then"),
+    [
+        (BEHIND, "args: [m, --port, '1']"),
+        (
+            f"{ENTRY_POINT}    command: [--swap-space, '4', --port, '1']\n",
+            "command: [--port, '1']",
+        ),
+        (
+            f'{POD}    command: [sh, -c, \'vllm serve m "$@" >log\', x, --swap-space, "4"]\n',
+            """vllm serve m "$@" >log', x]""",
+        ),
+    ],
+)
+def test_what_stands_behind_a_script_is_its_arguments(text: str, then: str) -> None:
+    modernized = modernize_text(text)
+    (command,) = modernized.commands
+    assert "arguments-unread" not in [finding.code for finding in command.findings]
+    if then.endswith("x]"):  # all items behind the script would go: nothing is written
+        assert modernized.text == text
+        return
+    assert then in modernized.text
+    assert '"$@"' in modernized.text
+    assert modernize_text(modernized.text).text == modernized.text
+
+
+@pytest.mark.parametrize(
+    ("text", "unread"),
+    [
+        ('vllm serve "$@"\n', True),
+        ("vllm serve m ${ARGS[@]} --port 1\n", True),
+        ('vllm serve m "${ARGS[*]}"\n', True),
+        ("vllm serve m $PORT --port ${PORT}\n", False),
+        (f"{POD}    command: [sh, -c, 'vllm serve \"$@\"']\n", True),
+        (f"{POD}    command: [sh, -c, 'vllm serve \"$@\" --port 1', x, m]\n", True),
+        (f"{POD}    command: [sh, -c, '\"$@\"', x, m]\n", None),
+    ],
+)
+def test_arguments_that_lie_elsewhere_are_named(text: str, unread: bool | None) -> None:
+    modernized = modernize_text(text)
+    found = [f.code for command in modernized.commands for f in command.findings]
+    assert ("arguments-unread" in found) is bool(unread)
+    assert (modernized.commands == ()) is (unread is None)

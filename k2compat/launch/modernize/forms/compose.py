@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 import yaml
@@ -15,9 +16,9 @@ from k2compat.launch.modernize.forms.yaml_nodes import (
     name_at,
     read_scalar,
     scalars,
-    script_of,
+    script_commands,
 )
-from k2compat.launch.modernize.shell_text import SCRIPT, WORDS
+from k2compat.launch.modernize.shell_text import WORDS
 
 NAME: Final = "Compose file"
 
@@ -49,7 +50,7 @@ def _service(text: str, start: int, service: yaml.Node, nested: NestedReader) ->
     image = found["image"][1] if "image" in found else None
     name = name_at(image, start) if isinstance(image, yaml.ScalarNode) else None
     parts: list[Part] = []
-    nodes: list[yaml.ScalarNode] = []
+    lists: list[tuple[yaml.ScalarNode, ...]] = []
     for key in ("entrypoint", "command"):
         if key not in found:
             continue
@@ -60,14 +61,12 @@ def _service(text: str, start: int, service: yaml.Node, nested: NestedReader) ->
             document.variables += read.variables
             document.unread += read.unread
         elif items := scalars(value):
-            nodes += items
+            lists.append(items)
             parts.append(list_part(text, start, items))
-    script = script_of(nodes)
+    script = script_commands(text, start, lists, nested)
     if script is not None:
-        document.add(read_scalar(text, start, script, SCRIPT, nested))
-        document.commands = [
-            CommandText(command.parts, command.assignments, name) for command in document.commands
-        ]
+        document.add(script)
+        document.commands = [replace(command, image=name) for command in document.commands]
     elif parts:
         by_image = "entrypoint" not in found
         document.commands.append(CommandText(tuple(parts), image=name, by_image=by_image))

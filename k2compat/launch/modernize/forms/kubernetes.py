@@ -6,6 +6,7 @@ custom resources have them in different places.
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 import yaml
@@ -18,11 +19,9 @@ from k2compat.launch.modernize.forms.yaml_nodes import (
     mappings,
     members,
     name_at,
-    read_scalar,
     scalars,
-    script_of,
+    script_commands,
 )
-from k2compat.launch.modernize.shell_text import SCRIPT
 
 NAME: Final = "Kubernetes manifest"
 
@@ -56,21 +55,16 @@ def _container(text: str, start: int, node: yaml.MappingNode, nested: NestedRead
     if not (any(lists) or isinstance(image, yaml.ScalarNode)):
         return document
     name = name_at(image, start) if isinstance(image, yaml.ScalarNode) else None
-    words = [word for each in lists for word in each]
-    script = script_of(words)
+    script = script_commands(text, start, lists, nested)
     if script is not None:
-        document.add(read_scalar(text, start, script, SCRIPT, nested))
-        document.commands = [_in_image(command, name) for command in document.commands]
-    elif words:
+        document.add(script)
+        document.commands = [replace(command, image=name) for command in document.commands]
+    elif any(lists):
         parts = tuple(list_part(text, start, each) for each in lists if each)
         by_image = "command" not in found
         document.commands.append(CommandText(parts, image=name, by_image=by_image))
     document.variables += _variables(found.get("env", (node, node))[1], start)
     return document
-
-
-def _in_image(command: CommandText, image: Name | None) -> CommandText:
-    return CommandText(command.parts, command.assignments, image, redirections=command.redirections)
 
 
 def _variables(node: yaml.Node, start: int) -> Iterator[Name]:

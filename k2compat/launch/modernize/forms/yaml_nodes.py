@@ -7,13 +7,20 @@ quotes would have to be written back.
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import yaml
 
 from k2compat.errors import RefusedError
-from k2compat.launch.modernize.command_text import Document, Name, Part, Unread
+from k2compat.launch.modernize.command_text import (
+    ALL_ARGUMENTS,
+    CommandText,
+    Document,
+    Name,
+    Part,
+    Unread,
+)
 from k2compat.launch.modernize.forms.interface import NestedReader, holds_program
 from k2compat.launch.modernize.forms.shell import read_words
 from k2compat.launch.modernize.shell_text import FOLDED, SCRIPT, ShellWord
@@ -207,6 +214,51 @@ def read_scalar(
     if syntax == SCRIPT and node.style != "|":
         syntax = FOLDED
     return read_words(text, begin, end, syntax, nested)
+
+
+def script_commands(
+    text: str,
+    offset: int,
+    lists: Sequence[Sequence[yaml.ScalarNode]],
+    nested: NestedReader,
+) -> Document | None:
+    """The commands of `sh -c SCRIPT NAME ARGUMENT…`, which may lie in several lists.
+
+    A command that ends in "$@" has the arguments behind the script as its own.
+
+    Args:
+        text: The whole text.
+        offset: Where the YAML begins in it.
+        lists: The lists, one behind the other.
+        nested: The reader of documents within documents.
+
+    Returns:
+        The commands; None where the lists start no shell so.
+
+    Raises:
+        RefusedError: shell-unclosed.
+    """
+    words = [node for nodes in lists for node in nodes]
+    script = script_of(words)
+    if script is None:
+        return None
+    document = read_scalar(text, offset, script, SCRIPT, nested)
+    given = words[words.index(script) + 2 :]
+    behind = [[node for node in nodes if node in given] for nodes in lists]
+    parts = [list_part(text, offset, nodes) for nodes in behind if nodes]
+    document.commands = [_with_arguments(command, parts) for command in document.commands]
+    return document
+
+
+def _with_arguments(command: CommandText, given: Sequence[Part]) -> CommandText:
+    """A command with what its "$@" stands for; the word itself stays where it is."""
+    *before, last = command.parts
+    if not given or len(last.words) < 2 or last.words[-1].value != ALL_ARGUMENTS:
+        return command
+    *words, stands_for = last.words
+    tail = stands_for.lead + stands_for.source + last.tail
+    shorter = replace(last, words=tuple(words), tail=tail)
+    return replace(command, parts=(*before, shorter, *given))
 
 
 def script_of(words: Sequence[yaml.ScalarNode]) -> yaml.ScalarNode | None:
