@@ -1,14 +1,16 @@
 """Quantise a small model with compressed-tensors' own classes. Runs in that package's environment.
 
-    python compressed_tensors_writer.py FOLDER SCHEME
+    python compressed_tensors_writer.py FOLDER
 
-FOLDER holds config.json, and model.json with the shapes of Linear modules and other tensors.
-Writes model.safetensors, and the package's quantization_config into config.json.
+FOLDER holds config.json; model.json with the shapes of Linear modules and other tensors; and
+configs.json, quantization_configs by name. Writes FOLDER/NAME/model.safetensors for each of these
+and for each preset of the package, with a config.json that the package completes.
 """
 
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch  # type: ignore[import-not-found]
 from compressed_tensors.compressors import ModelCompressor  # type: ignore[import-not-found]
@@ -16,6 +18,9 @@ from compressed_tensors.quantization import (  # type: ignore[import-not-found]
     QuantizationConfig,
     apply_quantization_config,
     preset_name_to_scheme,
+)
+from compressed_tensors.quantization.quant_scheme import (  # type: ignore[import-not-found]
+    PRESET_SCHEMES,
 )
 from safetensors.torch import save_file
 
@@ -37,12 +42,9 @@ def build(linear: dict[str, list[int]]) -> torch.nn.Module:
     return root
 
 
-def main(folder: Path, scheme: str) -> None:
-    """Quantise and write."""
-    described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+def quantise(folder: Path, described: dict[str, Any], config: QuantizationConfig) -> None:
+    """Write a folder's model.safetensors, and complete its config.json."""
     model = build(described["linear"])
-    group = preset_name_to_scheme(scheme, ["Linear"])
-    config = QuantizationConfig(config_groups={"group_0": group}, ignore=IGNORED)
     apply_quantization_config(model, config)
     for name, parameter in model.named_parameters():
         if name.endswith("scale"):
@@ -58,5 +60,22 @@ def main(folder: Path, scheme: str) -> None:
     compressor.update_config(folder)
 
 
+def main(folder: Path) -> None:
+    """Quantise in every way, and print the names of the presets."""
+    described, configs = (
+        json.loads((folder / name).read_text(encoding="utf-8"))
+        for name in ("model.json", "configs.json")
+    )
+    made = {name: QuantizationConfig.model_validate(config) for name, config in configs.items()}
+    for name in PRESET_SCHEMES:
+        groups = {"group_0": preset_name_to_scheme(name, ["Linear"])}
+        made[name] = QuantizationConfig(config_groups=groups, ignore=IGNORED)
+    for name, config in made.items():
+        (folder / name).mkdir()
+        (folder / name / "config.json").write_bytes((folder / "config.json").read_bytes())
+        quantise(folder / name, described, config)
+    sys.stdout.write(json.dumps(list(PRESET_SCHEMES)))
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]))

@@ -1,16 +1,25 @@
 """Every scheme: what its modules lack, have too much or have wrong is found; sound ones are not."""
 
 import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from k2compat.checkpoint import ExpectedTensor, validate
+from k2compat.checkpoint.model import (
+    SCHEMES,
+    SUFFIXES,
+    Storage,
+    expected_blocks,
+    expected_tensors,
+    read_architecture,
+)
 from k2compat.checkpoint.model.dtypes import DTYPE_BITS
-from k2compat.checkpoint.model.tensors import expected_tensors
 from k2compat.checkpoint.reporting import Validation
 from k2compat.samples import tiny_config
 from k2compat.samples.configs import QUANTIZATIONS
@@ -21,13 +30,51 @@ VARIANTS = ("fp8", "int4", *QUANTIZATIONS)
 WITH_UNIFORM = ("nvfp4+", "nvfp4-awq+", "modelslim+")
 """The same, with the tensors that all modules of a kind have, or none."""
 
-FOUND = {
-    "missing": {"tensor-missing", "tensor-scale-missing", "quantization-settings"},
-    "dtype": {"tensor-dtype", "tensor-precision", "quantization-scheme"},
-    "shape": {"tensor-shape", "tensor-scale-shape", "tensor-transposed", "quantization-scheme"},
-    "surplus": {"tensor-unexpected"},
+DAMAGES = {
+    "missing": ("tensor-missing", "tensor-scale-missing"),
+    "dtype": ("tensor-dtype", "tensor-dtype"),
+    "shape": ("tensor-shape", "tensor-scale-shape"),
+    "surplus": ("tensor-unexpected", "tensor-unexpected"),
 }
-"""The codes of each damage to one tensor."""
+"""The code of each damage to a weight, and to a tensor that describes it."""
+
+
+class SchemeTensor(NamedTuple):
+    """A tensor that a scheme stores for a module.
+
+    Attributes:
+        scheme: Its key in the table.
+        tensor: Of the first module that has it.
+        is_scale: Whether it describes another tensor.
+    """
+
+    scheme: str
+    tensor: ExpectedTensor
+    is_scale: bool
+
+    @property
+    def suffix(self) -> str:
+        return self.tensor.name.rpartition(".")[2]
+
+
+@cache
+def scheme_tensors(variant: str) -> tuple[SchemeTensor, ...]:
+    """One of each suffix of each scheme of a variant, for each kind of module."""
+    architecture, _ = read_architecture(config_of(variant))
+    assert architecture is not None
+    by_name = {tensor.name: tensor for tensor in sound(variant)}
+    found: dict[object, SchemeTensor] = {}
+    for block in expected_blocks(architecture):
+        for rest, kind in block.kinds.items():
+            tensor = by_name.get(block.prefix + rest)
+            if tensor is None or kind.module is None or kind.module.storage is None:
+                continue
+            scheme = kind.module.storage.scheme
+            found.setdefault(
+                (scheme, rest.rpartition(".")[2], kind.part),
+                SchemeTensor(scheme, tensor, kind.is_scale),
+            )
+    return tuple(found.values())
 
 
 @cache
@@ -60,6 +107,16 @@ def damaged(tensor: ExpectedTensor, damage: str) -> list[ExpectedTensor]:
     return [tensor, tensor._replace(name=tensor.name.rpartition(".")[0] + ".extra_scale")]
 
 
+def with_damage(
+    variant: str, target: ExpectedTensor, replacement: list[ExpectedTensor]
+) -> list[ExpectedTensor]:
+    return [
+        each
+        for tensor in sound(variant)
+        for each in (replacement if tensor is target else [tensor])
+    ]
+
+
 @pytest.mark.parametrize("variant", [*VARIANTS, *WITH_UNIFORM])
 def test_a_sound_checkpoint_has_no_finding_and_no_tensor_unjudged(variant: str) -> None:
     validation = judge(config_of(variant), list(sound(variant)))
@@ -67,21 +124,91 @@ def test_a_sound_checkpoint_has_no_finding_and_no_tensor_unjudged(variant: str) 
     assert validation.coverage.judged == validation.coverage.all == len(sound(variant))
 
 
-@given(st.sampled_from([*VARIANTS, *WITH_UNIFORM]), st.sampled_from(sorted(FOUND)), st.data())
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("variant", [*VARIANTS, *WITH_UNIFORM])
+def test_each_damage_to_each_tensor_of_each_scheme_has_its_code(variant: str, damage: str) -> None:
+    for one in scheme_tensors(variant):
+        tensors = with_damage(variant, one.tensor, damaged(one.tensor, damage))
+        found = [finding.code for finding in bad(judge(config_of(variant), tensors))]
+        # Where the shape decides the byte count, the index's total differs, too.
+        assert [code for code in found if code != "index-total-size"] == [
+            DAMAGES[damage][one.is_scale]
+        ], one
+
+
+@given(st.sampled_from([*VARIANTS, *WITH_UNIFORM]), st.sampled_from(sorted(DAMAGES)), st.data())
 def test_each_damage_to_any_tensor_of_a_module_is_found(
     variant: str, damage: str, data: st.DataObject
 ) -> None:
-    of_modules = [one for one in sound(variant) if "_proj." in one.name]
-    target = data.draw(st.sampled_from(of_modules))
-    tensors = [
-        each
-        for tensor in sound(variant)
-        for each in (damaged(tensor, damage) if tensor is target else [tensor])
-    ]
+    target = data.draw(st.sampled_from([one for one in sound(variant) if "_proj." in one.name]))
+    tensors = with_damage(variant, target, damaged(target, damage))
     found = {finding.code for finding in bad(judge(config_of(variant), tensors))}
-    assert found & FOUND[damage], (target, found)
-    # One damage is one finding, with its byte count where the shape decides it.
-    assert found <= FOUND[damage] | {"index-total-size"}
+    expected = {*DAMAGES[damage], "tensor-precision", "tensor-transposed"}
+    assert found & expected, (target, found)
+    assert found <= expected | {"index-total-size"}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_tensor_of_another_scheme_in_one_module_is_found(variant: str) -> None:
+    """As a conversion of a conversion leaves it behind."""
+    own = {one.suffix for one in scheme_tensors(variant)}
+    for scheme in {one.scheme for one in scheme_tensors(variant)}:
+        own |= {tensor.suffix for tensor in SCHEMES[scheme].tensors if tensor.uniform}
+    first = scheme_tensors(variant)[0].tensor
+    for suffix in sorted(SUFFIXES - own):
+        name = f"{first.name.rpartition('.')[0]}.{suffix}"
+        stray = ExpectedTensor(name, (3,), ("F32",), "required")
+        found = [
+            finding.code for finding in bad(judge(config_of(variant), [*sound(variant), stray]))
+        ]
+        assert found == ["tensor-unexpected"], name
+
+
+def stored_otherwise(
+    variant: str, change: Callable[[Storage], Storage | None]
+) -> list[ExpectedTensor] | None:
+    """A variant's tensors with its first group stored in another way; None where that is alike."""
+    architecture, _ = read_architecture(config_of(variant))
+    assert architecture is not None
+    groups = list(architecture.quantization.groups)
+    number = next(number for number, group in enumerate(groups) if group.storage is not None)
+    storage = groups[number].storage
+    assert storage is not None
+    groups[number] = replace(groups[number], storage=change(storage))
+    quantization = replace(architecture.quantization, groups=tuple(groups))
+    tensors = [
+        one
+        for one in expected_tensors(replace(architecture, quantization=quantization))
+        if one.is_usual
+    ]
+    return None if tensors == list(sound(variant)) else tensors
+
+
+def differing_settings(variant: str) -> Iterator[tuple[str, list[ExpectedTensor]]]:
+    """The code, and the tensors, of each setting of the variant's first scheme."""
+    architecture, _ = read_architecture(config_of(variant))
+    assert architecture is not None
+    first = architecture.quantization.storages[0]
+    for name, size in first.sizes:
+        code = "quantization-bits" if name == "bits" else "quantization-group-size"
+        other = {"bits": 8 if size == 4 else 4}.get(name, 64 if size != 64 else 32)
+        sizes = tuple((each, other if each == name else of) for each, of in first.sizes)
+        tensors = stored_otherwise(variant, lambda storage, to=sizes: storage._replace(sizes=to))
+        if tensors is not None:
+            yield code, tensors
+    for trait in sorted({name for each in SCHEMES[first.scheme].tensors for name in each.when}):
+        code = "quantization-symmetry" if trait == "asymmetric" else "quantization-settings"
+        traits = first.traits ^ {trait}
+        tensors = stored_otherwise(variant, lambda storage, to=traits: storage._replace(traits=to))
+        if tensors is not None:
+            yield code, tensors
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_each_setting_that_the_tensors_do_not_have_has_its_code(variant: str) -> None:
+    for code, tensors in differing_settings(variant):
+        found = {finding.code for finding in bad(judge(config_of(variant), tensors))}
+        assert found == {code}
 
 
 @given(st.sampled_from([*VARIANTS, *WITH_UNIFORM]), st.data())
@@ -189,20 +316,19 @@ def test_a_config_without_its_quantization_is_one_finding(variant: str) -> None:
     }
 
 
-def test_no_scheme_lacks_a_sample() -> None:
-    from k2compat.checkpoint.model import SCHEMES, read_architecture
-
-    used = set()
-    for variant in VARIANTS:
-        architecture, _ = read_architecture(config_of(variant))
-        assert architecture is not None
-        used |= {storage.scheme for storage in architecture.quantization.storages}
-    assert used == set(SCHEMES)
+def test_no_tensor_of_the_table_lacks_a_sample() -> None:
+    used = {
+        (one.scheme, one.suffix)
+        for variant in [*VARIANTS, *WITH_UNIFORM]
+        for one in scheme_tensors(variant)
+    }
+    in_table = {
+        (name, tensor.suffix) for name, scheme in SCHEMES.items() for tensor in scheme.tensors
+    }
+    assert used == in_table
 
 
 def test_every_dtype_of_the_schemes_is_one_of_safetensors() -> None:
-    from k2compat.checkpoint.model import SCHEMES
-
     for scheme in SCHEMES.values():
         for tensor in scheme.tensors:
             assert {*tensor.dtypes} <= DTYPE_BITS.keys()

@@ -17,10 +17,10 @@ from k2compat.checkpoint.model.schemes import (
 _WEIGHT: Final = "weight"
 _FLOATS: Final = frozenset({"BF16", "F16", "F32"})
 _SIZES: Final = {
-    "bits": (4, 8, 2),
+    "bits": (4, 8, 2, 3, 5, 6, 7, 1),
     "group": (32, 128, 64, 16, 256, WHOLE_ROW),
-    "b0": (1, 128, 64, 256),
-    "b1": (WHOLE_ROW, 128, 64, 256),
+    "b0": (1, 128, 64, 256, 32),
+    "b1": (WHOLE_ROW, 128, 64, 256, 32, 16),
 }
 """The values that published checkpoints have."""
 

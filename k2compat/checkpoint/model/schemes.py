@@ -120,7 +120,7 @@ def storage(
     values = {**known.sizes, **(sizes or {})}
     if bits is not None and "bits" in known.sizes:
         values["bits"] = bits
-    own_bits = values.get("bits", known.bits)
+    own_bits = values.get("bits", known.bits if bits is None else bits)
     return Storage(scheme, tuple(sorted(values.items())), traits, own_bits)
 
 

@@ -6,7 +6,7 @@ reaches: one finding then replaces one for each of a hundred thousand tensors.
 """
 
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -41,7 +41,9 @@ _MODEL: Final = "model."
 _NUMBER: Final = re.compile(r"[0-9]+")
 
 _NEAR: Final = 64
-"""Names before and after one of a module, among which its others are: shards keep them together."""
+"""Names before and after one of a module, among which its others are: shards keep them together.
+
+They are those of 15 modules or more."""
 
 TensorReader = Callable[[], Iterable[SafetensorsTensor]]
 """Reads the tensors of all shards, one shard after the other."""
@@ -54,10 +56,13 @@ class Observed:
     Attributes:
         module: The first quantised module; "" where none is.
         suffixes: Of its tensors.
+        usual: Of the tensors that most modules near it have: one module with a tensor of another
+            conversion makes no other scheme.
     """
 
     module: str = ""
     suffixes: frozenset[str] = frozenset()
+    usual: frozenset[str] = frozenset()
 
 
 def observe(names: Iterable[str]) -> Observed | None:
@@ -70,18 +75,25 @@ def observe(names: Iterable[str]) -> Observed | None:
             plain = Observed()
             module, _, suffix = name.rpartition(".")
             if suffix in _OF_SCHEME:
-                near = names if isinstance(names, Mapping) else (*before, *islice(remaining, _NEAR))
-                return Observed(module, frozenset((suffix, *_suffixes(module, near))))
+                modules = _modules([*before, name, *islice(remaining, _NEAR)], names)
+                quantised = (found for found in modules.values() if found & _OF_SCHEME)
+                usual, _ = Counter(quantised).most_common(1)[0]
+                return Observed(module, modules[module], usual)
         before.append(name)
     return plain
 
 
-def _suffixes(module: str, names: Iterable[str]) -> Iterable[str]:
-    """What follows a module in names: of all, or of those near its first one."""
+def _modules(near: Iterable[str], names: Iterable[str]) -> Mapping[str, frozenset[str]]:
+    """The modules among some names, and the suffixes of their tensors."""
+    modules: dict[str, set[str]] = {}
+    for name in near:
+        module, _, suffix = name.rpartition(".")
+        if suffix in SUFFIXES:
+            modules.setdefault(module, set()).add(suffix)
     if isinstance(names, Mapping):
-        return [suffix for suffix in SUFFIXES if f"{module}.{suffix}" in names]
-    parts = (name.rpartition(".") for name in names)
-    return [suffix for inner, _, suffix in parts if inner == module and suffix in SUFFIXES]
+        for module in modules:
+            modules[module] = {suffix for suffix in SUFFIXES if f"{module}.{suffix}" in names}
+    return {module: frozenset(found) for module, found in modules.items()}
 
 
 def rename(
@@ -188,8 +200,9 @@ def _can_be(expected: Quantization, observed: Observed) -> bool:
     if not observed.module or expected.is_plain:
         return not observed.module and expected.is_plain
     return any(
-        observed.suffixes <= {tensor.suffix for tensor in SCHEMES[stored.scheme].tensors}
+        suffixes <= {tensor.suffix for tensor in SCHEMES[stored.scheme].tensors}
         for stored in expected.storages
+        for suffixes in (observed.suffixes, observed.usual)
     )
 
 

@@ -53,15 +53,16 @@ class _Finding(NamedTuple):
 
     @property
     def is_of_settings(self) -> bool:
-        """Whether the scheme is the config's, with other settings.
+        """Whether the scheme is the config's with other settings, or with tensors left out.
 
-        Only what all of its modules share is the config's mistake.
+        Only what all of its modules share is the config's mistake. FP8 of Model Optimizer
+        without its input_scale, for one, is FP8 of compressed-tensors.
         """
         expected = self.module.storage
         return (
             expected is not None
             and self.stored is not None
-            and expected.scheme == self.stored.scheme
+            and (expected.scheme == self.stored.scheme or not self.deviations)
         )
 
 

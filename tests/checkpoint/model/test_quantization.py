@@ -55,6 +55,18 @@ def test_the_known_ones() -> None:
     assert read(int4(num_bits=4.0))[0].name == "int4"
 
 
+def test_groups_of_compressed_tensors_that_quantise_nothing() -> None:
+    cache = {"num_bits": 8, "type": "float"}
+    for config in (
+        {**INT4, "config_groups": {}, "kv_cache_scheme": cache},
+        {**INT4, "format": "dense"},
+        {**INT4, "config_groups": {"g": {"targets": ["Linear"], "weights": None}}},
+    ):
+        quantization, codes = read(config)
+        assert (quantization.name, quantization.is_plain, codes) == ("bf16", True, [])
+    assert read({**INT4, "config_groups": {}, "kv_cache_scheme": cache})[0].kv_cache_bits == 8
+
+
 @pytest.mark.parametrize(
     ("config", "name"),
     [
@@ -71,7 +83,8 @@ def test_the_known_ones() -> None:
         ({**INT4, "ignore": [3]}, "compressed-tensors"),
         (int4(group_size=-1), "compressed-tensors"),
         (int4(num_bits="4"), "compressed-tensors"),
-        (int4(num_bits=3), "compressed-tensors"),
+        (int4(num_bits=9), "compressed-tensors"),
+        (int4(num_bits=0), "compressed-tensors"),
         ({**INT4, "config_groups": {"g": {"targets": []}}}, "compressed-tensors"),
         (
             {**INT4, "config_groups": {"g": {**INT4["config_groups"]["group_0"], "targets": []}}},
