@@ -212,7 +212,9 @@ class Forbidden(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def fix(self) -> str:
         """What to do."""
-        return f"Add {self.unless}." if self.unless else "Leave one of them out."
+        if self.unless:
+            return f"Add {self.unless}."
+        return "Leave one of them out." if len(self.flags) > 1 else "Leave it out."
 
 
 class DefaultNodes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -58,7 +58,7 @@ def _chosen(request: Request) -> Goal:
     label = request.engine_version or profile.versions[request.profile]
     release = EngineRelease.of(request.engine, label)
     cluster = request.cluster or Cluster(())
-    facts = request.model.facts | gpu_facts(cluster.gpu)
+    facts = request.model.facts | request.facts | gpu_facts(cluster.gpu)
     gpus = max(len(cluster.nodes), 1) * (cluster.gpus_per_node or GPUS_PER_NODE)
     goals = goals_of(request.engine)
     for goal in goals:

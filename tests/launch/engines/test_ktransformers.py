@@ -246,9 +246,55 @@ def test_the_gpus_that_are_used_decide_and_the_user_s_context_goes_first() -> No
     assert words[words.index("--max-total-tokens") + 1] == "9000"
 
 
-def test_weights_that_no_method_reads_are_an_error() -> None:
-    assert "weights-not-read" in codes(plan("ktransformers", "nvidia/Kimi-K2.5-NVFP4"))
-    given = {"gguf_path": "/gguf"}
-    assert "weights-not-read" not in codes(
-        plan("ktransformers", "nvidia/Kimi-K2.5-NVFP4", values=given)
-    )
+@pytest.mark.parametrize(
+    ("model", "version", "code"),
+    [
+        ("nvidia/Kimi-K2.5-NVFP4", "0.6.4", "weights-not-read"),
+        ("nvidia/Kimi-K2.5-NVFP4", "0.7.2", "weights-not-documented"),
+        ("amd/Kimi-K2-Thinking-MXFP4", "0.7.2", "weights-not-read"),
+    ],
+)
+def test_weights_that_no_method_reads_are_an_error(model: str, version: str, code: str) -> None:
+    found = plan("ktransformers", model, engine_version=version)
+    assert code in codes(found)
+    assert (value(found, "--kt-method") == "NVFP4") is (code == "weights-not-documented")
+    given = plan("ktransformers", model, engine_version=version, values={"gguf_path": "/gguf"})
+    assert not {"weights-not-read", "weights-not-documented"} & set(codes(given))
+
+
+# What each method of kt-kernel 0.7.2 reads of a model's own folder: utils/loader.py, experts.py.
+OWN = {"RAWINT4": INT4, "FP8": FP8, "NVFP4": "nvidia/Kimi-K2-Thinking-NVFP4"}
+METHODS = (
+    *("AMXINT4", "AMXINT8", "RAWINT4", "FP8", "BF16", "FP8_PERCHANNEL", "GPTQ_INT4", "MXFP4"),
+    *("NVFP4", "MXFP8", "LLAMAFILE", "MOE_INT4", "MOE_INT8"),
+)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("model", sorted(OWN.values()))
+def test_a_method_that_cannot_read_the_model_s_experts_is_refused(method: str, model: str) -> None:
+    found = plan("ktransformers", model, settings=(f"kt-method={method}",))
+    errors = [each.message for each in found.findings if each.code == "flag-combination"]
+    assert bool(errors) is (OWN.get(method) != model)
+    assert all(f"--kt-method={method}: it reads" in each for each in errors)
+
+
+def test_converted_weights_are_read_by_amx() -> None:
+    found = plan("ktransformers", INT4, settings=("kt-method=AMXINT8",), facts=AMX)
+    assert "flag-combination" not in codes(found)
+
+
+def test_the_tutorial_for_weights_converted_for_amx() -> None:
+    found = plan("ktransformers", INT4, gpu="l20", facts=AMX)
+    assert value(found, "--kt-num-gpu-experts") == "200"
+    assert value(found, "--max-total-tokens") == "37000"
+    assert value(found, "--max-running-requests") == "37"
+    assert value(found, "--mem-fraction-static") == "0.98"
+    shorter = plan("ktransformers", INT4, gpu="l20", facts=AMX, values={"context": "9000"})
+    assert value(shorter, "--max-total-tokens") == "9000"
+    for other in (
+        plan("ktransformers", INT4, gpu="l20", gpus_per_node=4, facts=AMX),
+        plan("ktransformers", "Kimi-K2.5", gpu="l20", facts=AMX),
+        plan("ktransformers", INT4, gpu="4090-48g", facts=AMX),
+    ):
+        assert "--max-running-requests" not in words(other)

@@ -10,6 +10,7 @@ from k2compat.launch.engines.goals import Goal, goals_of
 from k2compat.launch.flags import ENGINES
 from k2compat.launch.memory.sizes import ModelSizes, model_sizes
 from k2compat.launch.plan import Plan
+from k2compat.launch.planning import goals
 from k2compat.launch.planning.checks import check_plan, fits_of
 from k2compat.launch.request.model import read_model
 from tests.launch.support import argv, codes, environment, plan
@@ -40,6 +41,7 @@ def asked(engine: str, goal: Goal, **options: Any) -> Plan:
         gpu=gpu,
         gpus_per_node=goal.gpus // len(nodes),
         goal=goal.goal,
+        facts=frozenset({"amx"} & set(goal.when)),
         **options,
     )
 
@@ -111,7 +113,7 @@ def test_a_setting_of_the_user_goes_before_the_goal_s() -> None:
     [
         ("vllm", {}, "goal-not-documented", "throughput (int4"),
         ("vllm", {"gpu": "b200"}, "goal-not-documented", "gpu=h200"),
-        ("ktransformers", {"gpu": "h200"}, "goal-not-documented", "documents none"),
+        ("ktransformers", {"gpu": "h200"}, "goal-not-documented", "amx, gpu=l20, 8 GPUs"),
         ("vllm", {"profile": "guide"}, "goal-not-documented", "--profile guide"),
         (
             "vllm",
@@ -128,6 +130,13 @@ def test_what_no_document_gives_is_refused(
         plan(engine, goal="throughput", **options)
     assert caught.value.code == code
     assert hint in caught.value.hint
+
+
+def test_an_engine_without_documented_goals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(goals, "goals_of", lambda _engine: ())
+    with pytest.raises(RefusedError) as caught:
+        plan("vllm", goal="throughput")
+    assert caught.value.hint == "Leave --goal out: vllm documents none."
 
 
 def test_a_goal_of_a_fact_that_does_not_exist_is_refused(
