@@ -24,6 +24,9 @@
     reason = "why it is there"
     source = "where that is written"
 
+    [[programs.server]]                   # what several commands start: `program = "server"`
+    argv = ["vllm", "serve"]
+
     [[files.settings]]                    # files that several commands bring: `file_groups`
     path = "settings.yml"
     yaml.some.key = true
@@ -71,6 +74,7 @@ from k2compat.launch.engines.profile_entries import (
     Limit,
     MountTemplate,
     PrerequisiteTemplate,
+    ProgramTemplate,
     Row,
 )
 from k2compat.launch.request import is_fact
@@ -100,6 +104,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         refused: Strategy, or option ("--draft"), that people ask for → what to use for it.
         aliases: Profile → strategy asked for → the one that is meant by it there.
         files: Group → files.
+        programs: Name → what it is called; the first that applies.
         mounts: What a container must see.
         limits: What a format cannot hold.
     """
@@ -115,6 +120,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     prerequisites: tuple[PrerequisiteTemplate, ...]
     forbidden: tuple[Forbidden, ...]
     files: Mapping[str, tuple[FileTemplate, ...]] = msgspec.field(default_factory=dict)
+    programs: Mapping[str, tuple[ProgramTemplate, ...]] = msgspec.field(default_factory=dict)
     mounts: tuple[MountTemplate, ...] = ()
     limits: tuple[Limit, ...] = ()
     nodes_max: int | None = None
@@ -135,7 +141,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def rendered(self) -> Iterator[Entry]:
         """The entries that can be seen in what is rendered."""
-        for entries in (*self.rows.values(), *self.files.values()):
+        for entries in (*self.rows.values(), *self.files.values(), *self.programs.values()):
             yield from entries
         for command in self.commands:
             yield from (command, *command.files, *command.ports)
@@ -175,6 +181,7 @@ class _File(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     products: dict[str, dict[str, tuple[str, ...]]] = {}
     rows: dict[str, tuple[Row, ...]] = {}
     files: dict[str, tuple[FileTemplate, ...]] = {}
+    programs: dict[str, tuple[ProgramTemplate, ...]] = {}
     findings: tuple[FindingTemplate, ...] = ()
     prerequisites: tuple[PrerequisiteTemplate, ...] = ()
     forbidden: tuple[Forbidden, ...] = ()
@@ -214,6 +221,7 @@ def read_profile(engine: str) -> Profile:
         prerequisites=_with_source(file.prerequisites, file.sources, "prerequisites"),
         forbidden=file.forbidden,
         files=file.files,
+        programs=file.programs,
         mounts=file.mounts,
         limits=file.limits,
         nodes_max=file.nodes_max,

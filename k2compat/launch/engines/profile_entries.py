@@ -93,6 +93,12 @@ class PortTemplate(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True)
     health: str = "/health"
 
 
+class ProgramTemplate(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A program that several commands start, and what precedes their flags."""
+
+    argv: tuple[str, ...]
+
+
 class CommandTemplate(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A process.
 
@@ -101,6 +107,7 @@ class CommandTemplate(Entry, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         role: See `plan.Command`.
         on: "each", "first" or "others" node, or each of "prefill" or "decode".
         argv: Templates: the program and what precedes the flags.
+        program: In place of `argv`, the name of the profile's programs; the first that applies.
         flags: Names of groups of rows, in their order.
         tail: Templates of what follows the flags.
         environment: Names of groups of rows.
@@ -121,7 +128,8 @@ class CommandTemplate(Entry, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     id: str
     role: str
     on: str = "each"
-    argv: tuple[str, ...]
+    argv: tuple[str, ...] = ()
+    program: str = ""
     flags: tuple[str, ...] = ()
     tail: tuple[str, ...] = ()
     environment: tuple[str, ...] = ()

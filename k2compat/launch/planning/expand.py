@@ -95,6 +95,7 @@ def _commands(
 def _command(
     profile: Profile, template: CommandTemplate, place: NodeContext, after: tuple[str, ...]
 ) -> Command:
+    program = _program(profile, template, place.situation)
     rows = list(_rows(profile, template.flags, place.situation))
     variables = list(_rows(profile, template.environment, place.situation))
     files = list(_files(profile, template, place))
@@ -103,11 +104,11 @@ def _command(
         role=template.role,
         node=place.node,
         argv=(
-            *(Argument.fill(word, place.values) for word in template.argv),
+            *(Argument.fill(word, place.values) for word in program),
             *(word for row in rows for word in _flags_and_values(row, place)),
             *(Argument.fill(word, place.values) for word in template.tail),
         ),
-        head=len(template.argv),
+        head=len(program),
         environment={row.flag: value for row in variables for value in _values(row, place.values)},
         files={path: text for path, text, _ in files},
         ports=tuple(
@@ -126,6 +127,14 @@ def _command(
         reasons={row.flag: row.reason for row in (*rows, *variables) if row.reason},
         file_options=frozenset().union(*(options for *_, options in files)),
     )
+
+
+def _program(profile: Profile, template: CommandTemplate, situation: Situation) -> Sequence[str]:
+    """What precedes the flags: the command's own, or that of the profile's programs."""
+    if not template.program:
+        return template.argv
+    programs = profile.programs[template.program]
+    return next(each.argv for each in programs if each.applies(situation))
 
 
 def _flags_and_values(row: Row, place: NodeContext) -> Iterator[Argument]:

@@ -250,7 +250,7 @@ def test_one_node_needs_no_addresses() -> None:
 def test_two_nodes_meet_at_the_first(strategy: str) -> None:
     commands = plan("sglang", nodes=TWO, strategy=strategy).commands
     for rank, command in enumerate(commands):
-        assert argv(command)[:3] == SERVER
+        assert argv(command)[:2] == ["sglang", "serve"]
         assert after(command, "--dist-init-addr") == "10.0.0.1:20000"
         assert after(command, "--nnodes") == "2"
         assert after(command, "--node-rank") == str(rank)
@@ -259,6 +259,19 @@ def test_two_nodes_meet_at_the_first(strategy: str) -> None:
         assert environment(command)["NCCL_SOCKET_IFNAME"] == "$INTERFACE"
     assert [port.name for port in commands[0].ports] == ["http", "rendezvous"]
     assert [port.name for port in commands[1].ports] == ["http"]
+
+
+@pytest.mark.parametrize(
+    ("version", "program"),
+    [("0.4.9.post2", SERVER), ("0.5.9", SERVER), ("0.5.10", ["sglang", "serve"])],
+)
+def test_the_program_is_what_the_version_recommends(version: str, program: list[str]) -> None:
+    """From 0.5.10 on launch_server prints that `sglang serve` is recommended."""
+    for options in ({}, {"nodes": TWO, "strategy": "dp-ep"}, {"prefill": ("a",), "decode": ("b",)}):
+        for command in plan("sglang", engine_version=version, **options).commands:
+            if command.role != "load-balancer":
+                assert argv(command)[: len(program)] == program
+                assert command.head == len(program)
 
 
 def test_an_ipv6_address_is_bracketed_before_a_port() -> None:

@@ -18,7 +18,16 @@ from k2compat.launch.request.cluster import Cluster, Node, nodes_at
 from k2compat.launch.request.model import read_model
 from k2compat.launch.request.request import Request
 
-PROGRAMS = ("vllm", "ray", "python", "python3", "trtllm-llmapi-launch", "trtllm-serve", "pip")
+PROGRAMS = (
+    "vllm",
+    "ray",
+    "sglang",
+    "python",
+    "python3",
+    "trtllm-llmapi-launch",
+    "trtllm-serve",
+    "pip",
+)
 OPEN = {
     "INTERFACE": "eth0",
     "IB_DEVICE": "mlx5_0",

@@ -1,7 +1,8 @@
 """Three prefill and three decode groups behind one router: the rendered scripts run for real.
 
-A program called python stands in for SGLang's server and its router: it listens where it is told,
-and the router asks each server that it was given. The real router has a test in tests_engines.
+Programs called sglang and python stand in for SGLang's server and router. They listen where they
+are told, and the router asks each server that it was given. The real router is tested in
+tests_engines.
 """
 
 import json
@@ -17,7 +18,8 @@ from tests.support.nodes import until
 
 _PYTHON = """#!{python}
 import json, os, signal, socket, sys, threading, time, urllib.request
-module, words = sys.argv[2], sys.argv[3:]
+is_server = os.path.basename(sys.argv[0]) == "sglang"
+module, words = ("sglang serve", sys.argv[2:]) if is_server else (sys.argv[2], sys.argv[3:])
 def values(flag):
     return [words[at + 1] for at, word in enumerate(words) if word == flag]
 def write(**record):
@@ -73,18 +75,20 @@ def test_three_and_three_groups_start_behind_one_router(tmp_path: Path) -> None:
     scripts = rendered(tmp_path / "scripts")
     assert len(scripts) == sum(map(len, (*PREFILL, *DECODE)))
     (tmp_path / "records").mkdir()
-    program = tmp_path / "bin" / "python"
-    program.parent.mkdir()
-    program.write_text(_PYTHON.format(python=sys.executable, folder=tmp_path))
-    program.chmod(0o755)
-    environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("sglang", "python"):
+        program = programs / name
+        program.write_text(_PYTHON.format(python=sys.executable, folder=tmp_path))
+        program.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
     started = [
         subprocess.Popen(["bash", str(script)], env=environment, stderr=subprocess.DEVNULL)
         for script in scripts
     ]
     try:
         until(lambda: len(records(tmp_path)) == len(scripts) + 1, 60)
-        servers = [each for each in records(tmp_path) if each["module"] == "sglang.launch_server"]
+        servers = [each for each in records(tmp_path) if each["module"] == "sglang serve"]
         (router,) = (each for each in records(tmp_path) if each not in servers)
     finally:
         for process in started:

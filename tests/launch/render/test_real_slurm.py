@@ -77,7 +77,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
 
 @pytest.fixture
 def cluster(slurm: Slurm, tmp_path: Path) -> Iterator[Cluster]:
-    engines = RealStandIns(tmp_path / "engines", ["vllm", "python", "python3"])
+    engines = RealStandIns(tmp_path / "engines", ["vllm", "sglang", "python", "python3"])
     yield Cluster(slurm, engines, tmp_path)
     as_debian_does(slurm.nodes)
 
@@ -134,7 +134,7 @@ def test_without_an_interface_the_addresses_are_those_of_the_names(
     records = cluster.engines.started(3)
     cluster.slurm.scancel(job)
     cluster.ended(job)
-    (balancer,) = (r for r in records if "sglang.launch_server" not in r["argv"])
+    (balancer,) = (r for r in records if "serve" not in r["argv"])
     words = " ".join(balancer["argv"])
     for name in ("n1", "n2"):
         assert f"http://{cluster.node(name, network)}:" in words
@@ -227,7 +227,7 @@ def test_prefill_and_decode_and_what_leads_to_them(cluster: Cluster) -> None:
     records = cluster.engines.started(5)
     cluster.slurm.scancel(job)
     cluster.ended(job)
-    servers = [r for r in records if "sglang.launch_server" in r["argv"]]
+    servers = [r for r in records if "serve" in r["argv"]]
     assert [r["host"] for r in servers] == list(HOSTS)
     dist = [value(r["argv"], "--dist-init-addr").rpartition(":")[0] for r in servers]
     assert dist == [cluster.node("n1")] * 2 + [cluster.node("n3")] * 2
