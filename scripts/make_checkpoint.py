@@ -18,10 +18,18 @@ from typing import Any
 from k2compat.checkpoint.model.tensors import expected_tensors
 from k2compat.checkpoint.safetensors_files.index import INDEX_FILE
 from k2compat.samples import VARIANTS, checkpoint_files
-from k2compat.samples.checkpoint import index_bytes, shards_by_layer, vocabulary_bytes
+from k2compat.samples.checkpoint import (
+    index_bytes,
+    shards_by_layer,
+    tokenizer_config_bytes,
+    vocabulary_bytes,
+)
 from k2compat.samples.safetensors_file import header_bytes
 
 CONFIGS = Path(__file__).parents[1] / "fixtures" / "configs"
+ORDINARY_TOKENS = 163_584
+"""Of Kimi-K2's vocabulary."""
+
 INSTRUCT = CONFIGS / "moonshotai--Kimi-K2-Instruct.json"
 
 
@@ -46,7 +54,8 @@ def write_full(folder: Path, config_file: Path) -> None:
             (folder / name).write_bytes(content)
     # The vocabulary of Kimi-K2; all others are as small as the tiny checkpoint's.
     if config.get("text_config", config)["vocab_size"] == 163_840:
-        (folder / "tiktoken.model").write_bytes(vocabulary_bytes(163_584))
+        (folder / "tiktoken.model").write_bytes(vocabulary_bytes(ORDINARY_TOKENS))
+        (folder / "tokenizer_config.json").write_bytes(tokenizer_config_bytes(ORDINARY_TOKENS))
     kept = (tensor for tensor in expected_tensors(config) if tensor.kind != "uniform")
     shards = shards_by_layer(kept, with_last_layer=True)
     for name, tensors in shards.items():

@@ -1,6 +1,7 @@
 """Every scheme: what its modules lack, have too much or have wrong is found; sound ones are not."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
@@ -20,6 +21,7 @@ from k2compat.checkpoint.model import (
     read_architecture,
 )
 from k2compat.checkpoint.model.dtypes import DTYPE_BITS
+from k2compat.checkpoint.model.quantization_configs.reading import DIALECTS
 from k2compat.checkpoint.reporting import Validation
 from k2compat.samples import tiny_config
 from k2compat.samples.configs import QUANTIZATIONS
@@ -88,7 +90,8 @@ def sound(variant: str) -> tuple[ExpectedTensor, ...]:
 
 
 def config_of(variant: str) -> dict[str, Any]:
-    return tiny_config(variant.removesuffix("+"))
+    config: dict[str, Any] = json.loads(json.dumps(tiny_config(variant.removesuffix("+"))))
+    return config
 
 
 def judge(config: dict[str, Any], tensors: list[ExpectedTensor]) -> Validation:
@@ -229,15 +232,64 @@ def test_a_quantised_module_stored_as_it_is_is_one_finding(
     assert finding.count == 1
 
 
-EXCLUSIONS: dict[str, Any] = {
+Exclude = Callable[[dict[str, Any], str], None]
+"""Adds a module to what a quantization_config leaves as it is."""
+
+
+def listed(*members: str) -> Exclude:
+    """By a list; of several names the one that the config has."""
+
+    def exclude(settings: dict[str, Any], module: str) -> None:
+        name = next((each for each in members if each in settings), members[0])
+        settings[name] = [*(settings.get(name) or []), module]
+
+    return exclude
+
+
+def modelopt(settings: dict[str, Any], module: str) -> None:
+    settings.get("quantized_layers", {}).pop(module, None)
+    listed("ignore", "exclude_modules")(settings, module)
+
+
+EXCLUDE: dict[str, Exclude] = {
+    "fp8": listed("modules_to_not_convert"),
+    "w4afp8": listed("modules_to_not_convert"),
+    "compressed-tensors": listed("ignore"),
+    "modelopt": modelopt,
+    "modelopt_fp4": modelopt,
+    "quark": listed("exclude"),
+    "awq": listed("modules_to_not_convert"),
+    "gptq": lambda settings, module: settings["dynamic"].update({f"-:{re.escape(module)}$": {}}),
+    "ascend": lambda settings, module: settings.update({f"{module}.weight": "FLOAT"}),
+}
+"""How each dialect excludes a module."""
+
+
+def test_no_dialect_lacks_a_way_to_exclude() -> None:
+    assert EXCLUDE.keys() == DIALECTS.keys()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_each_scheme_in_an_excluded_module_is_one_finding(variant: str) -> None:
+    """And the other way round: a module that stays as it is though the config includes it."""
+    sound_config = config_of(variant)
+    for scheme in {one.scheme: one for one in scheme_tensors(variant)}.values():
+        config = config_of(variant)
+        settings = config["quantization_config"]
+        module = scheme.tensor.name.rpartition(".")[0]
+        EXCLUDE[settings["quant_method"]](settings, module)
+        (finding,) = bad(judge(config, list(sound(variant))))
+        assert (finding.code, finding.count) == ("module-quantised", 1), module
+        kept = [one for one in expected_tensors(config) if one.is_usual]
+        (finding,) = bad(judge(sound_config, kept))
+        assert (finding.code, finding.count) == ("module-not-quantised", 1), module
+
+
+LISTS: dict[str, Any] = {
     "fp8": ("modules_to_not_convert", ["o_proj"]),
     "nvfp4-weight-only": ("exclude_modules", ["lm_head", "model.layers.*.self_attn.o_proj"]),
     "modelopt-fp8": ("exclude_modules", ["lm_head", "*o_proj*"]),
     "int4-act-order": ("ignore", ["lm_head", "re:.*o_proj$"]),
-    "ct-fp8-channel": (
-        "ignore",
-        ["lm_head", *(f"model.layers.{i}.self_attn.o_proj" for i in (0, 1))],
-    ),
     "ct-int8": ("ignore", ["lm_head", r"re:model\.layers\.\d+\.self_attn\.o_proj"]),
     "quark-fp8": ("exclude", ["lm_head", "*o_proj"]),
     "gptq": (
@@ -246,20 +298,20 @@ EXCLUSIONS: dict[str, Any] = {
     ),
     "awq": ("modules_to_not_convert", ["self_attn", "down_proj"]),
 }
+"""Patterns in the spellings of published lists."""
 
 
-@pytest.mark.parametrize("variant", EXCLUSIONS)
-def test_an_excluded_module_that_is_quantised_is_one_finding_a_kind(variant: str) -> None:
+@pytest.mark.parametrize("variant", LISTS)
+def test_excluded_modules_that_are_quantised_are_one_finding_a_kind(variant: str) -> None:
     config = config_of(variant)
-    member, value = EXCLUSIONS[variant]
+    member, value = LISTS[variant]
     config["quantization_config"][member] = value
     found = bad(judge(config, list(sound(variant))))
     assert {finding.code for finding in found} == {"module-quantised"}
     assert len(found) <= 3
     # The other way round, with the same two configs.
-    excluded = config_of(variant)
     tensors = [one for one in expected_tensors(config) if one.is_usual]
-    found = bad(judge(excluded, tensors))
+    found = bad(judge(config_of(variant), tensors))
     assert {finding.code for finding in found} == {"module-not-quantised"}
 
 

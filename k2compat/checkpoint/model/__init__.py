@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from k2compat.checkpoint.model.parameters import (
         model_elements,
     )
+    from k2compat.checkpoint.model.precision import stored_precision
     from k2compat.checkpoint.model.quantization import (
         PLAIN,
         Group,
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
         expected_blocks,
         expected_tensors,
     )
-    from k2compat.checkpoint.model.weight_bytes import LoadedBytes, loaded_bytes, stored_precision
+    from k2compat.checkpoint.model.weight_bytes import LoadedBytes, loaded_bytes
 
 __all__ = [
     "DTYPE_BITS",
@@ -146,7 +147,7 @@ _HOMES = {
     "shape_of": "shapes",
     "text_of": "shapes",
     "whole_number": "quantization",
-    "stored_precision": "weight_bytes",
+    "stored_precision": "precision",
 }
 
 __getattr__ = lazy_names(__name__, _HOMES)

@@ -16,8 +16,6 @@ import warnings
 from collections.abc import Iterable
 from typing import Any, Final, Literal
 
-import regex  # type: ignore[import-untyped]
-
 from k2compat.printable import counted
 
 PATTERNS_MAX: Final = 1 << 18
@@ -167,6 +165,8 @@ def _compiled(expression: str) -> Any:
     Raises:
         PatternError: It is too long, or engines, which use `re`, refuse it.
     """
+    import regex  # type: ignore[import-untyped]  # 5 ms, for expressions alone
+
     repetitions = 1
     for least, most in _COUNTED.findall(expression):
         repetitions *= max(int(least or 1), int(most or 1), 1)

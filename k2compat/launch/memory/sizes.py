@@ -6,7 +6,7 @@ speculative decoding. A vision tower (about 0.9 GB in Kimi-K2.5) is not counted:
 below the error of the estimate.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeGuard
 
 import msgspec
@@ -133,9 +133,8 @@ def _loaded(config: Mapping[str, Any]) -> tuple[int, int] | Finding:
         loaded = loaded_bytes({**text_config(config), "quantization_config": _settings(config)})
     except RefusedError as error:
         return _unknown(error.message.rstrip("."))
-    if loaded is None:
-        return _unknown("the sizes of its quantisation are not known here")
-    return loaded.routed, loaded.other
+    unknown = "the sizes of its quantisation are not known here"
+    return _unknown(unknown) if loaded is None else (loaded.routed, loaded.other)
 
 
 def model_dimensions(config: Mapping[str, Any]) -> ModelDimensions | Finding:
@@ -177,11 +176,6 @@ def _is_dimension(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < _MAXIMUM
 
 
-def _number(text: Mapping[str, Any], key: str) -> int:
-    value: object = text.get(key)
-    return value if _is_dimension(value) else 0
-
-
 def _settings(config: Mapping[str, Any]) -> object:
     return text_config(config).get("quantization_config") or config.get("quantization_config")
 
@@ -189,47 +183,10 @@ def _settings(config: Mapping[str, Any]) -> object:
 def _quantisation(settings: object) -> _Quantisation | None:
     if settings is None:
         return _Quantisation("bf16", 1)
-    if not isinstance(settings, dict):
-        return None
-    read = _READERS.get(str(settings.get("quant_method")))
-    plain = settings.get("kv_cache_scheme") is None
-    found = read(settings) if read is not None and plain else None
-    if found is not None:
-        return found
-    from k2compat.checkpoint import stored_precision  # 20 ms, for schemes beyond the family's own
+    from k2compat.checkpoint import stored_precision  # 10 ms
 
-    stored = stored_precision(settings)
+    stored = stored_precision(settings) if isinstance(settings, dict) else None
     if stored is None:
         return None
     bits = stored.kv_cache_bits or 8 * _BF16
     return _Quantisation(stored.name, stored.block, max(1, bits // 8))
-
-
-def _read_fp8(settings: Mapping[str, Any]) -> _Quantisation | None:
-    """FP8 in blocks: every matrix of the layers, with an F32 scale for each block."""
-    block = settings.get("weight_block_size")
-    if not (isinstance(block, list) and len(block) == 2 and all(map(_is_dimension, block))):
-        return None
-    return _Quantisation("fp8", max(block))
-
-
-def _read_compressed_tensors(settings: Mapping[str, Any]) -> _Quantisation | None:
-    """INT4 in groups, packed in I32: only the routed experts, with a BF16 scale a group."""
-    weights = _group_weights(settings)
-    group = _number(weights, "group_size")
-    if (weights.get("num_bits"), weights.get("type")) != (4, "int") or not group:
-        return None
-    return _Quantisation("int4", group)
-
-
-def _group_weights(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    groups = settings.get("config_groups")
-    first = next(iter(groups.values()), None) if isinstance(groups, dict) else None
-    weights = first.get("weights") if isinstance(first, dict) else None
-    return weights if isinstance(weights, dict) else {}
-
-
-_READERS: Mapping[str, Callable[[Mapping[str, Any]], _Quantisation | None]] = {
-    "fp8": _read_fp8,
-    "compressed-tensors": _read_compressed_tensors,
-}

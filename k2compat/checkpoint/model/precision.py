@@ -1,0 +1,44 @@
+"""How the routed experts of a checkpoint are stored, for programs that ask nothing else of it.
+
+`launch` asks it at each start. The rules of the tensors, which take as long to load as this, are
+not loaded for it.
+"""
+
+from typing import NamedTuple
+
+from k2compat.checkpoint.model.quantization_configs import read_quantization
+from k2compat.checkpoint.model.schemes import WHOLE_ROW
+from k2compat.checkpoint.reporting import FileFindings
+
+
+class StoredPrecision(NamedTuple):
+    """How the routed experts of a checkpoint are stored.
+
+    Attributes:
+        name: The scheme's short name, as "nvfp4"; "bf16" for weights as they are.
+        block: Neighbours in a row of the weight that share a scale; 1 where a row has one.
+        kv_cache_bits: Of an element of the KV cache that the config asks for; None for its own.
+    """
+
+    name: str
+    block: int
+    kv_cache_bits: int | None = None
+
+
+def stored_precision(quantization_config: object) -> StoredPrecision | None:
+    """How a quantization_config stores the routed experts; None where that is not known.
+
+    Args:
+        quantization_config: The member's value; None where there is none.
+    """
+    quantization = read_quantization(quantization_config, FileFindings(""))
+    expert = "layers.60.mlp.experts.0.up_proj"
+    names = (f"model.{expert}", f"language_model.model.{expert}", f"language_model.{expert}")
+    stored = quantization.storage_of("projection", names)
+    if not quantization.is_known:
+        return None
+    if stored is None:
+        return StoredPrecision("bf16", 1, quantization.kv_cache_bits)
+    sizes = [size for name, size in stored.sizes if name in ("group", "b0", "b1")]
+    block = max([1, *(size for size in sizes if size < WHOLE_ROW)])
+    return StoredPrecision(stored.label, block, quantization.kv_cache_bits)
