@@ -201,3 +201,22 @@ class WholeText(ArgumentText):
     def text(self) -> str:
         """The arguments as written."""
         return self._whole_text
+
+
+class OpenArguments:
+    """The arguments that the fast path of `StreamParser.feed` adds to.
+
+    Attributes:
+        pieces: the list that takes their pieces.
+        text: their text, of which `pieces` is a part.
+        index: the call's number.
+        counted: how many of the pieces the parser's position counts.
+    """
+
+    __slots__ = ("counted", "index", "pieces", "text")
+
+    def __init__(self, pieces: list[str], text: ArgumentText, index: int) -> None:
+        self.pieces = pieces
+        self.text = text
+        self.index = index
+        self.counted = len(pieces)

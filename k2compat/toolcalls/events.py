@@ -90,6 +90,14 @@ class Problem:
     text: str
 
 
+class OpenText:
+    """A `Content` or a `Reasoning` that is not frozen yet; see `OpenDelta`."""
+
+    __slots__ = ("text",)
+
+    text: str
+
+
 class OpenDelta:
     """An `ArgumentsDelta` that is not frozen yet: same slots, and no `__init__`.
 
@@ -112,6 +120,19 @@ def arguments_delta(index: int, text: str) -> ArgumentsDelta:
     event.text = text
     event.__class__ = ArgumentsDelta
     return cast("ArgumentsDelta", event)
+
+
+def text_event(kind: type[Content] | type[Reasoning], text: str) -> Content | Reasoning:
+    """Make a `Content` or a `Reasoning`, likewise.
+
+    Args:
+        kind: its class.
+        text: its text.
+    """
+    event: Any = OpenText()
+    event.text = text
+    event.__class__ = kind
+    return cast("Content | Reasoning", event)
 
 
 Event: TypeAlias = Content | Reasoning | CallStart | ArgumentsDelta | CallEnd | Problem

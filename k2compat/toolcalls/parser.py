@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from typing import Any, Final, NoReturn, Unpack
 
-from .argument_text import PIECES_AT_MOST, ArgumentText
-from .events import ArgumentsDelta, Event, OpenDelta
+from .argument_text import PIECES_AT_MOST, OpenArguments
+from .events import ArgumentsDelta, Event, OpenDelta, text_event
 from .forced import ForcedTurn
 from .machine import State
 from .markers import MARKERS, MarkerSet, Symbol, marker_set
 from .message import Message
 from .options import Form, FurtherOptions, ReasoningMode
+from .record import OpenProse
 from .tools import DeclaredTools, Tools, prepare_tools
 from .turn import Thinking, Turn
 
@@ -27,25 +28,6 @@ _THINKING: Final = {
 }
 
 
-class OpenArguments:
-    """The arguments that the fast path of `StreamParser.feed` adds to.
-
-    Attributes:
-        pieces: the list that takes their pieces.
-        text: their text, of which `pieces` is a part.
-        index: the call's number.
-        counted: how many of the pieces the parser's position counts.
-    """
-
-    __slots__ = ("counted", "index", "pieces", "text")
-
-    def __init__(self, pieces: list[str], text: ArgumentText, index: int) -> None:
-        self.pieces = pieces
-        self.text = text
-        self.index = index
-        self.counted = len(pieces)
-
-
 class StreamParser:
     """Reads one assistant message while it arrives.
 
@@ -61,6 +43,7 @@ class StreamParser:
         "_open",
         "_open_end",
         "_position",
+        "_prose",
         "_record",
         "_turn",
         "_without_token",
@@ -138,6 +121,7 @@ class StreamParser:
         self._position = 0
         self._open_end = ""
         self._open: OpenArguments | None = None
+        self._prose: OpenProse | None = None
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         """Refuse to be copied or pickled: a copy would share what it reads into."""
@@ -169,6 +153,7 @@ class StreamParser:
         Returns:
             What is now certain, in order.
         """
+        self._leave_fast_path()
         if self._turn.state in _BEFORE_NATIVE_CALL and not self._record.calls:
             self._symbol(Symbol.NATIVE_CALL, "")
         return self._take_events()
@@ -233,6 +218,18 @@ class StreamParser:
                 event.text = plain
                 event.__class__ = ArgumentsDelta
                 return [event]
+        elif (
+            (prose := self._prose) is not None
+            and type(text) is str
+            and text
+            and not self._open_end
+            and not (
+                ("<" in text or "[" in text) and self._markers.may_contain_or_end_in_marker(text)
+            )
+            and len(prose.pieces) < PIECES_AT_MOST
+        ):
+            prose.pieces.append(text)
+            return [text_event(prose.kind, text)]
         self._leave_fast_path()
         self._refuse(text)
         self._read(text, self._markers)
@@ -294,12 +291,16 @@ class StreamParser:
         return text[:end]
 
     def _leave_fast_path(self) -> None:
-        """Count the pieces that the fast path of `feed` added."""
+        """Read, or count, the pieces that the fast path of `feed` took."""
         arguments = self._open
         if arguments is not None:
             # Joining thousands of short pieces is quicker than adding up their lengths.
             self._position += len("".join(arguments.pieces[arguments.counted :]))
             self._open = None
+        prose, self._prose = self._prose, None
+        if prose is not None and prose.pieces:
+            self._text("".join(prose.pieces))
+            self._record.take_events()  # `feed` returned them piece by piece
 
     def _refuse(self, text: str) -> None:
         if not isinstance(text, str):
@@ -362,6 +363,8 @@ class StreamParser:
         call = self._turn.open_call
         if call is not None and call.index is not None:
             self._open = OpenArguments(call.arguments.pieces, call.arguments, call.index)
+        elif (kind := self._turn.prose_kind) is not None:
+            self._prose = OpenProse(kind)
         return self._record.take_events()
 
 

@@ -13,6 +13,7 @@ from .events import (
     Problem,
     Reasoning,
     arguments_delta,
+    text_event,
 )
 from .ids import CallId
 from .markers import WHITE_SPACE
@@ -121,6 +122,23 @@ class Written:
         return self._buffer.getvalue()
 
 
+class OpenProse:
+    """Content or reasoning that the fast path of `StreamParser.feed` collects.
+
+    How text is cut makes no difference to what is read, so the pieces are read later, as one.
+
+    Attributes:
+        pieces: the pieces that wait to be read.
+        kind: the class of their events.
+    """
+
+    __slots__ = ("kind", "pieces")
+
+    def __init__(self, kind: type[Content] | type[Reasoning]) -> None:
+        self.kind = kind
+        self.pieces: list[str] = []
+
+
 class Record:
     """Everything that was read, as events and as a message.
 
@@ -145,11 +163,11 @@ class Record:
 
     def content(self, text: str, at: int) -> None:
         self.written.write(text, at)
-        self._events.append(Content(text))
+        self._events.append(text_event(Content, text))
 
     def reasoning(self, text: str, at: int) -> None:
         self.thought.write(text, at)
-        self._events.append(Reasoning(text))
+        self._events.append(text_event(Reasoning, text))
 
     def problem(self, code: str, at: int, text: str) -> None:
         problem = Problem(code, at, text)

@@ -270,6 +270,61 @@ def test_long_arguments(size: int) -> None:
     )
 
 
+PROSE = "One [of] them \n is 1 < 2; "
+
+
+@pytest.mark.parametrize("begin", ["", "<think>"])
+@pytest.mark.parametrize("size", [1, 4, 1000])
+def test_long_prose(begin: str, size: int) -> None:
+    text = begin + PROSE * (PIECES_AT_MOST // 5) + "</think>" + PROSE * 4
+    assert read(cut(text, size), reasoning="tagged") == read([text], reasoning="tagged")
+
+
+@pytest.mark.parametrize(
+    ("options", "before", "kind"),
+    [
+        ({}, "a", Content),
+        ({"reasoning": "tagged"}, "<think>a</think>b", Content),
+        ({"reasoning": "prefilled"}, "a", Reasoning),
+        ({"reasoning": "prefilled"}, f"a{section(call('functions.f:0', '{}'))}b", Reasoning),
+        ({"keep_text_after_calls": True}, f"{section(call('functions.f:0', '{}'))}a", Content),
+        ({"form": "calls"}, "a", Content),
+        ({"recover_stripped": True}, "functions.f:0 a", Content),
+    ],
+)
+def test_the_message_is_known_between_pieces_of_prose(
+    options: dict[str, Any], before: str, kind: type[Content] | type[Reasoning]
+) -> None:
+    parser, again = StreamParser(**options), StreamParser(**options)
+    parser.feed(before)
+    for piece in ("b", "c", " ", "d <", "e", "["):
+        events = parser.feed(piece)
+        assert all(type(event) is kind for event in events)
+        before += piece
+        again = StreamParser(**options)
+        again.feed(before)
+        assert parser.message == again.message
+    assert parser.finish() == again.finish()
+    assert parser.message == again.message
+
+
+def test_text_behind_calls_waits_to_be_reported() -> None:
+    parser = StreamParser()
+    parser.feed(section(call("functions.f:0", "{}")) + "a")
+    assert parser.feed("b") == parser.feed("c") == []
+    assert [problem.text for problem in parser.finish() if isinstance(problem, Problem)] == ["abc"]
+
+
+def test_a_native_call_may_follow_pieces_of_prose() -> None:
+    parser = StreamParser()
+    assert parser.feed("a") + parser.feed("b") == [Content("a"), Content("b")]
+    assert parser.note_native_call() == []
+    assert parser.feed("c") == [Content("c")]
+    assert parser.feed("<|im_end|>") == []
+    assert parser.note_native_call() == [Content("<|im_end|>")]
+    assert parser.message.content == "abc<|im_end|>"
+
+
 def test_deep_arguments_do_not_raise() -> None:
     text = '{"a":' + "[" * 100_000
     assert not parse(BEGIN + text).tool_calls[0].complete

@@ -4,6 +4,7 @@ from enum import IntEnum, auto
 from typing import Final, Protocol
 
 from .. import codes
+from ..events import Content, Reasoning
 from ..machine import State
 from ..markers import WHITE_SPACE, Symbol
 from ..record import Call
@@ -99,6 +100,11 @@ class ForcedTurn:
     def open_call(self) -> Call | None:
         """The open call that takes text without a look at it, or None."""
         return self._turn.open_call if self._phase is Phase.MARKERS else None
+
+    @property
+    def prose_kind(self) -> type[Content] | type[Reasoning] | None:
+        """What text without a marker is, as `Turn.prose_kind` tells it; None in the JSON."""
+        return self._turn.prose_kind if self._phase is Phase.MARKERS else None
 
     def text(self, text: str, at: int, *, cut: bool = False) -> None:
         """Take text that is no marker, as `Turn.text` does."""

@@ -22,7 +22,7 @@ from functools import cached_property
 from typing import Final
 
 from .. import codes
-from ..events import ArgumentsDelta, CallEnd, CallStart, Event, Problem
+from ..events import ArgumentsDelta, CallEnd, CallStart, Event, Problem, arguments_delta
 from ..ids import CallId, IssuedIds
 from .fields import value_key
 
@@ -148,7 +148,7 @@ class CallOrder:
         """More of a call's arguments."""
         call.arguments.write(text)
         if call.index is not None:
-            self._events.append(ArgumentsDelta(call.index, text))
+            self._events.append(arguments_delta(call.index, text))
 
     def end(self, call: Call, *, complete: bool) -> None:
         """A call is over."""

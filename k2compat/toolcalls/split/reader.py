@@ -5,7 +5,7 @@ from enum import Enum, auto
 from typing import Final, Unpack
 
 from .. import codes
-from ..events import ArgumentsDelta, CallEnd, CallStart, Event, Problem
+from ..events import ArgumentsDelta, CallEnd, CallStart, Content, Event, Problem, Reasoning
 from ..markers import WHITE_SPACE
 from ..message import FinishReason, Message, ToolCall
 from ..options import FurtherOptions, ReasoningMode
@@ -28,6 +28,10 @@ class _Field(Enum):
     CONTENT = auto()
 
 
+# Python 3.11 takes 0.1 µs to look a member of an enumeration up.
+_REASONING: Final = _Field.REASONING
+_CONTENT: Final = _Field.CONTENT
+_PROSE: Final = (Content, Reasoning)
 _BEFORE_CONTENT: Final = (_Field.NO_REASONING, _Field.REASONING)
 
 
@@ -129,11 +133,12 @@ class SplitReader:
         """
         if self._is_finished:
             raise RuntimeError("this message was finished; a new one needs a new SplitReader")
-        is_alone = not (reasoning or tool_calls or token_ids)
-        if is_alone and isinstance(content, str) and self._field is _Field.CONTENT:
-            # The short way of most chunks of a stream: half the time of the long one.
-            self._take(self._feed(content))
-            return self._take_events()
+        # The short way of most chunks of a stream: a quarter of the time of the long one.
+        if not (tool_calls or token_ids):
+            if type(content) is str and not reasoning and self._field is _CONTENT:
+                return self._more_text(content)
+            if type(reasoning) is str and content in (None, "") and self._field is _REASONING:
+                return self._more_text(reasoning)
         of_reasoning, of_content = self._shares(token_ids, bool(reasoning), bool(content))
         text = [*self._reasoning(reasoning, of_reasoning), *self._content(content, of_content)]
         first_call = next(
@@ -196,6 +201,23 @@ class SplitReader:
     def _feed(self, text: str) -> list[Event]:
         self._length += len(text)
         return self._parser.feed(text)
+
+    def _more_text(self, text: str) -> list[Event]:
+        """Read more text of the field that came last."""
+        self._length += len(text)
+        events = self._parser.feed(text)
+        if self._held is None and len(events) == 1:
+            # What is nearly always one event of the text is the same event of the message.
+            event = events[0]
+            if type(event) in _PROSE:
+                return events
+            if type(event) is ArgumentsDelta:
+                call = self._text_calls[event.index]
+                if call.index == event.index:
+                    call.arguments.write(event.text)
+                    return events
+        self._take(events)
+        return self._take_events()
 
     def _read(self, text: str, token_ids: Sequence[int]) -> Iterator[Event]:
         if not token_ids:

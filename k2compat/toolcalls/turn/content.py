@@ -37,6 +37,11 @@ class ContentWriter:
         self._has_native_call = False
         self._from = 0  # the offset in the content from which on such calls count
 
+    @property
+    def may_hold(self) -> bool:
+        """Whether `write` looks for calls without markers."""
+        return self._stripped is not None and not self._has_calls
+
     def write(self, text: str, at: int) -> None:
         """Write content whose first character is at that place."""
         if self._stripped is None or self._held is None or self._has_calls:

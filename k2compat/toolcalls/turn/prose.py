@@ -3,6 +3,7 @@
 from typing import Final
 
 from .. import codes
+from ..events import Content, Reasoning
 from ..record import Record
 from .content import ContentWriter
 from .section import Section, Thinking
@@ -53,6 +54,15 @@ class Prose:
         self._keep_text_after_calls = keep_text_after_calls
         self._after_calls = False
         self._stray = Passage()  # text after calls, or after the turn
+
+    @property
+    def kind(self) -> type[Content] | type[Reasoning] | None:
+        """What `write` makes of any text now, unless it holds text back or reports it."""
+        if self.thinking is Thinking.OPEN:
+            return Reasoning
+        if self._content.may_hold or (self._after_calls and not self._keep_text_after_calls):
+            return None
+        return Content
 
     def write(self, text: str, at: int) -> None:
         """Write text outside of sections."""

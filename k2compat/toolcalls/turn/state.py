@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from ..events import Content, Reasoning
 from ..machine import State
 from ..markers import Symbol
 from ..record import Call, Record
@@ -15,6 +16,7 @@ from .units import Passage, Unit
 
 # Python 3.11 takes 0.1 µs to look a member of an enumeration up.
 _ARGUMENTS: Final = State.ARGUMENTS
+_OUTSIDE: Final = State.OUTSIDE
 
 # Before the first header. Parsers share it: none writes to it.
 _NO_HEADER: Final = Header(Unit(Symbol.CALL_BEGIN, "", 0), State.OUTSIDE)
@@ -113,6 +115,13 @@ class TurnState:
         call = self.calls.current
         if self.state is _ARGUMENTS and call.index is not None and not call.arguments.blank:
             return call
+        return None
+
+    @property
+    def prose_kind(self) -> type[Content] | type[Reasoning] | None:
+        """What text without a marker is, if it is passed on as it stands."""
+        if self.state is _OUTSIDE and self.doubt is None:
+            return self.prose.kind
         return None
 
     def read_text(self, text: str, at: int, *, cut: bool = False) -> None:
