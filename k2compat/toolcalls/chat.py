@@ -19,7 +19,7 @@ Problems are for the server's log. They are never part of what a client gets.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from . import codes
@@ -239,9 +239,36 @@ class ChunkStream:
         Raises:
             RuntimeError: the message was finished. Any other exception is a bug.
         """
+        return [self.chunk(delta) for delta in self.deltas(events)]
+
+    def deltas(self, events: Iterable[Event]) -> list[Json]:
+        """Write the next events as `feed` does, without the chunks around their deltas.
+
+        That part is the same for all of them: a server of many streams writes it once.
+
+        Returns:
+            The deltas to send, in order; often none. The first has the role.
+
+        Raises:
+            RuntimeError: as `feed`.
+        """
         if self._finished:
             raise RuntimeError("this message was finished; a new one needs a new ChunkStream")
-        return [self._chunk(delta) for event in events for delta in self._deltas(event)]
+        deltas: list[Json] = []
+        for event in events:  # a comprehension is a call of its own in Python 3.11
+            delta = self._delta(event)
+            if delta is not None:
+                deltas.append(delta)
+        if self._role and deltas:
+            deltas[0] = {**self._role, **deltas[0]}
+            self._role = {}
+        return deltas
+
+    def chunk(self, delta: Json, finish_reason: str | None = None) -> Json:
+        """A chunk around a delta; what was sent before makes no difference to it."""
+        choice = {"index": self._choice_index, "delta": delta}
+        choice |= {"logprobs": None, "finish_reason": finish_reason}
+        return {**self._head, "choices": [choice]}
 
     def finish(
         self,
@@ -268,26 +295,27 @@ class ChunkStream:
         if self._finished:
             return []
         self._finished = True
-        last: Json = {}
+        last = self._role
         if not self._has_content and not self._calls_begun:
             last["content"] = "".join(self._waiting_content)
         reason = _finish_reason(finish_reason or self._own_finish_reason(), engine_finish_reason)
-        chunks = [self._chunk(last, reason)]
+        chunks = [self.chunk(last, reason)]
         if usage is not None:
             chunks.append({**self._head, "choices": [], "usage": dict(usage)})
         return chunks
 
-    def _deltas(self, event: Event) -> Iterator[Json]:
+    def _delta(self, event: Event) -> Json | None:
         match event:
-            case Content(text):
-                yield from self._content(text)
-            case Reasoning(text):
-                yield from self._reasoning(text)
+            case Content():
+                return self._content(event.text)
+            case Reasoning():
+                return self._reasoning(event.text)
+            case ArgumentsDelta():
+                call = {"index": event.index, "function": {"arguments": event.text}}
+                return {"tool_calls": [call]}
             case CallStart(index, call_id, name):
                 self._calls_begun += 1
-                yield {"tool_calls": [{"index": index, **self._wire.call(call_id, name, "")}]}
-            case ArgumentsDelta(index, text):
-                yield {"tool_calls": [{"index": index, "function": {"arguments": text}}]}
+                return {"tool_calls": [{"index": index, **self._wire.call(call_id, name, "")}]}
             case CallEnd(_, complete):
                 self._calls_ended += 1
                 self._is_cut = self._is_cut or not (complete or self._arguments_reported)
@@ -297,35 +325,31 @@ class ChunkStream:
                 # these before its end if its arguments are broken; one that was cut has none.
                 self._arguments_reported = event.code == codes.ARGUMENTS_NOT_OBJECT
                 self._is_cut = self._is_cut or event.code == codes.CALL_HEADER_CUT
+        return None
 
-    def _content(self, text: str) -> Iterator[Json]:
+    def _content(self, text: str) -> Json | None:
+        if self._has_content:  # then nothing waits
+            return {"content": text}
         self._waiting_content.append(text)
-        if self._has_content or text.strip(WHITE_SPACE):
-            self._has_content = True
-            yield {"content": _taken(self._waiting_content)}
+        if not text.strip(WHITE_SPACE):
+            return None
+        self._has_content = True
+        return {"content": _taken(self._waiting_content)}
 
-    def _reasoning(self, text: str) -> Iterator[Json]:
+    def _reasoning(self, text: str) -> Json | None:
         counts = text.rstrip(WHITE_SPACE)
+        delta = None
         if counts:
             self._waiting_reasoning.append(counts)
-            yield self._wire.reasoning(_taken(self._waiting_reasoning))
+            delta = self._wire.reasoning(_taken(self._waiting_reasoning))
         if len(counts) < len(text):
             self._waiting_reasoning.append(text[len(counts) :])
+        return delta
 
     def _own_finish_reason(self) -> str:
         if self._is_cut or self._calls_ended < self._calls_begun:
             return "length"
         return "tool_calls" if self._calls_begun else "stop"
-
-    def _chunk(self, delta: Json, finish_reason: str | None = None) -> Json:
-        choice = {
-            "index": self._choice_index,
-            "delta": {**self._role, **delta},
-            "logprobs": None,
-            "finish_reason": finish_reason,
-        }
-        self._role = {}
-        return {**self._head, "choices": [choice]}
 
 
 class _Wire:

@@ -184,6 +184,14 @@ class TestChunkStream:
         assert (call.id, call.type, call.function.name) == (CALL.id, "function", CALL.name)
         assert call.function.arguments == CALL.arguments
 
+    def test_deltas_and_the_chunk_around_them(self) -> None:
+        events: list[Event] = [Reasoning("Hm."), Content(" "), Content("Hi"), *CALL_EVENTS]
+        stream, again = chunk_stream(), chunk_stream()
+        written = [stream.chunk(delta) for event in events for delta in stream.deltas([event])]
+        assert written + stream.finish() == again.feed(events) + again.finish()
+        with pytest.raises(RuntimeError, match="finished"):
+            stream.deltas([])
+
     def test_problems_stay_here(self) -> None:
         assert chunk_stream().feed([Problem("text-after-calls", 7, "secret")]) == []
 
