@@ -7,6 +7,7 @@ from typing import Any, Final
 from k2compat.gateway.draft import Json
 from k2compat.gateway.json_text import encode
 from k2compat.gateway.reading import Piece
+from k2compat.toolcalls import Event
 from k2compat.toolcalls.chat import DONE, ChunkStream, ReasoningField
 
 _OF_WHOLE_ANSWER: Final = ("system_fingerprint", "service_tier")
@@ -52,10 +53,24 @@ class StreamedAnswer:
         self._head = head
         self._reasoning_field = reasoning_field
         self._choices: dict[int, ChunkStream] = {}
+        self._frames: dict[int, tuple[ChunkStream, bytes, bytes]] = {}
 
     def piece(self, piece: Piece) -> bytes:
         """Write the next piece of a choice."""
-        return b"".join([server_sent_event(chunk) for chunk in self.chunks(piece)])
+        if piece.extras or piece.delta_extras or piece.reason is not None:
+            return b"".join([server_sent_event(chunk) for chunk in self.chunks(piece)])
+        return self.events(piece.choice, piece.events)
+
+    def events(self, choice: int, events: list[Event]) -> bytes:
+        """Write the next events of a choice, with which nothing else comes."""
+        frame = self._frames.get(choice)
+        if frame is None:
+            frame = self._frames[choice] = self._frame(choice)
+        stream, begin, end = frame
+        written = b""
+        for delta in stream.deltas(events):  # nearly always one
+            written += begin + encode(delta) + end
+        return written
 
     def chunks(self, piece: Piece) -> list[Json]:
         """The next piece of a choice as chunks."""
@@ -91,6 +106,14 @@ class StreamedAnswer:
             "model": self._head.model,
             "choices": choices,
         }
+
+    def _frame(self, index: int) -> tuple[ChunkStream, bytes, bytes]:
+        """The stream of a choice, and the bytes around the deltas of its events."""
+        stream = self._stream(index)
+        event = server_sent_event(stream.chunk({}) | self._head.extras)
+        # Inside a string the quotes are escaped, and extras follow the choices.
+        begin, name, end = event.partition(b'"delta":')
+        return stream, begin + name, end.removeprefix(b"{}")
 
     def _stream(self, index: int) -> ChunkStream:
         stream = self._choices.get(index)

@@ -21,6 +21,7 @@ from collections import Counter
 from enum import Enum, auto
 from typing import Any, Final, NamedTuple
 
+from k2compat.gateway.alike_chunks import AlikeChunks
 from k2compat.gateway.answers import (
     AnswerHead,
     StreamedAnswer,
@@ -31,10 +32,11 @@ from k2compat.gateway.answers import (
 from k2compat.gateway.draft import Json
 from k2compat.gateway.json_text import InvalidJsonError, decode, encode
 from k2compat.gateway.options import Options
-from k2compat.gateway.reading import AnswerReading, kept_fields
+from k2compat.gateway.reading import AnswerReading
 from k2compat.gateway.request import PreparedRequest, prepare, write_body
 from k2compat.gateway.sse import EventReader, EventTooLargeError, ServerSentEvent
 from k2compat.gateway.thought_memory import Recall
+from k2compat.gateway.upstream_fields import kept_fields
 
 EVENT_STREAM: Final = "text/event-stream"
 _STREAM_TYPE: Final = f"{EVENT_STREAM}; charset=utf-8"
@@ -121,6 +123,7 @@ class Exchange:
         self._reading = AnswerReading(self.prepared, options, self.problems)
         self._events = EventReader(options.event_limit)
         self._stream = StreamedAnswer(self._answer_head, options.reasoning_field)
+        self._alike = AlikeChunks()
         self._whole: list[bytes] = []
         self._size = 0
         self._head_taken = False
@@ -180,6 +183,9 @@ class Exchange:
         try:
             if self._state is _State.EVENTS:
                 self._count(len(data))
+                line = self._events.line_in(data)
+                if line is not None and (written := self._read_alike(line)) is not None:
+                    return written
                 return self._read_events(self._events.feed(data))
             if self._state is _State.WHOLE:
                 self._count(len(data))
@@ -248,6 +254,8 @@ class Exchange:
 
     def _read_event(self, event: ServerSentEvent) -> bytes:
         data = event.data
+        if not event.name and (written := self._read_alike(data)) is not None:
+            return written
         if data[:1] != b"{" and not data.strip():
             return b""
         if data.strip() == b"[DONE]":
@@ -263,13 +271,27 @@ class Exchange:
             return b""
         if chunk.get("error") or event.name == b"error":
             return self._pass_error(chunk)
-        return self._read_chunk(chunk)
+        return self._read_chunk(chunk, data)
 
-    def _read_chunk(self, chunk: Json) -> bytes:
+    def _read_alike(self, data: bytes) -> bytes | None:
+        """Read a chunk that is like an earlier one; None where it is like none."""
+        found = self._alike.find(data)
+        if found is None:
+            return None
+        place, text = found
+        events = self._reading.text(place, text)
+        if events is None:
+            return None
+        return self._stream.events(place.choice, events) if self.prepared.streams else b""
+
+    def _read_chunk(self, chunk: Json, data: bytes) -> bytes:
         if not self._head_taken:
             self._answer_head.take(chunk)
             self._head_taken = True
         pieces = self._reading.chunk(chunk)
+        place = self._reading.text_place(chunk, pieces)
+        if place is not None:
+            self._alike.learn(data, place)
         if not self.prepared.streams:
             return b""
         return b"".join([self._stream.piece(piece) for piece in pieces])

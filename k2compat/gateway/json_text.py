@@ -10,6 +10,7 @@ from typing import Any, Final, NoReturn
 import msgspec
 
 _decode = msgspec.json.Decoder().decode
+_decode_string = msgspec.json.Decoder(str).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -41,6 +42,14 @@ def decode(data: bytes | str) -> Any:
         return _decode(data)
     except (ValueError, RecursionError):
         return _decode_slowly(data)
+
+
+def decode_string(data: bytes) -> str | None:
+    """Read a JSON text that is one string; None where it is another, or needs the slow way."""
+    try:
+        return _decode_string(data)
+    except ValueError:
+        return None
 
 
 def encode(value: Any) -> bytes:

@@ -6,17 +6,21 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
+from k2compat.gateway.alike_chunks import TextPlace
 from k2compat.gateway.draft import Json
 from k2compat.gateway.options import Options
 from k2compat.gateway.request import PreparedRequest
 from k2compat.gateway.steps.unescaper import Unescaper
+from k2compat.gateway.upstream_fields import foreign, joined, only_text, token_ids
 from k2compat.toolcalls import (
+    ArgumentsDelta,
     CallStart,
     Content,
     Event,
     FinishReason,
     Message,
     Problem,
+    Reasoning,
     SplitReader,
 )
 from k2compat.toolcalls.chat import ReasoningField, assistant_message
@@ -27,6 +31,7 @@ _READ_OF_CHOICE: Final = frozenset(
 _READ_OF_MESSAGE: Final = frozenset(
     ("role", "content", "reasoning_content", "reasoning", "tool_calls")
 )
+_PASSING: Final = (Content, Reasoning, ArgumentsDelta)
 _NOTHING: Final = Message(None, None, (), (), "stop")
 # The beginnings of all that a `SplitReader` finds in a text: markers, and calls without markers.
 _MORE_THAN_TEXT: Final = re.compile(r"<|\[(?:E|\Z)|functions\.")
@@ -133,7 +138,7 @@ class ChoiceReading:
         return (
             prepared.form == "markers"
             and prepared.reasoning != "prefilled"
-            and not (self._ids_in or prepared.escaped)
+            and not (self._ids_in or prepared.escaped or self._options.recover_stripped)
         )
 
     def feed(self, delta: Mapping[str, Any], choice: Mapping[str, Any]) -> list[Event]:
@@ -149,10 +154,26 @@ class ChoiceReading:
         reasoning = delta.get("reasoning_content")
         if reasoning is None:
             reasoning = delta.get("reasoning")
-        ids = _token_ids(choice, self._ids_in) if self._ids_in else None
+        ids = token_ids(choice, self._ids_in) if self._ids_in else None
         events = self._reader.feed(
             delta.get("content"), reasoning, delta.get("tool_calls") or (), ids
         )
+        return self._passed(events)
+
+    def text(self, field: str, text: str) -> list[Event]:
+        """Read a delta that holds text in one field, and nothing else.
+
+        Args:
+            field: the field's name.
+            text: the text.
+
+        Returns:
+            What is now certain.
+        """
+        reader = self._reader
+        events = reader.feed(text) if field == "content" else reader.feed(None, text)
+        if len(events) == 1 and type(events[0]) in _PASSING and self._unescaper is None:
+            return events
         return self._passed(events)
 
     def finish(self, reason: str | None) -> list[Event]:
@@ -170,7 +191,7 @@ class ChoiceReading:
     def collect(self, piece: Piece) -> None:
         """Keep the fields that pass through, for a whole answer."""
         for name, value in piece.extras.items():
-            self.extras[name] = _joined(self.extras.get(name), value)
+            self.extras[name] = joined(self.extras.get(name), value)
         self.message_extras |= piece.delta_extras
 
     def as_whole(self, index: int, reasoning_field: ReasoningField) -> Json:
@@ -227,6 +248,34 @@ class AnswerReading:
         self._take_usage(chunk)
         return self._pieces(chunk, "delta")
 
+    def text(self, place: TextPlace, text: str) -> list[Event] | None:
+        """Read a chunk that holds text at one place, and nothing else.
+
+        Args:
+            place: where.
+            text: the text.
+
+        Returns:
+            What is now certain; None where the choice has ended.
+        """
+        reading = self.choices[place.choice]
+        return None if reading.finished else reading.text(place.field, text)
+
+    def text_place(self, chunk: Mapping[str, Any], pieces: list[Piece]) -> TextPlace | None:
+        """Where the text is in a chunk that holds nothing else; None in any other.
+
+        Args:
+            chunk: the chunk.
+            pieces: what `chunk` read in it.
+        """
+        if len(pieces) != 1 or len(chunk["choices"]) != 1 or chunk.get("usage") is not None:
+            return None
+        choice, _events, extras, delta_extras, reason = pieces[0]
+        if extras or delta_extras or reason or self._prepared.ids_in:
+            return None
+        field = only_text(chunk["choices"][0].get("delta"))
+        return None if field is None else TextPlace(choice, field)
+
     def whole(self, answer: Mapping[str, Any]) -> list[Piece]:
         """Read a whole answer."""
         self._take_usage(answer)
@@ -271,7 +320,7 @@ class AnswerReading:
         reason = choice.get("finish_reason")
         if plain is None and isinstance(reason, str) and reason:
             events += reading.finish(reason)
-        extras, delta_extras = self._extras(choice), _foreign(delta, _READ_OF_MESSAGE)
+        extras, delta_extras = self._extras(choice), foreign(delta, _READ_OF_MESSAGE)
         piece = Piece(index, events, extras, delta_extras, reading.reason or None)
         if not self._prepared.streams:
             reading.collect(piece)
@@ -287,7 +336,7 @@ class AnswerReading:
                 self._problems["upstream-field-invalid"] += 1
 
     def _extras(self, choice: Mapping[str, Any]) -> Json:
-        extras = _foreign(choice, _READ_OF_CHOICE)
+        extras = foreign(choice, _READ_OF_CHOICE)
         if self._prepared.wants_logprobs and choice.get("logprobs") is not None:
             extras["logprobs"] = choice["logprobs"]
         if self._prepared.wants_ids and choice.get("token_ids") is not None:
@@ -298,41 +347,3 @@ class AnswerReading:
         usage = chunk.get("usage")
         if isinstance(usage, dict):
             self.usage = usage
-
-
-def kept_fields(answer: Mapping[str, Any], prepared: PreparedRequest) -> Json:
-    """The fields of a whole answer that pass through."""
-    left = {"error"} if prepared.wants_ids else {"error", "prompt_token_ids"}
-    return {name: value for name, value in answer.items() if name not in left}
-
-
-def _foreign(value: Mapping[str, Any], read: frozenset[str]) -> Json:
-    if value.keys() <= read:  # nearly always
-        return {}
-    return {name: item for name, item in value.items() if item is not None and name not in read}
-
-
-def _joined(before: Any, more: Any) -> Any:
-    """Two values of a field that a stream sends in parts: lists follow each other."""
-    if isinstance(before, list) and isinstance(more, list):
-        return [*before, *more]
-    if isinstance(before, dict) and isinstance(more, dict):
-        return {**before, **{key: _joined(before.get(key), item) for key, item in more.items()}}
-    return more
-
-
-def _token_ids(choice: Mapping[str, Any], ids_in: str) -> list[int] | None:
-    """The ids of the tokens in a piece, where the server gives them."""
-    if ids_in == "token_ids":
-        ids = choice.get("token_ids")
-    else:
-        logprobs = choice.get("logprobs")
-        entries = logprobs.get("content") if isinstance(logprobs, dict) else None
-        ids = [entry.get("id") for entry in _objects(entries)]
-    if not isinstance(ids, list):
-        return None
-    return [token_id for token_id in ids if type(token_id) is int] or None
-
-
-def _objects(value: Any) -> list[Json]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

@@ -15,6 +15,7 @@ _LINE_END: Final = re.compile(rb"\r\n|\n|\r")
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _PLAIN_BEGIN: Final = b"data: "
 _PLAIN_END: Final = b"\n\n"
+_BETWEEN_PLAIN: Final = _PLAIN_END + _PLAIN_BEGIN
 
 
 class EventTooLargeError(ValueError):
@@ -49,6 +50,7 @@ class EventReader:
         self._name = b""
         self._data: list[bytes] = []
         self._size = 0
+        self._is_between_events = True
 
     def feed(self, data: bytes) -> list[ServerSentEvent]:
         """Read the next bytes.
@@ -62,13 +64,45 @@ class EventReader:
         Raises:
             EventTooLargeError: an event is larger than the limit.
         """
-        if self._is_plain(data):
+        if (
+            self._is_between_events
+            and data.endswith(_PLAIN_END)
+            and data.startswith(_PLAIN_BEGIN)
+            and b"\r" not in data
+            and len(data) <= self._limit
+        ):
             # What every engine sends: whole events of one data line each.
             self._at_first_line = False
-            lines = data[:-2].split(_PLAIN_END)
-            if all(line.startswith(_PLAIN_BEGIN) and b"\n" not in line for line in lines):
-                return [ServerSentEvent(b"", line[6:]) for line in lines]
-        return self._read_lines(data)
+            text = data[6:-2]
+            if b"\n" not in text:
+                return [ServerSentEvent(b"", text)]
+            texts = text.split(_BETWEEN_PLAIN)
+            if all(b"\n" not in each for each in texts):
+                return [ServerSentEvent(b"", each) for each in texts]
+        events = self._read_lines(data)
+        self._is_between_events = not (
+            self._line or self._data or self._name or self._after_carriage_return
+        )
+        return events
+
+    def line_in(self, data: bytes) -> bytes | None:
+        """The data of bytes that are one event of one line, if they may be that.
+
+        Args:
+            data: the bytes that `feed` would get.
+
+        Returns:
+            The event's data, if there is no line end in it; nothing is read otherwise. None where
+            the bytes cannot be one such event.
+        """
+        if (
+            self._is_between_events
+            and data.startswith(_PLAIN_BEGIN)
+            and data.endswith(_PLAIN_END)
+            and len(data) <= self._limit
+        ):
+            return data[6:-2]
+        return None
 
     def finish(self) -> list[ServerSentEvent]:
         """End the stream.
@@ -84,18 +118,6 @@ class EventReader:
         self._take_line(last, events)
         self._take_line(b"", events)
         return events
-
-    def _is_plain(self, data: bytes) -> bool:
-        return (
-            not self._line
-            and not self._data
-            and not self._name
-            and not self._after_carriage_return
-            and data.endswith(_PLAIN_END)
-            and data.startswith(_PLAIN_BEGIN)
-            and b"\r" not in data
-            and len(data) <= self._limit
-        )
 
     def _read_lines(self, data: bytes) -> list[ServerSentEvent]:
         if self._after_carriage_return and data:
