@@ -123,7 +123,7 @@ class Plan(msgspec.Struct, frozen=True):
         engine: One of `engines.engine_names()`.
         engine_version: The version that the commands are for.
         profile: "default" or "guide".
-        strategy: "tp", "dp-ep", "tp-pp" or "pd".
+        strategy: "tp", "tep", "dp-ep", "tp-pp" or "pd".
         cluster: The nodes.
         layouts: Group of nodes → how its GPUs are divided.
         commands: In the order they are started.

@@ -34,10 +34,10 @@ VERSIONS = {
     "trtllm": ("1.0.0rc2",),
 }
 STRATEGIES = {
-    "vllm": ("tp", "tp-pp", "dp-ep"),
-    "sglang": ("tp", "tp-pp", "dp-ep", "pd"),
+    "vllm": ("tp", "tep", "tp-pp", "dp-ep"),
+    "sglang": ("tp", "tep", "tp-pp", "dp-ep", "pd"),
     "ktransformers": ("tp",),
-    "trtllm": ("tp", "tp-pp", "dp-ep"),
+    "trtllm": ("tp", "tep", "tp-pp", "dp-ep"),
 }
 # Options that reach other rows of the profiles, and findings.
 EXTRAS: Sequence[tuple[str, Sequence[str]]] = (

@@ -24,7 +24,7 @@ from k2compat.lazy import lazy_names
 if TYPE_CHECKING:
     from k2compat.launch.engines.derivation import derivation_of
     from k2compat.launch.engines.faults import Fault, faults_of
-    from k2compat.launch.engines.goals import Goal, goals_of
+    from k2compat.launch.engines.goals import Goal, describe, goals_of
     from k2compat.launch.engines.memory_flags import (
         BatchFlags,
         MemoryFlags,
@@ -60,6 +60,7 @@ __all__ = [
     "Row",
     "Situation",
     "derivation_of",
+    "describe",
     "engine_folder",
     "engine_names",
     "faults_of",
@@ -87,6 +88,7 @@ _HOMES = {
     "STRATEGIES": "profile",
     "Situation": "profile_entries",
     "derivation_of": "derivation",
+    "describe": "goals",
     "faults_of": "faults",
     "goals_of": "goals",
     "memory_flags_of": "memory_flags",

@@ -14,17 +14,17 @@
 A goal without an entry that applies is refused: what no one has measured is not proposed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import cache
+from typing import Final
 
 import msgspec
 from packaging.version import Version
 
 from k2compat.launch.engines import engine_folder
 from k2compat.launch.engines.version_range import in_range
-from k2compat.launch.request import is_fact
-from k2compat.printable import counted
+from k2compat.launch.request import FACTS, GPU, is_fact
 from k2compat.typed_toml import read_toml
 
 
@@ -62,11 +62,54 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         )
 
     def __str__(self) -> str:
-        """What it is documented for, for a list of those that there are."""
-        number = counted(self.gpus, "GPU") if self.gpus else ""
-        conditions = ", ".join([*self.when, *([number] if number else [])])
-        version = f", {self.versions}" if self.versions else ""
-        return f"{self.goal} ({conditions}{version})"
+        """What it is documented for, in words."""
+        return describe([self])
+
+
+_PRECISIONS: Final = ("int4", "fp8", "nvfp4", "mxfp4", "bf16")
+_OPTIONS: Final = {"amx": "--amx"}
+_OF_MODEL: Final = frozenset({"reasoning", "vision", *_PRECISIONS})
+
+
+def describe(goals: Iterable[Goal]) -> str:
+    """What goals are documented for, in words; those that differ in the number of GPUs are one."""
+    alike: dict[tuple[str, ...], list[int]] = {}
+    for goal in goals:
+        gpu = next((each.removeprefix(GPU) for each in goal.when if each.startswith(GPU)), "GPU")
+        kind = (goal.goal, _model(goal.when), gpu.upper(), *_conditions(goal))
+        alike.setdefault(kind, []).append(goal.gpus)
+    found = []
+    for (what, model, gpu, *conditions), numbers in alike.items():
+        listed = list(map(str, sorted({*numbers} - {0})))
+        counts = " or ".join([*([", ".join(listed[:-1])] if listed[1:] else []), *listed[-1:]])
+        place = f"{counts} × {gpu}" if counts else gpu
+        found.append(", ".join([f"{what} for {model} on {place}", *conditions]))
+    return "; ".join(found)
+
+
+def _model(when: Sequence[str]) -> str:
+    """The models of the family of which these facts hold."""
+    weights = next((each for each in when if each in _PRECISIONS), "")
+    if "vision" in when:
+        name = "Kimi-K2.5 and later"
+    elif "!vision" not in when:
+        name = "the thinking models" if "reasoning" in when else "any model"
+    else:
+        thinks = "reasoning" in when or weights not in ("", "fp8", "bf16")
+        name = "Kimi-K2-Thinking" if thinks else "Kimi-K2"
+    return f"{name} in {weights.upper()}" if weights else name
+
+
+def _conditions(goal: Goal) -> Iterator[str]:
+    """The versions, and facts that are no model's and no GPU's, as the register explains them."""
+    for limit in filter(None, goal.versions.split(",")):
+        yield f"from {limit[2:]} on" if limit.startswith(">=") else f"before {limit[1:]}"
+    for fact in goal.when:
+        name = fact.removeprefix("!")
+        if name in _OPTIONS:
+            yield f"{'without' if fact != name else 'with'} {_OPTIONS[name]}"
+        elif name not in _OF_MODEL and not name.startswith(GPU):
+            yield f"{'unless' if fact != name else 'where'} {FACTS.get(name, name)}"
 
 
 def _holds(condition: str, facts: AbstractSet[str]) -> bool:

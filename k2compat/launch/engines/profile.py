@@ -84,7 +84,7 @@ from k2compat.typed_toml import read_toml
 _OTHER_SOURCES = ("", "findings", "prerequisites")
 
 PROFILES: Final = ("default", "guide")
-STRATEGIES: Final = ("tp", "dp-ep", "tp-pp", "pd")
+STRATEGIES: Final = ("tp", "tep", "dp-ep", "tp-pp", "pd")
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):

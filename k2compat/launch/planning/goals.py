@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from k2compat.errors import RefusedError
 from k2compat.findings import Codes, Finding
-from k2compat.launch.engines import Goal, goals_of, read_profile
+from k2compat.launch.engines import Goal, describe, goals_of, read_profile
 from k2compat.launch.flags import EngineRelease
 from k2compat.launch.memory import gpu_facts
 from k2compat.launch.request import GPUS_PER_NODE, Cluster, Request
@@ -64,7 +64,7 @@ def _chosen(request: Request) -> Goal:
     for goal in goals:
         if goal.goal == request.goal and goal.suits(release.version, facts, gpus):
             return goal
-    having = "; ".join(map(str, goals))
+    having = describe(sorted(goals, key=lambda goal: goal.goal != request.goal))
     on = f"{gpus} × {cluster.gpu}" if cluster.gpu else f"{counted(gpus, 'GPU')} without --gpu"
     raise RefusedError(
         "goal-not-documented",

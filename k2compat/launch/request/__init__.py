@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         with_devices,
     )
     from k2compat.launch.request.draft import EAGLE3, MTP, Draft, check_draft, read_draft
-    from k2compat.launch.request.facts import FORMAT, SCRIPTED, SUPERVISED, is_fact
+    from k2compat.launch.request.facts import FACTS, FORMAT, GPU, SCRIPTED, SUPERVISED, is_fact
     from k2compat.launch.request.model import LaunchModel, facts_of_name, read_model
     from k2compat.launch.request.request import Request
     from k2compat.launch.request.template_values import (
@@ -41,8 +41,10 @@ if TYPE_CHECKING:
 __all__ = [
     "ALWAYS_SET",
     "EAGLE3",
+    "FACTS",
     "FILES",
     "FORMAT",
+    "GPU",
     "GPUS_MAX",
     "GPUS_PER_NODE",
     "MTP",
@@ -82,9 +84,11 @@ _HOMES = {
     "Cluster": "cluster",
     "Draft": "draft",
     "EAGLE3": "draft",
+    "FACTS": "facts",
     "MTP": "draft",
     "FILES": "arguments",
     "FORMAT": "facts",
+    "GPU": "facts",
     "GPUS_MAX": "cluster",
     "GPUS_PER_NODE": "cluster",
     "LaunchModel": "model",

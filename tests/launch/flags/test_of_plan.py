@@ -11,7 +11,10 @@ from k2compat.findings import Severity
 from k2compat.launch.engines.profile import read_profile
 from k2compat.launch.flags import ENGINES, newest_version
 from k2compat.launch.plan import Plan
+from k2compat.launch.request.draft import read_draft
+from k2compat.launch.request.model import read_model
 from tests.launch.support import argv, codes, plan
+from tests.support.amount import sampled
 
 NEWEST = newest_version("vllm")
 
@@ -78,6 +81,52 @@ def test_every_rendering_on_each_hardware_is_what_its_parser_takes() -> None:
         if finding.code.startswith("flag-") and finding.severity is not Severity.INFO
     ]
     assert wrong == []
+
+
+# GPUs that some engine documents a goal for, and one without; nodes and GPUs of each.
+GOAL_GPUS = ("h200", "h800", "b200", "b300", "gb200", "mi355x", "4090-48g", "l20", "h100")
+GOAL_SIZES = (((), 8), (TWO, 8), (TWO, 4), ((), 4), ((), 1))
+DRAFT = "lightseekorg/kimi-k2.5-eagle3-mla"
+
+
+def every_goal() -> Iterator[tuple[str, Plan | RefusedError]]:
+    """Every engine, boundary, goal, model, hardware and size, with and without a draft."""
+    for engine in ENGINES:
+        cases = product(
+            VERSIONS[engine],
+            ("latency", "throughput", "context"),
+            (*MODELS, *QUANTISED),
+            GOAL_GPUS,
+            GOAL_SIZES,
+            (None, DRAFT),
+        )
+        for case in sampled(cases, every=31):
+            version, goal, model, gpu, (nodes, gpus), name = case
+            draft = name and read_draft(name, read_model(model))
+            options: dict[str, Any] = {"goal": goal, "gpu": gpu, "nodes": nodes}
+            options |= {"gpus_per_node": gpus, "engine_version": version}
+            try:
+                found = plan(engine, model, draft=draft, **options)
+            except RefusedError as refusal:
+                yield f"{engine} {case}", refusal
+            else:
+                yield f"{engine} {case}", found
+
+
+def test_every_goal_is_refused_or_what_its_parser_takes() -> None:
+    rendered = 0
+    for where, found in every_goal():
+        if isinstance(found, RefusedError):
+            assert found.code in ("goal-not-documented", "draft-not-offered", "cluster-too-large")
+            continue
+        rendered += 1
+        wrong = [
+            finding.message
+            for finding in found.findings
+            if finding.code.startswith("flag-") and finding.severity is not Severity.INFO
+        ]
+        assert wrong == [], where
+    assert rendered >= 8
 
 
 def test_every_default_rendering_is_what_its_parser_takes() -> None:

@@ -68,7 +68,7 @@ def test_the_published_commands() -> None:
         assert values_of(sglang, flag) == [value]
     trtllm = drafted("trtllm", model="nvidia/Kimi-K2.5-NVFP4")
     assert settings(trtllm)["speculative_config"] == {
-        "decoding_type": "Eagle",
+        "decoding_type": "Eagle3",
         "max_draft_len": 3,
         "speculative_model_dir": NAME,
     }

@@ -6,7 +6,7 @@ import pytest
 
 from k2compat.errors import RefusedError
 from k2compat.findings import Severity
-from k2compat.launch.engines.goals import Goal, goals_of
+from k2compat.launch.engines.goals import Goal, describe, goals_of
 from k2compat.launch.flags import ENGINES
 from k2compat.launch.memory.sizes import ModelSizes, model_sizes
 from k2compat.launch.plan import Plan
@@ -100,7 +100,7 @@ def test_decode_context_parallelism_is_proposed_where_a_plan_does_not_fit() -> N
 
 
 def test_a_setting_of_the_user_goes_before_the_goal_s() -> None:
-    (goal,) = (each for each in goals_of("vllm") if "nvfp4" in each.when)
+    (goal,) = (each for each in goals_of("vllm") if "gpu=b300" in each.when)
     made = asked("vllm", goal, settings=("block_size=32",))
     words = argv(made.commands[0])
     assert words[words.index("--block-size") + 1] == "32"
@@ -111,9 +111,19 @@ def test_a_setting_of_the_user_goes_before_the_goal_s() -> None:
 @pytest.mark.parametrize(
     ("engine", "options", "code", "hint"),
     [
-        ("vllm", {}, "goal-not-documented", "throughput (int4"),
-        ("vllm", {"gpu": "b200"}, "goal-not-documented", "gpu=h200"),
-        ("ktransformers", {"gpu": "h200"}, "goal-not-documented", "amx, gpu=l20, 8 GPUs"),
+        (
+            "vllm",
+            {},
+            "goal-not-documented",
+            "throughput for Kimi-K2-Thinking in INT4 on 8 × H200, from 0.11.1 on",
+        ),
+        ("vllm", {"gpu": "b200"}, "goal-not-documented", "on 8 × H200"),
+        (
+            "ktransformers",
+            {"gpu": "h200"},
+            "goal-not-documented",
+            "with --amx",
+        ),
         ("vllm", {"profile": "guide"}, "goal-not-documented", "--profile guide"),
         (
             "vllm",
@@ -130,6 +140,41 @@ def test_what_no_document_gives_is_refused(
         plan(engine, goal="throughput", **options)
     assert caught.value.code == code
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        ({}, "any model on GPU"),
+        ({"when": ("!vision",), "gpus": 8}, "Kimi-K2 on 8 × GPU"),
+        ({"when": ("!vision", "fp8"), "versions": "<0.2"}, "Kimi-K2 in FP8 on GPU, before 0.2"),
+        ({"when": ("reasoning",)}, "the thinking models on GPU"),
+        ({"when": ("vision", "nvfp4", "gpu=b300")}, "Kimi-K2.5 and later in NVFP4 on B300"),
+        (
+            {"when": ("int4", "!vision", "!amx", "!amd"), "versions": ">=1,<2"},
+            (
+                "Kimi-K2-Thinking in INT4 on GPU, from 1 on, before 2, without --amx, "
+                "unless the GPU is AMD's"
+            ),
+        ),
+        ({"when": ("amx", "arch=ada")}, "any model on GPU, with --amx, where arch=ada"),
+    ],
+)
+def test_a_goal_in_words(members: dict[str, Any], words: str) -> None:
+    """Nothing of them is a fact's or a range's own spelling."""
+    assert str(Goal(goal="latency", strategy="tp", source="x", **members)) == f"latency for {words}"
+
+
+def test_goals_that_differ_in_the_number_of_gpus_are_one() -> None:
+    goals = [Goal(goal="latency", strategy="tp", source="x", gpus=each) for each in (8, 1, 4)]
+    assert describe(goals) == "latency for any model on 1, 4 or 8 × GPU"
+    assert describe(goals[:2]) == "latency for any model on 1 or 8 × GPU"
+
+
+def test_those_of_the_same_goal_come_first() -> None:
+    with pytest.raises(RefusedError) as caught:
+        plan("vllm", goal="context", gpu="b200")
+    assert str(caught.value.hint).startswith("Documented are: context for ")
 
 
 def test_an_engine_without_documented_goals(monkeypatch: pytest.MonkeyPatch) -> None:

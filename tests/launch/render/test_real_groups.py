@@ -1,7 +1,7 @@
 """Three prefill and three decode groups behind one router: the rendered scripts run for real.
 
-Programs called sglang and python stand in for SGLang's server and router. They listen where they
-are told, and the router asks each server that it was given. The real router is tested in
+Programs called sglang and python stand in for SGLang's server and router. They listen where their
+flags say, and the router asks each server that its flags name. The real router is tested in
 tests_engines.
 """
 

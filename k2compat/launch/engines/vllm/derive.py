@@ -14,7 +14,7 @@ FIRST_WITH_NNODES = Version("0.11.2")
 FIRST_REFUSING = Version("0.13")
 """Before it, vLLM takes Ray by itself for more GPUs than a node has; from it on, it refuses."""
 
-_ONE_MODEL_OVER_NODES = {"tp", "tp-pp"}
+_ONE_MODEL_OVER_NODES = {"tp", "tep", "tp-pp"}
 
 
 class Vllm(Derivation):
