@@ -43,6 +43,8 @@ FINGERPRINTS: Final[Mapping[str, Mapping[str, float]]] = {
 CONFIG_FILE: Final = "config.json"
 TOKENIZER_CONFIG_FILE: Final = "tokenizer_config.json"
 GENERATION_CONFIG_FILE: Final = "generation_config.json"
+MODELOPT_FILE: Final = "hf_quant_config.json"
+MODELSLIM_FILE: Final = "quant_model_description.json"
 VOCABULARY_FILES: Final = ("tiktoken.model", "tokenizer.json", "tokenizer.model")
 
 

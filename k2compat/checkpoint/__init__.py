@@ -11,7 +11,7 @@ from k2compat.lazy import lazy_names
 
 if TYPE_CHECKING:
     from k2compat.checkpoint.checkpoint import Checkpoint, open_checkpoint
-    from k2compat.checkpoint.companions import check_companions
+    from k2compat.checkpoint.companions import check_companions, described_quantization
     from k2compat.checkpoint.engines import check_ktransformers, engine_names, fold_verdicts
     from k2compat.checkpoint.gguf_files import (
         ExpectedGgufTensor,
@@ -80,6 +80,7 @@ __all__ = [
     "config_value",
     "deepseek2",
     "demand_content",
+    "described_quantization",
     "engine_names",
     "expected_gguf_tensors",
     "expected_tensors",
@@ -115,6 +116,7 @@ _HOMES = {
     "Validation": "reporting",
     "WEIGHT_SUFFIXES": "sources",
     "check_companions": "companions",
+    "described_quantization": "companions",
     "check_hashes": "hashes",
     "check_ktransformers": "engines",
     "config_sizes": "gguf_files",

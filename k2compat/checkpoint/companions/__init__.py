@@ -18,7 +18,10 @@ if TYPE_CHECKING:
         parse_config,
         read_config,
     )
-    from k2compat.checkpoint.companions.quantization_files import with_quantization_files
+    from k2compat.checkpoint.companions.quantization_files import (
+        described_quantization,
+        with_quantization_files,
+    )
     from k2compat.checkpoint.companions.special_tokens import FAMILY_IDS, REQUIRED, VOCABULARY
 
 __all__ = [
@@ -29,6 +32,7 @@ __all__ = [
     "check_behaviour",
     "check_beside",
     "check_companions",
+    "described_quantization",
     "parse_config",
     "read_config",
     "read_members",
@@ -45,6 +49,7 @@ _HOMES = {
     "check_behaviour": "companions",
     "check_beside": "companions",
     "check_companions": "companions",
+    "described_quantization": "quantization_files",
     "parse_config": "config_file",
     "read_config": "config_file",
     "read_members": "companions",

@@ -6,7 +6,9 @@ quant_model_description.json    Ascend's ModelSlim, the type of each tensor
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -14,12 +16,10 @@ import msgspec
 from k2compat.checkpoint.companions.config_file import ReadConfig, read_config
 from k2compat.checkpoint.model import differences, read_quantization
 from k2compat.checkpoint.reporting import FileFindings
-from k2compat.checkpoint.sources import FileRefusedError, Source
-from k2compat.family import text_config
+from k2compat.checkpoint.sources import FileRefusedError, Source, open_folder_source
+from k2compat.family import MODELOPT_FILE, MODELSLIM_FILE, text_config
 from k2compat.findings import Codes, Finding
 
-MODELOPT_FILE: Final = "hf_quant_config.json"
-MODELSLIM_FILE: Final = "quant_model_description.json"
 MODELSLIM_BYTES_MAX: Final = 256 << 20
 """One line for each of 208,215 tensors takes about 20 MB."""
 
@@ -42,6 +42,18 @@ def with_quantization_files(source: Source, config: ReadConfig) -> ReadConfig:
             if described is not None:
                 config = _joined(config, f"{source.name}/{name}", described)
     return config
+
+
+def described_quantization(folder: Path, members: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A config's members, with the quantisation that a file beside it describes.
+
+    Args:
+        folder: Of the config.
+        members: Of the config.
+    """
+    with closing(open_folder_source(folder)) as source:
+        read = with_quantization_files(source, ReadConfig(members, str(folder)))
+    return members if read.members is None else read.members
 
 
 def _modelopt(source: Source) -> tuple[Mapping[str, Any] | None, tuple[Finding, ...]]:

@@ -32,14 +32,21 @@ REPETITIONS_MAX: Final = 1_000
 """`regex` unrolls counted repetitions when it compiles: (x{1000}){1000} takes gigabytes."""
 
 Bare = Literal["exact", "below", "substring"]
-"""What a name without any wildcard covers: the module; also all modules below it; or every
-module whose name contains it."""
+"""What a name without any wildcard covers: the module; also all modules below it and, of a name
+without a dot, each module with that part (SGLang compares parts); every module that contains it."""
 
 EXPRESSION: Final = "re:"
 _WILDCARDS: Final = "*?["
 _COUNTED: Final = re.compile(r"\{(\d*)(?:,(\d*))?\}")
 _LITERAL: Final = re.compile(r"((?:[\w-]|\\\.)+)(\$|\.\*\$?)?")
 """An expression that compares a beginning ("model\\.layers\\.0\\.mlp.*") or a whole name."""
+
+_FUSED: Final = {
+    "gate_up_proj": ("gate_proj", "up_proj"),
+    "fused_qkv_a_proj_with_mqa": ("q_a_proj", "kv_a_proj_with_mqa"),
+    "fused_qkv_a_proj": ("q_a_proj", "kv_a_proj_with_mqa"),
+}
+"""Names under which vLLM and SGLang join modules (packed_modules_mapping); lists may have them."""
 
 _ONE_EXPERT: Final = re.compile(r"experts?\W{1,4}\[?[0-9](?!-9\])")
 """A pattern that treats the experts of a layer differently."""
@@ -73,10 +80,12 @@ class ModulePatterns:
         self.names_experts = any(map(_ONE_EXPERT.search, self.patterns))
         self._names: set[str] = set()
         self._beginnings: set[str] = set()
+        self._parts: set[str] = set()
         self._substrings: list[str] = []
         self._expressions: list[Any] = []
         for pattern in self.patterns:
-            self._take(pattern)
+            for each in _unfused(pattern):
+                self._take(each)
         self._lengths = sorted({len(beginning) for beginning in self._beginnings})
         if len(self._expressions) + len(self._substrings) > EXPRESSIONS_MAX:
             raise PatternError(counted(len(self._expressions), "expression"))
@@ -94,6 +103,8 @@ class ModulePatterns:
             self._names.add(pattern)
             if self.bare == "below":
                 self._beginnings.add(f"{pattern}.")
+                if "." not in pattern:
+                    self._parts.add(pattern)
 
     def _take_expression(self, expression: str) -> None:
         literal = _LITERAL.fullmatch(expression)
@@ -129,6 +140,8 @@ class ModulePatterns:
             module[:length] in self._beginnings for length in self._lengths
         ):
             return True
+        if self._parts and not self._parts.isdisjoint(module.split(".")):
+            return True
         if not self._expressions and not self._substrings:
             return False
         if module not in self._known:
@@ -151,6 +164,14 @@ class ModulePatterns:
             # A timeout of 0 means none to `regex`: without time left nothing is matched.
             if not self._seconds:
                 self._expressions, self.is_exhausted = [], True
+
+
+def _unfused(pattern: str) -> Iterable[str]:
+    """A pattern, or those of the modules that an engine joins under the pattern's name."""
+    for fused, halves in _FUSED.items():
+        if fused in pattern:
+            return [pattern.replace(fused, half) for half in halves]
+    return (pattern,)
 
 
 def _short(pattern: str) -> str:

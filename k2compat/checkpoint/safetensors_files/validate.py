@@ -35,6 +35,7 @@ from k2compat.checkpoint.safetensors_files.foreign import (
     foreign_finding,
     judge_foreign,
 )
+from k2compat.checkpoint.safetensors_files.fused_modules import check_fused
 from k2compat.checkpoint.safetensors_files.index import INDEX_FILE
 from k2compat.checkpoint.safetensors_files.missing import find_missing, split_unexpected
 from k2compat.checkpoint.safetensors_files.observed import (
@@ -329,14 +330,14 @@ def _judge(
     contents: CheckpointContents, architecture: Architecture | None, scan: ShardScan
 ) -> tuple[list[Finding], int]:
     """The findings about tensors, and how many tensors are in files that were not read."""
-    if architecture is not None:
-        unsure = architecture.quantization.is_unsure("router")
-        merge_modules(scan.comparison, accept_unsure=unsure)
-    deviations: Sequence[TensorDeviation] = scan.comparison.deviations
     findings: list[Finding] = []
     hidden = 0
     reported: AbstractSet[str] = frozenset()
     root = contents.root
+    if architecture is not None:
+        unsure = architecture.quantization.is_unsure("router")
+        merge_modules(scan.comparison, accept_unsure=unsure)
+    deviations: Sequence[TensorDeviation] = scan.comparison.deviations
     if architecture is not None:
         places = {} if scan.index is None else scan.index.absent
         missing = find_missing(root, architecture, scan.comparison, places, scan.unread)
@@ -349,6 +350,8 @@ def _judge(
             hidden, reported = missing.hidden, missing.names
         findings += beyond
     findings += group(root, deviations)
+    if architecture is not None:
+        findings += check_fused(root, scan.comparison.blocks())
     if scan.index is not None:
         duplicates = {one.name for one in deviations if one.deviation is Deviation.DUPLICATE}
         findings += scan.index.findings(

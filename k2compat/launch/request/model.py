@@ -15,6 +15,8 @@ from k2compat.family import (
     CONFIG_FILE,
     DEEPSEEK_V3,
     KIMI_K2,
+    MODELOPT_FILE,
+    MODELSLIM_FILE,
     OTHER_ARCHITECTURES,
     SED_ACCIDENTS,
     SWITCHABLE,
@@ -181,11 +183,20 @@ def repo_id_of(text: str) -> str | None:
 
 
 def _from_folder(path: Path) -> LaunchModel:
-    members = read_config(path)
+    members = _with_quantization(path, read_config(path))
     _refuse_other(str(members.get("model_type")), str(path))
     name = user_value(os.path.abspath(path), "MODEL")  # noqa: PTH100
     model = LaunchModel(name, members, path, thinks=_thinks(path))
     return replace(model, findings=tuple(_not_kimi(model)))
+
+
+def _with_quantization(folder: Path, members: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The members, with the quantisation that exports describe in a file beside config.json."""
+    if not any((folder / name).is_file() for name in (MODELOPT_FILE, MODELSLIM_FILE)):
+        return members
+    from k2compat.checkpoint import described_quantization  # 20 ms, for these exports alone
+
+    return described_quantization(folder, members)
 
 
 def read_config(path: Path) -> Mapping[str, Any]:

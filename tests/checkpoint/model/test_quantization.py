@@ -276,3 +276,26 @@ def test_unknown_storages_are_compared_by_name() -> None:
 )
 def test_the_precision_of_the_routed_experts(config: object, expected: object) -> None:
     assert stored_precision(config) == expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "module"),
+    [
+        ("model.layers.0.mlp.gate_up_proj", "model.layers.0.mlp.up_proj"),
+        ("re:.*shared_experts.gate_up_proj$", "model.layers.1.mlp.shared_experts.gate_proj"),
+        ("*.fused_qkv_a_proj_with_mqa", "model.layers.0.self_attn.kv_a_proj_with_mqa"),
+        ("model.layers.0.self_attn.fused_qkv_a_proj", "model.layers.0.self_attn.q_a_proj"),
+    ],
+)
+def test_the_name_of_joined_modules_covers_each_of_them(pattern: str, module: str) -> None:
+    """vLLM and SGLang: packed_modules_mapping."""
+    assert module in ModulePatterns([pattern])
+    assert "model.layers.0.mlp.down_proj" not in ModulePatterns([pattern])
+
+
+def test_a_part_of_a_name_covers_what_is_below_it() -> None:
+    """SGLang compares each part of a module's name with Model Optimizer's list."""
+    patterns = ModulePatterns(["self_attn", "mlp.gate"], "below")
+    assert "model.layers.0.self_attn.o_proj" in patterns
+    assert "model.layers.0.mlp.gate" not in patterns
+    assert "model.layers.0.self_attn.o_proj" not in ModulePatterns(["self_attn"])

@@ -59,6 +59,19 @@ def test_a_patched_folder_is_known_by_its_fingerprint(tmp_path: Path) -> None:
     assert "patched" in read_model(str(folder_with(tmp_path, config))).facts
 
 
+def test_a_quantisation_in_a_file_of_its_own_counts(tmp_path: Path) -> None:
+    """As nvidia/DeepSeek-V3.1-NVFP4 has it: config.json describes none."""
+    config = config_values("moonshotai/Kimi-K2-Instruct")
+    del config["quantization_config"]
+    folder = folder_with(tmp_path, config)
+    assert "bf16" in read_model(str(folder)).facts
+    described = {"quantization": {"quant_algo": "NVFP4", "exclude_modules": ["lm_head"]}}
+    (folder / "hf_quant_config.json").write_text(json.dumps(described), encoding="utf-8")
+    assert "nvfp4" in read_model(str(folder)).facts
+    (folder / "hf_quant_config.json").write_text("{", encoding="utf-8")
+    assert "bf16" in read_model(str(folder)).facts
+
+
 def test_without_quantisation_the_weights_are_bf16(tmp_path: Path) -> None:
     config = config_values("moonshotai/Kimi-K2-Instruct")
     del config["quantization_config"]
