@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from k2compat.findings import Finding
-from k2compat.launch.memory import Layout
+from k2compat.launch.memory import Layout, gpu_facts
 from k2compat.launch.request import Argument, Cluster, Draft, Node, Placeholder
 
 SERVERS: Final = frozenset({"serve", "prefill", "decode"})
@@ -153,6 +153,11 @@ class Plan(msgspec.Struct, frozen=True):
     prerequisites: tuple[Prerequisite, ...] = ()
     findings: tuple[Finding, ...] = ()
     options: frozenset[str] = frozenset()
+
+    @property
+    def amd(self) -> bool:
+        """Whether the GPUs are AMD's; those that nothing is known of are NVIDIA's."""
+        return "amd" in gpu_facts(self.cluster.gpu)
 
     @property
     def nodes(self) -> tuple[Node, ...]:

@@ -11,7 +11,6 @@ from msgspec.structs import replace
 
 from k2compat.errors import RefusedError
 from k2compat.launch.engines import read_profile
-from k2compat.launch.memory import gpu_facts
 from k2compat.launch.request import (
     FORMAT,
     SCRIPTED,
@@ -65,14 +64,7 @@ def shows_image(output_format: str, *, given: bool) -> bool:
 
 
 def _demand_within_limits(request: Request, output_format: str) -> None:
-    """Refuse what the format cannot hold: AMD's GPUs, and the limits of the engine's profile."""
-    if output_format in _WITH_IMAGE and "amd" in gpu_facts(_gpu(request)):
-        raise RefusedError(
-            "format-not-offered",
-            f"{output_format} is rendered for NVIDIA's GPUs alone: AMD's need other images and "
-            "devices.",
-            hint="Take --format sh or slurm.",
-        )
+    """Refuse what the format cannot hold: the limits of the engine's profile."""
     nodes = max(len(request.cluster.nodes), 1) if request.cluster else 1
     for limit in read_profile(request.engine).limits:
         if (
@@ -86,10 +78,6 @@ def _demand_within_limits(request: Request, output_format: str) -> None:
                 f"{request.engine} cannot be rendered as {output_format}{much}: {limit.reason}.",
                 hint=limit.hint,
             )
-
-
-def _gpu(request: Request) -> str | None:
-    return request.cluster.gpu if request.cluster else None
 
 
 def _slurm(request: Request) -> Request:

@@ -1,7 +1,7 @@
 """A plan as files for `docker compose`, one a node: each node's script in a container. Pure."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from k2compat.launch.plan import Command, Plan
 from k2compat.launch.render.health import Health, health_of
@@ -11,6 +11,27 @@ from k2compat.launch.render.shell_words import open_names
 from k2compat.launch.render.waiting import LOADS_WITHIN
 from k2compat.launch.render.yaml_text import as_yaml
 from k2compat.launch.request import Argument, Node, Placeholder
+
+_NVIDIA: Final[Mapping[str, Any]] = {
+    "deploy": {
+        "resources": {
+            "reservations": {
+                "devices": [{"driver": "nvidia", "count": "all", "capabilities": ["gpu"]}]
+            }
+        }
+    }
+}
+
+_AMD: Final[Mapping[str, Any]] = {
+    "devices": ["/dev/kfd:/dev/kfd", "/dev/dri:/dev/dri"],
+    "group_add": ["video"],
+    "cap_add": ["SYS_PTRACE"],
+    "security_opt": ["seccomp=unconfined"],
+}
+"""All GPUs, as ROCm's pages of vLLM and SGLang start their containers.
+
+https://rocm.docs.amd.com/projects/ai-ecosystem/en/latest/inference/vllm.html
+"""
 
 
 def as_compose(plan: Plan) -> Mapping[str, Script]:
@@ -33,17 +54,11 @@ def _service(plan: Plan, node: Node) -> dict[str, Any]:
         "network_mode": "host",
         "ipc": "host",
         "ulimits": {"memlock": -1, "stack": 67108864},
-        "deploy": {
-            "resources": {
-                "reservations": {
-                    "devices": [{"driver": "nvidia", "count": "all", "capabilities": ["gpu"]}]
-                }
-            }
-        },
+        **(_AMD if plan.amd else _NVIDIA),
     }
     if _uses_infiniband(node, commands):
-        service["cap_add"] = ["IPC_LOCK"]
-        service["devices"] = ["/dev/infiniband:/dev/infiniband"]
+        service["cap_add"] = [*service.get("cap_add", ()), "IPC_LOCK"]
+        service["devices"] = [*service.get("devices", ()), "/dev/infiniband:/dev/infiniband"]
     if plan.mounts:
         service["volumes"] = [
             {

@@ -60,13 +60,14 @@ def _set(plan: Plan, group: str) -> dict[str, Any]:
 
 def _pod(plan: Plan, node: Node, labels: Mapping[str, str]) -> dict[str, Any]:
     commands = [command for command in plan.commands if command.node == node]
+    resource = "amd.com/gpu" if plan.amd else "nvidia.com/gpu"
     container: dict[str, Any] = {
         "name": plan.engine,
         "image": str(plan.image) if plan.image else "<IMAGE>",
         "command": ["bash", "-c", _literal(_script(plan, node))],
         "env": _environment(commands),
-        "resources": {"limits": {"nvidia.com/gpu": str(plan.cluster.gpus_per_node)}},
-        "securityContext": {"capabilities": {"add": ["IPC_LOCK"]}},
+        "resources": {"limits": {resource: str(plan.cluster.gpus_per_node)}},
+        "securityContext": _security(plan),
         "volumeMounts": [{"name": "shared-memory", "mountPath": "/dev/shm"}],  # noqa: S108
     }
     health = health_of(plan, node)
@@ -91,7 +92,25 @@ def _pod(plan: Plan, node: Node, labels: Mapping[str, str]) -> dict[str, Any]:
         volumes.append({"name": name, "hostPath": folder})
     return {
         "metadata": {"labels": dict(labels)},
-        "spec": {"containers": [container], "volumes": volumes},
+        "spec": {
+            **({"hostIPC": True} if plan.amd else {}),
+            "containers": [container],
+            "volumes": volumes,
+        },
+    }
+
+
+def _security(plan: Plan) -> dict[str, Any]:
+    """What the container may do; for AMD's GPUs as vLLM's page of Kubernetes has it.
+
+    https://docs.vllm.ai/en/stable/deployment/k8s/
+    """
+    if not plan.amd:
+        return {"capabilities": {"add": ["IPC_LOCK"]}}
+    return {
+        "seccompProfile": {"type": "Unconfined"},
+        "runAsGroup": 44,  # "video" of Debian and Ubuntu, whose the devices are
+        "capabilities": {"add": ["IPC_LOCK", "SYS_PTRACE"]},
     }
 
 

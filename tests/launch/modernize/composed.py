@@ -10,6 +10,22 @@ COMPOSED = {
         "--tensor-parallel-size=8 --swap-space 16\n",
         ("uv run vllm serve moonshotai/Kimi-K2-Thinking --tensor-parallel-size=8\n",),
     ),
+    "docker-rocm": Posted(
+        SHELL,
+        ("vllm",),
+        "docker run --device /dev/kfd --device /dev/dri --group-add video --ipc host "
+        "vllm/vllm-openai-rocm:v0.14.1 moonshotai/Kimi-K2-Instruct -tp 8 --swap-space 4\n",
+        ("vllm-openai-rocm:v0.33.0 moonshotai/Kimi-K2-Instruct -tp 8\n",),
+        version="0.33.0",
+    ),
+    "kt-by-sglang-serve": Posted(
+        SHELL,
+        ("ktransformers",),
+        "SGL_ENABLE_JIT_DEEPGEMM=1 sglang serve --model-path /models/Kimi-K2.5 --kt-method "
+        "RAWINT4 --kt-weight-path /models/Kimi-K2.5 --kt-num-gpu-experts 30 "
+        "--tensor-parallel-size 4 --attention-backend flashinfer\n",
+        ("SGLANG_ENABLE_JIT_DEEPGEMM=1 sglang serve",),
+    ),
     "docker-pinned": Posted(
         SHELL,
         ("vllm",),

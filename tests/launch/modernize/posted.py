@@ -73,9 +73,12 @@ POSTED = {
     "sglang-serve": Posted(
         SHELL,
         ("sglang",),
-        "SGL_ENABLE_JIT_DEEPGEMM=1 sglang serve --model-path moonshotai/Kimi-K2.5 --tp 8 "
-        "--dp-size 8 --enable-dp-attention --tool-call-parser kimi_k2 --trust-remote-code\n",
-        ("SGLANG_ENABLE_JIT_DEEPGEMM=1 sglang serve", "--attn-dp-size 8"),
+        "sglang serve \\\n  --model-path moonshotai/Kimi-K2-Instruct \\\n  --tp 16 \\\n"
+        "  --dp-size 2 \\\n  --enable-dp-attention \\\n  --dist-init-addr $MASTER_IP:50000 \\\n"
+        "  --nnodes 2 \\\n  --node-rank 1 \\\n  --ep 16 \\\n  --enable-dp-lm-head \\\n"
+        "  --moe-a2a-backend deepep \\\n  --moe-runner-backend deep_gemm \\\n"
+        "  --moe-dense-tp-size 1 \\\n  --deepep-mode auto\n",
+        ("sglang serve", "--tp-size 16", "--attn-dp-size 2"),
         thread="sgl-project/sgl-cookbook#241",
     ),
     "sglang-deepep": Posted(
@@ -101,10 +104,14 @@ POSTED = {
     "kt-serve": Posted(
         SHELL,
         ("ktransformers",),
-        "sglang serve --model-path /models/Kimi-K2.5 --kt-method RAWINT4 --kt-weight-path "
-        "/models/Kimi-K2.5 --kt-num-gpu-experts 30 --tensor-parallel-size 4 --attention-backend "
-        "flashinfer\n",
-        ("sglang serve",),
+        "python -m sglang.launch_server \\\n  --model-path /models/Kimi-K2.6 \\\n"
+        "  --tensor-parallel-size 4 \\\n  --mem-fraction-static 0.94 \\\n"
+        "  --kt-weight-path /models/Kimi-K2.6 \\\n  --kt-cpuinfer 120 \\\n"
+        "  --kt-threadpool-count 2 \\\n  --kt-num-gpu-experts 30 \\\n"
+        "  --kt-gpu-prefill-token-threshold 400 \\\n  --kt-method RAWINT4 \\\n"
+        "  --attention-backend flashinfer \\\n  --chunked-prefill-size 32768 \\\n"
+        "  --max-total-tokens 65536 \\\n  --tool-call-parser kimi_k2\n",
+        ("--kt-num-gpu-experts 30",),
         thread="kvcache-ai/ktransformers#2076",
     ),
     "dynamo": Posted(
@@ -443,6 +450,23 @@ POSTED = {
         "      - --trust-remote-code\n      - --tool-call-parser\n      - kimi_k2\n",
         ("      - --enable-auto-tool-choice\n", "-ac.mla_prefill_backend=TRTLLM_RAGGED"),
         thread="vllm-project/vllm#45647",
+    ),
+    "amd-deployment": Posted(
+        MANIFEST,
+        ("vllm",),
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: kimi-k2}\nspec:\n  template:\n"
+        "    spec:\n      containers:\n        - name: vllm-leader\n"
+        "          image: rocm/vllm-dev:nightly_main_20251119\n"
+        '          command: ["/bin/sh", "-c"]\n          args:\n            - |\n'
+        "              python3 -m vllm.entrypoints.openai.api_server \\\n"
+        "                --port 8080 \\\n                --served-model-name kimi-k2 \\\n"
+        "                --model /models/moonshotai/Kimi-K2-Thinking \\\n"
+        "                --trust-remote-code \\\n                --enable-auto-tool-choice \\\n"
+        "                --tool-call-parser kimi_k2 \\\n"
+        "                --max-model-len 100K \\\n                --disable-log-requests \\\n"
+        "                --tensor-parallel-size 4 \\\n                --enforce-eager\n",
+        ("                /models/moonshotai/Kimi-K2-Thinking", "not --disable-log-requests"),
+        thread="vllm-project/vllm#28923",
     ),
     "compose-folded": Posted(
         COMPOSE,

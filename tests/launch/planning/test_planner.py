@@ -4,10 +4,6 @@ import pytest
 
 from k2compat.errors import RefusedError
 from k2compat.launch.flags import newest_version
-from k2compat.launch.planning.formats import for_format
-from k2compat.launch.request.cluster import Cluster
-from k2compat.launch.request.model import read_model
-from k2compat.launch.request.request import Request
 from tests.launch.support import argv, codes, plan
 
 NEWEST = newest_version("vllm")
@@ -84,12 +80,3 @@ def test_prefill_and_decode_apart_are_refused_by_name(engine: str, instead: str)
     assert caught.value.code == "strategy-not-offered"
     assert instead in caught.value.hint
     assert "--strategy pd with sglang" in caught.value.hint
-
-
-@pytest.mark.parametrize("output_format", ["compose", "lws"])
-def test_containers_are_rendered_for_nvidia_s_gpus(output_format: str) -> None:
-    asked = Request(engine="vllm", model=read_model("m"), cluster=Cluster((), gpu="mi300x"))
-    with pytest.raises(RefusedError) as caught:
-        for_format(asked, output_format)
-    assert caught.value.code == "format-not-offered"
-    assert for_format(Request(engine="vllm", model=read_model("m")), "compose").cluster is None

@@ -1,5 +1,6 @@
-"""vLLM: who starts the processes of the other nodes."""
+"""vLLM: who starts the processes of the other nodes, and the image for AMD's GPUs."""
 
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import ClassVar
 
@@ -7,12 +8,16 @@ from packaging.version import Version
 
 from k2compat.launch.engines.derivation import Derivation
 from k2compat.launch.engines.profile_entries import Situation
+from k2compat.launch.request import Argument, Cluster
 
 FIRST_WITH_NNODES = Version("0.11.2")
 """From here on `--nnodes` can start several nodes without Ray."""
 
 FIRST_REFUSING = Version("0.13")
 """Before it, vLLM takes Ray by itself for more GPUs than a node has; from it on, it refuses."""
+
+FIRST_ROCM_IMAGE = Version("0.14")
+"""From here on vLLM itself publishes an image for ROCm (docs.vllm.ai, Using Docker)."""
 
 _ONE_MODEL_OVER_NODES = {"tp", "tep", "tp-pp"}
 
@@ -37,6 +42,17 @@ class Vllm(Derivation):
         if "executor=ray" in situation.facts or situation.version < without_ray:
             return {"ray"}
         return {"nnodes"}
+
+    def values(
+        self, situation: Situation, cluster: Cluster, values: Mapping[str, Argument]
+    ) -> Mapping[str, Argument]:
+        """For AMD's GPUs the image for ROCm; before there was one, the user's to name."""
+        del cluster
+        if "amd" not in situation.facts or "given:image" in situation.facts:
+            return {}
+        if situation.version < FIRST_ROCM_IMAGE:
+            return {"image": Argument.parse("<IMAGE>")}
+        return {"image": Argument.fill("vllm/vllm-openai-rocm:v{engine_version}", values)}
 
 
 DERIVATION = Vllm()
