@@ -28,6 +28,7 @@ from k2compat.launch.memory import Layout, default_strategy, gpu_facts, layouts_
 from k2compat.launch.plan import Command, Plan, Prerequisite
 from k2compat.launch.planning.drafts import demand_draft
 from k2compat.launch.planning.expand import compose, mounts_of
+from k2compat.launch.planning.given_ports import with_given_ports
 from k2compat.launch.planning.given_sizes import (
     check_rendered,
     demand_nodes,
@@ -87,6 +88,7 @@ def plan_launch(request: Request) -> Plan:
     if request.settings or request.proposed:
         request = _with_proposed(request, profile, terms, release)
         demand_nodes(request.engine, request.settings, cluster)
+        request = with_given_ports(request, profile, terms.situation)
         given = given_sizes(profile, terms.situation, release, request.settings)
     layouts = layouts_of(
         terms.divisions, cluster.sizes, cluster.gpus_per_node, request.model.experts, given

@@ -57,7 +57,7 @@ def rendered(folder: Path) -> list[Path]:
     ]
     done = k2compat(
         *("launch", "sglang", "/models/K2", *groups, "--interface", "lo", "--ib-device", "mlx5_0"),
-        *("--port", "28473", "--format", "sh", "--out", str(folder)),
+        *("--port", "28473", "--set", "port=28471", "--format", "sh", "--out", str(folder)),
     )
     assert done.code == 0, done.words
     return sorted(folder.glob("*.sh"))
@@ -97,7 +97,7 @@ def test_three_and_three_groups_start_behind_one_router(tmp_path: Path) -> None:
             process.wait(30)
     assert all(each["ended"] == "SIGTERM" for each in records(tmp_path))
     # The router reached the first node of every group, as it was told to.
-    urls = [f"http://{hosts[0]}:30000" for hosts in (*PREFILL, *DECODE)]
+    urls = [f"http://{hosts[0]}:28471" for hosts in (*PREFILL, *DECODE)]
     assert router["answered"] == [[url, 200] for url in urls]
     for role, groups in (("prefill", PREFILL), ("decode", DECODE)):
         of_role = [
