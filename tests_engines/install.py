@@ -85,6 +85,7 @@ ENGINES: Mapping[str, Engine] = {
     "compressed-tensors": Engine(
         ("torch==2.13.0", "transformers==5.23.0", "compressed-tensors==0.20.1", "safetensors")
     ),
+    "mlx": Engine(("mlx[cpu]==0.32.4",)),
     "ray": Engine(("ray==2.60.0",)),
     "router": Engine(("sglang-router==0.3.2",)),
     # LiteLLM imports the hooks from this repository, and they need msgspec.

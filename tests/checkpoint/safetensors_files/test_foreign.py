@@ -10,6 +10,7 @@ from k2compat.checkpoint import ExpectedTensor, Validation, expected_tensors, va
 from k2compat.samples import tiny_config
 from tests.checkpoint.validations import bad, codes
 from tests.support.memory_source import MemorySource, memory_source
+from tests.support.mlx_conversion import mlx_shapes
 
 
 def folder(names: list[str], config: dict[str, Any], **files: bytes) -> MemorySource:
@@ -29,12 +30,12 @@ FOLDERS: dict[str, MemorySource] = {
     "foreign-draft": folder(
         ["fc.weight", "midlayer.mlp.up_proj.weight"], {"vocab_size": 1, "model_type": "llama"}
     ),
-    "foreign-mlx": folder(
-        [
-            "language_model.model.layers.1.mlp.switch_mlp.up_proj.weight",
-            "language_model.model.layers.1.mlp.switch_mlp.up_proj.scales",
+    "foreign-mlx": memory_source(
+        tiny_config("bf16"),
+        tensors=[
+            ExpectedTensor(name, shape, ("BF16",), "required")
+            for name, shape in mlx_shapes(tiny_config("bf16")).items()
         ],
-        {**CONFIG, "quantization": {"group_size": 64, "bits": 4}},
     ),
     "foreign-ktransformers": folder(
         [f"blk.1.ffn_up_exps.{e}.numa.0.{part}" for e in (0, 1) for part in ("weight", "scale")],
@@ -47,7 +48,8 @@ FOLDERS: dict[str, MemorySource] = {
 def test_it_is_named_in_one_finding(code: str) -> None:
     validation = validate(FOLDERS[code])
     assert [finding.code for finding in bad(validation)] == [code]
-    assert validation.coverage.judged == 0
+    # Of these, the config describes an MLX conversion alone.
+    assert validation.coverage.judged == (validation.tensors if code == "foreign-mlx" else 0)
     assert validation.variant in validation.not_checked[1]
 
 

@@ -1,9 +1,9 @@
-"""Judge adapters and drafts by the shapes that configs give."""
+"""Judge adapters, drafts and MLX conversions by the shapes that configs give."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from k2compat.checkpoint.companions import read_config
+from k2compat.checkpoint.companions import ReadConfig, read_config
 from k2compat.checkpoint.safetensors_files.contents import CheckpointContents
 from k2compat.checkpoint.safetensors_files.deviations import Deviation, TensorDeviation
 from k2compat.checkpoint.safetensors_files.foreign.expectations import (
@@ -11,6 +11,7 @@ from k2compat.checkpoint.safetensors_files.foreign.expectations import (
     expect_eagle3,
     expect_lora,
 )
+from k2compat.checkpoint.safetensors_files.foreign.mlx import expect_mlx
 from k2compat.checkpoint.safetensors_files.foreign.recognition import ForeignFolder
 from k2compat.checkpoint.safetensors_files.layout import SafetensorsTensor
 from k2compat.checkpoint.safetensors_files.summary import group
@@ -22,20 +23,23 @@ _ADAPTER_CONFIG: Final = "adapter_config.json"
 def judge_foreign(
     folder: ForeignFolder, contents: CheckpointContents, model: Mapping[str, Any] | None
 ) -> tuple[tuple[Finding, ...], int]:
-    """The findings about an adapter's or a draft's tensors, and how many were judged.
+    """The findings about the tensors of such a folder, and how many were judged.
 
     Args:
         folder: What it is.
         contents: Its files, which are small.
         model: The members of a config that the user named, or else of the folder's own.
     """
-    if folder.judged_as not in ("lora", "eagle3"):
+    if folder.judged_as not in ("lora", "eagle3", "mlx"):
         return (), 0
     tensors = list(contents.tensors)
     if folder.judged_as == "lora":
         read = read_config(contents.source, _ADAPTER_CONFIG)
         names = [tensor.name for tensor in tensors]
         expected = expect_lora(names, read.members or {}, model)
+    elif folder.judged_as == "mlx":
+        read = ReadConfig(model, contents.root)  # whose findings are reported elsewhere
+        expected = expect_mlx({tensor.name for tensor in tensors}, model or {})
     else:
         read = read_config(contents.source)
         own = read.members or {}

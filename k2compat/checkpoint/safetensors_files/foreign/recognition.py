@@ -29,7 +29,7 @@ class ForeignFolder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     members: dict[str, str] = {}
     class_: str = msgspec.field(name="class", default="")
     tensor: str = ""
-    judged_as: Literal["", "family", "mtp", "lora", "eagle3"] = ""
+    judged_as: Literal["", "family", "mtp", "lora", "eagle3", "mlx"] = ""
 
 
 class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
