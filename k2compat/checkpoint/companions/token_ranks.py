@@ -1,7 +1,7 @@
 """tiktoken.model, the vocabulary of Kimi-K2: a token in base64 and its rank on each line."""
 
 import re
-from operator import itemgetter
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from k2compat.checkpoint.reporting import FileFindings
@@ -25,16 +25,20 @@ def check_ranks(file: ReadableFile) -> tuple[Finding, ...]:
     defects = FileFindings(str(file.path))
     if is_too_large(file, RANKS_BYTES_MAX, defects):
         return defects.findings()
-    last, rank = 0, -1
-    # Tokenizers skip empty lines.
-    lines = filter(itemgetter(1), enumerate(file.read(0, file.size).splitlines(), start=1))
-    for tokens, (number, line) in enumerate(lines, start=1):
-        found = _LINE.fullmatch(line)
-        if found is None:
-            return _damaged(file, number)
-        last, rank = number, int(found[1]) - tokens + 1
+    lines = file.read(0, file.size).splitlines()
+    tokens = list(filter(None, lines))  # tokenizers skip empty lines
+    # At once: one step of Python for each of 163,584 lines takes longer than 50,000 tensors.
+    if not all(map(_LINE.fullmatch, tokens)):
+        return _damaged(file, _first(lines, lambda line: bool(line) and not _LINE.fullmatch(line)))
     # Ranks grow: a last one that is less than the number of tokens before it has lost digits.
-    return _damaged(file, last) if rank < 0 else ()
+    if not tokens or int(tokens[-1].rpartition(b" ")[2]) < len(tokens) - 1:
+        return _damaged(file, len(lines) - _first(lines[::-1], bool) + 1 if tokens else 0)
+    return ()
+
+
+def _first(lines: Sequence[bytes], is_meant: Callable[[bytes], bool]) -> int:
+    """The number of a line, from 1 on."""
+    return next(number for number, line in enumerate(lines, start=1) if is_meant(line))
 
 
 def is_too_large(file: ReadableFile, limit: int, found: FileFindings) -> bool:
