@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from k2compat.checkpoint.gguf_files.metadata import Metadata, full_key
 from k2compat.checkpoint.gguf_files.rules import config_sizes, config_value, deepseek2
-from k2compat.checkpoint.model import text_of
 from k2compat.checkpoint.reporting import FileFindings
 from k2compat.family import FINGERPRINTS, text_config
 
@@ -69,7 +68,7 @@ def other_sizes(sizes: Mapping[str, int], config: Mapping[str, Any]) -> Iterator
         # Files from before the converter wrote the groups of experts have none.
         lacking = rule.name == "expert_groups" and not ours
         if ours is not None and expected is not None and ours != expected and not lacking:
-            member = text_of(rule.config)
+            member = rule.config
             yield DifferentSize(full_key(rule.key), member, ours, expected)
 
 

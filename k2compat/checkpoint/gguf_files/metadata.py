@@ -10,7 +10,7 @@ from math import isfinite
 
 from k2compat.checkpoint.gguf_files.arrays import GgufArray, GgufValue
 from k2compat.checkpoint.gguf_files.rules import Relation, SizeRule, ValueRule, deepseek2
-from k2compat.checkpoint.model import evaluate, text_of
+from k2compat.checkpoint.model import evaluate
 from k2compat.checkpoint.reporting import FileFindings
 from k2compat.printable import shortened
 
@@ -186,7 +186,7 @@ def _check_relation(
         value = evaluate(relation.absent, sizes)
     if other is None or value is None or _holds(value, relation.operator, other):
         return
-    names = text_of(relation.to)
+    names = relation.to
     meant = "" if names.isdigit() else f" ({names})"
     shown = "absent" if metadata.of(relation.key) is None else value
     defects.add(

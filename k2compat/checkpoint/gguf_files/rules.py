@@ -4,45 +4,46 @@ The table says what; this module makes tensors of it: from the sizes of one mode
 and shapes of all its tensors.
 """
 
-import tomllib
 from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from k2compat.checkpoint.model import Sum, evaluate, parse_sum
+import msgspec
+
+from k2compat.checkpoint.model import evaluate
+from k2compat.typed_toml import read_toml
 
 _TABLE = Path(__file__).with_name("deepseek2.toml")
 
 
-@dataclass(frozen=True, slots=True)
-class SizeRule:
+class SizeRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A size that shapes are made of, and where it stands.
 
     Attributes:
-        name: As the shapes in the table call it.
+        name: As the shapes in the table call it: the key of its entry.
         key: Metadata key, without the architecture in front.
         mla_key: The key that goes before `key` where the file has split MLA tensors.
         least: Smallest value that makes sense.
         most: Largest value; nothing beyond is expanded.
         default: Taken where the key is absent; None where it has to be there.
         per_layer: Whether the value may be an array with a number for each layer.
-        config: The same size in the original config, over its members; empty if it has none.
+        config: The same size in the original config, as an expression over its members; empty if
+            it has none.
     """
 
-    name: str
+    name: str = ""
     key: str
     most: int
     least: int = 1
     mla_key: str | None = None
     default: int | None = None
     per_layer: bool = False
-    config: Sum = ()
+    config: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ValueRule:
+class ValueRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A metadata value that changes no shape.
 
     Attributes:
@@ -61,40 +62,40 @@ class ValueRule:
     type: str
     required: bool | Literal["moe"] = False
     per_layer: bool = False
-    absent: float | bool | str | None = None
+    absent: int | float | bool | str | None = None
     config: tuple[str, ...] = ()
     times: float = 1.0
-    names: Mapping[str, int] = field(default_factory=dict)
+    names: dict[str, int] = {}
     allowed: tuple[int | str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Relation:
+class Relation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a key's value has to be beside the sizes.
 
     Attributes:
         key: Without the architecture in front.
-        operator: "equal to", "at most", "at least", "below", "a multiple of", "a divisor of".
-        to: The other side.
-        when: "split", "joint", "moe", "dense" or "groups" where it holds for such models only.
+        operator: How the two sides compare.
+        to: The other side, an expression over sizes.
+        when: The kind of model that it holds for; None for every one.
         absent: The other value that llama.cpp takes where the key is absent; empty if that
             breaks nothing.
     """
 
     key: str
-    operator: str
-    to: Sum
-    when: str | None = None
-    absent: Sum = ()
+    operator: Literal[
+        "equal to", "at most", "at least", "below", "a multiple of", "a divisor of"
+    ] = msgspec.field(name="is")
+    to: str
+    when: Literal["split", "joint", "moe", "dense", "groups"] | None = None
+    absent: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TensorRule:
+class TensorRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A tensor, or one of each layer.
 
     Attributes:
         name: Without `blk.N.` in front.
-        shape: A sum of products of sizes for each dimension, fastest first.
+        shape: An expression over sizes for each dimension, fastest first.
         when: Conditions that must all hold for the layer.
         optional: Whether llama.cpp loads the file without it.
         types: Data types it may have; empty for any.
@@ -103,7 +104,7 @@ class TensorRule:
     """
 
     name: str
-    shape: tuple[Sum, ...]
+    shape: tuple[str, ...]
     original: str
     when: frozenset[str] = frozenset()
     optional: bool = False
@@ -111,22 +112,26 @@ class TensorRule:
     usual_types: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole table; its members are explained there."""
 
     architecture: str
     layers_without_query_rank: tuple[int, ...]
     types_without_product: frozenset[str]
     tokenizer_model: str
-    pre_tokenizers: Mapping[str, str]
-    rope_bases: Mapping[str, float]
-    other_architectures: Mapping[str, str]
-    sizes: tuple[SizeRule, ...]
+    pre_tokenizers: dict[str, str]
+    rope_bases: dict[str, float]
+    other_architectures: dict[str, str]
+    size_rules: dict[str, SizeRule] = msgspec.field(name="sizes")
     values: tuple[ValueRule, ...]
     relations: tuple[Relation, ...]
     tensors: tuple[TensorRule, ...]
     layer_tensors: tuple[TensorRule, ...]
+
+    @property
+    def sizes(self) -> tuple[SizeRule, ...]:
+        """The sizes in the table's order."""
+        return tuple(self.size_rules.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,52 +175,11 @@ class ExpectedGgufTensor:
 @cache
 def deepseek2() -> Rules:
     """The table, parsed."""
-    table = tomllib.loads(_TABLE.read_text(encoding="utf-8"))
-    return Rules(
-        architecture=table["architecture"],
-        layers_without_query_rank=tuple(table["layers_without_query_rank"]),
-        types_without_product=frozenset(table["types_without_product"]),
-        tokenizer_model=table["tokenizer_model"],
-        pre_tokenizers=table["pre_tokenizers"],
-        rope_bases=table["rope_bases"],
-        other_architectures=table["other_architectures"],
-        sizes=tuple(_size_rule(name, entry) for name, entry in table["sizes"].items()),
-        values=tuple(map(_value_rule, table["values"])),
-        relations=tuple(map(_relation, table["relations"])),
-        tensors=tuple(map(_tensor_rule, table["tensors"])),
-        layer_tensors=tuple(map(_tensor_rule, table["layer_tensors"])),
-    )
-
-
-def _size_rule(name: str, entry: Mapping[str, Any]) -> SizeRule:
-    return SizeRule(**{**entry, "name": name, "config": parse_sum(entry.get("config", ""))})
-
-
-def _value_rule(entry: Mapping[str, Any]) -> ValueRule:
-    lists = {name: tuple(entry.get(name, ())) for name in ("config", "allowed")}
-    return ValueRule(**{**entry, **lists})
-
-
-def _relation(entry: Mapping[str, Any]) -> Relation:
-    return Relation(
-        key=entry["key"],
-        operator=entry["is"],
-        to=parse_sum(entry["to"]),
-        when=entry.get("when"),
-        absent=parse_sum(entry.get("absent", "")),
-    )
-
-
-def _tensor_rule(entry: Mapping[str, Any]) -> TensorRule:
-    return TensorRule(
-        name=entry["name"],
-        shape=tuple(map(parse_sum, entry["shape"])),
-        original=entry["original"],
-        when=frozenset(entry.get("when", ())),
-        optional=entry.get("optional", False),
-        types=tuple(entry.get("types", ())),
-        usual_types=tuple(entry.get("usual_types", ())),
-    )
+    table = read_toml(_TABLE, Rules)
+    named = {
+        name: msgspec.structs.replace(rule, name=name) for name, rule in table.size_rules.items()
+    }
+    return msgspec.structs.replace(table, size_rules=named)
 
 
 def config_sizes(config: Mapping[str, Any]) -> dict[str, int]:

@@ -17,7 +17,6 @@ from k2compat.checkpoint.gguf_files.rules import (
     deepseek2,
     expected_gguf_tensors,
 )
-from k2compat.checkpoint.model import parse_sum
 from k2compat.checkpoint.reporting import FileFindings, named, ranges
 from k2compat.numpy_memory import demand_memory_for_numpy
 from k2compat.printable import counted, shortened
@@ -27,8 +26,8 @@ RANGES_SHOWN = 12
 
 
 EMBEDDING = "token_embd.weight"
-VOCABULARY = parse_sum("vocabulary")
-EXPERTS = parse_sum("experts")
+VOCABULARY = "vocabulary"
+EXPERTS = "experts"
 
 _LAYER = re.compile(r"blk\.(?P<layer>[0-9]{1,9})\.(?P<name>.+)", re.DOTALL)
 _FUSED = "ffn_gate_up_exps.weight"

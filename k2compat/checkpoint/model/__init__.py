@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         SCHEMES,
         Storage,
     )
-    from k2compat.checkpoint.model.shapes import Sum, evaluate, parse_sum, shape_of, text_of
+    from k2compat.checkpoint.model.shapes import evaluate, shape_of
     from k2compat.checkpoint.model.tensors import (
         MTP,
         TEXT_LAYERS,
@@ -80,7 +80,6 @@ __all__ = [
     "ModulePatterns",
     "Quantization",
     "Storage",
-    "Sum",
     "assume_member",
     "describe",
     "differences",
@@ -94,13 +93,11 @@ __all__ = [
     "loaded_bytes",
     "model_elements",
     "module_tensors",
-    "parse_sum",
     "possible_storages",
     "read_architecture",
     "read_quantization",
     "shape_of",
     "stored_precision",
-    "text_of",
     "whole_number",
     "without_patterns",
 ]
@@ -141,11 +138,8 @@ _HOMES = {
     "fits": "inference",
     "possible_storages": "inference",
     "module_tensors": "schemes",
-    "Sum": "shapes",
     "evaluate": "shapes",
-    "parse_sum": "shapes",
     "shape_of": "shapes",
-    "text_of": "shapes",
     "whole_number": "quantization",
     "stored_precision": "precision",
 }

@@ -16,7 +16,7 @@ _EXPRESSION: Final = re.compile(r"(?:\s*\w+\s*(?:[*/+](?!\s*$)|$))*")
 _FACTOR: Final = re.compile(r"([*/]?)\s*(\w+)")
 
 
-class Factor(NamedTuple):
+class _Factor(NamedTuple):
     """A factor of a product.
 
     Attributes:
@@ -28,41 +28,25 @@ class Factor(NamedTuple):
     divides: bool = False
 
 
-Sum = tuple[tuple[Factor, ...], ...]
-"""A parsed expression: products, each of factors."""
-
-
 @cache
-def parse_sum(text: str) -> Sum:
-    """An expression of the language; of an empty text the empty sum.
-
-    Raises:
-        ValueError: The text is no expression.
-    """
+def _products(text: str) -> tuple[tuple[_Factor, ...], ...]:
     if _EXPRESSION.fullmatch(text) is None:
         raise ValueError(f"{text!r} is no sum of products of sizes")
     return tuple(
-        tuple(Factor(name, sign == "/") for sign, name in _FACTOR.findall(product))
+        tuple(_Factor(name, sign == "/") for sign, name in _FACTOR.findall(product))
         for product in text.split("+")
         if product.strip()
     )
 
 
-def text_of(expression: Sum) -> str:
-    """An expression as text, the inverse of `parse_sum`."""
-    return " + ".join(
-        "".join(
-            factor.name if number == 0 else f" {'/' if factor.divides else '*'} {factor.name}"
-            for number, factor in enumerate(product)
-        )
-        for product in expression
-    )
+def evaluate(expression: str, sizes: Mapping[str, int]) -> int | None:
+    """The value of an expression; None where one of its sizes is not known.
 
-
-def evaluate(expression: Sum, sizes: Mapping[str, int]) -> int | None:
-    """The value of an expression; None where one of its sizes is not known."""
+    Raises:
+        ValueError: The text is no expression.
+    """
     total = 0
-    for product in expression:
+    for product in _products(expression):
         value = 1
         for name, divides in product:
             size = int(name) if name.isdigit() else sizes.get(name)
@@ -81,7 +65,7 @@ def shape_of(expressions: Iterable[str], sizes: Mapping[str, int]) -> tuple[int,
     """
     shape = []
     for text in expressions:
-        size = evaluate(parse_sum(text), sizes)
+        size = evaluate(text, sizes)
         if size is None:
             raise KeyError(text)
         shape.append(size)

@@ -3,6 +3,7 @@
 import gguf
 
 from k2compat.checkpoint.gguf_files.rules import deepseek2
+from k2compat.checkpoint.model import evaluate
 
 TABLES = gguf.get_tensor_name_map(gguf.MODEL_ARCH.DEEPSEEK2, 2)
 
@@ -44,3 +45,13 @@ def test_every_key_is_one_the_package_knows() -> None:
     keys = {rule.key for rule in rules.sizes} | {rule.mla_key for rule in rules.sizes}
     keys |= {rule.key for rule in rules.values} | {relation.key for relation in rules.relations}
     assert {f"{{arch}}.{key}" for key in keys - {None}} <= known
+
+
+def test_every_expression_can_be_read() -> None:
+    rules = deepseek2()
+    expressions = [rule.config for rule in rules.sizes]
+    expressions += [side for each in rules.relations for side in (each.to, each.absent)]
+    expressions += [each for rule in (*rules.tensors, *rules.layer_tensors) for each in rule.shape]
+    assert len(expressions) > 60
+    for expression in expressions:
+        evaluate(expression, {})
