@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from k2compat.checkpoint.checkpoint import open_checkpoint, open_source
+from k2compat.checkpoint.checkpoint import Checkpoint, open_checkpoint, open_source
 from k2compat.checkpoint.companions import (
     ReadConfig,
     check_behaviour,
@@ -46,6 +46,7 @@ from k2compat.printable import counted
 from k2compat.shell_line import shell_line
 
 if TYPE_CHECKING:
+    from k2compat.checkpoint.safetensors_files import ComparedTensor
     from k2compat.checkpoint.sampling import Sampler
 
 _FOREIGN = "foreign-"
@@ -73,7 +74,7 @@ def validate(
         config: A config.json, or a folder with one, to hold the weights against in place of
             the checkpoint's own.
         engine: One of `engine_names()`: its verdicts become errors.
-        like: Another checkpoint in safetensors, as `place`: tensors whose names, dtypes or shapes
+        like: Another checkpoint, as `place`: tensors whose names, dtypes or shapes
             differ from its are findings.
         deep: Whether to sample the data, too: zeros, NaN, negative scales; and to open local
             shards with the safetensors library.
@@ -107,7 +108,22 @@ def _unlike(source: Source, like: Source | Path | str | None) -> tuple[Finding, 
     from k2compat.checkpoint.safetensors_files import compare_tensors  # --like alone
 
     with open_checkpoint(source) as first, open_checkpoint(like) as other:
-        return compare_tensors(source.name, first.tensors(), other.tensors())
+        return compare_tensors(source.name, _tensors(first), _tensors(other))
+
+
+def _tensors(checkpoint: Checkpoint) -> "Iterator[ComparedTensor]":
+    """The tensors of the format with most bytes; those of a split set of GGUFs as of one file."""
+    from k2compat.checkpoint.safetensors_files import ComparedTensor
+
+    source = join_parts(checkpoint.source)
+    held = _formats(source)
+    if held and max(held, key=held.__getitem__) == GGUF:
+        for header in read_ggufs(source, lambda _done, _total: None).headers.values():
+            for tensor in header.tensors:
+                yield ComparedTensor(tensor.name, tensor.type_name, tensor.dimensions)
+    else:
+        for stored in checkpoint.tensors():
+            yield ComparedTensor(stored.name, stored.dtype, stored.shape)
 
 
 def _validate(

@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     )
     from k2compat.checkpoint.safetensors_files.index import INDEX_FILE
     from k2compat.checkpoint.safetensors_files.layout import SafetensorsTensor
-    from k2compat.checkpoint.safetensors_files.likeness import compare_tensors
+    from k2compat.checkpoint.safetensors_files.likeness import ComparedTensor, compare_tensors
     from k2compat.checkpoint.safetensors_files.shards import SUFFIX
     from k2compat.checkpoint.safetensors_files.validate import validate_safetensors
 
 __all__ = [
     "INDEX_FILE",
     "SUFFIX",
+    "ComparedTensor",
     "SafetensorsHeader",
     "SafetensorsTensor",
     "compare_tensors",
@@ -28,6 +29,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ComparedTensor": "likeness",
     "INDEX_FILE": "index",
     "SUFFIX": "shards",
     "SafetensorsHeader": "header",

@@ -7,15 +7,14 @@ config is.
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 from k2compat.checkpoint.reporting import FINDINGS_PER_CODE, FileFindings, named, numbered
-from k2compat.checkpoint.safetensors_files.layout import SafetensorsTensor
 from k2compat.findings import Finding
 from k2compat.printable import counted
 
 _NUMBER: Final = re.compile(r"[0-9]+")
-_LAYER: Final = re.compile(r"\.layers\.([0-9]{1,9})\.")
+_LAYER: Final = re.compile(r"(?:\.layers|^blk)\.([0-9]{1,9})\.")
 
 _MESSAGES: Final = {
     "like-missing": "of the other checkpoint, not in this one",
@@ -25,8 +24,22 @@ _MESSAGES: Final = {
 }
 
 
+class ComparedTensor(NamedTuple):
+    """What is compared of a tensor, of safetensors or of a GGUF.
+
+    Attributes:
+        name: As the file has it.
+        dtype: The same.
+        shape: Dimensions in the file's order.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
 def compare_tensors(
-    root: str, tensors: Iterable[SafetensorsTensor], other: Iterable[SafetensorsTensor]
+    root: str, tensors: Iterable[ComparedTensor], other: Iterable[ComparedTensor]
 ) -> tuple[Finding, ...]:
     """The differences between two checkpoints, one finding for all tensors that differ alike.
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from k2compat.checkpoint import validate
+from k2compat.samples import write_gguf
 from tests.checkpoint.validations import codes
 from tests.support.drafts import LAYER_1, OUTSIDE, draft
 
@@ -36,3 +37,26 @@ def test_a_single_shard_is_like_itself(tmp_path: Path) -> None:
     folder = draft().write(tmp_path)
     report = validate(folder / LAYER_1, like=folder / LAYER_1).report
     assert not any(finding.code.startswith("like-") for finding in report)
+
+
+def test_ggufs_are_compared_tensor_by_tensor(tmp_path: Path) -> None:
+    """A split set has the tensors of its file; joint and split MLA have others."""
+    for name in ("one", "set", "joint"):
+        (tmp_path / name).mkdir()
+    write_gguf(tmp_path / "one" / "K2.gguf")
+    write_gguf(tmp_path / "set" / "K2.gguf", tensors_per_file=10)
+    write_gguf(tmp_path / "joint" / "K2.gguf", joint_mla=False)
+    same = validate(tmp_path / "set", like=tmp_path / "one" / "K2.gguf").report
+    assert not any(finding.code.startswith("like-") for finding in same)
+    report = validate(tmp_path / "joint", like=tmp_path / "one").report
+    found = {f.code: f for f in report if f.code.startswith("like-")}
+    assert set(found) == {"like-missing", "like-surplus"}
+    assert found["like-missing"].count == 2
+    assert "layers 0–1: 2 tensors" in found["like-missing"].message
+
+
+def test_safetensors_are_not_like_a_gguf(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "K2.gguf")
+    report = validate(draft().write(tmp_path / "model"), like=tmp_path / "K2.gguf").report
+    found = {finding.code for finding in report if finding.code.startswith("like-")}
+    assert found == {"like-missing", "like-surplus"}
