@@ -313,7 +313,9 @@ def open_folder_source(path: Path) -> FolderSource:
         raise RefusedError(
             "weights-missing",
             f"{path} is neither a folder nor a .safetensors or .gguf file.",
-            hint="Name the folder that holds the weights.",
+            hint="Name the folder: parts of a GGUF that lie in it are judged as one file."
+            if ".gguf" in path.name
+            else "Name the folder that holds the weights.",
         )
     return FolderSource(str(path), ModelFolder(path.parent, {path.name: path}, ()))
 

@@ -107,3 +107,11 @@ def test_the_joined_file_reads_across_its_parts(tmp_path: Path) -> None:
     with pytest.raises(FileRefusedError), source.open("other"):
         pass
     source.close()
+
+
+def test_a_part_alone_is_refused_with_the_folder_as_the_way_out(tmp_path: Path) -> None:
+    part = tmp_path / "K2.gguf.part1of3"
+    part.write_bytes(b"GGUF")
+    with pytest.raises(RefusedError, match="neither a folder") as caught:
+        open_folder_source(part)
+    assert "parts of a GGUF" in caught.value.hint
