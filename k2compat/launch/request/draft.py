@@ -76,9 +76,14 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
         """What profiles ask of a draft."""
         if self.kind == MTP:
             return frozenset({MTP})
-        latent = {"mla_draft"} if self.config.get("kv_lora_rank") else set[str]()
-        is_path = self.name.placeholders or str(self.name).startswith("/")
-        return frozenset({EAGLE3, *latent, *({"draft_folder"} if is_path else ())})
+        layers = self.config.get("num_hidden_layers")
+        found = {
+            EAGLE3: True,
+            "draft_folder": bool(self.name.placeholders) or str(self.name).startswith("/"),
+            "deep_draft": isinstance(layers, int) and layers > 1,
+            "mla_draft": bool(self.config.get("kv_lora_rank")),
+        }
+        return frozenset(name for name, holds in found.items() if holds)
 
 
 def read_draft(text: str, model: LaunchModel) -> Draft:

@@ -12,6 +12,7 @@ FACTS: Final = {
     "amx": "the user asked for the AMX units of the CPU",
     "bf16": "the weights are BF16",
     "decode": "the node is of the group that decodes",
+    "deep_draft": "the draft has more than one layer",
     "deepseek": "the config is a real DeepSeek-V3's",
     "draft_folder": "the draft is a folder, which other processes must find, too",
     "eagle3": "an EAGLE3 draft proposes tokens",

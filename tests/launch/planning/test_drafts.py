@@ -21,7 +21,7 @@ from k2compat.launch.request.draft import read_draft
 from k2compat.launch.request.model import LaunchModel, read_model
 from k2compat.launch.request.request import Request
 from tests.launch.support import argv, codes, plan
-from tests.support.draft_folders import write_draft
+from tests.support.draft_folders import MLA, write_draft
 
 NAME = "lightseekorg/kimi-k2.5-eagle3-mla"
 VISION = "moonshotai/Kimi-K2.5"
@@ -130,6 +130,13 @@ def test_the_first_version_with_a_draft(
     )
     assert old.count("draft-unsupported") == 1
     assert "draft-unsupported" not in new
+
+
+def test_sglang_takes_one_layer_of_mla(tmp_path: Path) -> None:
+    for config, expected in ((MLA, False), ({**MLA, "num_hidden_layers": 2}, True)):
+        folder = write_draft(tmp_path / "draft", config, {"fc.weight": (2, 2)})
+        assert ("draft-unsupported" in codes(drafted("sglang", str(folder)))) is expected
+        assert "draft-unsupported" not in codes(drafted("vllm", str(folder)))
 
 
 def test_no_pipeline_stages_with_vllm() -> None:
