@@ -314,7 +314,8 @@ async def soak(url: str, process: psutil.Process, seconds: float) -> None:
 
     await asyncio.gather(watch(), *(worker(number) for number in range(16)))
     print(f"soak of {seconds:.0f} s: {done} requests, {errors} errors")
-    print(f"  memory after 1/10: {sizes[1]:.1f} MiB; at the end: {sizes[-1]:.1f} MiB")
+    tenths = ", ".join(f"{size:.1f}" for size in sizes[1::2])
+    print(f"  MiB of memory after each tenth: {tenths}")
 
 
 def show(name: str, value: float, bar: float, words: str) -> None:

@@ -363,7 +363,7 @@ class StreamParser:
         call = self._turn.open_call
         if call is not None and call.index is not None:
             self._open = OpenArguments(call.arguments.pieces, call.arguments, call.index)
-        elif (kind := self._turn.prose_kind) is not None:
+        elif not self._open_end and (kind := self._turn.prose_kind) is not None:
             self._prose = OpenProse(kind)
         return self._record.take_events()
 
