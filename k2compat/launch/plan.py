@@ -134,8 +134,8 @@ class Plan(msgspec.Struct, frozen=True):
         draft: What drafts tokens for the model; None: nothing.
         prerequisites: What must be there before.
         findings: What is wrong or worth knowing.
-        options: The options of the user that decided something, by their names: values that
-            commands hold, and conditions ("amx", "executor") without which others would be made.
+        deciding: The options of the user that are conditions, by their names: "amx", "executor".
+            Without them other commands would be made. What commands hold is `Command.options`.
     """
 
     engine: str
@@ -152,7 +152,7 @@ class Plan(msgspec.Struct, frozen=True):
     mounts: tuple[Mount, ...] = ()
     prerequisites: tuple[Prerequisite, ...] = ()
     findings: tuple[Finding, ...] = ()
-    options: frozenset[str] = frozenset()
+    deciding: frozenset[str] = frozenset()
 
     @property
     def amd(self) -> bool:

@@ -23,7 +23,7 @@ from k2compat.lazy import lazy_names
 
 if TYPE_CHECKING:
     from k2compat.launch.engines.derivation import derivation_of
-    from k2compat.launch.engines.faults import Fault, faults_of
+    from k2compat.launch.engines.faults import Fault, harm_of
     from k2compat.launch.engines.goals import Goal, describe, goals_of
     from k2compat.launch.engines.memory_flags import (
         BatchFlags,
@@ -63,8 +63,8 @@ __all__ = [
     "describe",
     "engine_folder",
     "engine_names",
-    "faults_of",
     "goals_of",
+    "harm_of",
     "memory_flags_of",
     "read_profile",
     "size_flag",
@@ -89,7 +89,7 @@ _HOMES = {
     "Situation": "profile_entries",
     "derivation_of": "derivation",
     "describe": "goals",
-    "faults_of": "faults",
+    "harm_of": "faults",
     "goals_of": "goals",
     "memory_flags_of": "memory_flags",
     "read_profile": "profile",

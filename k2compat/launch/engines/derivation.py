@@ -29,6 +29,19 @@ class Derivation:
         del situation
         return frozenset()
 
+    def of_all_nodes(
+        self, situation: Situation, cluster: Cluster, values: Mapping[str, Argument]
+    ) -> tuple[Mapping[str, Argument], Mapping[str, Sequence[Argument]]]:
+        """The values and the lists that all nodes share.
+
+        Args:
+            situation: With the facts that hold on every node.
+            cluster: The nodes.
+            values: The profile's and the user's, which come back with the engine's own.
+        """
+        shared = {**values, **self.values(situation, cluster, values)}
+        return shared, self.lists(cluster, shared)
+
     def values(
         self, situation: Situation, cluster: Cluster, values: Mapping[str, Argument]
     ) -> Mapping[str, Argument]:

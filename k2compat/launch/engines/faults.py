@@ -15,13 +15,14 @@
 A range needs both ends: a fault that no release has ended is no reason to take another one.
 """
 
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from functools import cache
 
 import msgspec
 
 from k2compat.launch.engines import engine_folder
-from k2compat.launch.engines.profile_entries import Situation
+from k2compat.launch.engines.profile_entries import Forbidden, Situation
 from k2compat.launch.engines.version_range import in_range
 from k2compat.launch.request import is_fact
 from k2compat.typed_toml import read_toml
@@ -69,6 +70,28 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             and present >= set(self.flags)
             and present.isdisjoint(self.unless)
         )
+
+
+def harm_of(
+    engine: str,
+    situation: Situation,
+    entry: str,
+    forbidden: Iterable[Forbidden],
+    present: AbstractSet[str],
+) -> tuple[list[Forbidden], list[Fault]]:
+    """The combinations of flags that do harm, and the known faults, that a command meets.
+
+    Args:
+        engine: Its engine.
+        situation: The release, with the facts of the model and the hardware.
+        entry: The entry point, by the name of its flag table.
+        forbidden: The profile's combinations.
+        present: The command's flags, each under all its names and as "--flag=value".
+    """
+    combinations = [each for each in forbidden if each.is_met(present)]
+    return combinations, [
+        fault for fault in faults_of(engine) if fault.is_met(situation, entry, present)
+    ]
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):

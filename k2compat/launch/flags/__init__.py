@@ -47,8 +47,8 @@ __all__ = [
     "changes_of",
     "changes_to",
     "check_arguments",
-    "check_faults",
     "check_flags",
+    "check_harm",
     "check_reading",
     "engine_aliases",
     "entry_of",
@@ -60,7 +60,6 @@ __all__ = [
     "names_in",
     "newest_version",
     "passed_through",
-    "present_in",
     "programs_of",
     "read_arguments",
     "recognize",
@@ -84,7 +83,7 @@ _HOMES = {
     "FlagUse": "command_line",
     "WRAPPERS": "programs",
     "change_of": "check",
-    "check_faults": "faults",
+    "check_harm": "faults",
     "check_flags": "of_plan",
     "check_reading": "check",
     "engine_aliases": "programs",
@@ -93,7 +92,6 @@ _HOMES = {
     "has_placeholder": "command_line",
     "has_word": "command_line",
     "names_in": "check",
-    "present_in": "faults",
     "programs_of": "programs",
     "read_arguments": "command_line",
     "recognize": "programs",
@@ -114,7 +112,7 @@ if TYPE_CHECKING:
         read_arguments,
         values_of,
     )
-    from k2compat.launch.flags.faults import check_faults, present_in
+    from k2compat.launch.flags.faults import check_harm
     from k2compat.launch.flags.history import FATAL
     from k2compat.launch.flags.of_plan import check_flags, entry_of, with_settings
     from k2compat.launch.flags.passthrough import settings_as_arguments, with_proposed

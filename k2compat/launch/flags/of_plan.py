@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from k2compat.findings import Codes, Finding
-from k2compat.launch.engines import Forbidden, ProfileTerms
+from k2compat.launch.engines import ProfileTerms
 from k2compat.launch.flags.check import check_reading
 from k2compat.launch.flags.command_line import FlagUse, ParsedCommand, read_arguments
-from k2compat.launch.flags.faults import check_faults, present_in
+from k2compat.launch.flags.faults import check_harm
 from k2compat.launch.flags.passthrough import settings_as_arguments
 from k2compat.launch.flags.programs import EntryPoint, recognize
 from k2compat.launch.flags.release import EngineRelease
@@ -65,7 +65,7 @@ def check_flags(
         terms: What holds, and the combinations that do harm.
         gpus_per_node: GPUs of the nodes they run on.
     """
-    faults: dict[Finding, None] = {}
+    harm: dict[Finding, None] = {}
     for command in commands:
         if command.entry is None:
             continue
@@ -73,9 +73,9 @@ def check_flags(
         reading = _read(command.argv[start:], release.table(entry.table))
         for finding in check_reading(reading, gpus_per_node):
             yield dataclasses.replace(finding, where=f"{command.id}: {finding.where}")
-        yield from _combinations(command, reading, terms.forbidden)
-        faults |= dict.fromkeys(check_faults(release.engine, terms.situation, entry.table, reading))
-    yield from faults
+        known = (release.engine, terms.situation, entry.table, terms.forbidden)
+        harm |= dict.fromkeys(check_harm(*known, reading, command.id))
+    yield from harm
 
 
 def entry_of(command: Command, engine: str) -> tuple[int, EntryPoint]:
@@ -89,21 +89,6 @@ def entry_of(command: Command, engine: str) -> tuple[int, EntryPoint]:
         if found is not None and found[0].table == command.entry:
             return begin + found[1], found[0]
     raise AssertionError(f"{command.id} starts no {command.entry}: a mistake in a profile")
-
-
-def _combinations(
-    command: Command, reading: ParsedCommand, forbidden: Sequence[Forbidden]
-) -> Iterator[Finding]:
-    present = present_in(reading)
-    for combination in forbidden:
-        if combination.is_met(present):
-            yield _codes.finding(
-                "flag-combination",
-                command.id,
-                f"{combination.title}: {combination.reason}.",
-                actual=" ".join(combination.flags),
-                fix=combination.fix,
-            )
 
 
 def _read(words: Sequence[Argument], table: FlagTable) -> ParsedCommand:

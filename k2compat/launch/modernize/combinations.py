@@ -2,20 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 
-from k2compat.findings import Codes, Finding
+from k2compat.findings import Finding
 from k2compat.launch.engines import Situation, read_profile
 from k2compat.launch.flags import (
     EngineRelease,
     EntryPoint,
     ParsedCommand,
-    check_faults,
-    present_in,
+    check_harm,
     read_arguments,
     values_of,
 )
 from k2compat.launch.request import facts_of_name
-
-_codes = Codes("launch")
 
 
 def check_combinations(
@@ -31,19 +28,10 @@ def check_combinations(
         words: The arguments.
     """
     reading = read_arguments(release.table(entry.table), words)
-    present = present_in(reading)
     facts = facts_of_name(_model(entry, words, reading))
     situation = Situation("default", "", release.version, facts)
-    for forbidden in read_profile(release.engine).forbidden:
-        if forbidden.applies(situation) and forbidden.is_met(present):
-            yield _codes.finding(
-                "flag-combination",
-                " ".join(forbidden.flags),
-                f"{forbidden.title}: {forbidden.reason}.",
-                actual=" ".join(forbidden.flags),
-                fix=forbidden.fix,
-            )
-    yield from check_faults(release.engine, situation, entry.table, reading)
+    forbidden = [each for each in read_profile(release.engine).forbidden if each.applies(situation)]
+    yield from check_harm(release.engine, situation, entry.table, forbidden, reading)
 
 
 def _model(entry: EntryPoint, words: Sequence[str], reading: ParsedCommand) -> str:

@@ -28,16 +28,15 @@ def contexts_of(
     """
     situation = terms.situation
     shared = shared_values(request, cluster, situation.version, terms.values)
-    derived = derivation_of(profile.engine).values(situation, cluster, shared)
-    shared = {**shared, **derived}
-    lists = derivation_of(profile.engine).lists(cluster, shared)
+    derivation = derivation_of(profile.engine)
+    shared, lists = derivation.of_all_nodes(situation, cluster, shared)
     contexts: list[NodeContext] = []
     for node in cluster.nodes:
         own = node_terms(node, cluster, asdict(layouts[node.group]), shared, terms.products)
         there = situation.with_facts(
             *own.facts, *_heads(request, layouts[node.group]), f"gpus={cluster.gpus_per_node}"
         )
-        there = there.with_facts(*derivation_of(profile.engine).node_facts(there))
+        there = there.with_facts(*derivation.node_facts(there))
         contexts.append(NodeContext(node, there, own.values, {**own.lists, **lists}))
     return contexts
 

@@ -30,10 +30,10 @@ def unused_options(
         given: The options that were given, by the names of their parameters.
     """
     named = {finding.where for finding in plan.findings}
-    used = set(plan.options)
+    used = plan.deciding.union(*(command.options for command in plan.commands))
     if shows_image(output_format, given="image" in request.values):
-        used.add("image")
-        used.update(*(mount.source.options | mount.target.options for mount in plan.mounts))
+        mounted = (mount.source.options | mount.target.options for mount in plan.mounts)
+        used = used.union({"image"}, *mounted)
     for name in given:
         option = "--" + name.replace("_", "-")
         if name in _judged(request) and name not in used and option not in named:

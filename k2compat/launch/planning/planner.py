@@ -115,7 +115,7 @@ def plan_launch(request: Request) -> Plan:
         image=contexts[0].values.get("image"),
         image_given="image" in request.values,
         mounts=mounts_of(profile, contexts[0]),
-        options=terms.options.union(*(command.options for command in commands)),
+        deciding=terms.options,
         prerequisites=tuple(
             Prerequisite(entry.text, entry.command) for entry in terms.prerequisites
         ),

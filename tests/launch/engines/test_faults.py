@@ -9,7 +9,7 @@ from k2compat.launch import engines
 from k2compat.launch.engines.faults import Fault, faults_of
 from k2compat.launch.engines.profile_entries import Situation
 from k2compat.launch.flags import ENGINES, flag_table, read_arguments, table_versions
-from k2compat.launch.flags.faults import check_faults
+from k2compat.launch.flags.faults import check_harm
 from tests.launch.support import codes, plan
 
 FAULTS = [(engine, fault) for engine in ENGINES for fault in faults_of(engine)]
@@ -36,7 +36,7 @@ def found(engine: str, fault: Fault, version: str, *less: str, entry: str = "") 
         words += [name, *([value or "3"] if value or takes_one else [])]
     situation = Situation("default", "", Version(version), frozenset(fault.when))
     reading = read_arguments(table, words)
-    told = check_faults(engine, situation, entry or fault.entry, reading)
+    told = check_harm(engine, situation, entry or fault.entry, (), reading)
     return {finding.message for finding in told if finding.code in KNOWN}
 
 
