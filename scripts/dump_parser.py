@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -64,7 +65,7 @@ def caught_argparse(self: Any, arguments: Any = None, *_: Any, **__: Any) -> NoR
                 "action": type(action).__name__,
                 "choices": None if action.choices is None else list(map(str, action.choices)),
                 "required": action.required,
-                "deprecated": bool(getattr(action, "deprecated", False)),
+                "deprecated": _is_deprecated(action),
                 "default": _plain(action.default),
                 "dest": action.dest,
             }
@@ -87,7 +88,7 @@ def caught_click(self: Any, *_: Any, **__: Any) -> NoReturn:
                 "action": "multiple" if option.multiple else "click",
                 "required": option.required,
                 "choices": list(option.type.choices) if hasattr(option.type, "choices") else None,
-                "deprecated": bool(getattr(option, "deprecated", False)),
+                "deprecated": _is_deprecated(option),
                 "default": _plain(option.default),
                 "dest": option.name,
             }
@@ -98,6 +99,12 @@ def caught_click(self: Any, *_: Any, **__: Any) -> NoReturn:
 
 def _is_option(parameter: Any) -> bool:
     return bool(parameter.param_type_name == "option")
+
+
+def _is_deprecated(flag: Any) -> bool:
+    """Whether it says so: argparse from Python 3.13 on, the name of its action, or its help."""
+    said = re.match(r"\W*deprecated", str(getattr(flag, "help", "")), re.IGNORECASE)
+    return bool(getattr(flag, "deprecated", False) or "Deprecated" in type(flag).__name__ or said)
 
 
 def _name_of(kind: Any) -> Any:

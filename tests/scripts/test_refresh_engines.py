@@ -111,13 +111,19 @@ def test_the_way_of_reading_makes_no_difference(
         *KNOWN,
         'parser.add_argument("--mode", choices=sorted(["b", "a"]), default=str(1))',
         'parser.add_argument("--fast", action=argparse.BooleanOptionalAction)',
+        'parser.add_argument("--old", help="(Deprecated: use --fast) Faster.")',
+        'parser.add_argument("--older", action=DeprecatedAction)',
+        'parser.add_argument("--other", help="Replaces the deprecated --old.")',
     ]
-    newer = server(tmp_path, "2.1", computed)
+    first = "import argparse\nclass DeprecatedAction(argparse.Action):\n    pass\n"
+    newer = server(tmp_path, "2.1", computed, first)
     assert refresh(launch, newer, "--write") == 1
+    said = [flag["names"][0] for flag in flags_of(launch, "2.1") if flag.get("deprecated")]
+    assert said == ["--old", "--older"]
     capsys.readouterr()
     assert refresh(launch, newer, "--source-only") == 0
     assert "the source\n  compared with 2.1: 0 differences" in capsys.readouterr().out
-    newest = server(tmp_path, "2.2", computed)
+    newest = server(tmp_path, "2.2", computed, first)
     assert refresh(launch, newest, "--source-only") == 1  # no table has the number 2.2
     assert "compared with 2.1: 0 differences" in capsys.readouterr().out
 

@@ -169,10 +169,13 @@ class _Reader:
         return whole, argument, None
 
     def _short(self, argument: str) -> tuple[Resolution, str, str | None] | None:
-        """A flag with one dash and its value in one word: `-tp=8`, `-n2`, vLLM's `-O3`."""
+        """A flag with one dash and its value in one word: `-tp=8`, `-n2`, vLLM's `-O3`.
+
+        For click, `-n=2` gives the value "=2".
+        """
         name, equals, value = argument.partition("=")
         resolution = self.table.resolve(name)
-        if equals and isinstance(resolution, Exact):
+        if equals and isinstance(resolution, Exact) and self.table.parser != "click":
             return resolution, name, value
         letter = argument[:2]
         if self.table.dialect == VLLM_DIALECT and letter == "-O" and not equals:

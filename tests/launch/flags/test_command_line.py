@@ -3,7 +3,7 @@
 import shlex
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from k2compat.findings import Severity
@@ -46,6 +46,7 @@ def lines(draw: st.DrawFn) -> tuple[int, list[str]]:
 
 @settings(max_examples=200)
 @given(lines())
+@example((4, ["-r=8"]))  # click's value is "=8"
 def test_what_the_real_parser_refuses_is_an_error_and_nothing_else(
     line: tuple[int, list[str]],
 ) -> None:
