@@ -19,7 +19,12 @@ def read_toml(path: Path, kind: type[T]) -> T:
         ValueError: The file is no TOML, or holds a key or a value that `kind` does not have. The
             message names the file and the place in it: "… - at `$.change[0].kind`".
     """
+    return parse_toml(path.read_bytes(), kind, path)
+
+
+def parse_toml(text: bytes | str, kind: type[T], path: Path) -> T:
+    """A TOML text as a value, as `read_toml` reads it; `path` names it in errors."""
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=kind)
+        return msgspec.toml.decode(text, type=kind)
     except (msgspec.MsgspecError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error

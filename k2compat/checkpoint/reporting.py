@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Final
 
+import msgspec
+
 from k2compat.findings import Codes, Finding, Fix, Report
 from k2compat.printable import shortened
 
@@ -31,8 +33,7 @@ RANGES_SHOWN: Final = 4
 NUMBERS_SHOWN: Final = 20
 
 
-@dataclass(frozen=True, slots=True)
-class FileSummary:
+class FileSummary(msgspec.Struct, frozen=True):
     """A file of weights.
 
     Attributes:
@@ -46,8 +47,7 @@ class FileSummary:
     tensors: int
 
 
-@dataclass(frozen=True, slots=True)
-class StoredPart:
+class StoredPart(msgspec.Struct, frozen=True):
     """Tensors that the config has stored in one way.
 
     Attributes:
@@ -61,8 +61,7 @@ class StoredPart:
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Coverage:
+class Coverage(msgspec.Struct, frozen=True):
     """How many tensors were held against a rule.
 
     Attributes:

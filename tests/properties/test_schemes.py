@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from k2compat.checkpoint import ExpectedTensor, validate
 from k2compat.checkpoint.model import (
@@ -177,8 +178,8 @@ def stored_otherwise(
     number = next(number for number, group in enumerate(groups) if group.storage is not None)
     storage = groups[number].storage
     assert storage is not None
-    groups[number] = replace(groups[number], storage=change(storage))
-    quantization = replace(architecture.quantization, groups=tuple(groups))
+    groups[number] = structs.replace(groups[number], storage=change(storage))
+    quantization = structs.replace(architecture.quantization, groups=tuple(groups))
     tensors = [
         one
         for one in expected_tensors(replace(architecture, quantization=quantization))

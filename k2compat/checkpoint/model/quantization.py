@@ -8,8 +8,9 @@ checkpoint stores for a quantised module is not known, and they are not judged.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+import msgspec
 
 from k2compat.checkpoint.model.module_patterns import ModulePatterns
 from k2compat.checkpoint.model.schemes import SCHEMES, UNKNOWN, Storage
@@ -17,8 +18,7 @@ from k2compat.checkpoint.model.schemes import SCHEMES, UNKNOWN, Storage
 MODULE_KINDS: Final = ("projection", "linear", "router")
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(msgspec.Struct, frozen=True):
     """Modules that are stored alike.
 
     Attributes:
@@ -36,8 +36,7 @@ class Group:
         return module_kind in SCHEMES[self.storage.scheme].modules
 
 
-@dataclass(frozen=True, slots=True)
-class Quantization:
+class Quantization(msgspec.Struct, frozen=True):
     """How weights are stored.
 
     Attributes:
@@ -49,7 +48,7 @@ class Quantization:
 
     name: str
     groups: tuple[Group, ...] = ()
-    ignore: ModulePatterns = field(default_factory=ModulePatterns)
+    ignore: ModulePatterns = msgspec.field(default_factory=ModulePatterns)
     kv_cache_bits: int | None = None
 
     @property

@@ -1,8 +1,9 @@
 """Find the dialect of a quantization_config, read it, and report what cannot be followed."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from k2compat.checkpoint.model.quantization import (
     PLAIN,
