@@ -16,7 +16,6 @@ from k2compat.checkpoint import ExpectedTensor, validate
 from k2compat.checkpoint.model import (
     SCHEMES,
     SUFFIXES,
-    Storage,
     expected_blocks,
     expected_tensors,
     read_architecture,
@@ -168,9 +167,7 @@ def test_a_tensor_of_another_scheme_in_one_module_is_found(variant: str) -> None
         assert found == ["tensor-unexpected"], name
 
 
-def stored_otherwise(
-    variant: str, change: Callable[[Storage], Storage | None]
-) -> list[ExpectedTensor] | None:
+def stored_otherwise(variant: str, **changed: object) -> list[ExpectedTensor] | None:
     """A variant's tensors with its first group stored in another way; None where that is alike."""
     architecture, _ = read_architecture(config_of(variant))
     assert architecture is not None
@@ -178,7 +175,8 @@ def stored_otherwise(
     number = next(number for number, group in enumerate(groups) if group.storage is not None)
     storage = groups[number].storage
     assert storage is not None
-    groups[number] = structs.replace(groups[number], storage=change(storage))
+    other = storage._replace(**changed)  # type: ignore[arg-type]
+    groups[number] = structs.replace(groups[number], storage=other)
     quantization = structs.replace(architecture.quantization, groups=tuple(groups))
     tensors = [
         one
@@ -197,13 +195,13 @@ def differing_settings(variant: str) -> Iterator[tuple[str, list[ExpectedTensor]
         code = "quantization-bits" if name == "bits" else "quantization-group-size"
         other = {"bits": 8 if size == 4 else 4}.get(name, 64 if size != 64 else 32)
         sizes = tuple((each, other if each == name else of) for each, of in first.sizes)
-        tensors = stored_otherwise(variant, lambda storage, to=sizes: storage._replace(sizes=to))
+        tensors = stored_otherwise(variant, sizes=sizes)
         if tensors is not None:
             yield code, tensors
     for trait in sorted({name for each in SCHEMES[first.scheme].tensors for name in each.when}):
         code = "quantization-symmetry" if trait == "asymmetric" else "quantization-settings"
         traits = first.traits ^ {trait}
-        tensors = stored_otherwise(variant, lambda storage, to=traits: storage._replace(traits=to))
+        tensors = stored_otherwise(variant, traits=traits)
         if tensors is not None:
             yield code, tensors
 
