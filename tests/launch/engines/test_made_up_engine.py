@@ -38,7 +38,8 @@ def made(version: str | None = None, **options: object) -> Plan:
 
 
 def test_it_is_listed() -> None:
-    assert engines.engine_names() == ("ktransformers", "quickserve", "sglang", "trtllm", "vllm")
+    assert {"ktransformers", "quickserve", "vllm"} < set(engines.engine_names())
+    assert list(engines.engine_names()) == sorted(engines.engine_names())
     assert newest_version("quickserve") == "2.0"
 
 

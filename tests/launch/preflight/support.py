@@ -40,7 +40,12 @@ SOUND = NodeFacts(
     gpus=("NVIDIA H200",) * 8,
     program="/opt/engine/bin/vllm",
     python="/opt/engine/bin/python",
-    packages={"vllm": NEWEST, "sglang": "0.5.23", "tiktoken": "0.12.0", "ray": "2.49.0"},
+    packages={
+        "vllm": NEWEST,
+        "sglang": newest_version("sglang"),
+        "tiktoken": "0.12.0",
+        "ray": "2.49.0",
+    },
 )
 
 

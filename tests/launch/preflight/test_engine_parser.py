@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from k2compat.errors import RefusedError
-from k2compat.launch.flags import ENGINES, entry_points
+from k2compat.launch.flags import ENGINES, entry_points, newest_version
 from k2compat.launch.preflight.ask_engine import ask
 from k2compat.launch.preflight.engine_parser import InstalledVerdict, check_installed
 
-SGLANG = ("sglang", "sglang.launch_server", "0.5.23")
+NEWEST = newest_version("sglang")
+SGLANG = ("sglang", "sglang.launch_server", NEWEST)
 
 SERVER_ARGS = """
 print("imported")  # engines print while they are imported
@@ -33,7 +34,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def install(site: Path, version: str = "0.5.23", server_args: str = SERVER_ARGS) -> None:
+def install(site: Path, version: str = NEWEST, server_args: str = SERVER_ARGS) -> None:
     package = site / "sglang" / "srt"
     package.mkdir(parents=True)
     for init in (package.parent, package):
@@ -56,7 +57,7 @@ def test_an_absent_engine_is_no_fault(site: Path) -> None:
 def test_what_it_takes_gives_nothing(site: Path) -> None:
     install(site)
     line = ["--model-path", "$MODEL", "--tp-size", "$TP", "--deepep-mode=$MODE", "--port", "1"]
-    assert check_installed(*SGLANG, line) == InstalledVerdict("0.5.23", "", ())
+    assert check_installed(*SGLANG, line) == InstalledVerdict(NEWEST, "", ())
     assert check_installed(*SGLANG, ["--help"]).findings == ()
 
 
@@ -122,7 +123,7 @@ def test_the_router_counts_its_versions_by_itself(site: Path) -> None:
     metadata = site / "sglang_router-0.3.2.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: sglang-router\nVersion: 0.3.2")
-    verdict = check_installed("sglang", "sglang_router.launch_router", "0.5.23", [])
+    verdict = check_installed("sglang", "sglang_router.launch_router", NEWEST, [])
     assert verdict == InstalledVerdict("0.3.2", "", ())
 
 

@@ -19,7 +19,7 @@ def having(*argvs: str, without: str = "", engine: str = "vllm", **versions: str
     """Codes found where a sound node has these versions too, and one package less."""
     packages = {**PACKAGES, **versions}
     packages.pop(without, None)
-    version = "0.5.23" if engine == "sglang" else NEWEST
+    version = newest_version("sglang") if engine == "sglang" else NEWEST
     made = inspection(*argvs, engine=engine, version=version, packages=packages)
     return codes(check_software(made))
 

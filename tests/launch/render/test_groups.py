@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from k2compat.errors import RefusedError
-from k2compat.launch.flags import values_of
+from k2compat.launch.flags import newest_version, values_of
 from k2compat.launch.plan import Plan
 from k2compat.launch.planning.checks import check_plan, fits_of
 from k2compat.launch.planning.formats import for_format
@@ -84,7 +84,8 @@ def test_a_job_of_slurm_has_all_nodes() -> None:
 def test_the_header_lists_the_groups() -> None:
     header = " ".join(as_text(planned()).split("\n\n")[0].replace("# ", "").split())
     assert header == (
-        "sglang 0.5.23, strategy pd, prefill: 2 groups of 2 × 8 GPUs (TP1·DP16·EP16), "
+        f"sglang {newest_version('sglang')}, strategy pd, "
+        "prefill: 2 groups of 2 × 8 GPUs (TP1·DP16·EP16), "
         "prefill: 1 × 8 GPUs (TP1·DP8·EP8), decode: 2 groups of 1 × 8 GPUs (TP1·DP8·EP8), "
         "decode: 3 × 8 GPUs (TP1·DP24·EP24)"
     )
