@@ -65,6 +65,8 @@ def check_fit(
     found = alternatives(
         sizes, fit, nodes=nodes, gpus_per_node=gpus_per_node, decode_context=decode_context
     )
+    if fit.verdict is Verdict.TIGHT:  # another tight plan is no way out of one
+        found = [each for each in found if each.fit.verdict is Verdict.FITS]
     yield _codes.finding(
         code,
         str(fit.layout),
@@ -101,8 +103,10 @@ def alternatives(
         _cut_cache(sizes, refused, nodes, decode_context),
         _smaller_cache(sizes, refused, nodes, gpus_per_node),
         _more_nodes(sizes, refused, nodes, gpus_per_node),
-        _smaller_context(sizes, refused, nodes, gpus_per_node, refused.kv_cache_bytes),
-        _smaller_context(sizes, refused, nodes, gpus_per_node, 1),
+        *(
+            _smaller_context(sizes, refused, nodes, gpus_per_node, kv_cache_bytes)
+            for kv_cache_bytes in dict.fromkeys((refused.kv_cache_bytes, 1))
+        ),
     )
     found = [best for kind in kinds if (best := _best(list(kind)))]
     return sorted(found, key=lambda alternative: alternative.fit.verdict is Verdict.TIGHT)

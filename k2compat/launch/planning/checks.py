@@ -117,7 +117,9 @@ def _check_gpu(
         )
         return
     yield from check_formats(model.precision, gpu, weight_only=flags.unpacks_fp4)
-    step = flags.amd_heads if "amd" in facts else 1
+    if "amd" not in facts or flags.amd_heads == 1:
+        return
+    step = flags.amd_heads
     for layout in plan.layouts.values():
         if model.heads % (step * layout.tensor_parallel):
             most = model.heads // step

@@ -49,6 +49,7 @@ class _AssumedDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _Drafts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """drafts.toml as it is written."""
 
+    whole_models: str
     configs: dict[str, dict[str, Any]]
     drafts: tuple[_AssumedDraft, ...]
 
@@ -103,12 +104,19 @@ def read_draft(text: str, model: LaunchModel) -> Draft:
     named = user_value(repo_id or text, _OPTION)
     if repo_id is None and not named.placeholders and os.path.lexists(text):
         return _from_folder(Path(text))
-    return _assumed(named)
+    return _assumed(named, model)
 
 
 def _own_layer(model: LaunchModel) -> Draft:
     layers = model.text_config.get("num_nextn_predict_layers")
     if not isinstance(layers, int) or layers < 1:
+        if model.folder is None and "kimi" not in plain_name(str(model.name)):
+            raise RefusedError(
+                "draft-not-stored",
+                f"{model.name} was not read here: whether it stores a layer for multi-token "
+                "prediction is not known.",
+                hint="Name the model's folder, so that its config is read.",
+            )
         raise _not_stored(
             f"{model.name} stores no layer for multi-token prediction: its config's "
             f"num_nextn_predict_layers is {layers or 0}."
@@ -163,7 +171,7 @@ def _demand_eagle3(path: Path, config: Mapping[str, Any]) -> None:
         raise _not_eagle3(path, next(found, "nothing in it is an EAGLE3 draft's."))
 
 
-def _not_eagle3(path: Path, reason: str) -> RefusedError:
+def _not_eagle3(path: Path | Argument, reason: str) -> RefusedError:
     return RefusedError(
         "draft-not-eagle3",
         f"{path} is no EAGLE3 draft: {reason}",
@@ -179,8 +187,10 @@ def _stored(path: Path) -> Mapping[str, int] | None:
     return sizes or None
 
 
-def _assumed(named: Argument) -> Draft:
+def _assumed(named: Argument, model: LaunchModel) -> Draft:
     plain = plain_name(str(named))
+    if named == model.name or re.search(_drafts().whole_models, plain):
+        raise _not_eagle3(named, "it is the name of a whole model.")
     entry = next(entry for entry in _drafts().drafts if re.search(entry.pattern, plain))
     finding = _codes.finding(
         "draft-assumed",

@@ -210,7 +210,9 @@ def read_config(path: Path) -> Mapping[str, Any]:
 
     if not path.is_dir():
         raise RefusedError(
-            "not-a-folder", f"{path} is not a folder.", hint="Name the model's folder."
+            "not-a-folder",
+            f"{path} is not a folder.",
+            hint=f"Name the folder that holds {CONFIG_FILE}.",
         )
     config = path / CONFIG_FILE
     with explained_reading(config):  # a folder that is closed to this user is no missing config

@@ -267,3 +267,17 @@ class TestFindings:
         (finding,) = check_fit(FP8, fit, nodes=2, gpus_per_node=8)
         assert finding.code == "fit-tight"
         assert finding.severity == "warning"
+
+    def test_a_tight_plan_is_not_replaced_by_another(self) -> None:
+        layout = Layout(16, decode_context_parallel=8)
+        fit = fit_on("h800", FP8, layout, kv_cache_bytes=1)
+        assert fit.verdict is Verdict.TIGHT
+        (finding,) = check_fit(FP8, fit, nodes=2, gpus_per_node=8)
+        assert finding.fix is not None
+        assert "tight" not in finding.fix
+
+    def test_each_way_out_is_named_once(self) -> None:
+        fit = fit_on("h800", FP8, TP16, kv_cache_bytes=1)
+        found = [each.change for each in alternatives(FP8, fit, nodes=2, gpus_per_node=8)]
+        assert any("context" in change for change in found)
+        assert len(found) == len(set(found))

@@ -159,6 +159,13 @@ def test_amd_s_kernels_want_sixteen_heads() -> None:
     assert environment(made.commands[0]) == {}
 
 
+def test_heads_that_no_rank_shares_say_nothing_of_amd() -> None:
+    made = plan("vllm", "Kimi-K2-Instruct", gpu="h200", settings=("tp=24",))
+    found = [each.code for each in check_plan(made, config_values("moonshotai/Kimi-K2-Instruct"))]
+    assert "heads-not-divisible" in found
+    assert "heads-per-gpu" not in found
+
+
 def test_engines_that_do_not_run_on_a_gpu_are_named() -> None:
     made = plan("trtllm", gpu="mi300x")
     assert "engine-not-for-gpu" in [each.code for each in check_plan(made, INSTRUCT)]

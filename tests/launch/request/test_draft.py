@@ -74,6 +74,19 @@ def test_a_whole_model_is_no_draft(tmp_path: Path) -> None:
     assert "whole model" in error.message
 
 
+@pytest.mark.parametrize(
+    "name", ["moonshotai/Kimi-K2.5", "nvidia/Kimi-K2.6-NVFP4", "deepseek-ai/DeepSeek-V3"]
+)
+def test_the_name_of_a_whole_model_is_no_draft(name: str) -> None:
+    error = refusal(name)
+    assert error.code == "draft-not-eagle3"
+    assert "a whole model" in error.message
+
+
+def test_the_model_is_not_its_own_draft() -> None:
+    assert refusal("$MODEL", read_model("$MODEL")).code == "draft-not-eagle3"
+
+
 def test_an_adapter_is_no_draft(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text('{"r": 1}')
     write_weights(tmp_path, {"base_model.model.score.weight": (2, 2)})
@@ -137,6 +150,12 @@ class TestOwnLayer:
         error = refusal("mtp", model)
         assert error.code == "draft-not-stored"
         assert "num_nextn_predict_layers is 0" in error.message
+
+    @pytest.mark.parametrize("name", ["deepseek-ai/DeepSeek-V3", "$MODEL_PATH"])
+    def test_of_what_was_not_read_nothing_is_claimed(self, name: str) -> None:
+        error = refusal("mtp", read_model(name))
+        assert error.code == "draft-not-stored"
+        assert "was not read here" in error.message
 
     def test_a_config_alone_is_believed(self) -> None:
         model = LaunchModel(MODEL.name, {**MODEL.config, "num_nextn_predict_layers": 1})
