@@ -49,6 +49,13 @@ def test_json(tmp_path: Path) -> None:
     assert result.err == b""
 
 
+def test_findings_come_in_the_order_of_the_text(tmp_path: Path) -> None:
+    file = tmp_path / "old.sh"
+    file.write_text("vllm serve m --rope-theta 1\nvllm serve --config c.yaml\n")
+    findings = k2compat("modernize", file, "--json").document["findings"]
+    assert [finding["where"] for finding in findings] == ["line 1: --rope-theta", "line 2"]
+
+
 def test_check(tmp_path: Path) -> None:
     file = tmp_path / "x.sh"
     file.write_text(OLD)

@@ -86,7 +86,7 @@ def command(
         for modern in modernized.commands:
             found = check_read_command(modern, gpu, gpus_per_node)
             of_plans += [_at_line(modern, finding) for finding in found]
-    report = Report((*_findings(modernized), *of_plans))
+    report = Report(tuple(sorted((*_findings(modernized), *of_plans), key=_line)))
     changed = modernized.text != text
     failed = report.has_errors or (check and changed)
     return Outcome(
@@ -136,6 +136,12 @@ def _findings(modernized: Modernized) -> Iterator[Finding]:
     yield from modernized.findings
     for modern in modernized.commands:
         yield from (_at_line(modern, finding) for finding in modern.findings)
+
+
+def _line(finding: Finding) -> int:
+    """The line of the text that a finding is about; 0: none."""
+    number = finding.where.removeprefix("line ").partition(":")[0]
+    return int(number) if number.isdecimal() else 0
 
 
 def _at_line(modern: ModernCommand, finding: Finding) -> Finding:

@@ -27,6 +27,7 @@ WRAPPERS: Final = frozenset(
         *("docker", "podman", "nerdctl"),
         *("sudo", "env", "nohup", "exec", "time", "timeout", "setsid", "stdbuf", "nsys"),
         *("numactl", "taskset", "nice", "uv", "uvx", "conda", "poetry", "apptainer", "singularity"),
+        *("mamba", "micromamba", "pixi", "pipenv", "screen"),
         *("kubectl", "ssh", "xargs", "$"),
         *("do", "then", "else", "if", "while", "until", "{", "!"),
     }

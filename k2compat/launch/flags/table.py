@@ -189,5 +189,6 @@ class FlagTable(msgspec.Struct, frozen=True, dict=True):  # it keeps an index of
 def _nearest_of(names: tuple[str, ...], name: str) -> str:
     from difflib import get_close_matches
 
-    near = get_close_matches(name, names, n=1)
-    return near[0] if near else ""
+    stems = {full.lstrip("-"): full for full in names}  # the dashes alone make --uds like --bogus
+    near = get_close_matches(name.lstrip("-"), stems, n=1)
+    return stems[near[0]] if near else ""

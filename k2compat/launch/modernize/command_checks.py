@@ -39,7 +39,7 @@ def check_world(
             "world-exceeds-nodes",
             str(layout),
             f"{layout} takes {counted(layout.world_size, 'GPU')}; {given} × {gpus_per_node} are "
-            f"{gpus}, and more nodes are joined by {' or '.join(ways)}.",
+            f"{gpus}, and more nodes are joined by {', '.join(ways)}.",
             expected=f"at most {counted(gpus, 'GPU')}",
             actual=str(layout.world_size),
             fix="Name the nodes, or give the node's GPUs: --gpus-per-node N.",

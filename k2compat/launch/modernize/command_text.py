@@ -107,13 +107,18 @@ class CommandText:
     def rewritten(self, words: Sequence[ShellWord]) -> tuple[Edit, ...]:
         """The edits after which the command has these words.
 
-        A new word goes where the word before it is; the first ones go to the first part.
+        A new word goes where the one lay that it takes the place of, or else where the word before
+        it is; the first ones go to the first part.
         """
         owners = [number for number, part in enumerate(self.parts) for _ in part.words]
+        gone = set(range(len(owners))).difference(word.place for word in words)
         filled: list[list[ShellWord]] = [[] for _ in self.parts]
-        number = 0
+        number, place = 0, -1
         for word in words:
-            number = owners[word.place] if word.place >= 0 else number
+            if word.place >= 0:
+                number, place = owners[word.place], word.place
+            elif place + 1 in gone:
+                number = owners[place + 1]
             filled[number].append(word)
         begins = [owners.index(n) if n in owners else 0 for n in range(len(self.parts))]
         return tuple(

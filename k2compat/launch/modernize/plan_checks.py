@@ -41,11 +41,11 @@ def _checked(command: ModernCommand, gpu: str | None, gpus_per_node: int) -> Ite
         )
         return
     layout = layout_in(command.engine, command.arguments)
-    if layout is None:
+    unread = any(finding.code == "arguments-unread" for finding in command.findings)
+    if layout is None or unread:
+        missing = "some of its arguments were not read" if unread else "a size is filled in later"
         yield _codes.finding(
-            "plan-not-checked",
-            command.entry,
-            "The command was not checked as a plan: a size in it is filled in later.",
+            "plan-not-checked", command.entry, f"The command was not checked as a plan: {missing}."
         )
         return
     model = read_model(name)

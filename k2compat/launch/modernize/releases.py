@@ -1,6 +1,6 @@
 """Which release of an engine a command is written for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from k2compat.errors import RefusedError
 from k2compat.launch.flags import EngineRelease
@@ -29,7 +29,7 @@ class Releases:
                 )
             asked |= dict.fromkeys(engines, versions[""])
         self._asked = {engine: EngineRelease.of(engine, label) for engine, label in asked.items()}
-        self._in_images: dict[str, EngineRelease] = {}
+        self._beside: dict[str, str] = {}
         self.engines = frozenset(engines)
 
     def was_asked(self, engine: str) -> bool:
@@ -45,7 +45,22 @@ class Releases:
         """
         if engine in self._asked:
             return self._asked[engine]
-        if in_image is not None:
-            self._in_images.setdefault(engine, EngineRelease.of(engine, in_image))
-            return EngineRelease.of(engine, in_image)
-        return self._in_images.get(engine) or EngineRelease.of(engine)
+        return EngineRelease.of(engine, in_image)
+
+    def note_images(self, engine: str, in_images: Iterable[str | None]) -> None:
+        """Take the versions in the images of an engine's commands for what stands beside them.
+
+        Args:
+            engine: The engine.
+            in_images: Of each command what `of` takes.
+        """
+        first, *others = in_images
+        if first is not None and None not in others:
+            self._beside[engine] = first
+
+    def beside(self, engine: str) -> EngineRelease:
+        """The release of the variables and settings files beside an engine's commands.
+
+        It is that of the first image where each command has an image with a version.
+        """
+        return self.of(engine, self._beside.get(engine))

@@ -21,7 +21,7 @@ from k2compat.launch.engines import engine_names
 from k2compat.launch.flags import changes_of, programs_of
 from k2compat.launch.modernize.command_text import CommandText, Document, Edit
 from k2compat.launch.modernize.forms import read_document
-from k2compat.launch.modernize.images import raised_image
+from k2compat.launch.modernize.images import pinned_version, raised_image
 from k2compat.launch.modernize.modern_command import ModernCommand, Rewritten, rewrite_command
 from k2compat.launch.modernize.places import Place, program_in
 from k2compat.launch.modernize.releases import Releases
@@ -77,6 +77,9 @@ def modernize_text(
     document = read_document(text)
     found = _commands(document)
     releases = Releases(versions or {}, {place.entry.engine for _, place in found})
+    for engine in releases.engines:
+        ours = (place for _, place in found if place.entry.engine == engine)
+        releases.note_images(engine, [pinned_version(place) for place in ours])
     before = [command.source(text) for command, _ in found]
     findings: list[Finding] = [*stray]
     edits: list[Edit] = []
@@ -160,7 +163,7 @@ def _modern_settings(
             continue
         changes = changes_of(engine, settings.entry)
         for start, end in dict.fromkeys(document.settings):
-            release = releases.of(engine)
+            release = releases.beside(engine)
             renamed = rename_keys(text[start:end], changes, release.version)
             for change in renamed.changes:
                 new = (change.to or ("",))[0]

@@ -175,7 +175,8 @@ class _Translator:
     ) -> tuple[ShellWord, ...]:
         """The words for one flag today; empty where nothing says the same."""
         table, resolution = self.old, self.old.resolve(use.name)
-        if isinstance(resolution, Unknown) and table.passes_on is not None:
+        handed_on = isinstance(resolution, Unknown) and not table.changes_to(use.name)
+        if handed_on and table.passes_on is not None:
             table = table.passes_on
             resolution = table.resolve(use.name)
         in_old = structs.replace(use, resolution=resolution)

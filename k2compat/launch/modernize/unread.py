@@ -16,6 +16,8 @@ _codes = Codes("launch")
 
 # A flag behind the program, on the same line or the next: a command, and no mere mention.
 _FLAGS: Final = re.compile(r"""[^\n]*?[\s"',]-{1,2}[a-zA-Z]|[^\n]*\\\n[^\n]*--[a-z]""")
+# What stands between the words of a command in a list of another language.
+_BETWEEN: Final = re.compile(r"""["',\s]+""")
 _COMMENT: Final = re.compile(r"^\s*(?:#|//|;)")
 
 
@@ -42,7 +44,7 @@ def unread_places(
         if _COMMENT.match(text[text.rfind("\n", 0, match.start()) + 1 :]):
             continue
         reported.add(line)
-        shown = " ".join(match[0].split())
+        shown = " ".join(_BETWEEN.split(match[0]))
         yield _finding(line, shown, f"{document.form}s are not read at this place")
     yield from _config_files(text, document)
     yield from _images(text, document)

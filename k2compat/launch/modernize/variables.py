@@ -29,7 +29,7 @@ def modern_variables(
     """
     for variable in variables:
         for engine in engine_names():
-            release = releases.of(engine)
+            release = releases.beside(engine)
             change = _change(release, variable.text)
             if change is not None:
                 line = text.count("\n", 0, variable.start) + 1

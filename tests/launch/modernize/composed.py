@@ -66,7 +66,7 @@ COMPOSED = {
         ("vllm",),
         "services:\n  k2:\n    image: vllm/vllm-openai\n    command: ['--model', '/k2', "
         "'--disable-log-requests', '--tensor-parallel-size=8', '--tool-call-parser', 'kimi_k2']\n",
-        ("'--tool-call-parser', 'kimi_k2', --enable-auto-tool-choice]",),
+        ("'--tool-call-parser', 'kimi_k2', '--enable-auto-tool-choice']",),
     ),
     "compose-text": Posted(
         COMPOSE,

@@ -64,6 +64,35 @@ def test_variables_of_each_form() -> None:
     assert variables(script) == {"A": "1", "C": "2", "D": "3"}
 
 
+def test_a_variable_is_judged_by_the_release_in_the_image() -> None:
+    pinned = COMPOSE.replace("vllm/vllm-openai", "vllm/vllm-openai:v0.11.0")
+    second = "  b:\n    image: vllm/vllm-openai\n    command: [--port, '2']\n"
+    cases = (pinned, "", []), (COMPOSE, "", ["variable-gone"]), (pinned, second, ["variable-gone"])
+    for compose, more, found in cases:
+        text = f"{compose}    environment: ['VLLM_USE_V1=1']\n    command: [--port, '1']\n{more}"
+        assert [f.code for f in modernize_text(text).findings] == found
+
+
+def test_an_image_decides_for_its_own_command_alone() -> None:
+    pinned = "docker run vllm/vllm-openai:v0.9.0 --model m --disable-log-requests"
+    text = f"{pinned}\nvllm serve m --disable-log-requests\n"
+    assert modernize_text(text).text == f"{pinned}\nvllm serve m\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('["--tp", "8", "--model-path", "m"]', '["--tp-size", "8", "--model-path", "m"]'),
+        ("['--tp', '8', '--model-path', 'm']", "['--tp-size', '8', '--model-path', 'm']"),
+        ("[--tp, '8', --model-path, m]", "[--tp-size, '8', --model-path, m]"),
+    ],
+)
+def test_new_items_are_quoted_as_the_others(before: str, after: str) -> None:
+    compose = "services:\n  a:\n    image: lmsysorg/sglang:v0.5.23\n"
+    compose += "    entrypoint: [python3, -m, sglang.launch_server]\n    command: "
+    assert modernize_text(compose + before).text == compose + after
+
+
 def test_a_renamed_variable_is_renamed_in_its_place() -> None:
     text = f'{COMPOSE}    environment:\n      - "SGL_ENABLE_X=1"\n'
     modernized = modernize_text(text)
@@ -106,6 +135,13 @@ def test_a_variable_that_is_gone_names_the_flag() -> None:
 def test_variables_are_judged_by_the_version(line: str, version: str, code: str) -> None:
     modernized = modernize_text(line, {"": version})
     assert [f.code for f in modernized.findings] == [code] * bool(code)
+
+
+def test_a_command_in_a_list_is_named_as_a_shell_has_it() -> None:
+    (finding,) = modernize_text(
+        "```python\nrun(['vllm', 'serve', 'm', '--port', '1'])\n```\n"
+    ).findings
+    assert finding.message.startswith("vllm serve starts an engine, and was not read")
 
 
 @pytest.mark.parametrize("engine", engine_names())

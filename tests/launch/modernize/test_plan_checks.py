@@ -30,6 +30,7 @@ def codes(text: str, gpu: str | None = None, gpus_per_node: int = 8) -> list[str
         (f"{SGLANG} --tp 16 --dp-size 16 --enable-dp-attention --ep-size 5", None, "experts-"),
         (f"{SGLANG} --tp 16 --attn-dp-size 16 --ep-size 16", "h200", ""),
         (f"{VLLM} -tp $N", None, "plan-not-checked"),
+        (f'{VLLM} "${{ARGS[@]}}"', "h200", "plan-not-checked"),
         ("vllm serve", None, "plan-not-checked"),
         ("kt run m", None, "fit-skipped"),
     ],

@@ -109,6 +109,13 @@ def test_the_old_ktransformers_server_becomes_sglang() -> None:
     assert "LLAMAFILE" not in command.after
 
 
+def test_a_flag_of_the_first_program_is_not_handed_on() -> None:
+    modernized = modernize_text("python -m dynamo.vllm --model m --is-decode-worker --port 1")
+    (command,) = modernized.commands
+    assert command.after == "python -m dynamo.vllm --model m --disaggregation-mode decode --port 1"
+    assert codes(modernized) == []
+
+
 def test_the_settings_file_in_a_here_document() -> None:
     modernized = modernize_text(guide.TRTLLM_SETTINGS)
     assert modernized.text == guide.TRTLLM_SETTINGS.replace("padding_enabled", "enable_padding")
@@ -180,6 +187,7 @@ def test_the_settings_file_in_a_here_document() -> None:
             "docker run -p 1:1 vllm/vllm-openai --model m --swap-space 4",
             "docker run -p 1:1 vllm/vllm-openai --model m",
         ),
+        ("screen -dmS k2 vllm serve m --swap-space 4", "screen -dmS k2 vllm serve m"),
         ("kt run m --cuda-graph-bs 8", "kt run m --cuda-graph-bs 8"),
     ],
 )

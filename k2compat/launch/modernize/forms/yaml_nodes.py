@@ -140,12 +140,13 @@ def end_with_comment(text: str, offset: int, node: yaml.Node) -> int:
 def write_list(part: Part, words: Sequence[ShellWord]) -> str:
     """Items of a sequence as the sequence has them: one a line, or between commas."""
     items = []
+    marks = {source[:1] for source in part.sources}
+    mark = marks.pop() if len(marks) == 1 else ""
     for word in words:
         kept = word.place >= 0
         lead = word.lead if kept and word.place else part.between
-        items.append(
-            Item(word.place, lead, part.sources[word.place] if kept else quoted(word.value))
-        )
+        source = part.sources[word.place] if kept else quoted(word.value, mark)
+        items.append(Item(word.place, lead, source))
     return write_items(part, items, part.between)
 
 
@@ -175,8 +176,10 @@ def write_items(part: Part, items: Sequence[Item], usual: str) -> str:
     return text + "".join(comments.values())
 
 
-def quoted(value: str) -> str:
-    """A text as a YAML scalar that is read as that text."""
+def quoted(value: str, mark: str = "") -> str:
+    """A text as a YAML scalar that is read as that text, in the marks of its neighbours."""
+    if mark in ("'", '"') and not {mark, "\\"}.intersection(value):
+        return f"{mark}{value}{mark}"
     if _PLAIN.fullmatch(value) and not _NOT_TEXT.fullmatch(value):
         return value
     if "'" not in value:
