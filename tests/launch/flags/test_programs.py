@@ -8,6 +8,7 @@ from k2compat.errors import RefusedError
 from k2compat.launch.flags import ENGINES, flag_table, newest_version
 from k2compat.launch.flags.programs import (
     all_entry_points,
+    engine_aliases,
     entry_point,
     recognize,
     todays_entry,
@@ -80,3 +81,8 @@ def test_the_command_to_render() -> None:
         "-m",
         "sglang.launch_server",
     )
+
+
+def test_engines_answer_to_what_people_call_them() -> None:
+    assert engine_aliases()["tensorrt-llm"] == "trtllm"
+    assert not engine_aliases().keys() & set(ENGINES)
