@@ -62,7 +62,7 @@ class StreamedAnswer:
         return self.events(piece.choice, piece.events)
 
     def events(self, choice: int, events: list[Event]) -> bytes:
-        """Write the next events of a choice, with which nothing else comes."""
+        """Write the next events of a choice, alone in their chunk."""
         frame = self._frames.get(choice)
         if frame is None:
             frame = self._frames[choice] = self._frame(choice)

@@ -1,4 +1,4 @@
-"""How the routed experts of a checkpoint are stored, for programs that ask nothing else of it.
+"""How the routed experts of a checkpoint are stored, for programs that need only this.
 
 `launch` asks it at each start. The rules of the tensors, which take as long to load as this, are
 not loaded for it.

@@ -41,7 +41,7 @@ _MODEL: Final = "model."
 _NUMBER: Final = re.compile(r"[0-9]+")
 
 _NEAR: Final = 64
-"""Names before and after one of a module, among which its others are: shards keep them together.
+"""How many names around a tensor's are searched for its module's: shards keep them together.
 
 They are those of 15 modules or more."""
 

@@ -27,7 +27,7 @@ from k2compat.printable import shortened
 WEIGHT_SUFFIXES = (".safetensors", ".gguf")
 
 _FILE_SUFFIXES = (*WEIGHT_SUFFIXES, ".json", ".model", ".jinja", ".py")
-"""No folder of a model is named so, unless something put it in a file's place."""
+"""A folder with such a name is in a file's place."""
 
 LOOK_AHEAD_BYTES = 512
 """Enough to know a Git-LFS pointer or a web page."""
@@ -113,7 +113,7 @@ def root_of(source: Source) -> str:
 
 
 class FileRefusedError(Exception):
-    """The file cannot be read at all; `finding` says why. Does not leave the room."""
+    """The file cannot be read; `finding` has the reason. It is caught in this room."""
 
     def __init__(self, finding: Finding) -> None:
         super().__init__(finding.message)
@@ -321,7 +321,7 @@ def open_folder_source(path: Path) -> FolderSource:
 
 
 def _folders_for_files(folder: ModelFolder) -> Iterator[str]:
-    """Directories that stand where a file should be: named as one, with no such file in it."""
+    """Directories in a file's place: the name is a file's, and no such file is inside."""
     for relative in (*folder.folders, *folder.linked_folders):
         suffix = PurePosixPath(relative).suffix
         if suffix in _FILE_SUFFIXES and not any(

@@ -245,7 +245,7 @@ class _Translator:
             _codes.finding(
                 "flag-untranslated",
                 use.name,
-                f"{use.name} was left out; nothing known says the same today. {reason}",
+                f"{use.name} was left out; no known flag has its meaning today. {reason}",
                 actual=before,
             )
         )

@@ -138,7 +138,7 @@ def _program(profile: Profile, template: CommandTemplate, situation: Situation) 
 
 
 def _flags_and_values(row: Row, place: NodeContext) -> Iterator[Argument]:
-    """A flag with its values; one of a list stands there once for each item."""
+    """A flag with its values; a flag of a list is repeated for each item."""
     items = place.lists[row.each] if row.each else (Argument(()),)
     for item in items:
         yield Argument.literal(row.flag)

@@ -67,7 +67,7 @@ def shared_values(
 
 
 def _draft_values(draft: Draft) -> Mapping[str, Argument]:
-    """The draft's name, and the same as it stands between the quotes of a JSON string."""
+    """The draft's name, plain and escaped for a JSON string."""
     parts = tuple(
         json.dumps(part, ensure_ascii=False)[1:-1] if isinstance(part, str) else part
         for part in draft.name.parts

@@ -103,7 +103,7 @@ class ForcedTurn:
 
     @property
     def prose_kind(self) -> type[Content] | type[Reasoning] | None:
-        """What text without a marker is, as `Turn.prose_kind` tells it; None in the JSON."""
+        """The kind of text without a marker, as in `Turn.prose_kind`; None in the JSON."""
         return self._turn.prose_kind if self._phase is Phase.MARKERS else None
 
     def text(self, text: str, at: int, *, cut: bool = False) -> None:

@@ -119,7 +119,7 @@ class TurnState:
 
     @property
     def prose_kind(self) -> type[Content] | type[Reasoning] | None:
-        """What text without a marker is, if it is passed on as it stands."""
+        """The kind of text without a marker, if it passes through unchanged."""
         if self.state is _OUTSIDE and self.doubt is None:
             return self.prose.kind
         return None

@@ -182,7 +182,7 @@ def test_prefill_and_decode_both_draft() -> None:
 
 
 def test_a_path_may_hold_quotes() -> None:
-    """It stands within a JSON string, and in the shell's quotes."""
+    """It is in a JSON string, and in the shell's quotes."""
     made = drafted("vllm", '/m/a "b" \\c')
     assert '"model":"/m/a \\"b\\" \\\\c"' in values_of(words(made), "--speculative-config")[0]
 

@@ -96,7 +96,7 @@ def test_three_and_three_groups_start_behind_one_router(tmp_path: Path) -> None:
         for process in started:
             process.wait(30)
     assert all(each["ended"] == "SIGTERM" for each in records(tmp_path))
-    # The router reached the first node of every group, as it was told to.
+    # The router reached the first node of every group, as its flags name them.
     urls = [f"http://{hosts[0]}:28471" for hosts in (*PREFILL, *DECODE)]
     assert router["answered"] == [[url, 200] for url in urls]
     for role, groups in (("prefill", PREFILL), ("decode", DECODE)):

@@ -23,7 +23,7 @@ _ADAPTER_CONFIG: Final = "adapter_config.json"
 def judge_foreign(
     folder: ForeignFolder, contents: CheckpointContents, model: Mapping[str, Any] | None
 ) -> tuple[tuple[Finding, ...], int]:
-    """The findings about the tensors of such a folder, and how many were judged.
+    """The findings about the tensors of a foreign folder, and how many were judged.
 
     Args:
         folder: What it is.

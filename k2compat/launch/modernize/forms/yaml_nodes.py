@@ -254,7 +254,7 @@ def script_commands(
 
 
 def _with_arguments(command: CommandText, given: Sequence[Part]) -> CommandText:
-    """A command with what its "$@" stands for; the word itself stays where it is."""
+    """A command with the values of its "$@" added; the word itself stays."""
     *before, last = command.parts
     if not given or len(last.words) < 2 or last.words[-1].value != ALL_ARGUMENTS:
         return command
