@@ -190,17 +190,19 @@ class Comparison:
         """The tensors that were judged, by the scheme that the config gives them."""
         counts = Counter(self._further_tensors)
         sizes = Counter(self._further_bytes)
-        tables: dict[int, list[tuple[str, str, int]]] = {}
+        tables: dict[int, tuple[Counter[str], Counter[str]]] = {}  # layers alike share one
         for opened in self._blocks.values():
             if opened.is_untouched:
                 continue
             kinds = opened.block.kinds
             if id(kinds) not in tables:
-                tables[id(kinds)] = [(rest, k.stored_as, k.bytes) for rest, k in kinds.items()]
-            for rest, scheme, size in tables[id(kinds)]:
-                if rest not in opened.unseen:
-                    counts[scheme] += 1
-                    sizes[scheme] += size
+                tables[id(kinds)] = _stored(kinds.values())
+            unseen = _stored(kinds[rest] for rest in opened.unseen)
+            for total, of_block, absent in zip(
+                (counts, sizes), tables[id(kinds)], unseen, strict=True
+            ):
+                total.update(of_block)
+                total.subtract(absent)
         return tuple(
             StoredPart(name, count, sizes[name])
             for name, count in counts.most_common()
@@ -365,6 +367,16 @@ class Comparison:
                 tensor.shape,
             )
         )
+
+
+def _stored(kinds: Iterable[Kind]) -> tuple[Counter[str], Counter[str]]:
+    """How many tensors each scheme stores, and their bytes."""
+    counts: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
+    for kind in kinds:
+        counts[kind.stored_as] += 1
+        sizes[kind.stored_as] += kind.bytes
+    return counts, sizes
 
 
 def _form(rest: str) -> str:

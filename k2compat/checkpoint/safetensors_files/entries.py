@@ -10,6 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import repeat
 from operator import sub
 from typing import NamedTuple
 
@@ -97,11 +98,11 @@ def read_canonical(text: str, data_bytes: int) -> Entries | None:
         return None
     if starts != [0, *ends[:-1]] or ends[-1] != data_bytes:
         return None
-    tensors = tuple(
-        SafetensorsTensor(name, kind.dtype, kind.shape, start, end)
-        for name, kind, start, end in zip(names, kinds, starts, ends, strict=True)
-    )
-    return Entries(metadata, tensors)
+    dtypes, shapes = [kind.dtype for kind in kinds], [kind.shape for kind in kinds]
+    columns = zip(names, dtypes, shapes, starts, ends, strict=True)
+    # Not SafetensorsTensor(...): a call in Python for each of 139,644 tensors of Kimi-K2 takes
+    # three times as long.
+    return Entries(metadata, tuple(map(tuple.__new__, repeat(SafetensorsTensor), columns)))
 
 
 def _are_sound(names: Sequence[str]) -> bool:

@@ -289,8 +289,8 @@ def _take(text: str, weight_map: dict[str, str], files: dict[str, str]) -> int:
         ValueError, TypeError: It is no piece of a JSON object of strings.
     """
     pairs: list[tuple[str, object]] = json.loads("{" + text + "}", object_pairs_hook=list)
-    for name, place in pairs:
-        if not isinstance(place, str):
-            raise TypeError(name)
-        weight_map[name] = files.setdefault(place, place)
+    names, places = zip(*pairs, strict=True)  # ValueError for no members
+    if set(map(type, places)) != {str}:
+        raise TypeError("a member is not a string")
+    weight_map.update(zip(names, map(files.setdefault, places, places), strict=True))
     return len(pairs)
