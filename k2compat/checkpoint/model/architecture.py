@@ -102,10 +102,17 @@ class Architecture:
         ]
         return tuple(dict.fromkeys((module, inner, *others)))
 
-    @property
-    def as_draft(self) -> "Architecture":
-        """The layer for multi-token prediction by itself, which is layer 0 then."""
-        changed = {"num_hidden_layers": 0, "num_nextn_predict_layers": 1}
+    def as_draft(self, *, keeps_number: bool = False) -> "Architecture":
+        """The layers for multi-token prediction by themselves.
+
+        Args:
+            keeps_number: Whether they have their numbers in the model; else it is layer 0.
+        """
+        changed = (
+            {"num_nextn_predict_layers": max(1, self.mtp_layers)}
+            if keeps_number
+            else {"num_hidden_layers": 0, "num_nextn_predict_layers": 1}
+        )
         symbols = {SIZES[name].symbol: size for name, size in changed.items()}
         traits = self.traits - {"with_model"} | {"draft"}
         return replace(self, sizes={**self.sizes, **changed, **symbols}, traits=traits)

@@ -156,7 +156,8 @@ def expected_blocks(architecture: Architecture) -> Iterator[Block]:
         outside |= _kinds(architecture, "vision", "", VISION)
     yield Block("", None, outside)
     shared: dict[object, Mapping[str, Kind]] = {}
-    for layer in range(architecture.layers + architecture.mtp_layers):
+    first = architecture.layers if "draft" in architecture.traits else 0
+    for layer in range(first, architecture.layers + architecture.mtp_layers):
         layer_prefix = f"{prefix}{TEXT_LAYERS}{layer}."
         is_mtp = layer >= architecture.layers
         style = (

@@ -166,12 +166,14 @@ def prepare(source: Source, config: ReadConfig, observed: Observed | None = None
         contents = replace(contents, observed=observed)
     index = contents.index
     foreign = find_foreign(source.files, config.members, contents.names)
+    if foreign is not None and foreign.beyond and (contents.is_part or contents.shards.findings):
+        foreign = None  # the last shard of a whole model
     exhausted: tuple[Finding, ...] = ()
     judged = 0
     if foreign is None or foreign.judged_as in _BY_RULES:
         architecture, findings = _architecture(contents, _as_family(config, foreign))
         if architecture is not None and foreign is not None and foreign.judged_as == "mtp":
-            architecture = architecture.as_draft
+            architecture = architecture.as_draft(keeps_number=foreign.beyond)
         architecture, comparison, exhausted = settle(architecture, config.where)
     else:
         # No rule describes the tensors; headers, index and files are judged.

@@ -131,6 +131,37 @@ def test_an_mtp_draft_is_named_and_its_layer_judged() -> None:
     assert set(codes(wrong)) == {"foreign-draft", "tensor-shape"}
 
 
+def kept_number(numbered: str = "model.safetensors") -> MemorySource:
+    """The layer under its number in the model, with the model's own config."""
+    config = tiny_config("deepseek_v3")
+    prefix = f"model.layers.{config['num_hidden_layers']}."
+    source = memory_source(config, tensors=[t for t in usual(config) if t.name.startswith(prefix)])
+    contents = {
+        numbered if name.endswith(".safetensors") else name: each
+        for name, each in source.contents.items()
+        if not name.endswith(".index.json")
+    }
+    return MemorySource("model", contents)
+
+
+def test_an_mtp_draft_that_keeps_the_layers_number() -> None:
+    validation = validate(kept_number())
+    assert found_in(validation) == ["foreign-draft"]
+    assert validation.coverage.judged == validation.tensors > 0
+
+
+def test_the_last_shard_of_a_model_is_no_draft() -> None:
+    found = found_in(validate(kept_number("model-00003-of-00003.safetensors")))
+    assert "foreign-draft" not in found
+    assert {"shard-missing"} & set(found) or "tensor-missing" in found
+
+
+def test_a_whole_model_with_its_mtp_layer_first_is_no_draft() -> None:
+    config = tiny_config("deepseek_v3")
+    tensors = sorted(usual(config), key=lambda each: "layers.2." not in each.name)
+    assert found_in(validate(held(tensors, config))) == []
+
+
 def lora(tmp_path: Path, adapter: dict[str, Any], **shapes: tuple[int, ...]) -> MemorySource:
     """An adapter of o_proj in layer 0 of the sample, whose o_proj is [256, 128]."""
     config = tiny_config("bf16")

@@ -47,10 +47,35 @@ def test_a_whole_conversion_is_one_finding_and_judged_whole(quantization: dict[s
 
 
 @pytest.mark.parametrize(
-    "settings", [{**DEFAULT, "bits": 8}, {**DEFAULT, "group_size": 16}, {**DEFAULT, **OVERRIDES}]
+    ("settings", "code", "expected"),
+    [
+        ({"bits": 8}, "quantization-bits", "8 bits in groups of 32"),
+        ({"group_size": 16}, "quantization-group-size", "4 bits in groups of 16"),
+        ({"mode": "mxfp4"}, "quantization-settings", "4 bits in groups of 32, without biases"),
+    ],
 )
-def test_settings_that_the_tensors_do_not_have(settings: dict[str, Any]) -> None:
-    assert codes(judge(settings, conversion(DEFAULT))) == ["foreign-mlx", "tensor-shape"]
+def test_settings_that_the_tensors_do_not_have_are_one_finding(
+    settings: dict[str, Any], code: str, expected: str
+) -> None:
+    finding, foreign = bad(judge({**DEFAULT, **settings}, conversion(DEFAULT)))
+    assert (foreign.code, finding.code) == ("foreign-mlx", code)
+    assert (finding.expected, finding.actual) == (expected, "4 bits in groups of 32")
+    assert finding.count == sum(name.endswith(".scales") for name in conversion(DEFAULT))
+    assert finding.message.startswith("layers 0–1: ")
+
+
+def test_settings_of_single_modules_that_these_do_not_have() -> None:
+    found = bad(judge({**DEFAULT, **OVERRIDES}, conversion(DEFAULT)))
+    assert [(each.code, each.count) for each in found] == [
+        ("quantization-bits", 1),
+        ("quantization-bits", 1),
+        ("foreign-mlx", 1),
+    ]
+
+
+def test_biases_that_are_missing_everywhere_are_one_finding() -> None:
+    tensors = {n: each for n, each in conversion(DEFAULT).items() if not n.endswith(".biases")}
+    assert codes(judge(DEFAULT, tensors)) == ["foreign-mlx", "quantization-settings"]
 
 
 @pytest.mark.parametrize("name", sorted(conversion(DEFAULT)))

@@ -17,6 +17,7 @@ from k2compat.checkpoint.model import (
     shape_of,
     whole_number,
 )
+from k2compat.checkpoint.safetensors_files.deviations import TensorDeviation
 from k2compat.checkpoint.safetensors_files.layout import SafetensorsTensor
 from k2compat.family import text_config
 
@@ -24,6 +25,7 @@ _SIZE_MAX: Final = 1 << 24
 _LORA: Final = re.compile(
     r"(?:base_model\.model\.)?(?P<module>.+)\.lora_(?P<side>[AB])(?:\.[^.]+)?\.weight"
 )
+_LAYER: Final = re.compile(r"\blayers\.([0-9]{1,9})\.")
 _FUSED_STATES: Final = 3
 """Hidden states of the model that EAGLE3's `fc` takes."""
 
@@ -55,11 +57,13 @@ class Expectation(NamedTuple):
         shapes: None for a dimension that is not known.
         required: Names that must be there.
         strangers: Names that the model has no place for.
+        deviations: What is known about modules already; their shapes are those that are stored.
     """
 
     shapes: Mapping[str, tuple[int | None, ...]]
     required: frozenset[str]
     strangers: frozenset[str] = frozenset()
+    deviations: tuple[TensorDeviation, ...] = ()
 
 
 def expect_lora(
@@ -129,6 +133,12 @@ def expect_eagle3(
     # Some programs call the layer otherwise: without these names nothing is missing.
     required = set(shapes) - set(_MAY_LACK) if "midlayer.hidden_norm.weight" in held else set()
     return Expectation(shapes, frozenset(required))
+
+
+def layer_of(name: str) -> int | None:
+    """The number of the layer that a tensor's name gives; None outside any."""
+    match = _LAYER.search(name)
+    return None if match is None else int(match[1])
 
 
 def _modules(architecture: Architecture) -> Mapping[str, tuple[int, ...]]:

@@ -10,6 +10,7 @@ from k2compat.checkpoint.safetensors_files.foreign.expectations import (
     Expectation,
     expect_eagle3,
     expect_lora,
+    layer_of,
 )
 from k2compat.checkpoint.safetensors_files.foreign.mlx import expect_mlx
 from k2compat.checkpoint.safetensors_files.foreign.recognition import ForeignFolder
@@ -39,7 +40,7 @@ def judge_foreign(
         expected = expect_lora(names, read.members or {}, model)
     elif folder.judged_as == "mlx":
         read = ReadConfig(model, contents.root)  # whose findings are reported elsewhere
-        expected = expect_mlx({tensor.name for tensor in tensors}, model or {})
+        expected = expect_mlx({tensor.name: tensor.shape for tensor in tensors}, model or {})
     else:
         read = read_config(contents.source)
         own = read.members or {}
@@ -51,6 +52,7 @@ def judge_foreign(
 def _deviations(
     tensors: Sequence[SafetensorsTensor], expected: Expectation
 ) -> Iterator[TensorDeviation]:
+    yield from expected.deviations
     held = set()
     for tensor in tensors:
         held.add(tensor.name)
@@ -67,7 +69,7 @@ def _deviations(
 def _deviation(
     deviation: Deviation, name: str, expected: str = "", actual: str = ""
 ) -> TensorDeviation:
-    return TensorDeviation(deviation, name, None, "", None, expected, actual)
+    return TensorDeviation(deviation, name, layer_of(name), "", None, expected, actual)
 
 
 def _fits(expected: tuple[int | None, ...], shape: tuple[int, ...]) -> bool:

@@ -11,7 +11,6 @@ Sources: mlx-lm utils.py and models/deepseek_v3.py.
 """
 
 from collections.abc import Iterator, Mapping
-from collections.abc import Set as AbstractSet
 from typing import Any, Final, NamedTuple
 
 from k2compat.checkpoint.model import (
@@ -22,7 +21,8 @@ from k2compat.checkpoint.model import (
     read_architecture,
     whole_number,
 )
-from k2compat.checkpoint.safetensors_files.foreign.expectations import Expectation
+from k2compat.checkpoint.safetensors_files.deviations import Deviation, TensorDeviation
+from k2compat.checkpoint.safetensors_files.foreign.expectations import Expectation, layer_of
 from k2compat.family import text_config
 
 _EXPERT: Final = "mlp.experts.0."
@@ -30,6 +30,12 @@ _OTHER_EXPERTS: Final = "mlp.experts."
 _STACKED: Final = "mlp.switch_mlp."
 _KV_B: Final = "self_attn.kv_b_proj"
 _AFFINE: Final = "affine"
+_WORD: Final = 32
+"""Bits of an element of a packed weight."""
+
+_BITS: Final = (2, 3, 4, 5, 6, 8)
+_GROUPS: Final = (16, 32, 64, 128)
+"""The values that mlx knows."""
 
 Shape = tuple[int | None, ...]
 
@@ -41,12 +47,21 @@ class _Settings(NamedTuple):
     group: int | None
     is_affine: bool
 
+    @property
+    def words(self) -> str:
+        """As a report has them."""
+        bits = "any bits" if self.bits is None else f"{self.bits} bits"
+        group = "any size" if self.group is None else str(self.group)
+        return f"{bits} in groups of {group}{'' if self.is_affine else ', without biases'}"
 
-def expect_mlx(names: AbstractSet[str], config: Mapping[str, Any]) -> Expectation:
+
+def expect_mlx(names: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]) -> Expectation:
     """The tensors of an MLX conversion.
 
+    A module in other settings than the config's is one deviation, not one for each tensor.
+
     Args:
-        names: Of its tensors.
+        names: The shapes of its tensors, by name.
         config: The members of its config.json.
     """
     text = text_config(config)
@@ -59,17 +74,23 @@ def expect_mlx(names: AbstractSet[str], config: Mapping[str, Any]) -> Expectatio
         return Expectation({}, frozenset())
     settings = config.get("quantization") or text.get("quantization")
     settings = settings if isinstance(settings, dict) else {}
+    has_biases = any(name.endswith(".biases") for name in names)
     shapes: dict[str, Shape] = {}
+    deviations: list[TensorDeviation] = []
     for name, shape in _plain_tensors(architecture):
         module, _, suffix = name.rpartition(".")
         named = isinstance(settings.get(module), dict)
         if suffix == "weight" and (named or f"{module}.scales" in names):
-            shapes |= _packed(module, shape, _settings_of(module, settings))
+            own = _settings_of(module, settings)
+            affine = f"{module}.biases" in names or (own.is_affine and has_biases)
+            stored = _stored_settings(module, shape, names, affine) or own
+            deviations += _differences(module, own, stored)
+            shapes |= _packed(module, shape, stored)
         else:
             shapes[name] = shape
     layers = f"{architecture.prefix}{TEXT_LAYERS}"
     strangers = {name for name in names if name.startswith(layers) and name not in shapes}
-    return Expectation(shapes, frozenset(shapes), frozenset(strangers))
+    return Expectation(shapes, frozenset(shapes), frozenset(strangers), tuple(deviations))
 
 
 def _plain_tensors(architecture: Architecture) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -104,10 +125,36 @@ def _settings_of(module: str, settings: Mapping[str, Any]) -> _Settings:
 
 def _packed(module: str, shape: tuple[int, ...], settings: _Settings) -> Mapping[str, Shape]:
     *rows, columns = shape
-    words = None if settings.bits is None else columns * settings.bits // 32
+    words = None if settings.bits is None else columns * settings.bits // _WORD
     groups = None if settings.group is None else columns // settings.group
     scaled = ("scales", "biases") if settings.is_affine else ("scales",)
     return {
         f"{module}.weight": (*rows, words),
         **{f"{module}.{suffix}": (*rows, groups) for suffix in scaled},
     }
+
+
+def _stored_settings(
+    module: str, shape: tuple[int, ...], names: Mapping[str, tuple[int, ...]], affine: bool
+) -> _Settings | None:
+    """The settings that give the shapes of a module's tensors; None where none does."""
+    for bits in _BITS:
+        for group in _GROUPS:
+            made = _packed(module, shape, _Settings(bits, group, affine))
+            if all(names.get(name) == size for name, size in made.items()):
+                return _Settings(bits, group, affine)
+    return None
+
+
+def _differences(module: str, own: _Settings, stored: _Settings) -> Iterator[TensorDeviation]:
+    """How a module is stored otherwise than the config has it, if it is."""
+    if own.bits not in (None, stored.bits):
+        deviation = Deviation.BITS
+    elif own.group not in (None, stored.group):
+        deviation = Deviation.GROUP_SIZE
+    elif own.is_affine != stored.is_affine:
+        deviation = Deviation.SETTINGS
+    else:
+        return
+    name = f"{module}.weight"
+    yield TensorDeviation(deviation, name, layer_of(name), "packed", None, own.words, stored.words)

@@ -5,15 +5,19 @@ Without it, an MLX conversion is twenty findings about missing and unexpected te
 
 import re
 from collections.abc import Iterable, Mapping
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import msgspec
 
+from k2compat.checkpoint.model import whole_number
 from k2compat.checkpoint.reporting import FileFindings
+from k2compat.family import text_config
 from k2compat.findings import Finding
 from k2compat.typed_toml import read_toml
+
+_LAYER: Final = re.compile(r"(?:\w+\.)*layers\.([0-9]{1,9})\.")
 
 NAMES_READ: Final = 2_000
 """Of tensors; those of two layers are among them in any order that programs write."""
@@ -29,6 +33,7 @@ class ForeignFolder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     members: dict[str, str] = {}
     class_: str = msgspec.field(name="class", default="")
     tensor: str = ""
+    beyond: bool = False
     judged_as: Literal["", "family", "mtp", "lora", "eagle3", "mlx"] = ""
 
 
@@ -47,12 +52,21 @@ def find_foreign(
     Args:
         files: The folder's files.
         config: The members of its config.json, if it has a readable one.
-        names: Of its tensors; the first NAMES_READ are read.
+        names: Of its tensors; the first NAMES_READ are read, and all if these are of a draft.
     """
     held = set(files)
     members = config or {}
-    first = list(islice(names, NAMES_READ))
-    return next((each for each in FOLDERS if _is(each, held, members, first)), None)
+    further = iter(names)
+    first = list(islice(further, NAMES_READ))
+    return next(
+        (
+            each
+            for each in FOLDERS
+            if _is(each, held, members, first)
+            and (not each.beyond or _are_beyond(chain(first, further), members))
+        ),
+        None,
+    )
 
 
 def foreign_finding(root: str, folder: ForeignFolder) -> tuple[Finding, ...]:
@@ -73,3 +87,10 @@ def _is(
         and (not folder.class_ or any(str(name).startswith(folder.class_) for name in held))
         and (not folder.tensor or any(map(re.compile(folder.tensor).match, names)))
     )
+
+
+def _are_beyond(names: Iterable[str], config: Mapping[str, Any]) -> bool:
+    """Whether all layers among the names follow the model's last one."""
+    layers = whole_number(text_config(config).get("num_hidden_layers"))
+    found = (match for match in map(_LAYER.match, names) if match is not None)
+    return layers is not None and all(int(match[1]) >= layers for match in found)
