@@ -67,7 +67,11 @@ def test_variables_of_each_form() -> None:
 def test_a_variable_is_judged_by_the_release_in_the_image() -> None:
     pinned = COMPOSE.replace("vllm/vllm-openai", "vllm/vllm-openai:v0.11.0")
     second = "  b:\n    image: vllm/vllm-openai\n    command: [--port, '2']\n"
-    cases = (pinned, "", []), (COMPOSE, "", ["variable-gone"]), (pinned, second, ["variable-gone"])
+    cases: list[tuple[str, str, list[str]]] = [
+        (pinned, "", []),
+        (COMPOSE, "", ["variable-gone"]),
+        (pinned, second, ["variable-gone"]),
+    ]
     for compose, more, found in cases:
         text = f"{compose}    environment: ['VLLM_USE_V1=1']\n    command: [--port, '1']\n{more}"
         assert [f.code for f in modernize_text(text).findings] == found
