@@ -115,13 +115,16 @@ class TestTokens:
         Path("output.txt").write_text(text)
 
     def test_ids_decide(self, capfd: pytest.CaptureFixture[str]) -> None:
+        config = json.loads(Path("tokenizer_config.json").read_text("utf-8"))
+        tokens = config["added_tokens_decoder"]
+        ids = {token["content"]: int(number) for number, token in tokens.items()}
         self.write(
             {"id": 5, "text": "<|tool_call_end|>"},
-            {"id": 163597, "text": ""},
+            {"id": ids["<|tool_call_begin|>"], "text": ""},
             {"id": 6, "text": "functions.weather:0"},
-            {"id": 163598, "text": ""},
+            {"id": ids["<|tool_call_argument_begin|>"], "text": ""},
             {"id": 7, "text": "{}"},
-            {"id": 163599, "text": ""},
+            {"id": ids["<|tool_call_end|>"], "text": ""},
         )
         assert run(["parse", "output.txt", *self.OPTIONS]) == 0
         message = json.loads(capfd.readouterr().out)

@@ -55,7 +55,7 @@ def _size(plan: Plan) -> str:
     parts = []
     for words, groups in alike.items():
         role, _, size = words.partition(" ")
-        number = f"{len(groups)} groups of " if len(groups) > 1 else ""
+        number = f"{counted(len(groups), 'group')} of " if len(groups) > 1 else ""
         parts.append(f"{role + ': ' if role else ''}{number}{size}")
     return ", ".join(parts)
 

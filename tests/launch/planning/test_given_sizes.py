@@ -186,7 +186,7 @@ def test_the_cache_and_the_context_count_under_any_name() -> None:
         ("vllm", "tp=$TP", "Give the number"),
         ("vllm", "tensor-parallel-size=0", "Give the number"),
         ("vllm", "nnodes=3", "--nodes 3"),
-        ("trtllm", "dp=2", "Did you mean"),
+        ("trtllm", "dp=2", "Check the spelling"),
     ],
 )
 def test_what_is_no_size_is_refused(engine: str, given: str, hint: str) -> None:

@@ -186,8 +186,8 @@ def test_the_environment_of_the_job_reaches_the_engines(cluster: Cluster, engine
     cluster.engines.add_ranks()
     cluster.engines.behave(all="exit 0")
     own = f"export PATH={cluster.engines.path}:$PATH INTERFACE=bond0\n"
-    job = cluster.submit("--export=NONE", engine=engine, prepared_by=own)
-    assert cluster.ended(job).state == "COMPLETED"
+    job = cluster.ended(cluster.submit("--export=NONE", engine=engine, prepared_by=own))
+    assert job.state == "COMPLETED", job.log
     assert len(cluster.engines.records) == (2 if engine == "vllm" else 0)
     assert len(cluster.engines.ranks) == (16 if engine == "trtllm" else 0)
 
