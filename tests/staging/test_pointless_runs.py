@@ -12,17 +12,7 @@ import pytest
 from k2compat.errors import RefusedError, WriteError
 from k2compat.samples import write_gguf
 from k2compat.staging import LinkMode, StagingRequest, stage
-from tests.support.models import make_ggufs, make_model, tree
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    return make_model(tmp_path / "model")
-
-
-@pytest.fixture
-def ggufs(tmp_path: Path) -> Path:
-    return make_ggufs(tmp_path / "ggufs")
+from tests.support.models import make_ggufs, tree
 
 
 def another_model(model: Path, ggufs: Path) -> None:

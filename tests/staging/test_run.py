@@ -9,17 +9,7 @@ import pytest
 from k2compat.errors import RefusedError, WriteError
 from k2compat.files import Prepared, workspace
 from k2compat.staging import LinkMode, Staging, StagingAction, StagingRequest, stage
-from tests.support.models import STAGED, make_ggufs, make_model, tree
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    return make_model(tmp_path / "model")
-
-
-@pytest.fixture
-def ggufs(tmp_path: Path) -> Path:
-    return make_ggufs(tmp_path / "ggufs")
+from tests.support.models import STAGED, tree
 
 
 def actions(staging: Staging) -> dict[str, StagingAction]:

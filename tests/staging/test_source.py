@@ -8,12 +8,7 @@ import pytest
 from k2compat.errors import RefusedError
 from k2compat.staging import source as source_module
 from k2compat.staging.source import naming, read_source
-from tests.support.models import STAGED, make_model
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    return make_model(tmp_path / "model")
+from tests.support.models import STAGED
 
 
 def refusal(model: Path, *, follow_links: bool = False) -> RefusedError:
