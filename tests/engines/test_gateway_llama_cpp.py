@@ -1,8 +1,12 @@
 """The gateway before a real llama.cpp whose markers are stripped, or leak into the content."""
 
 import asyncio
+import json
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from openai import AsyncOpenAI
@@ -104,3 +108,26 @@ def test_tool_choice_none_gives_no_call(server: tuple[str, str], stream: bool) -
     assert str(choice.message.content).startswith("Let me look it up.")
     assert "<|" not in choice.message.content
     assert 'code="call-surplus"' in metrics or 'code="markers-stripped"' in metrics
+
+
+def test_it_says_that_it_closes_a_connection_only_where_it_is_told_to(
+    server: tuple[str, str],
+) -> None:
+    """What `http/upstream.py` knows: behind a stream it closes the connection in any case."""
+    body = {"messages": [{"role": "user", "content": "@no"}], "max_tokens": 2, "stream": True}
+
+    def said(**headers: str) -> str | None:
+        connection = HTTPConnection(urlsplit(server[0]).netloc, timeout=30)
+        with closing(connection):
+            connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
+            opened = connection.sock  # `getresponse` leaves it where the answer says so
+            answer = connection.getresponse()
+            assert answer.read().endswith(b"data: [DONE]\n\n")
+            assert answer.headers["Server"] == "llama.cpp"
+            if answer.headers["Connection"] is None:
+                assert opened.recv(1) == b""
+            word: str | None = answer.headers["Connection"]
+            return word
+
+    assert said() is None
+    assert said(Connection="close") == "close"

@@ -18,6 +18,9 @@ _ASK_TIMEOUT: Final = aiohttp.ClientTimeout(total=5.0)
 # uvicorn, which vLLM and SGLang run on, closes an idle connection after 5 s. One that is reused at
 # that moment fails after the request went out, and such a request is not sent again.
 _IDLE_CONNECTION: Final = 4.0
+# These servers close a connection behind a streamed answer, and no header of theirs says so: in
+# llama.cpp the provider of the chunks returns false, which its HTTP library takes for an error.
+_CLOSING_SERVERS: Final = frozenset({"llama.cpp"})
 # The end of the chunked encoding follows [DONE] in a packet of its own.
 _LAST_CHUNK_TIMEOUT: Final = 0.05
 
@@ -49,6 +52,7 @@ class Upstream:
         self._models_limit = settings.event_limit
         self._connect_timeout = settings.connect_timeout
         self._session: aiohttp.ClientSession | None = None
+        self._keeps_connections = True
 
     async def open(self) -> None:
         """Be ready for requests."""
@@ -71,13 +75,17 @@ class Upstream:
         """Send a chat request; once more only if the connection was refused, before any byte."""
         headers = self._headers(client_headers, request_id)
         headers["Content-Type"] = "application/json"
+        if not self._keeps_connections:
+            headers["Connection"] = "close"
         for attempt in (1, 2):
             try:
-                return await self._client.post(
-                    self._chat,
-                    data=body if len(body) < _BIG else io.BytesIO(body),
-                    headers=headers,
-                    allow_redirects=False,
+                return self._learn(
+                    await self._client.post(
+                        self._chat,
+                        data=body if len(body) < _BIG else io.BytesIO(body),
+                        headers=headers,
+                        allow_redirects=False,
+                    )
                 )
             except aiohttp.ClientConnectorError as error:
                 if attempt == 2 or error.os_error.errno != errno.ECONNREFUSED:
@@ -100,6 +108,7 @@ class Upstream:
         headers = own if client_headers is None else self._headers(client_headers, request_id)
         with contextlib.suppress(aiohttp.ClientError, TimeoutError):
             async with self._get(headers) as upstream:
+                self._learn(upstream)
                 return upstream.status, await read_body(upstream, self._models_limit) or b""
         return None, b""
 
@@ -107,6 +116,10 @@ class Upstream:
         return self._client.get(
             self._models, headers=headers, timeout=_ASK_TIMEOUT, allow_redirects=False
         )
+
+    def _learn(self, answer: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
+        self._keeps_connections = answer.headers.get("Server") not in _CLOSING_SERVERS
+        return answer
 
     def _headers(self, client_headers: Mapping[str, str], request_id: str) -> dict[str, str]:
         authorization = self._authorization
