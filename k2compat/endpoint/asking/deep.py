@@ -112,7 +112,7 @@ def _prompts() -> Iterator[Request]:
     messages[-1] = {**messages[-1], "content": parts}
     yield Request(
         name="next-list",
-        purpose="a tool result as a list of parts has the prompt tokens of the same string",
+        purpose="a tool result as a list of parts has as many prompt tokens as the same string",
         body=body_of([*messages, user(order_of(ROME))], 1, tools=list(TOOLS)),
     )
 
@@ -125,7 +125,7 @@ def _wrong() -> Iterator[Request]:
     ):
         yield Request(
             name=name,
-            purpose="a wrong request is refused with 4xx",
+            purpose="an invalid request is refused with 4xx",
             body=body,
             must_be_refused=True,
         )

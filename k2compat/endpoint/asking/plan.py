@@ -69,7 +69,7 @@ def _plain() -> Iterator[Request]:
     parts = [{"type": "text", "text": _READY}]
     yield Request(
         name="plain-list",
-        purpose="content as a list of parts has the prompt tokens of the same string",
+        purpose="content as a list of parts has as many prompt tokens as the same string",
         body=body_of([user(parts)], 1),
     )
 
@@ -104,7 +104,7 @@ def _turns() -> Iterator[Request]:
     messages = [*history(NATIVE_ID, content=None), user(order_of(ROME))]
     yield Request(
         name="next-null",
-        purpose="content null in a turn with calls has the prompt tokens of an empty string",
+        purpose="content null in a turn with calls has as many prompt tokens as an empty string",
         body=body_of(messages, 1, tools=list(TOOLS)),
     )
 
@@ -159,7 +159,7 @@ def _counts() -> Iterator[Request]:
     yield from marker_requests("result", "<|tool_calls_section_end|>")
     yield Request(
         name="bad-messages",
-        purpose="a wrong request is refused with 4xx",
+        purpose="an invalid request is refused with 4xx",
         body={"messages": "no list", "max_tokens": 1},
         must_be_refused=True,
     )

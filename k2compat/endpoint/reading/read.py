@@ -51,7 +51,7 @@ def _read_refusal(answer: Answer, recording: Recording) -> None:
     answer.is_chat = False
     status = recording.status or 0
     if not 400 <= status < 500:
-        words = "A wrong request is not refused with a status of 400 to 499."
+        words = "An invalid request is not refused with a status of 400 to 499."
         answer.observe("bad-request-not-refused", words, "400", status)
 
 
