@@ -1,7 +1,7 @@
-"""An OpenAI-compatible server before another one: it repairs requests and reads answers.
+"""An OpenAI-compatible server in front of another one: it repairs requests and reads answers.
 
-`Exchange` is the whole of it without sockets; `options` are plain values. What needs aiohttp is
-imported by its own name only (`http`, `service`), so this room loads without the extra `serve`.
+`Exchange` is the whole gateway without sockets; `options` are plain values. The modules that need
+aiohttp (`http`, `service`) are not imported here, so this room loads without the extra `serve`.
 """
 
 from k2compat.gateway.dialects import ENGINES, Engine, engine_of_models

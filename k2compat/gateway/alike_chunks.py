@@ -1,10 +1,10 @@
-"""Chunks that differ from an earlier one in their text alone, read without decoding the rest.
+"""Fast reading of chunks that differ from an earlier chunk only in their text.
 
 An engine writes the same id, model and empty fields around each piece of text. Once a chunk was
 read, the bytes before and after its text are known. A later chunk that begins and ends with them,
-and has a JSON string in between, is the same JSON value but for that string. To find that out and
-to decode the string takes a fifth of the time in which msgspec decodes the chunk and its fields
-are looked at one by one. The tests hold this against the long way.
+and has a JSON string in between, is the same JSON value except for that string. Comparing the bytes
+and decoding the string takes a fifth of the time of decoding the chunk with msgspec and reading
+its fields. The tests compare the results with those of the full decoding.
 """
 
 import re
@@ -16,9 +16,10 @@ from k2compat.gateway.json_text import decode, decode_string
 _FRAMES_MAX: Final = 8
 """Each chunk is compared with all frames: enough for four choices with two fields each."""
 _LEARNED_MAX: Final = 16
-"""So many frames are learned without a use, since some engines write a counter into each chunk."""
+"""After so many frames without a match no more are learned: some engines write a counter into
+each chunk."""
 _PLACES_MAX: Final = 4
-"""So many strings of a chunk are tried: a name like the field's may be elsewhere in it."""
+"""Strings of a chunk that are tried: the name of the field may also be elsewhere in it."""
 _PROBE: Final = [1]
 
 
@@ -43,7 +44,7 @@ class _Frame(NamedTuple):
 
 
 class AlikeChunks:
-    """Knows the chunks of one answer that were read, and reads those that are like them."""
+    """Keeps the frames of the chunks of one answer, and reads later chunks by them."""
 
     def __init__(self) -> None:
         """Begin an answer."""
@@ -57,8 +58,8 @@ class AlikeChunks:
             data: the chunk's JSON text.
 
         Returns:
-            Where its text is, and that text, which is not empty; then there is no line end in the
-            chunk. None where the chunk is like none.
+            The place of its text, and the text, which is not empty; the chunk then has no line end.
+            None where no earlier chunk has the same frame.
         """
         for begin, end, place in self._frames.values():
             if data.startswith(begin) and data.endswith(end):
@@ -69,7 +70,7 @@ class AlikeChunks:
         return None
 
     def learn(self, data: bytes, place: TextPlace) -> None:
-        """Learn a chunk, for those that will be like it.
+        """Learn the frame of a chunk, for later chunks.
 
         Args:
             data: the chunk's JSON text.
@@ -92,9 +93,8 @@ class AlikeChunks:
 def _has_its_place(frame: _Frame) -> bool:
     """Whether another value in the frame is read at the text's place.
 
-    Then the frame's beginning ends where a JSON value begins, and any value can be there. Between
-    the two was the value of some member, because quotes inside a string are escaped: this is JSON,
-    and it has the choice and the delta.
+    If so, the first part of the frame ends where a JSON value begins, and any value fits there:
+    quotes inside a string are escaped, so only a whole value can be between the two parts.
     """
     chunk = decode(frame.begin + b"[1]" + frame.end)
     found = chunk["choices"][0]["delta"].get(frame.place.field)

@@ -28,7 +28,7 @@ def dialect_of(engine: Engine) -> Dialect:
 
 
 def engine_of_models(answer: object) -> Engine:
-    """Tell the engine from the answer to `GET /v1/models`.
+    """Recognise the engine by the answer to `GET /v1/models`.
 
     Args:
         answer: the decoded body, of any shape.

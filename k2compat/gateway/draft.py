@@ -86,9 +86,9 @@ class Draft:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the conversation is text alone: no call, no result, no thought, no part.
+        """Whether the conversation is only text: no call, no result, no thought, no part.
 
-        There is nothing to repair in one, and it needs no reading to tell.
+        Such a conversation needs no repair, so the steps over its history are left out.
         """
         return all(
             type(message.get("content")) is str and message.keys().isdisjoint(_MORE_THAN_TEXT)
@@ -115,6 +115,6 @@ class Draft:
         return self._native
 
     def note(self, step: str, code: str, count: int) -> None:
-        """Note what a step did; nothing where it did nothing."""
+        """Note what a step did, unless it did nothing."""
         if count:
             self.notes.append(Note(step, code, count))

@@ -9,8 +9,8 @@ The caller owns both connections:
     send(exchange.finish())
 
 `exchange.head` holds the client's status and content type as soon as they are certain, which is
-not later than the first bytes to send. `exchange.done` is true once nothing else of the upstream
-matters; its connection can be closed.
+not later than the first bytes to send. `exchange.done` is true once no further bytes of the
+upstream are needed; its connection can then be closed.
 
     waiting --begin, an error's status--> passing ---finish---> ended
     waiting --begin, an event stream----> events ----[DONE]---> ended
@@ -83,7 +83,7 @@ class Exchange:
         prepared: the request after its steps.
         upstream_body: the body to send to the upstream's `/chat/completions`.
         head: the head of the client's answer, once it is certain.
-        done: whether nothing else of the upstream matters.
+        done: whether no further bytes of the upstream are needed.
         problems: how often each problem was found in the answer, by code.
         usage: the upstream's token counts, if it sent them.
         error: the code of the error that ended the answer, or None.
@@ -130,7 +130,7 @@ class Exchange:
 
     @property
     def done(self) -> bool:
-        """Whether nothing else of the upstream matters."""
+        """Whether no further bytes of the upstream are needed."""
         return self._state is _State.ENDED
 
     @property
@@ -274,7 +274,7 @@ class Exchange:
         return self._read_chunk(chunk, data)
 
     def _read_alike(self, data: bytes) -> bytes | None:
-        """Read a chunk that is like an earlier one; None where it is like none."""
+        """Read a chunk by the frame of an earlier one; None where no frame fits."""
         found = self._alike.find(data)
         if found is None:
             return None
@@ -302,7 +302,7 @@ class Exchange:
         return self._fail_with("upstream-error", body, _status_of(body["error"]))
 
     def _finish_events(self) -> bytes:
-        """The connection ended without [DONE]: right only where every choice is finished."""
+        """Take the connection's end without [DONE]: an error unless every choice is finished."""
         try:
             written = self._read_events(self._events.finish())
         except (_AnswerError, EventTooLargeError):
@@ -363,6 +363,6 @@ class Exchange:
 
 
 def _status_of(error: Any) -> int:
-    """The HTTP status for an error object that came with status 200."""
+    """The HTTP status for an error object in an answer with status 200."""
     code = error.get("code") if isinstance(error, dict) else None
     return code if type(code) is int and 400 <= code < 600 else 502

@@ -1,7 +1,7 @@
-r"""JSON from and for the wire: fast where it can be, exact where it must be.
+r"""JSON from and for the wire, with msgspec where possible.
 
 msgspec reads and writes about ten times faster than the standard library, but it refuses lone
-surrogates (`"\ud800"`), which models and clients do send. Those rare texts take the slow way.
+surrogates (`"\ud800"`), which models and clients do send. The standard library handles those texts.
 """
 
 import json
@@ -45,7 +45,7 @@ def decode(data: bytes | str) -> Any:
 
 
 def decode_string(data: bytes) -> str | None:
-    """Read a JSON text that is one string; None where it is another, or needs the slow way."""
+    """Read a JSON text that is one string; None for others and for lone surrogates."""
     try:
         return _decode_string(data)
     except ValueError:

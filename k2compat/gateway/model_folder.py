@@ -15,7 +15,7 @@ _FOLDER_HINT: Final = "Give --folder the folder of the model that the upstream s
 
 
 def with_folder(options: Options, folder: Path) -> Options:
-    """The options with what a model's folder tells.
+    """The options, completed from a model's folder.
 
     Args:
         options: the options so far.
@@ -48,7 +48,7 @@ def with_folder(options: Options, folder: Path) -> Options:
 
 
 def _special_text(token: Any) -> str:
-    """The text of an added token that acts as more than text; empty for any other.
+    """The text of an added token that acts as a marker; empty for any other.
 
     The family's markers of calls and thoughts have `special: false`; an added token without
     brackets that is not special is a word.

@@ -16,8 +16,8 @@ ANSWER_LIMIT: Final = 256 * 1024 * 1024
 
 # The family's public ids, the same in every release from Kimi-K2-Instruct to Kimi-K2.7-Code;
 # think markers since Kimi-K2-Thinking. Source: added_tokens_decoder of the tokenizer_config.json
-# files on the Hub, which give 163595 to 163599 to the markers of calls. Which of those is which:
-# token ids of a whole section that an engine's tests for Kimi-K2 hold are 163595, 163597, …,
+# files on the Hub, which give 163595 to 163599 to the markers of calls. The order of
+# the markers: token ids of a whole section in an engine's tests for Kimi-K2 are 163595, 163597, …,
 # 163598, …, 163599, 163596.
 FAMILY_MARKER_IDS: Final[Mapping[int, str]] = {
     163585: "[EOS]",

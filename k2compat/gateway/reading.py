@@ -1,4 +1,4 @@
-"""An upstream's answer, whatever split its server made, becomes events for each choice."""
+"""Reading an upstream's answer, however its server split it, into events for each choice."""
 
 import re
 from collections import Counter
@@ -104,17 +104,17 @@ class ChoiceReading:
     def take_plain(
         self, message: Mapping[str, Any], choice: Mapping[str, Any]
     ) -> list[Event] | None:
-        """Take a whole message in which there is nothing to read, if it is one.
+        """Take a whole message if it is plain content without markers.
 
-        Most answers are such, and a `SplitReader` for each costs more than everything else that is
-        done for one (`scripts/bench_gateway.py`). The tests hold this against the long way.
+        Most answers are plain, and a `SplitReader` for each costs more than all other work on an
+        answer (`scripts/bench_gateway.py`). The tests compare the result with the reader's.
 
         Args:
             message: the choice's `message`.
             choice: the choice.
 
         Returns:
-            The events, with which the choice has ended; None where it must be read.
+            The events, after which the choice has ended; None where a reader must read it.
         """
         content = message.get("content")
         reason = _PLAIN_REASONS.get(choice.get("finish_reason"))
@@ -133,7 +133,7 @@ class ChoiceReading:
 
     @property
     def _reads_markers_alone(self) -> bool:
-        """Whether text without a marker is content, whatever else is in it."""
+        """Whether all text without a marker is content."""
         prepared = self._prepared
         return (
             prepared.form == "markers"
@@ -282,7 +282,7 @@ class AnswerReading:
         return self._pieces(answer, "message")
 
     def finish(self) -> list[Piece]:
-        """End the choices that the upstream gave no finish reason, as their text tells."""
+        """End the choices without a finish reason from the upstream, by their text."""
         pieces = []
         for index, reading in self.choices.items():
             if not reading.finished:

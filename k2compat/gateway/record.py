@@ -54,7 +54,7 @@ class Record:
         self.steps = {note.code: note.count for note in notes}
 
     def take_usage(self, usage: Mapping[str, Any] | None) -> None:
-        """Take the token counts; anything else in the usage object is left."""
+        """Take the token counts, and nothing else of the usage object."""
         counts = {kind: (usage or {}).get(kind) for kind in _TOKENS}
         self.tokens = {
             kind: count for kind, count in counts.items() if type(count) is int and count >= 0
@@ -96,7 +96,7 @@ def line_of(event: str, level: str, members: dict[str, object]) -> bytes:
 
 
 def log_lines(lines: list[bytes], level: int = logging.INFO) -> None:
-    """Write lines of JSON as one record of `logging`; whether the level is on is known."""
+    """Write lines of JSON as one record of `logging`; the caller has checked the level."""
     text = b"\n".join(lines).decode()
     # Made here, the record costs half: `log` walks the stack to find its caller.
     LOGGER.handle(LOGGER.makeRecord(LOGGER.name, level, __name__, 0, text, (), None))

@@ -1,7 +1,7 @@
 """A client's request becomes the upstream's: a table of steps over the body.
 
-Each step has a name, which --skip takes and the log line shows, and notes what it did under codes
-that `codes.toml` explains. What no step names passes through unchanged.
+Each step has a name, for --skip and the log line, and notes what it did under codes that
+`codes.toml` explains. Fields that no step names pass through unchanged.
 """
 
 from collections.abc import Callable, Mapping
@@ -34,7 +34,7 @@ class Step(NamedTuple):
         name: its name.
         summary: what it does, in a few words.
         take: the function that takes it.
-        of_history: whether a conversation of plain text has nothing for it.
+        of_history: whether it has nothing to do in a conversation of plain text.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Step(NamedTuple):
     of_history: bool = False
 
 
-# In this order: markers are looked for in the text as the template gets it.
+# The order matters: the step `marker-text` must see the text as the template gets it.
 STEPS: Final = (
     Step("remove-fields", "template, address and key fields are taken out", remove_fields),
     Step("roles", "role developer becomes system", rename_roles),
@@ -65,7 +65,7 @@ STEP_NAMES: Final = tuple(step.name for step in STEPS)
 
 
 class PreparedRequest(NamedTuple):
-    """The upstream's request, and what reading its answer needs.
+    """The upstream's request, and the values that are needed to read its answer.
 
     Attributes:
         body: the upstream's body.
@@ -128,7 +128,7 @@ def prepare(body: bytes, options: Options, recall: Recall | None = None) -> Prep
 
 
 def prepare_body(value: Any, options: Options) -> PreparedRequest:
-    """As `prepare`, for a decoded body. It is changed in place."""
+    """Do the same as `prepare` for a decoded body, which is changed in place."""
     return _prepared(value, options, None, None)
 
 
@@ -190,7 +190,7 @@ def reasoning_mode(body: Mapping[str, Any], options: Options) -> ReasoningMode:
 
 
 def _asked(body: Json) -> dict[str, Any]:
-    """What the client asked for, before a step asks for more."""
+    """The fields of the answer that the client asked for, before a step asks for more."""
     stream_options = body.get("stream_options")
     return {
         "streams": body.get("stream") is True,

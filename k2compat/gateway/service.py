@@ -65,7 +65,7 @@ async def serve(
     Args:
         gateway: what serves.
         settings: where to listen, and how long the streams have.
-        on_listening: called with ADDRESS:PORT once connections are taken.
+        on_listening: called with ADDRESS:PORT once connections are accepted.
 
     Raises:
         RefusedError: the address cannot be listened on.
@@ -101,7 +101,7 @@ async def start_runner(gateway: Gateway, settings: Settings) -> GatewayRunner:
 async def drain(gateway: Gateway, site: web.TCPSite, grace: float) -> None:
     """Take no new work, let the streams finish, and end those that do not.
 
-    Connections are still taken: health checks and clients get an answer that says why.
+    Connections are still accepted: health checks and clients get an answer with the reason.
     """
     gateway.draining = True
     log("stopping", streams=gateway.streams)

@@ -1,4 +1,4 @@
-"""The settings of `k2compat serve`: flags go before variables, and variables before a file."""
+"""The settings of `k2compat serve`: flags override variables, and variables override a file."""
 
 import difflib
 import importlib.util
@@ -23,7 +23,7 @@ from k2compat.gateway.request import STEP_NAMES
 from k2compat.toolcalls.chat import ReasoningField
 
 PREFIX: Final = "K2COMPAT_SERVE_"
-"""What the names of the environment's variables begin with."""
+"""The prefix of the names of environment variables."""
 
 _NEEDED: Final = ("aiohttp", "prometheus_client")
 _MIB: Final = 1024 * 1024
@@ -259,7 +259,7 @@ def _checked(values: dict[str, Any], places: Mapping[str, str]) -> Settings:
 
 
 def _problems(settings: Settings) -> list[tuple[str, str]]:
-    """The settings whose values have the right type and are wrong all the same."""
+    """The settings whose values have the right type but are not allowed."""
     found = [("upstream", problem) for problem in _url_problems(settings.upstream)]
     found += [
         ("skip", f"names the step {name!r}; the steps are {', '.join(STEP_NAMES)}")
@@ -301,7 +301,7 @@ def _url_problems(url: str) -> list[str]:
 
 
 def base_url(upstream: str) -> str:
-    """The URL that the API's paths follow: without a path of its own it gets /v1."""
+    """The URL to which the API's paths are appended; a URL without a path gets /v1."""
     trimmed = upstream.rstrip("/")
     return trimmed if urlsplit(trimmed).path else f"{trimmed}/v1"
 

@@ -71,7 +71,7 @@ class EventReader:
             and b"\r" not in data
             and len(data) <= self._limit
         ):
-            # What every engine sends: whole events of one data line each.
+            # Every engine sends this form: whole events of one data line each.
             self._at_first_line = False
             text = data[6:-2]
             if b"\n" not in text:
@@ -86,7 +86,7 @@ class EventReader:
         return events
 
     def line_in(self, data: bytes) -> bytes | None:
-        """The data of bytes that are one event of one line, if they may be that.
+        """The data of bytes that are one event of one line, if they have that form.
 
         Args:
             data: the bytes that `feed` would get.

@@ -1,9 +1,9 @@
 """Thoughts of open tool loops, kept for clients that drop them.
 
 K2's templates show the model its own thoughts until a tool loop closes, and many clients send the
-calls back without them. With `--remember-thoughts` the gateway puts them back. It keeps them in
-memory alone, by a hash of the client's key and of the conversation up to the turn, so that a client
-gets nothing but what the model thought in the very conversation that it sends.
+calls back without them. With `--remember-thoughts` the gateway puts them back. It keeps them only
+in memory, by a hash of the client's key and of the conversation up to the turn, so that a client
+gets only the thoughts of the conversation that it sends.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ class ThoughtMemory:
         self._limit = limit
         self._size = 0
         self._entries: OrderedDict[bytes, tuple[float, str]] = OrderedDict()
-        # Without it, who knows a conversation could tell the keys of its hashes.
+        # Without this secret, anyone who knows a conversation could compute its hashes.
         self._salt = secrets.token_bytes(16)
 
     def begin(self, client: bytes) -> Hash:
@@ -104,14 +104,14 @@ def _size_of(thoughts: str) -> int:
 
 
 def _identity(message: Mapping[str, Any]) -> bytes:
-    """What tells a message from others, however a client writes it: no ids and no thoughts."""
+    """The parts of a message that stay equal however a client writes it: no ids, no thoughts."""
     functions = [call.get("function", {}) for call in message.get("tool_calls") or ()]
     calls = [[each.get("name"), _value(each.get("arguments"))] for each in functions]
     return encode([message.get("role"), message.get("content") or "", calls])
 
 
 def _value(arguments: object) -> object:
-    """Arguments as a value whose members have an order of their own, not the client's."""
+    """Arguments as a value whose members are sorted, so that the client's order does not matter."""
     try:
         value = decode(arguments) if isinstance(arguments, str) else arguments
     except InvalidJsonError:

@@ -1,4 +1,4 @@
-"""Fields of an upstream's answer: which pass through, and what is in those that are read."""
+"""Fields of an upstream's answer: which pass through, and what the read ones contain."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -36,7 +36,7 @@ def only_text(delta: Any) -> str | None:
 
 
 def joined(before: Any, more: Any) -> Any:
-    """Two values of a field that a stream sends in parts: lists follow each other."""
+    """Two values of a field that a stream sends in parts, joined if they are lists."""
     if isinstance(before, list) and isinstance(more, list):
         return [*before, *more]
     if isinstance(before, dict) and isinstance(more, dict):

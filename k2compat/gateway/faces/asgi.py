@@ -21,7 +21,7 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 BODY_LIMIT: Final = 32 * 1024 * 1024
-# The answer gets a length and an encoding of its own; a compressed one could not be read.
+# The middleware sets the answer's length and encoding; it cannot read a compressed answer.
 _OF_REQUEST: Final = (b"content-length", b"accept-encoding", b"transfer-encoding")
 _OF_ANSWER: Final = (b"content-length", b"content-type")
 
@@ -42,7 +42,7 @@ class GatewayMiddleware:
         Args:
             app: the application.
             options: how exchanges are treated; the defaults where it is None.
-            path: the path of the chat endpoint; all others pass untouched.
+            path: the path of the chat endpoint; all others pass unchanged.
             body_limit: the largest request, in bytes.
         """
         self._app = app
@@ -93,7 +93,7 @@ class GatewayMiddleware:
 
 
 class VLLMMiddleware(GatewayMiddleware):
-    """The gateway for `vllm serve --middleware`, which gives a middleware no options."""
+    """The gateway for `vllm serve --middleware`, which passes no options to a middleware."""
 
     def __init__(self, app: Application) -> None:
         """Put the gateway around vLLM's application."""
@@ -115,7 +115,7 @@ class _Replay:
 
 
 class _Answer:
-    """What the application sends, on its way through an exchange."""
+    """Passes what the application sends through an exchange."""
 
     def __init__(self, exchange: Exchange, send: Send) -> None:
         self._exchange = exchange

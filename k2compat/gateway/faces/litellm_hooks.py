@@ -19,7 +19,7 @@ from k2compat.gateway.reading import AnswerReading, Piece
 from k2compat.gateway.request import PreparedRequest, prepare_body
 
 _CHAT: Final = ("completion", "acompletion")
-# LiteLLM sets addresses and keys itself, and translates what else an engine takes.
+# LiteLLM sets addresses and keys itself, and translates the other fields for the engine.
 _SKIPPED: Final = frozenset({"remove-fields", "extras"})
 # LiteLLM sends members that it does not know to the engine, so nothing is kept in its data.
 _CALL_ID: Final = "litellm_call_id"
@@ -38,7 +38,7 @@ class Hooks:
     async def async_pre_call_hook(
         self, user_api_key_dict: Any, cache: Any, data: Json, call_type: str
     ) -> Json | str:
-        """Repair a request; a refused one is answered with the sentence that says why."""
+        """Repair a request; a refused one is answered with the reason."""
         if call_type not in _CHAT:
             return data
         try:
@@ -49,7 +49,7 @@ class Hooks:
             return error.message
         if isinstance(data.get(_CALL_ID), str):
             self._kept[data[_CALL_ID]] = prepared
-            while len(self._kept) > _KEPT_MAX:  # of calls that failed, no answer comes
+            while len(self._kept) > _KEPT_MAX:  # requests that failed get no answer
                 self._kept.popitem(last=False)
         return prepared.body
 

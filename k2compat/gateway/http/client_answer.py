@@ -59,13 +59,13 @@ class ClientAnswer:
         self.is_blocked = False
 
     async def beat(self) -> None:
-        """Send a comment, so that nothing on the way takes a silent stream for a dead one."""
+        """Send a comment, so that no proxy closes a silent stream as dead."""
         if not self.is_blocked:
             with contextlib.suppress(ConnectionError):  # the handler's own write reports that
                 await self.send(b": keep-alive\n\n")
 
     async def end(self) -> web.StreamResponse:
-        """End the answer; one of the upstream's own that broke off is broken off too."""
+        """End the answer; if the upstream's own body broke off, break the answer off, too."""
         response = self._response
         assert response is not None, "every exchange ends with a head"  # noqa: S101
         if self._exchange.error is not None and self._is_upstreams:

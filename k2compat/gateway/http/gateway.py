@@ -1,4 +1,4 @@
-"""The gateway's HTTP server: routes, who is let in, and the record of each request."""
+"""The gateway's HTTP server: routes, keys, and the record of each request."""
 
 import asyncio
 import logging
@@ -71,7 +71,7 @@ class Gateway:
         self.draining = False
         self._settings = settings
         self._keys = keys
-        # With keys of the gateway's own, the client's is one of them, and stays here.
+        # If the gateway has its own keys, the client's key is one of them and is not passed on.
         self._upstream = Upstream(settings, key=upstream_key, passes_keys=not keys)
         self.readiness = Readiness(self._upstream, self._learn)
         self._chats = Chat(settings, self._upstream)
@@ -91,7 +91,7 @@ class Gateway:
         self._other = (_ANY, "other", self._unknown)
 
     def runner(self, *, header_timeout: float) -> "GatewayRunner":
-        """What listens for the gateway, once it is set up and has a site.
+        """The runner that listens for the gateway, once it is set up and has a site.
 
         Args:
             header_timeout: seconds in which a client sends its request's headers.
@@ -106,7 +106,7 @@ class Gateway:
             logger=silent,
             # The limit for the headers of a connection's first request, and of each that follows.
             keepalive_timeout=header_timeout,
-            # How long the rest of a body is read that the answer did not wait for.
+            # How long the rest of a body is read after the answer.
             lingering_time=1.0,
         )
         return GatewayRunner(server, self)
@@ -187,7 +187,7 @@ class Gateway:
         if expects == "100-continue" and request.version >= HttpVersion11:
             # curl waits for this before it sends a large body.
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            request.writer.output_size = 0  # of the answer itself nothing is written
+            request.writer.output_size = 0  # nothing of the answer was written yet
         return await handler(request, record)
 
     def _refusal(self, request: web.BaseRequest, record: Record) -> web.Response | None:

@@ -49,8 +49,8 @@ def client_headers(headers: Mapping[str, str], request_id: str) -> dict[str, str
 def is_admitted(authorization: str | None, keys: Iterable[bytes]) -> bool:
     """Whether a request's Authorization holds one of the keys.
 
-    Every key is compared in constant time, so that the time does not tell how much of a guess was
-    right.
+    Every key is compared in constant time, so that the time does not reveal how many characters of
+    a guess are right.
     """
     scheme, _, given = (authorization or "").partition(" ")
     guess = given.strip().encode("utf-8", "surrogateescape")

@@ -15,7 +15,7 @@ _TICKS_A_LIMIT: Final = 10
 
 
 class Pace:
-    """The time limits of all exchanges, and the one timer that looks after them.
+    """The time limits of all exchanges, and the one timer that checks them.
 
     A timer for each exchange costs its request about 20 µs. One timer that looks at all of them a
     few times a second costs a stream less than 1 µs each time. A limit is late by one tick at most,
@@ -112,7 +112,7 @@ class Pacing:
     ) -> None:
         """Stop waiting.
 
-        As in `asyncio.timeout`, a cancellation from elsewhere goes on as one.
+        As in `asyncio.timeout`, a cancellation from elsewhere is passed on.
         """
         task, self._task = self._task, None
         if not self._is_expired or task is None:
@@ -144,7 +144,7 @@ class Pacing:
         self._expire()
 
     def look(self, now: float) -> None:
-        """Act on what is due.
+        """Act on the limits that have expired.
 
         Args:
             now: the loop's time.

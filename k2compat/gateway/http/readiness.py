@@ -21,9 +21,9 @@ class Readiness:
     """What is known of the upstream.
 
     Attributes:
-        engine: its engine, once /v1/models has told it.
-        awaits_key: whether only a client's key can make /v1/models tell the engine.
-        settled: whether it makes no sense to ask again with the gateway's own key.
+        engine: its engine, once it is known from /v1/models.
+        awaits_key: whether /v1/models needs a client's key to name the engine.
+        settled: whether asking again with the gateway's own key is of no use.
     """
 
     def __init__(self, upstream: Upstream, on_engine: Callable[[Engine], None]) -> None:
@@ -66,7 +66,7 @@ class Readiness:
         return "the upstream needs a key, and clients' keys are the gateway's: --upstream-key-file"
 
     async def ask_for(self, client_headers: Mapping[str, str], request_id: str) -> None:
-        """Ask /v1/models with a client's key, where that is what is missing."""
+        """Ask /v1/models with a client's key, if only a key is missing."""
         if "Authorization" not in client_headers:
             return
         async with self._asking:

@@ -1,4 +1,4 @@
-"""Answers of the gateway's own: errors, and what a full or stopping gateway answers."""
+"""The gateway's own answers: errors, and those of a full or stopping gateway."""
 
 from aiohttp import web
 
@@ -20,14 +20,14 @@ def refuse(record: Record, code: str, message: str, status: int) -> web.Response
 
 
 def refuse_for_now(record: Record, code: str, message: str) -> web.Response:
-    """An error for a client that may come again."""
+    """An error for a client that may send the request again."""
     response = refuse(record, code, message, 503)
     response.headers["Retry-After"] = "1"
     return response
 
 
 def refuse_and_close(record: Record, code: str, message: str, status: int) -> web.Response:
-    """An error to a request whose body was not read: the connection cannot go on."""
+    """An error for a request whose body was not read: the connection cannot be used again."""
     response = refuse(record, code, message, status)
     response.force_close()
     return response

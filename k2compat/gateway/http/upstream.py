@@ -18,7 +18,7 @@ _ASK_TIMEOUT: Final = aiohttp.ClientTimeout(total=5.0)
 # uvicorn, which vLLM and SGLang run on, closes an idle connection after 5 s. One that is reused at
 # that moment fails after the request went out, and such a request is not sent again.
 _IDLE_CONNECTION: Final = 4.0
-# These servers close a connection behind a streamed answer, and no header of theirs says so: in
+# These servers close a connection after a streamed answer without a header that announces it: in
 # llama.cpp the provider of the chunks returns false, which its HTTP library takes for an error.
 _CLOSING_SERVERS: Final = frozenset({"llama.cpp"})
 # The end of the chunked encoding follows [DONE] in a packet of its own.
@@ -41,7 +41,7 @@ class Upstream:
         Args:
             settings: the settings.
             key: the key for the upstream, in place of the client's.
-            passes_keys: whether a client's own key goes up where there is no `key`.
+            passes_keys: whether a client's own key is sent where there is no `key`.
         """
         base = base_url(settings.upstream)
         self._chat: Final = URL(f"{base}/chat/completions")

@@ -1,4 +1,4 @@
-"""Steps over the fields of a request: what is taken out, and what the engine's dialect adds."""
+"""Steps over the fields of a request: removals, and the additions of the engine's dialect."""
 
 from typing import Any, Final
 
@@ -27,7 +27,7 @@ TEMPLATE_SWITCHES: Final = ("thinking", "preserve_thinking")
 
 
 def remove_fields(draft: Draft) -> None:
-    """Take out what would run code, redirect the request or carry a key."""
+    """Remove fields that would run code, redirect the request or carry a key."""
     removed = list(REMOVED.intersection(draft.body))
     for name in removed:
         del draft.body[name]
@@ -40,7 +40,7 @@ def remove_fields(draft: Draft) -> None:
 
 
 def honour_tool_choice(draft: Draft) -> None:
-    """Remember how many calls the client takes; the body keeps its fields."""
+    """Note how many calls the client accepts; the body keeps its fields."""
     choice = draft.body.get("tool_choice")
     if choice == "none":
         draft.max_calls = 0
@@ -62,11 +62,11 @@ def _forced_name(choice: object) -> str | None:
 
 
 def add_extras(draft: Draft) -> None:
-    """Ask the engine for what the reading needs."""
+    """Add the fields that ask the engine for all that the reading needs."""
     dialect, body = dialect_of(draft.options.engine), draft.body
     wanted: dict[str, Any] = dict(dialect.always)
     if _wants_ids(draft, dialect):
-        # A whole answer's ids have no places in its text; a stream's have.
+        # The ids of a whole answer cannot be assigned to places in its text; those of a stream can.
         wanted |= {**dialect.with_ids, "stream": True}
         draft.ids_in = dialect.ids
     added = {name: value for name, value in wanted.items() if body.get(name) != value}

@@ -1,7 +1,7 @@
 """Steps over the conversation: ids, roles, thoughts, content and arguments.
 
-`native_history` makes all of it at once. A step takes over its own fields of that and leaves the
-others, so that each can be switched off alone.
+`native_history` does all of these changes at once. Each step copies only its own fields of the
+result, so that each can be switched off alone.
 """
 
 from collections.abc import Iterator
@@ -62,10 +62,10 @@ def restore_thoughts(draft: Draft) -> None:
 
 
 def flatten_content(draft: Draft) -> None:
-    """Make a string of null, of an empty list and of a list of text parts.
+    """Turn null, an empty list and a list of text parts into a string.
 
-    With --skip thoughts, an assistant's content that holds thoughts stays: a string has no place
-    for them.
+    With --skip thoughts, an assistant's content that holds thoughts stays a list: a string cannot
+    hold them.
     """
     keeps_thoughts = "thoughts" in draft.options.skip
     changed = sum(
@@ -77,7 +77,7 @@ def flatten_content(draft: Draft) -> None:
 
 
 def write_arguments(draft: Draft) -> None:
-    """Make JSON text of arguments that are an object or missing; report broken ones."""
+    """Turn arguments that are an object or missing into JSON text; report broken ones."""
     written = sum(
         _copy(call["function"], native["function"], "arguments") for call, native in _calls(draft)
     )

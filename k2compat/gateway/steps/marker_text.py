@@ -1,4 +1,4 @@
-r"""The step that keeps text which spells a marker text.
+r"""The step that escapes text which spells a marker, so that it stays text.
 
 Engines tokenize the whole prompt with special tokens allowed, so a marker in the text of a user, a
 tool or a web page becomes a token and acts. U+2060 (word joiner, invisible, no width) after the
@@ -7,10 +7,10 @@ marker's first character prevents that. The reverse, over the answer, is `Unesca
 A prompt may spell a marker that no text of the request spells alone:
 
 - Templates and servers join texts directly, such as the parts of a content. The end of a text is
-  escaped where other texts of the request complete it to a marker, whatever their order is.
-- vLLM reads the JSON text of a call's arguments, and the template writes it anew: an escape such as
-  `\u003c` is a `<` in the prompt.
-- Kimi-K2.5's tool declarations write `Array<TYPE>`, and the name of a type is the client's.
+  escaped where other texts of the request complete it to a marker, in any order.
+- vLLM parses the JSON text of a call's arguments, and the template writes it again: an escape such
+  as `\u003c` becomes a `<` in the prompt.
+- Kimi-K2.5's tool declarations write `Array<TYPE>`, and the client chooses the name of the type.
 """
 
 import re
@@ -38,15 +38,15 @@ _ALSO_IN_PROMPTS: Final = (
 _TYPE_NAMES: Final = ("type", "$ref")
 _NAMED_TYPES: Final = ("$defs", "definitions")
 
-# What every marker of the family holds, as it may be written in JSON; the ends of texts that hold a
-# part of one (a bracket), and of names that a pair of brackets makes one ("|im_end|", "/think").
+# Texts that every marker of the family holds, in all forms that JSON allows; ends of texts that
+# hold a part of a marker (a bracket); ends of names that brackets turn into one ("|im_end|").
 _MAY_SPELL: Final = re.compile(rb'<|\\u|\[[BEPU]|\["\s*[,:}\]]|\|"|think"')
 
 
 def may_spell(body: bytes) -> bool:
-    """Whether a body may spell a marker of the family: cheap, mostly False.
+    """Whether a body may spell a marker of the family, by a cheap test that is mostly False.
 
-    Walking through all values takes longer than all other steps together.
+    Walking through all values would take longer than all other steps together.
     """
     return _MAY_SPELL.search(body) is not None
 
@@ -125,7 +125,7 @@ class _Escaper:
         return text
 
     def _escape_json(self, message: dict[str, Any]) -> None:
-        """Escape what the arguments of a message's calls spell with JSON's escapes."""
+        """Escape markers that the arguments of a message's calls spell with JSON's escapes."""
         calls = message.get("tool_calls")
         calls = [*calls] if isinstance(calls, list) else []
         functions = [call.get("function") for call in calls if isinstance(call, dict)]
@@ -138,7 +138,7 @@ class _Escaper:
                 function["arguments"] = pattern.sub(self._escaped_in_json, arguments)
 
     def _declaration(self, value: Any) -> Any:
-        """A tool's declaration in which no name of a type is what stands in a marker's brackets."""
+        """A tool's declaration in which no name of a type is the inner text of a marker."""
         if isinstance(value, list):
             return [self._declaration(item) for item in value]
         if not isinstance(value, dict):
@@ -174,7 +174,7 @@ class _Escaper:
 
 
 def _changed(value: Any, change: Callable[[str], str]) -> Any:
-    """The value with every string in it changed, keys too: templates print both."""
+    """The value with every string in it changed, also the keys: templates print both."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, list):

@@ -28,8 +28,8 @@ SPECIAL_TEXTS: Final = frozenset(MARKERS) | {
     "<|media_end|>",
     "<|media_pad|>",
 }
-# Every unnamed place of the vocabulary's end is such a token. The end has 256 places in the
-# released tokenizers; other vocabularies number theirs otherwise.
+# Every unnamed id at the vocabulary's end is such a token. The end has 256 ids in the released
+# tokenizers; other vocabularies number theirs in another way.
 _RESERVED: Final = r"<\|reserved_token_[0-9]+\|>"
 _JSON_DIGIT: Final = r"(?:[0-9]|\\u003[0-9])"
 _ESCAPED_PRINTABLE: Final = re.compile(r"\\u00[2-7]|\\/")
@@ -66,7 +66,7 @@ class SpecialTexts:
         )
 
     def may_hold_one(self, text: str) -> bool:
-        """Whether a text holds one or the beginning of one: cheap, and seldom wrong."""
+        """Whether a text may hold one or the beginning of one, by a cheap test."""
         for first in self._firsts:  # noqa: SIM110 - `any` takes twice as long, for every text
             if first in text:
                 return True
@@ -79,10 +79,10 @@ class SpecialTexts:
         return [end for end in ends if end in self._beginnings]
 
     def completed(self, open_ends: Iterable[str], texts: Iterable[str]) -> dict[str, list[str]]:
-        """The special texts that an end makes together with other texts, in whatever order.
+        """The special texts that ends of texts spell together with other texts, in any order.
 
-        Templates and servers join the texts of a request as they like: parts of a content, messages
-        of one role, a name before a text.
+        Templates and servers may join any texts of a request: parts of a content, messages of one
+        role, a name before a text.
 
         Args:
             open_ends: ends of texts, as `open_ends` returns them.
@@ -102,9 +102,9 @@ class SpecialTexts:
 
 
 class _Joins:
-    """What texts make if they follow each other.
+    """Finds whether texts that follow each other spell a special text.
 
-    Its cost is bounded by the special texts, of which `_known` holds the ends that were looked up.
+    The cost is bounded by the special texts: `_known` caches their ends that were looked up.
     """
 
     def __init__(self, texts: set[str]) -> None:
@@ -139,7 +139,7 @@ def escapes_printable(text: str) -> bool:
 
 
 def from_json(text: str) -> str:
-    """What a piece of a string of a JSON text says."""
+    """The text that a piece of a JSON string stands for."""
     return _JSON_ESCAPE.sub(lambda found: found[2] or chr(int(found[1], 16)), text)
 
 
