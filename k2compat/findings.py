@@ -187,12 +187,12 @@ def _severity(room: str, code: str) -> Severity:
 
     Its entry alone is read: all 144 of launch take 5 ms, a twentieth of a launch's time.
     """
-    import tomllib  # a run that finds nothing needs no catalogue
+    import tomli  # a run that finds nothing needs no catalogue
 
     _, header, rest = f"\n{_text(room)}".partition(f"\n[{code}]\n")
     if not header:
         raise KeyError(code)
-    return Severity(tomllib.loads(rest.partition("\n[")[0])["severity"])
+    return Severity(tomli.loads(rest.partition("\n[")[0])["severity"])
 
 
 @cache
@@ -202,11 +202,11 @@ def _text(room: str) -> str:
 
 @cache
 def _read_room(room: str) -> Mapping[str, Explanation]:
-    import tomllib
+    import tomli
 
     return {
         code: Explanation(
             code, room, Severity(entry["severity"]), entry["summary"], entry["cause"], entry["cure"]
         )
-        for code, entry in tomllib.loads(_text(room)).items()
+        for code, entry in tomli.loads(_text(room)).items()
     }

@@ -1,16 +1,17 @@
 """Configs of small models, one for each way the family's weights are stored."""
 
 import json
-import tomllib
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import tomli
+
 # The config of moonshotai/Kimi-K2-Instruct on the Hub, all values.
 _REAL_CONFIG = Path(__file__).with_name("kimi-k2-instruct.json")
 
-QUANTIZATIONS: Final[Mapping[str, Mapping[str, Any]]] = tomllib.loads(
+QUANTIZATIONS: Final[Mapping[str, Mapping[str, Any]]] = tomli.loads(
     Path(__file__).with_name("quantizations.toml").read_text(encoding="utf-8")
 )
 """A quantization_config for each way of storing weights, by the name of its variant."""

@@ -34,7 +34,7 @@ from packaging.version import Version
 
 from k2compat.launch.engines import engine_folder
 from k2compat.launch.request import GPUS_PER_NODE
-from k2compat.typed_toml import read_toml
+from k2compat.typed_toml import parse_toml, read_toml
 
 Kind: TypeAlias = Literal[
     "added",  # the flag exists from then on
@@ -247,8 +247,8 @@ def _sections(engine: str) -> tuple[tuple[str, str], ...]:
 @cache
 def _parsed_section(engine: str, section: str) -> tuple[Change, ...]:
     try:
-        changes = msgspec.toml.decode(f"{_SECTION}{section}", type=_File).change
-    except (msgspec.MsgspecError, ValueError):
+        changes = parse_toml(f"{_SECTION}{section}", _File, engine_folder(engine)).change
+    except ValueError:
         return _history(engine)  # which names the place of the mistake
     return tuple(msgspec.structs.replace(change, engine=engine) for change in changes)
 

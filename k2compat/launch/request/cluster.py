@@ -16,12 +16,12 @@ ib_device = "mlx5_2"
 
 import ipaddress
 import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+import tomli
 from msgspec.structs import replace
 
 from k2compat.errors import RefusedError
@@ -248,8 +248,8 @@ def read_cluster(path: Path) -> Cluster:
     with explained_reading(path):
         content = read_input(path)
     try:
-        members = tomllib.loads(content.decode("utf-8-sig"))  # some editors begin with a BOM
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        members = tomli.loads(content.decode("utf-8-sig"))  # some editors begin with a BOM
+    except (UnicodeDecodeError, tomli.TOMLDecodeError, RecursionError) as error:
         raise _malformed(path, f"is no TOML: {error}") from error
     return _cluster(path, members)
 
