@@ -1,24 +1,29 @@
 """What a shell completes as the values of options: codes, GPUs, an engine's flags."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
 
 from k2compat.findings import catalogue
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem  # 1 ms, loaded where a shell completes
 
 
 def complete_code(
     _context: click.Context, _parameter: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
+) -> list["CompletionItem"]:
     """The codes that begin so."""
     return list(_codes(incomplete))
 
 
 def complete_codes(
     _context: click.Context, _parameter: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
+) -> list["CompletionItem"]:
     """A list of codes whose last one begins so; those that the list has already are left out."""
+    from click.shell_completion import CompletionItem
+
     *listed, last = incomplete.split(",")
     before = "".join(f"{code}," for code in listed)
     return [
@@ -39,8 +44,10 @@ def complete_gpu(
 
 def complete_setting(
     context: click.Context, _parameter: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
+) -> list["CompletionItem"]:
     """The flags of the engine on the command line, at its newest version."""
+    from click.shell_completion import CompletionItem
+
     from k2compat.cli.engine_flags import flags_of
     from k2compat.launch.flags import ENGINES
 
@@ -55,7 +62,9 @@ def complete_setting(
     ]
 
 
-def _codes(incomplete: str) -> Iterator[CompletionItem]:
+def _codes(incomplete: str) -> Iterator["CompletionItem"]:
+    from click.shell_completion import CompletionItem
+
     for code, entry in catalogue().items():
         if code.startswith(incomplete):
             yield CompletionItem(code, help=entry.summary)

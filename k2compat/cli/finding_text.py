@@ -10,7 +10,7 @@ them and shows all of them.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from k2compat.findings import Finding, Report, Severity
 
@@ -21,8 +21,7 @@ LOCATIONS_SHOWN = 3
 _PREDICATE = re.compile(r"(?:is|does|has|holds|begins|cannot) ")
 
 
-@dataclass(frozen=True, slots=True)
-class FindingText:
+class FindingText(NamedTuple):
     """What is printed of one finding, or of several that differ in their place alone.
 
     Attributes:

@@ -11,9 +11,8 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from itertools import islice, pairwise
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from k2compat.cli.finding_text import finding_texts
 from k2compat.errors import K2CompatError
@@ -33,8 +32,7 @@ _AFTER_A_SENTENCE = re.compile(r"(?<!\w)'[^']*'|(?P<end>(?<=[.?]) (?=[A-Z])|  +)
 _COLORS = {"error": "31", "warning": "33", "info": "36", "hint": "32"}
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What a command did or found.
 
     Attributes:
@@ -51,7 +49,7 @@ class Outcome:
 
     document: Mapping[str, Any]
     answer: str
-    report: Report = field(default_factory=Report)
+    report: Report = Report()
     exit_code: int = OK
     verbatim: bool = False
     prose: bool = False

@@ -6,7 +6,6 @@ from typing import Any
 import click
 
 from k2compat.errors import RefusedError
-from k2compat.hub import fetch_command, parse_repo_url
 
 
 class _Named(click.Path):
@@ -26,14 +25,21 @@ class _Local(_Named):
     """A path on this machine; the address of a repo is none."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        repo = parse_repo_url(value) if isinstance(value, str) else None
-        if repo is not None:
-            raise RefusedError(
-                "wrong-usage",
-                f"{repo.address} is a repo; {_label(param)} is a path on this machine.",
-                hint=f"Download it: {fetch_command(repo)}",
-            )
+        if isinstance(value, str) and "://" in value:
+            _refuse_repo(value, param)
         return super().convert(value, param, ctx)
+
+
+def _refuse_repo(value: str, param: click.Parameter | None) -> None:
+    from k2compat.hub import fetch_command, parse_repo_url  # 2 ms, for addresses alone
+
+    repo = parse_repo_url(value)
+    if repo is not None:
+        raise RefusedError(
+            "wrong-usage",
+            f"{repo.address} is a repo; {_label(param)} is a path on this machine.",
+            hint=f"Download it: {fetch_command(repo)}",
+        )
 
 
 def _label(param: click.Parameter | None) -> str:

@@ -1,7 +1,12 @@
 """Where the installed program begins, before anything heavy is imported."""
 
+import gc
 import signal
 import sys
+
+# Of new objects, before Python looks for garbage among them. At its own number, 700, it looks 40
+# times while modules are imported, which leave none: 3 ms of a launch, one in thirty.
+_OBJECTS_BEFORE_COLLECTION = 10_000
 
 
 def main() -> None:
@@ -10,6 +15,7 @@ def main() -> None:
     While its modules are being imported nothing was begun that a Ctrl-C could leave half done,
     so the process just ends, without a traceback.
     """
+    gc.set_threshold(_OBJECTS_BEFORE_COLLECTION)
     handler = signal.getsignal(signal.SIGINT)
     if handler is signal.default_int_handler:  # a shell's background job ignores it: so do we
         signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -106,13 +106,15 @@ def command(
             node_rank = "0"
         _demand_run(run, node_rank, output_format, folder)
         return _run(request, plan, str(node_rank), skip_preflight, output)
-    files = render_plan(plan, output_format)
     document = as_document(plan)
-    if folder is None:
-        answer = _only(files, output_format)
-    else:
+    if folder is not None:
+        files = render_plan(plan, output_format)
         answer = _write(folder, files, force, output)
         document["written"] = [str(folder / name) for name in files]
+    elif output.as_json and output_format == FORMATS[0]:
+        answer = ""  # a person's text, which the document replaces
+    else:
+        answer = _only(render_plan(plan, output_format), output_format)
     code = FOUND_ERRORS if report.has_errors else OK
     return Outcome(document, answer, report, code, verbatim=folder is None)
 

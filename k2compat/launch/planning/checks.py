@@ -10,7 +10,7 @@ from typing import Any
 from k2compat.errors import RefusedError
 from k2compat.findings import Codes, Finding, Severity
 from k2compat.launch.engines import BatchFlags, MemoryFlags, memory_flags_of
-from k2compat.launch.flags import flag_table, values_of
+from k2compat.launch.flags import flag_table, has_word, values_of
 from k2compat.launch.memory import (
     DEFAULT_UTILISATION,
     OVERHEAD_GIB,
@@ -21,7 +21,6 @@ from k2compat.launch.memory import (
     Verdict,
     check_batch_sizes,
     check_divisibility,
-    check_fit,
     check_formats,
     check_sequence_count,
     check_world_size,
@@ -30,12 +29,9 @@ from k2compat.launch.memory import (
     gpu_memory_gib,
     model_dimensions,
     model_sizes,
-    nearest_fit,
     smallest_gpus,
 )
 from k2compat.launch.plan import Plan
-from k2compat.launch.planning.drafts import draft_sizes
-from k2compat.launch.planning.given_sizes import spreads_unevenly
 from k2compat.launch.request import role_of
 from k2compat.printable import counted
 
@@ -67,7 +63,7 @@ def check_plan(
     flags = memory_flags_of(plan.engine)
     for group, layout in _distinct(plan).items():
         nodes = plan.cluster.size(group)
-        uneven = spreads_unevenly(plan.engine, _arguments(plan, group))
+        uneven = _spreads_unevenly(plan.engine, _arguments(plan, group))
         yield from check_divisibility(dimensions, layout, nodes, gpus, uneven_experts=uneven)
         yield from _check_batches(plan, group, flags.batch)
     if plan.cluster.gpu is not None:
@@ -99,6 +95,16 @@ def _distinct(plan: Plan) -> Mapping[str, Layout]:
             seen.add(kind)
             found[group] = layout
     return found
+
+
+def _spreads_unevenly(engine: str, words: Sequence[str]) -> bool:
+    """Whether an engine, with these flags, spreads experts that do not divide evenly."""
+    parallel = memory_flags_of(engine).parallel
+    return (
+        parallel is not None
+        and parallel.uneven_experts
+        and not any(has_word(words, word) for word in parallel.even_experts_with)
+    )
 
 
 def _check_gpu(
@@ -140,36 +146,45 @@ def _errors(findings: Iterator[Finding]) -> Iterator[Finding]:
 def _check_without_gpu(plan: Plan, group: str, sizes: ModelSizes) -> Iterator[Finding]:
     """What a GPU must hold, where none was named, and which of the table's is the smallest."""
     flags = memory_flags_of(plan.engine)
-    by_gpu = {
-        name: _fit(plan, group, sizes, gib)
+    suitable = (
+        (name, _fit(plan, group, sizes, gib))
         for name, gib in smallest_gpus().items()
         if not any(_errors(_check_gpu(plan, name, flags, sizes)))
-    }
-    holding = [name for name, fit in by_gpu.items() if fit.verdict is not Verdict.DOES_NOT_FIT]
-    largest, fit = list(by_gpu.items())[-1]
-    needed = f"{fit.layout} puts {fit.weights_gib:.1f} GiB of weights on each GPU"
-    wanted = f"{counted(fit.context, 'token')} of context"
-    if holding:
-        yield _codes.finding(
-            "fit-by-weights",
-            "--gpu",
-            f"{needed}: the smallest GPU in the table that holds them with {wanted} is "
-            f"{holding[0]}.",
-            fix="Name yours, so that the fit is checked: --gpu NAME",
-        )
-        return
+    )
+    for name, fit in suitable:
+        if fit.verdict is not Verdict.DOES_NOT_FIT:
+            yield _codes.finding(
+                "fit-by-weights",
+                "--gpu",
+                f"{_needed(fit)}: the smallest GPU in the table that holds them with "
+                f"{_context(fit)} is {name}.",
+                fix="Name yours, so that the fit is checked: --gpu NAME",
+            )
+            return
     gpus = plan.cluster.gpus_per_node + plan.cluster.gpus_idle
     nodes = plan.cluster.size(group)
+    from k2compat.launch.memory import nearest_fit  # loads what else fits, for this case alone
+
     near = nearest_fit(sizes, fit, nodes=nodes, gpus_per_node=gpus)
     yield _codes.finding(
         "no-gpu-holds",
         str(fit.layout),
-        f"{needed}: no GPU in the table holds them with {wanted}.",
-        fix=f"With {largest} this fits: {near}." if near else None,
+        f"{_needed(fit)}: no GPU in the table holds them with {_context(fit)}.",
+        fix=f"With {name} this fits: {near}." if near else None,
     )
 
 
+def _needed(fit: Fit) -> str:
+    return f"{fit.layout} puts {fit.weights_gib:.1f} GiB of weights on each GPU"
+
+
+def _context(fit: Fit) -> str:
+    return f"{counted(fit.context, 'token')} of context"
+
+
 def _check_fits(plan: Plan, sizes: ModelSizes) -> Iterator[Finding]:
+    from k2compat.launch.memory import check_fit  # loads what else fits, for a named GPU alone
+
     flags = memory_flags_of(plan.engine)
     gpus = plan.cluster.gpus_per_node
     for group, fit in fits_of(plan, sizes).items():
@@ -211,6 +226,11 @@ def _decode_context_flag(plan: Plan, group: str) -> str:
 def _fit(plan: Plan, group: str, sizes: ModelSizes, gib: float) -> Fit:
     """The sum of a group, with what a draft takes."""
     flags = memory_flags_of(plan.engine)
+    draft = None
+    if plan.draft is not None:
+        from k2compat.launch.planning.drafts import draft_sizes
+
+        draft = draft_sizes(plan.draft, sizes)
     return estimate_fit(
         sizes,
         plan.layouts[group],
@@ -218,7 +238,7 @@ def _fit(plan: Plan, group: str, sizes: ModelSizes, gib: float) -> Fit:
         utilisation=_utilisation(plan, group, gib, flags),
         kv_cache_bytes=_cache_bytes(plan, group, flags, sizes.kv_cache_bytes),
         context=_size(_value(_arguments(plan, group), *flags.context)),
-        draft=draft_sizes(plan, sizes),
+        draft=draft,
     )
 
 

@@ -6,21 +6,17 @@ from k2compat.errors import RefusedError
 from k2compat.findings import Finding
 from k2compat.launch.engines import Profile
 from k2compat.launch.memory import DraftSizes, ModelSizes, eagle3_sizes, mtp_sizes
-from k2compat.launch.plan import Plan
-from k2compat.launch.request import MTP, Request, check_draft
+from k2compat.launch.request import MTP, Draft, Request, check_draft
 
 _OPTION = "--draft"
 
 
-def demand_draft(request: Request, profile: Profile) -> Iterator[Finding]:
+def demand_draft(draft: Draft, request: Request, profile: Profile) -> Iterator[Finding]:
     """Find that a draft does not go with the model.
 
     Raises:
         RefusedError: draft-not-offered, where no entry of the engine's profile renders one.
     """
-    draft = request.draft
-    if draft is None:
-        return
     if request.profile == "guide":
         raise RefusedError(
             "draft-not-offered",
@@ -37,10 +33,8 @@ def demand_draft(request: Request, profile: Profile) -> Iterator[Finding]:
     yield from check_draft(draft, request.model)
 
 
-def draft_sizes(plan: Plan, sizes: ModelSizes) -> DraftSizes | None:
-    """What the draft of a plan takes; None where there is none, or its config lacks a dimension."""
-    if plan.draft is None:
-        return None
-    if plan.draft.kind == MTP:
-        return mtp_sizes(sizes, plan.draft.config)
-    return eagle3_sizes(plan.draft.config, plan.draft.stored)
+def draft_sizes(draft: Draft, sizes: ModelSizes) -> DraftSizes | None:
+    """What a draft takes; None where its config lacks a dimension."""
+    if draft.kind == MTP:
+        return mtp_sizes(sizes, draft.config)
+    return eagle3_sizes(draft.config, draft.stored)

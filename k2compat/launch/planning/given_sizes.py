@@ -152,13 +152,3 @@ def _size(words: Sequence[str], flags: Sequence[str]) -> int | None:
 
 def _last(words: Sequence[str], flags: Sequence[str]) -> str | None:
     return next(reversed(values_of(words, *flags)), None)
-
-
-def spreads_unevenly(engine: str, words: Sequence[str]) -> bool:
-    """Whether an engine, with these flags, spreads experts that do not divide evenly."""
-    parallel = memory_flags_of(engine).parallel
-    return (
-        parallel is not None
-        and parallel.uneven_experts
-        and not any(has_word(words, word) for word in parallel.even_experts_with)
-    )

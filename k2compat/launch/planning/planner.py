@@ -26,15 +26,7 @@ from k2compat.launch.engines import (
 from k2compat.launch.flags import EngineRelease, check_flags, with_proposed, with_settings
 from k2compat.launch.memory import Layout, default_strategy, gpu_facts, layouts_of
 from k2compat.launch.plan import Command, Plan, Prerequisite
-from k2compat.launch.planning.drafts import demand_draft
 from k2compat.launch.planning.expand import compose, mounts_of
-from k2compat.launch.planning.given_ports import with_given_ports
-from k2compat.launch.planning.given_sizes import (
-    check_rendered,
-    demand_nodes,
-    given_sizes,
-    settable_entry,
-)
 from k2compat.launch.planning.node_context import contexts_of
 from k2compat.launch.request import (
     ALWAYS_SET,
@@ -72,7 +64,11 @@ def plan_launch(request: Request) -> Plan:
 
         request, chosen = with_goal(request)
     profile = read_profile(request.engine)
-    drafting = tuple(demand_draft(request, profile))
+    drafting: tuple[Finding, ...] = ()
+    if request.draft is not None:
+        from k2compat.launch.planning.drafts import demand_draft
+
+        drafting = tuple(demand_draft(request.draft, request, profile))
     release = EngineRelease.of(
         request.engine, request.engine_version or profile.versions[request.profile]
     )
@@ -86,6 +82,10 @@ def plan_launch(request: Request) -> Plan:
     terms = terms_of(profile, situation, cluster.sizes)
     given = None
     if request.settings or request.proposed:
+        # 3 ms, for settings alone
+        from k2compat.launch.planning.given_ports import with_given_ports
+        from k2compat.launch.planning.given_sizes import demand_nodes, given_sizes
+
         request = _with_proposed(request, profile, terms, release)
         demand_nodes(request.engine, request.settings, cluster)
         request = with_given_ports(request, profile, terms.situation)
@@ -130,14 +130,19 @@ def plan_launch(request: Request) -> Plan:
             *_open_placeholders(commands, ALWAYS_SET | request.filled),
         ),
     )
-    overridden = tuple(check_rendered(plan)) if request.settings else ()
-    return replace(plan, findings=(*plan.findings, *overridden))
+    if not request.settings:
+        return plan
+    from k2compat.launch.planning.given_sizes import check_rendered
+
+    return replace(plan, findings=(*plan.findings, *check_rendered(plan)))
 
 
 def _with_proposed(
     request: Request, profile: Profile, terms: ProfileTerms, release: EngineRelease
 ) -> Request:
     """The request with the goal's settings in front of the user's."""
+    from k2compat.launch.planning.given_sizes import settable_entry
+
     entry = settable_entry(profile, terms.situation)
     if entry is None or not request.proposed:
         return request

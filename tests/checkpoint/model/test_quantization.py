@@ -1,6 +1,8 @@
 """How weights are stored, as a config says; what is not known is named and left alone."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -276,6 +278,34 @@ def test_unknown_storages_are_compared_by_name() -> None:
 )
 def test_the_precision_of_the_routed_experts(config: object, expected: object) -> None:
     assert stored_precision(config) == expected
+
+
+@given(
+    st.fixed_dictionaries(
+        {"quant_method": st.sampled_from(["fp8", "w4afp8", "awq"])},
+        optional={
+            "fmt": st.sampled_from(["e4m3", "e5m2", None]),
+            "activation_scheme": st.sampled_from(["dynamic", "static"]),
+            "weight_block_size": st.none()
+            | st.lists(st.sampled_from([0, 1, 32, 64, 127, 128, 129, 1 << 40, True, 1.0]))
+            | st.sampled_from([[128, 128], [64, 64], [128, 64], [1, 1], (128, 128)]),
+            "scale_fmt": st.just("ue8m0"),
+        },
+    )
+)
+def test_the_short_way_to_published_fp8_gives_what_its_dialect_gives(config: Any) -> None:
+    """A list of nothing changes nothing, and such a config is no published one."""
+    assert stored_precision(config) == stored_precision({**config, "ignored_layers": []})
+
+
+def test_published_fp8_is_known_without_the_dialects() -> None:
+    program = (
+        "import sys\n"
+        "from k2compat.checkpoint import stored_precision\n"
+        f"assert stored_precision({FP8!r}).name == 'fp8'\n"
+        "assert 'k2compat.checkpoint.model.quantization_configs' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 @pytest.mark.parametrize(
