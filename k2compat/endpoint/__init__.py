@@ -1,8 +1,8 @@
 """Check an OpenAI-compatible server of Kimi-K2: requests as data, verdicts as pure functions.
 
-`plan` makes the requests and `judge` makes findings of what came back. What needs aiohttp, which
-the extra `serve` brings, is imported by its own name: `check` asks and judges, and `client`, the
-only module with sockets, sends.
+`plan` makes the requests and `judge` turns the answers into findings. The modules that need aiohttp
+(the extra `serve`) are not imported here: `check` asks and judges, and `client`, the only module
+with sockets, sends.
 """
 
 from k2compat.endpoint.asking.plan import plan

@@ -1,4 +1,4 @@
-"""One check from end to end: ask, judge, and where wanted ask again through the gateway."""
+"""One whole check: ask, judge, and on demand ask again through the gateway."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -19,12 +19,12 @@ from k2compat.gateway.service import make_gateway, start_runner
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What is to be checked at the target.
+    """The work of one check.
 
     Attributes:
-        requests: what is asked.
+        requests: the requests.
         counter: counts prompts exactly; None without the model's folder.
-        gateway: the settings of a gateway through which the same is asked again; None asks once.
+        gateway: the settings of a gateway for a second run; None asks only once.
     """
 
     requests: Sequence[Request]
@@ -38,8 +38,8 @@ async def check(
     """Check an endpoint.
 
     Args:
-        target: where to.
-        work: what is checked.
+        target: the endpoint.
+        work: the requests and how they are judged.
         on_answer: called after each answer.
 
     Raises:

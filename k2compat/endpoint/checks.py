@@ -10,11 +10,11 @@ from k2compat.typed_toml import read_toml
 
 
 class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What belongs to a code apart from its explanation.
+    """The fields of a check; its explanation is in `codes.toml`.
 
     Attributes:
         shows: what is compared.
-        explained_by: the codes that make this one a consequence.
+        explained_by: the codes of which this one may be a consequence.
         everywhere: whether the code explains findings of the whole run.
         repaired_by: the gateway's step that repairs it; "" for none.
     """

@@ -1,7 +1,7 @@
-"""The only module with sockets: it sends requests and records what comes back.
+"""The only module with sockets: it sends requests and records the answers.
 
-Nothing goes anywhere but to the base URL: no redirect is followed, no proxy of the environment is
-used, and the key is a header of these requests alone.
+It connects only to the base URL: it follows no redirect, uses no proxy of the environment, and
+sends the key only with these requests.
 """
 
 import asyncio
@@ -35,11 +35,11 @@ async def run(
 ) -> Run:
     """Send the requests.
 
-    The first one is sent alone: where it is not answered there is nothing to check.
+    The first one is sent alone: if it gets no answer, no other request is sent.
 
     Args:
-        target: where to.
-        requests: what to ask.
+        target: the endpoint.
+        requests: the requests.
         on_answer: called after each answer.
 
     Raises:
@@ -85,7 +85,7 @@ class _Sender:
         self._spending = Spending(target.budget)
 
     async def models(self) -> Any:
-        """Ask for the list of models; None where it is no JSON."""
+        """Ask for the list of models; None where the answer is not JSON."""
         recording = await self._send("GET", MODELS, None)
         _refuse_useless(recording, self._target.base)
         try:
@@ -154,7 +154,7 @@ class _Sender:
 
 
 def _refuse_useless(recording: Recording, base: str, *, is_chat: bool = False) -> None:
-    """End the check where no other request can have an answer either."""
+    """End the check if no other request can get an answer."""
     status = recording.status
     if status is None:
         raise RefusedError(

@@ -1,4 +1,4 @@
-"""Why no answer came, in short words: aiohttp's own repeat the address and name its settings."""
+"""Short reasons for a missing answer: aiohttp's messages repeat the address and its settings."""
 
 import os
 import socket
@@ -10,10 +10,10 @@ _NO_TLS: Final = "the server there does not speak TLS; is its URL http:// instea
 
 
 def failure_text(error: aiohttp.ClientError) -> str:
-    """What went wrong, as part of a sentence.
+    """The reason, as part of a sentence.
 
     Args:
-        error: what a request raised.
+        error: the exception of a request.
     """
     match error:
         case aiohttp.ClientConnectorCertificateError():

@@ -7,9 +7,9 @@ Source: tool_calls_eval.py (`compute_summary`, `validate_tool_call`) and README 
 Metrics") of MoonshotAI/K2-Vendor-Verifier at 0bc5061. Its README leaves open whether a failed
 request counts in F1; here it does not.
 
-The verifier gives no intervals. Schema accuracy is a share, so Wilson's interval holds for it. F1
-is 2J / (1 + J) of the share J = TP / (TP + FP + FN), and grows with it, so its interval is that of
-J, carried over.
+The verifier gives no intervals. Schema accuracy is a share, so it has Wilson's interval. F1 is
+2J / (1 + J) of the share J = TP / (TP + FP + FN) and grows with J, so the ends of J's interval give
+those of F1.
 """
 
 import json
@@ -82,7 +82,7 @@ class Figures:
 
 
 def wilson(hits: int, all_: int) -> Share | None:
-    """A share with Wilson's 95 % interval; None of nothing."""
+    """A share with Wilson's 95 % interval; None if the total is 0."""
     if not all_:
         return None
     share, square = hits / all_, _Z * _Z
@@ -134,8 +134,8 @@ def _is_valid(answer: Answer) -> bool:
 def _fits(call: AnsweredCall, request: Request) -> bool:
     """Whether the verifier accepts a call.
 
-    `k2compat.arguments.check` differs: it wants an object, and lets a tool without a schema take
-    any. The verifier goes by the schema alone, and accepts no call of a tool without one.
+    `k2compat.arguments.check` differs: it requires an object, and accepts any object for a tool
+    without a schema. The verifier uses only the schema, and refuses a call of a tool without one.
     """
     import jsonschema_rs
 

@@ -26,7 +26,7 @@ FILE_LIMIT: Final = 16 * 1024 * 1024
 """Bytes; Kimi-K2's tiktoken.model has 2.8 MB."""
 
 SPECIAL_PLACES: Final = 256
-"""Special tokens after the ordinary ones; a place without a name is a reserved token."""
+"""Special tokens after the ordinary ones; an id without a name is a reserved token."""
 
 # How text is cut before its pieces are merged. Source: pat_str in tokenization_kimi.py of
 # moonshotai/Kimi-K2-Instruct; `&&` needs regex's version 1.
@@ -119,8 +119,8 @@ class PromptCounter:
     def counts(self, requests: Sequence[Request]) -> dict[str, int]:
         """The prompt tokens of each request of the check that declares no tools, by name.
 
-        A request whose text spells a special token is left out: the template alone lets the text
-        act as the token, and a server that prevents that is right.
+        A request whose text spells a special token is left out: with the template alone the text
+        becomes the token, but a server may rightly prevent that.
 
         Raises:
             RefusedError: endpoint-folder, the template fails on a request.
@@ -163,7 +163,7 @@ def _texts_of(messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def read_prompt_folder(folder: Path) -> PromptCounter:
-    """Read what prompts are counted with.
+    """Read the files with which prompts are counted.
 
     Args:
         folder: the model's folder.
@@ -252,7 +252,7 @@ def _compiled(text: str) -> "Template":
 
 
 def _to_json(value: Any, ensure_ascii: bool = False, **options: Any) -> str:
-    """As Transformers' filter: jinja2's own escapes HTML."""
+    """The same filter as in Transformers: jinja2's own filter escapes HTML."""
     return json.dumps(value, ensure_ascii=ensure_ascii, **options)
 
 

@@ -1,4 +1,4 @@
-"""What a check found, in the forms in which it is printed."""
+"""The result of a check, in the forms in which it is printed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class Repairs:
 
     @property
     def added(self) -> list[str]:
-        """The causes that are there through the gateway alone."""
+        """The causes that appear only through the gateway."""
         before = _causes(self.before)
         return [code for code in _causes(self.after) if code not in before]
 
@@ -64,8 +64,8 @@ class EndpointReport:
     Attributes:
         base: the endpoint's base URL.
         engine: the dialect that its list of models names.
-        run: what came back.
-        judgement: what it shows.
+        run: the recorded answers.
+        judgement: their findings.
         repairs: what the gateway repairs, where that was asked for.
         figures: Moonshot's figures, where samples were sent.
         schemas: how many forced calls fit their schemas, where they were asked for.
@@ -85,7 +85,7 @@ class EndpointReport:
         return self.judgement.report
 
     def as_dict(self) -> dict[str, Any]:
-        """For a JSON document, without the findings, which the document has as a member."""
+        """The members of a JSON document, without the findings, which the caller adds."""
         judgement = self.judgement
         return {
             "endpoint": self.base,
@@ -134,7 +134,7 @@ def as_markdown(report: EndpointReport) -> str:
 
 
 def verdict(report: EndpointReport) -> str:
-    """The last line: what was found, consequences apart."""
+    """The last line: the number of findings, with consequences counted apart."""
     counts = {
         word: sum(finding.severity == word for finding in report.report)
         for word in (Severity.ERROR, Severity.WARNING)
@@ -202,7 +202,7 @@ def _repairs(repairs: Repairs | None) -> Iterator[str]:
 
 
 def _step(name: str) -> str:
-    """What repairs it; a server that fails on a request may be helped by any step."""
+    """The step that repairs it; any step may help a server that fails on a request."""
     if not name:
         return ""
     return " (it reads the answers)" if name == READING else f" (step {name})"
@@ -226,7 +226,7 @@ def _row(finding: Finding) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text from the wire as one cell: no line break, and nothing that is markup."""
+    """Text from the wire as one cell, without line breaks and markup."""
     plain = "".join(each if each.isprintable() else " " for each in text)
     for character in ("\\", "|", "<"):
         plain = plain.replace(character, f"\\{character}")

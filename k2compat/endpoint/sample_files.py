@@ -25,8 +25,8 @@ _INPUT_ROLE: Final = "_input"
 def read_samples(path: Path) -> list[Request]:
     """The samples: a chat request on each line, or one under `request`, as results have it.
 
-    As the verifier does, `model` is replaced, the role `_input` becomes `system`, and a stream is
-    asked for its usage. All else stays as it is.
+    As in the verifier, `model` is replaced, the role `_input` becomes `system`, and a stream is
+    asked for its usage. All other fields stay unchanged.
 
     Raises:
         RefusedError: samples-malformed, a line is no chat request.
@@ -68,7 +68,7 @@ def _with_known_role(message: Any) -> Any:
 def read_baseline(path: Path) -> dict[str, str]:
     """The baseline's finish reasons by the name of the sample.
 
-    Where a sample was run more than once its last run counts, and a failed one counts for nothing.
+    If a sample was run more than once, its last run counts. A failed run is left out.
 
     Raises:
         RefusedError: samples-malformed, a line has no finish_reason.

@@ -6,7 +6,7 @@ from k2compat.endpoint.reading.read import read_answer
 
 
 class Spending:
-    """Counts tokens, the server's own counts where it gives any, against a budget."""
+    """Compares used tokens with a budget, by the server's own counts where it gives them."""
 
     def __init__(self, budget: int) -> None:
         """Begin with nothing spent.
@@ -17,14 +17,14 @@ class Spending:
         self._left = budget
 
     def allows(self, request: Request) -> bool:
-        """Whether a request fits; its tokens are then set aside until its answer comes."""
+        """Whether a request fits; its tokens are then reserved until its answer comes."""
         if request.estimated_tokens > self._left:
             return False
         self._left -= request.estimated_tokens
         return True
 
     def take(self, request: Request, recording: Recording) -> None:
-        """Replace the estimate by what the server counted."""
+        """Replace the estimate by the server's count."""
         answer = read_answer(request, recording)
         counted = answer.count("total_tokens")
         if counted is not None:

@@ -1,4 +1,4 @@
-"""Where requests go (the base URL, the key, the model), and what comes back."""
+"""The target of requests (the base URL, the key, the model), and the recorded run."""
 
 import importlib.util
 import re
@@ -42,7 +42,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What came back.
+    """The recorded run.
 
     Attributes:
         model: the model's name.
@@ -76,7 +76,7 @@ def refuse_without_extra() -> None:
 
 
 def base_url(url: str) -> str:
-    """The URL that the API's paths follow; one without a path of its own gets /v1.
+    """The URL to which the API's paths are appended; a URL without a path gets /v1.
 
     Raises:
         RefusedError: endpoint-url, it is no plain URL over HTTP.
@@ -94,7 +94,7 @@ def base_url(url: str) -> str:
 
 
 def _refused(url: str) -> RefusedError:
-    # A URL may hold a password; the message names none of it.
+    # A URL may hold a password, so the message does not quote it.
     shown = "URL" if "@" in url else repr(url)
     is_host = re.fullmatch(_HOST_AND_PORT, url)
     example = f"http://{url}" if is_host else "http://127.0.0.1:8000/v1"

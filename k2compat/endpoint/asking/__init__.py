@@ -1,1 +1,1 @@
-"""What is asked of an endpoint: requests as data."""
+"""The requests of a check, as data."""

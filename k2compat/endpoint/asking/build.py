@@ -9,7 +9,7 @@ from k2compat.endpoint.asking.wanted import PARIS, TOOLS, Json, WantedCall, orde
 MARKERS_EACH: Final = 5
 """How often a marker's text is repeated in the requests that count its tokens."""
 
-# A model that thinks writes its thoughts first, and they count.
+# A model that thinks writes its thoughts first, and max_tokens includes them.
 CALL_TOKENS: Final = 2048
 LARGE_TOKENS: Final = 6144
 
@@ -23,7 +23,7 @@ def user(content: Any) -> Json:
 
 
 def call_of(call_id: str, wanted: WantedCall = PARIS) -> Json:
-    """A call as a history holds it."""
+    """A call in the form of a history."""
     function = {"name": wanted.name, "arguments": wanted.arguments_text}
     return {"id": call_id, "type": "function", "function": function}
 
@@ -104,8 +104,8 @@ def marker_requests(place: str, marker: str) -> Iterator[Request]:
 
 
 def harmless_text(marker: str) -> str:
-    """Text that is no marker and has as many ordinary tokens, give or take one.
+    """Text that is no marker and has the same number of ordinary tokens, or one more or less.
 
-    The words stay, since another word may have several tokens more; only the end differs.
+    Only the end differs from the marker: another word could have several tokens more.
     """
     return f"{marker[:-2]}>|" if marker.endswith("|>") else f"{marker[:-1]})"

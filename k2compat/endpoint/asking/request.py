@@ -24,7 +24,7 @@ class Request:
         calls_before: how many calls the history holds.
         is_optional: whether a server may refuse it, since it uses a field that not all take.
         must_be_refused: whether the request is wrong on purpose.
-        is_sample: whether it is the user's own, of any shape, and not one of the check's.
+        is_sample: whether it is one of the user's samples, of any shape, and not one of the check.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Request:
 
     @property
     def tools(self) -> dict[str, Mapping[str, Any]]:
-        """The declared functions by name; a tool that is none is left out."""
+        """The declared functions by name; other tools are left out."""
         tools = self.body.get("tools")
         functions = [
             (tool, tool["function"])
@@ -78,7 +78,7 @@ class Request:
 
     @property
     def estimated_tokens(self) -> int:
-        """Tokens of prompt and answer, about."""
+        """The approximate number of tokens of prompt and answer."""
         answer = sum(len(str(call).encode()) // _BYTES_PER_TOKEN for call in self.wants)
         limit = self.body.get("max_tokens")
         most = limit if isinstance(limit, int) and limit > 0 else 0
@@ -86,7 +86,7 @@ class Request:
 
     @property
     def estimated_prompt_tokens(self) -> int:
-        """Tokens of the prompt, about."""
+        """The approximate number of tokens of the prompt."""
         kept = {name: self.body[name] for name in ("messages", "tools") if name in self.body}
         return len(json.dumps(kept, ensure_ascii=False).encode()) // _BYTES_PER_TOKEN
 

@@ -1,7 +1,7 @@
 """The calls that requests ask for, and the words that ask for them.
 
 A request names each call it expects in its last user message, as `NAME {json}`, at temperature 0.
-A model with a chat template follows that, and so can a scripted server: what is checked is the
+A model with a chat template follows that, and so can a scripted server: the check judges the
 server, not how clever the model is.
 """
 
@@ -91,7 +91,7 @@ NOTE: Final = "A remark for people who read this schema, with no meaning for its
 
 
 def noted_tools() -> list[Json]:
-    """The tools with a `title` for each property, a keyword that TypeScript has no place for.
+    """The tools with a `title` for each property, a keyword that TypeScript cannot express.
 
     Kimi-K2.5's encoder (tool_declaration_ts.py in its repo) leaves `title` out; JSON keeps it.
     """

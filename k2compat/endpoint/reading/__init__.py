@@ -1,1 +1,1 @@
-"""What an endpoint answered: recorded bytes become one value that notes what deviates."""
+"""Reading of recorded answers: bytes become one value that notes the deviations."""

@@ -1,4 +1,4 @@
-"""An answer as one value, whichever form it had."""
+"""An answer as one value, whether it was whole or streamed."""
 
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
@@ -16,8 +16,8 @@ class Observation(NamedTuple):
         code: which finding it belongs to.
         request: the name of the request.
         message: one sentence.
-        expected: what should have been there.
-        actual: what was there.
+        expected: the expected value.
+        actual: the value in the answer.
     """
 
     code: str
@@ -29,10 +29,10 @@ class Observation(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What came back for one request.
+    """The recorded answer to one request.
 
     Attributes:
-        status: the HTTP status; None where nothing came.
+        status: the HTTP status; None where no answer came.
         content_type: the header's value, without parameters.
         body: the bytes of the body.
         failure: why the answer is not whole; "" where it is.
@@ -65,7 +65,7 @@ class Answer:
 
     Attributes:
         request: what it answers.
-        is_chat: whether it is a chat completion at all; only then the rest counts.
+        is_chat: whether it is a chat completion at all; the other fields are valid only then.
         is_refused: whether the server refused the request with 4xx.
         content: the content, "" for none.
         reasoning: the thoughts, "" for none.
@@ -73,7 +73,7 @@ class Answer:
         finish_reason: the reason, "" for none.
         usage: the token counts, where there are any.
         pieces: in how many deltas text came; 1 for a whole answer.
-        observations: what deviates in its form.
+        observations: deviations of its form.
     """
 
     request: Request
@@ -95,7 +95,7 @@ class Answer:
     def observe(
         self, code: str, message: str, expected: object = None, actual: object = None
     ) -> None:
-        """Note what deviates."""
+        """Note a deviation."""
         self.observations.append(
             Observation(
                 code,

@@ -1,4 +1,4 @@
-"""A recording becomes an answer."""
+"""Reading of a recording into an answer."""
 
 from k2compat.endpoint.asking.request import Request
 from k2compat.endpoint.reading.answer import Answer, Recording, shown
@@ -10,11 +10,11 @@ EVENT_STREAM = "text/event-stream"
 
 
 def read_answer(request: Request, recording: Recording) -> Answer:
-    """Read what came back. Nothing in it makes this raise.
+    """Read an answer. No content of the recording raises.
 
     Args:
-        request: what was asked.
-        recording: what came back.
+        request: the request.
+        recording: its recorded answer.
     """
     answer = Answer(request)
     if recording.status is None:

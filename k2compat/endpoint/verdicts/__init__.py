@@ -1,1 +1,1 @@
-"""What the answers show: pure functions from answers to observations."""
+"""Verdicts on answers: pure functions from answers to observations."""

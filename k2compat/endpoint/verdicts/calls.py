@@ -15,7 +15,7 @@ from k2compat.printable import counted
 _NATIVE_ID: Final = re.compile(r"functions\.(?P<name>.+):(?P<number>[0-9]+)")
 _MARKER: Final = re.compile(r"<\|[a-z_]+\|>")
 _ONE_PIECE: Final = 4
-"""A stream of 8 kB in fewer deltas was held back."""
+"""A stream of 8 kB in fewer deltas counts as held back."""
 
 
 def judge_calls(answer: Answer) -> None:
@@ -131,7 +131,7 @@ def _judge_ids(answer: Answer) -> None:
 
 
 def _judge_repetition(answer: Answer) -> None:
-    """A call that comes more often than it was asked for; a sample asks for none by name."""
+    """Find a call that comes more often than it was asked for; samples ask for none by name."""
     if answer.request.is_sample:
         return
     wanted = Counter(str(each) for each in answer.request.wants)
@@ -173,7 +173,7 @@ def _judge_reason(answer: Answer) -> None:
 
 
 def _judge_cut(answer: Answer) -> None:
-    """The answer to a request whose max_tokens is too small for it."""
+    """Judge the answer to a request whose max_tokens is too small for it."""
     if answer.finish_reason in ("length", ""):
         return
     completion = answer.count("completion_tokens")

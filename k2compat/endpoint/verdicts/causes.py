@@ -1,8 +1,8 @@
-"""Observations become findings: one for each code, consequences apart from their causes.
+"""From observations to findings: one for each code, with consequences apart from their causes.
 
-A server with one fault shows it in many answers and in several ways: a call that leaks into the
-content is also a call that is missing. Only the fault itself counts; what follows from it is an
-info that names its cause.
+One fault of a server appears in many answers and in several ways: a call that leaks into the
+content is also a missing call. Only the fault itself counts; each consequence is an info that names
+its cause.
 """
 
 from collections.abc import Iterable, Sequence
@@ -34,9 +34,9 @@ def report_of(observations: Iterable[Observation]) -> Report:
 
 
 def _cause_of(observation: Observation, others: list[Observation]) -> str:
-    """The code of what explains the observation; "" where it is a cause itself.
+    """The code that explains the observation; "" if it is a cause itself.
 
-    A chain ends at its beginning, the cause of a cause. It has one: `explained_by` has no circles.
+    Of a chain of causes, this is the first one. It exists, since `explained_by` has no circles.
     """
     cause = observation
     while found := next((other for other in others if _explains(other, cause)), None):
@@ -47,7 +47,7 @@ def _cause_of(observation: Observation, others: list[Observation]) -> str:
 def _explains(other: Observation, observation: Observation) -> bool:
     """Whether one observation is the cause of another.
 
-    A cause is at least as bad as what follows from it, or an error could hide behind a warning.
+    A cause is at least as severe as its consequence; otherwise a warning could hide an error.
     """
     check = checks()[other.code]
     if other.code not in checks()[observation.code].explained_by:

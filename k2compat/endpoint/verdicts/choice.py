@@ -4,7 +4,7 @@ from k2compat.endpoint.reading.answer import Answer
 
 
 def judge_choice(answer: Answer) -> None:
-    """Judge one answer by what its request demands."""
+    """Judge one answer by the tool_choice of its request."""
     body = answer.request.body
     choice, names = body.get("tool_choice"), [call.name for call in answer.calls]
     if choice == "none" and names:

@@ -1,4 +1,4 @@
-"""What prompt-token counts show: two prompts that should be equal, or should differ."""
+"""Comparisons of prompt-token counts: of prompts that should be equal, or should differ."""
 
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
@@ -14,10 +14,10 @@ class _Comparison(NamedTuple):
     """Two requests whose prompt tokens are compared.
 
     Attributes:
-        code: the finding where the counts are not right.
+        code: the finding if the counts are wrong.
         request: the request whose prompt is judged.
         measure: the request that it is compared with.
-        is_wrong: of the two counts, in that order.
+        is_wrong: whether two counts, in that order, are wrong.
         message: one sentence.
     """
 
@@ -109,7 +109,7 @@ def judge_counts(answers: Answers, *, typescript: bool) -> None:
 
 
 def judge_usage(answers: Answers) -> None:
-    """Judge each answer's token counts by themselves, and those of whole and stream together."""
+    """Judge the token counts of each answer, and of whole and streamed answers together."""
     for name, answer in answers.items():
         if answer.usage is None or not answer.is_chat:
             continue
@@ -138,7 +138,7 @@ def _judge_sum(answer: Answer) -> None:
 
 
 def _judge_growth(answers: Answers) -> None:
-    """A prompt of 8 kB has more tokens than one of a line."""
+    """Check that a prompt of 8 kB has more tokens than a prompt of one line."""
     short, large = answers.get("plain.whole"), answers.get("large.stream")
     if short is None or large is None:
         return

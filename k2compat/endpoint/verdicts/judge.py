@@ -1,4 +1,4 @@
-"""All answers of a run become one judgement."""
+"""The judgement of all answers of a run."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from k2compat.printable import counted
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a run shows.
+    """The judgement of a run.
 
     Attributes:
         report: the findings.
@@ -51,11 +51,11 @@ def judge(
     typescript: bool = False,
     prompt_tokens: Mapping[str, int] | None = None,
 ) -> Judgement:
-    """Judge what came back.
+    """Judge the answers.
 
     Args:
-        requests: what was asked.
-        recordings: what came back, by the requests' names; one that is missing was left out for
+        requests: the requests.
+        recordings: the recorded answers by the requests' names; a missing one was left out for
             the budget.
         typescript: whether the model's template declares tools in TypeScript.
         prompt_tokens: the exact number of prompt tokens by request, where it is known.

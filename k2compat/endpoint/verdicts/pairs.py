@@ -1,4 +1,4 @@
-"""What two answers show together: whole and streamed, one history and another."""
+"""Comparisons of two answers: whole and streamed, native and foreign history."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,9 +19,9 @@ def judge_pairs(answers: Answers) -> None:
 
 
 def _judge_forms(whole: Answer, stream: Answer) -> None:
-    """Whole and stream have the same fields; words may differ.
+    """Check that whole and streamed answers have the same fields; their words may differ.
 
-    Nor is the place where max_tokens ends a long thought the same each time.
+    max_tokens may also end a long thought at another place each time.
     """
     if not whole.is_chat or not stream.is_chat or whole.ran_out or stream.ran_out:
         return
@@ -38,7 +38,7 @@ def _judge_forms(whole: Answer, stream: Answer) -> None:
 
 
 def _calls(answer: Answer) -> list[Any]:
-    # Ids are judged by themselves, and where a cut call ends is another place each time.
+    # Other verdicts judge the ids, and a cut call ends at another place each time.
     if answer.request.case == "cut":
         return [call.name for call in answer.calls]
     return [(call.name, value_of(call)) for call in answer.calls]
@@ -54,7 +54,7 @@ def _fields(answer: Answer) -> dict[str, bool]:
 
 
 def _judge_foreign(answers: Answers) -> None:
-    """The model acts on a history with native ids and not on the same one with foreign ids."""
+    """Find that the model acts on a history with native ids, but not with foreign ids."""
     native = answers.get("next.whole")
     if native is None or not is_as_asked(native):
         return

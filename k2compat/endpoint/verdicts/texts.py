@@ -1,4 +1,4 @@
-"""What must not be in an answer's text: markers, thoughts, calls as text."""
+"""Text that must not be in an answer: markers, thoughts, calls as text."""
 
 import json
 import re
@@ -56,7 +56,7 @@ def _judge_thoughts(answer: Answer) -> None:
 
 
 def _judge_calls_in_text(answer: Answer) -> None:
-    """A call written as JSON in the content: with its name, or after a forced choice without."""
+    """Find a call written as JSON in the content; after a forced choice it may lack the name."""
     request, names = answer.request, answer.request.tools.keys()
     if answer.calls or not names:
         return
@@ -79,7 +79,7 @@ def _judge_damage(answer: Answer) -> None:
 
 
 def _json_in(content: str) -> Any:
-    """The JSON value that a content holds, a code fence or a tag around it aside."""
+    """The JSON value of a content, without a code fence or a tag around it."""
     begin = min((at for at in map(content.find, "{[") if at >= 0), default=-1)
     if begin < 0:
         return None
