@@ -1,4 +1,4 @@
-"""An old command line becomes today's."""
+"""Translation of an old command line into today's."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Flags that do harm together, and releases that do not work with a command's flags."""
+"""Flags that must not be combined, and releases that do not work with a command's flags."""
 
 from collections.abc import Iterator, Sequence
 
@@ -18,9 +18,9 @@ from k2compat.launch.request import facts_of_name
 def check_combinations(
     release: EngineRelease, entry: EntryPoint, words: Sequence[str]
 ) -> Iterator[Finding]:
-    """What a command's flags do to each other, and to a model whose name tells how it is stored.
+    """Find flags of a command that do not fit each other, or the model that its name describes.
 
-    Known faults of the release are among it; those of one GPU alone are not, for no GPU is known.
+    This includes known faults of the release, but not those of one GPU: the GPU is not known.
 
     Args:
         release: The engine's release.
@@ -35,6 +35,6 @@ def check_combinations(
 
 
 def _model(entry: EntryPoint, words: Sequence[str], reading: ParsedCommand) -> str:
-    """What the command names as the model; "" for none."""
+    """The model that the command names; "" for none."""
     named = values_of(words, "--model", "--model-path", *filter(None, [entry.model]))
     return next(iter([*named, *(each.value for each in reading.loose)]), "")

@@ -1,4 +1,4 @@
-"""What a command lacks: nodes for its GPUs, and the flags for a Kimi-K2's tool calls."""
+"""Things that a command lacks: nodes for its GPUs, and the flags for Kimi-K2's tool calls."""
 
 from collections.abc import Iterator, Sequence
 
@@ -16,12 +16,12 @@ def check_world(
 ) -> Iterator[Finding]:
     """Find a server that asks for more GPUs than its nodes have.
 
-    Sizes that are filled in later are not judged, nor engines that several nodes join otherwise.
+    Sizes that are filled in later are not judged, nor engines that join nodes in another way.
 
     Args:
         release: The engine's release.
         words: The arguments.
-        before: What stands before the program: assignments, and programs such as mpirun.
+        before: The words before the program: assignments, and programs such as mpirun.
         gpus_per_node: GPUs of each node.
     """
     ways = programs_of(release.engine).several_nodes_by
@@ -47,7 +47,7 @@ def check_world(
 
 
 def check_expected(release: EngineRelease, table: str, words: Sequence[str]) -> Iterator[Finding]:
-    """Find that the flags are missing without which tool calls of the model cannot be used."""
+    """Find that flags are missing which the model's tool calls need."""
     text = " ".join(words).lower()
     for row in programs_of(release.engine).expected:
         read_elsewhere = has_word(words, "--config")

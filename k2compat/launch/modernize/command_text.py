@@ -1,9 +1,9 @@
-"""A command as a document holds it, whatever the document's form, and how it is written back.
+"""A command in a document of any form, and how it is written back.
 
     Document ─▸ CommandText ─▸ Part ─▸ words, each with its place
 
-A command may lie in several parts of a document: Kubernetes has `command:` and `args:`. Words that
-stay keep their source to the character; a part whose words all stay is not written at all.
+A command may have several parts in a document: Kubernetes has `command:` and `args:`. Unchanged
+words keep every character of their source; a part without changed words is not written at all.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,15 +13,15 @@ from typing import Final, TypeAlias
 from k2compat.launch.modernize.shell_text import ShellWord
 
 ALL_ARGUMENTS: Final = "$@"
-"""The word of a script that stands for all arguments the script is given."""
+"""The word of a script that means all arguments of the script."""
 
 Writer: TypeAlias = Callable[["Part", Sequence[ShellWord]], str]
-"""Writes the words that a part is to hold now as the part's text."""
+"""Writes the new words of a part as the part's text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A text to be put between two places of the document."""
+    """A text that replaces what is between two places of the document."""
 
     start: int
     end: int
@@ -30,16 +30,16 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Words that lie together.
+    """Words that follow each other in the document.
 
     Attributes:
         start: Where the first word begins in the document.
         end: Where the last one ends, with what belongs to them.
         words: The words.
         write: How they are written.
-        sources: Each word as the document has it, where that is not shell text.
-        tail: What follows the words and stays: redirections.
-        between: What stands between two words of a list.
+        sources: Each word in the form of the document, where that is not shell text.
+        tail: The text after the words that stays: redirections.
+        between: The text between two words of a list.
     """
 
     start: int
@@ -53,7 +53,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A name in the document that an edit may change: of an image, or of a variable.
+    """A name of an image or of a variable in the document, which an edit may change.
 
     Attributes:
         start: Where it begins.
@@ -73,13 +73,13 @@ class CommandText:
     """One command.
 
     Attributes:
-        parts: Where its words lie.
+        parts: The parts that hold its words.
         assignments: How many words in front set variables of a shell.
         image: The container image that it runs in, where the document names it.
         settings_of: The engine whose settings file this is: the words are its keys; "" for a
             command.
         redirections: Each redirection as it is written.
-        by_image: Whether the document names no program: the image's own one has the words.
+        by_image: Whether the document names no program: the image's own program gets the words.
     """
 
     parts: tuple[Part, ...]
@@ -91,7 +91,7 @@ class CommandText:
 
     @property
     def words(self) -> tuple[ShellWord, ...]:
-        """All words; their places count through all parts."""
+        """All words; their numbers count through all parts."""
         flat = (word for part in self.parts for word in part.words)
         return tuple(replace(word, place=place) for place, word in enumerate(flat))
 
@@ -107,8 +107,8 @@ class CommandText:
     def rewritten(self, words: Sequence[ShellWord]) -> tuple[Edit, ...]:
         """The edits after which the command has these words.
 
-        A new word goes where the one lay that it takes the place of, or else where the word before
-        it is; the first ones go to the first part.
+        A new word goes into the part of the word that it replaces, or else of the word before it.
+        New words at the beginning go into the first part.
         """
         owners = [number for number, part in enumerate(self.parts) for _ in part.words]
         gone = set(range(len(owners))).difference(word.place for word in words)
@@ -129,12 +129,12 @@ class CommandText:
 
 
 def _local(words: Sequence[ShellWord], begin: int) -> list[ShellWord]:
-    """Words whose places count within their part."""
+    """Words whose numbers count within their part."""
     return [replace(w, place=w.place - begin) if w.place >= 0 else w for w in words]
 
 
 def write_shell(part: Part, words: Sequence[ShellWord]) -> str:
-    """Words as a shell reads them; the first one has no lead."""
+    """Words as shell text; the first one has no lead."""
     written = "".join(word.lead + word.source for word in words)
     lead = words[0].lead if words else ""
     return written.removeprefix(lead) + part.tail
@@ -142,7 +142,7 @@ def write_shell(part: Part, words: Sequence[ShellWord]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A place of the document that holds, or may hold, a command which was not read."""
+    """A place of the document with a command, or perhaps one, that was not read."""
 
     at: int
     what: str
@@ -151,14 +151,14 @@ class Unread:
 
 @dataclass(slots=True)
 class Document:
-    """What a document holds.
+    """The contents of a document.
 
     Attributes:
-        form: What it is: "shell script", "systemd unit", …
+        form: Its form: "shell script", "systemd unit", …
         commands: Its commands, whether they start an engine or not.
         variables: The variables that it sets, by their names.
         settings: Places of settings files of an engine (TensorRT-LLM's YAML).
-        unread: What could not be read.
+        unread: The places that could not be read.
     """
 
     form: str
@@ -168,7 +168,7 @@ class Document:
     unread: list[Unread] = field(default_factory=list)
 
     def add(self, other: "Document") -> None:
-        """Add what a document within this one holds."""
+        """Add the contents of a document within this one."""
         self.commands += other.commands
         self.variables += other.variables
         self.settings += other.settings

@@ -1,4 +1,4 @@
-"""Flags that another flag needs beside it."""
+"""Flags that another flag needs with it."""
 
 from itertools import chain
 from typing import TypeAlias
@@ -13,9 +13,9 @@ Groups: TypeAlias = tuple[tuple[ShellWord, ...], ...]
 def with_companions(
     groups: Groups, release: EngineRelease, entry: EntryPoint
 ) -> tuple[Groups, tuple[Replacement, ...]]:
-    """The arguments with the flags that those in them need, at the end.
+    """The arguments, followed by the flags that they need.
 
-    A command that reads a config file may have them there; it stays as it is.
+    A command that reads a config file may have these flags there, so it stays unchanged.
     """
     table = release.table(entry.table)
     words = [word.value for word in chain.from_iterable(groups)]

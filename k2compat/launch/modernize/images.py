@@ -1,4 +1,4 @@
-"""The version that a container image's tag names."""
+"""The version in the tag of a container image."""
 
 from k2compat.findings import Codes, Finding
 from k2compat.launch.flags import programs_of
@@ -10,15 +10,15 @@ _codes = Codes("launch")
 
 
 def pinned_version(place: Place) -> str | None:
-    """The engine's version that the tag of a command's image names; None: it names none."""
+    """The engine's version in the tag of a command's image; None where the tag has none."""
     span = _span(place)
     return None if place.image is None or span is None else place.image.text[slice(*span)]
 
 
 def raised_image(place: Place, releases: Releases) -> tuple[Edit | None, Finding | None]:
-    """The tag raised to the release that was asked for, where it names another one.
+    """The tag raised to the requested release, where it names another one.
 
-    What else the tag names (`-cu126`) stays; whether a registry has such a tag is not known here.
+    The rest of the tag (`-cu126`) stays. Whether a registry has such a tag is not known here.
     """
     engine, image, span = place.entry.engine, place.image, _span(place)
     if image is None or span is None or not releases.was_asked(engine):

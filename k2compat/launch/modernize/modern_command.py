@@ -1,4 +1,4 @@
-"""One command as its engine takes it today."""
+"""One command in the form that its engine accepts today."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -20,9 +20,9 @@ from k2compat.launch.modernize.translation import Replacement, translate
 
 _codes = Codes("launch")
 
-# Where a system's Python lies; another program of the engine need not lie beside it.
+# Folders of a system's Python; another program of the engine may be in another folder.
 _SYSTEM: Final = ("/usr/bin/", "/bin/")
-# All arguments of a script, and all items of a shell's array: words that are anything.
+# All arguments of a script, and all items of a shell's array: their words are not known.
 _SEVERAL: Final = re.compile(r"\$[@*]|\$\{[@*]\}|\$\{\w+\[[@*]\]\}")
 
 
@@ -37,9 +37,9 @@ class ModernCommand:
         entry: The entry point it starts today.
         before: The command as it was.
         after: The command as it is.
-        arguments: What follows the program, as it is.
-        changes: What was changed, in the order of the command.
-        findings: What could not be translated, or must be known.
+        arguments: The words after the program, as they are today.
+        changes: The changes, in the order of the command.
+        findings: Words that could not be translated, and facts that the user must know.
     """
 
     line: int
@@ -55,7 +55,7 @@ class ModernCommand:
 
 @dataclass(frozen=True, slots=True)
 class Rewritten:
-    """A command, the edits that make it, and all words that the document must hold then.
+    """A command, its edits, and all words that the document must hold after them.
 
     Attributes:
         command: The command.
@@ -74,7 +74,7 @@ class Rewritten:
         return replace(self, edits=(), words=self.old_words)
 
     def not_written(self) -> "Rewritten":
-        """The command as it was, with an error: its form cannot hold what was meant."""
+        """The command as it was, with an error: its form cannot hold the new words."""
         now = self.command
         finding = _codes.finding(
             "edit-not-possible",
@@ -91,12 +91,12 @@ class Rewritten:
 def rewrite_command(
     text: str, command: CommandText, place: Place, releases: Releases, gpus_per_node: int
 ) -> Rewritten:
-    """Write one command for the release that it is to run on.
+    """Write one command for the release on which it will run.
 
     Args:
         text: The document.
         command: The command in it.
-        place: Where its program stands.
+        place: The place of its program.
         releases: The releases to write for.
         gpus_per_node: GPUs of the node that it runs on.
 
@@ -148,7 +148,7 @@ def rewrite_command(
 
 
 def _today(place: Place, release: EngineRelease, words: Sequence[ShellWord]) -> EntryPoint:
-    """The entry point to write for; the present one where its words cannot be another program's."""
+    """The entry point to write for; the present one where its words cannot be replaced."""
     if place.by_image or place.first == place.arguments:
         return place.entry
     today = release.today(place.entry.name)
@@ -159,7 +159,7 @@ def _today(place: Place, release: EngineRelease, words: Sequence[ShellWord]) -> 
 
 
 def _program(today: EntryPoint, before: Sequence[ShellWord]) -> tuple[ShellWord, ...]:
-    """The words of a program, in the folder of the one that it takes the place of."""
+    """The words of a program, in the folder of the program that it replaces."""
     python = next((word for word in before if _is_python(word)), None)
     names = list(today.command(python.source if python else "python"))
     first = before[0]

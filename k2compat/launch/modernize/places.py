@@ -1,4 +1,4 @@
-"""Where in a command an engine's program stands."""
+"""The place of an engine's program in a command."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -11,19 +11,19 @@ from k2compat.launch.modernize.command_text import CommandText, Name
 
 _CONTAINERS: Final = (["docker"], ["podman"], ["nerdctl"])
 
-# Programs that a document names in place of an image's own.
+# Programs that a document names instead of the image's own program.
 _PROGRAMS: Final = WRAPPERS | {"sh", "bash", "dash", "zsh", "vllm", "sglang", "trtllm-serve"}
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an engine's program stands in a command.
+    """The place of an engine's program in a command.
 
     Attributes:
         entry: The entry point that it starts.
-        first: The first word of the program.
-        arguments: The first word behind the program. With `by_image` the program is the entry
-            point of the image and has no words.
+        first: The number of the program's first word.
+        arguments: The number of the first word after the program. With `by_image` the program is
+            the entry point of the image and has no words.
         image: The name of the container image; None where the command names none.
         by_image: Whether the image starts the program.
     """
@@ -36,7 +36,7 @@ class Place:
 
 
 def program_in(command: CommandText) -> Place | None:
-    """The engine's program in a command, behind assignments and wrappers such as mpirun."""
+    """The engine's program in a command, after assignments and wrappers such as mpirun."""
     if command.settings_of:
         config = programs_of(command.settings_of).config_file
         return None if config is None else Place(_keys(command.settings_of, config), 0, 0)
@@ -60,7 +60,7 @@ def program_in(command: CommandText) -> Place | None:
 
 
 def image_without_program(command: CommandText) -> tuple[Name, Image] | None:
-    """The engine's image to which a command gives flags alone, though it starts no server."""
+    """The engine's image that gets only flags from a command, but starts no server by itself."""
     named = command.image or _image_of_wrapper(command)
     values = [word.value for word in command.words if named and word.at > named.start]
     if command.image is not None:
@@ -95,7 +95,7 @@ def _program_follows(values: list[str]) -> bool:
 
 
 def _started_by_image(command: CommandText, values: list[str]) -> Place | None:
-    """The program that an image starts, where a document names the image beside the flags."""
+    """The program that an image starts, where a document names the image and the flags."""
     if command.image is None or not (_is_flag(values[:1]) or _is_model(command, values)):
         return None
     engine = engine_of_image(command.image.text)
@@ -108,7 +108,7 @@ def _is_flag(words: list[str]) -> bool:
 
 
 def _is_model(command: CommandText, values: list[str]) -> bool:
-    """Whether the words are a model and flags, as an image takes them whose program is a server."""
+    """Whether the words are a model and flags, as an image needs them whose program is a server."""
     folder, slash, name = values[0].rpartition("/")
     is_program = name in _PROGRAMS or name.startswith("python") or folder.endswith("bin")
     flags = any(word.startswith("--") for word in values[1:])
@@ -116,7 +116,7 @@ def _is_model(command: CommandText, values: list[str]) -> bool:
 
 
 def _entry_of_image(engine: str) -> EntryPoint | None:
-    """What an engine's image starts by itself."""
+    """The entry point that an engine's image starts by itself."""
     image = programs_of(engine).image
     return None if image is None or not image.entry else entry_point(engine, image.entry)
 

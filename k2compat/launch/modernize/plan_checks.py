@@ -1,4 +1,4 @@
-"""The checks of a plan, on a command that was read instead of planned."""
+"""The checks of a plan, for a command that was read from a text."""
 
 from collections.abc import Iterator
 from math import ceil
@@ -54,7 +54,7 @@ def _checked(command: ModernCommand, gpu: str | None, gpus_per_node: int) -> Ite
 
 
 def _model(command: ModernCommand) -> str | None:
-    """What the command names as the model."""
+    """The model that the command names."""
     entry = entry_point(command.engine, command.entry)
     named = values_of(command.arguments, "--model", "--model-path", *filter(None, [entry.model]))
     table = flag_table(command.engine, command.engine_version, entry.table)
@@ -69,7 +69,7 @@ def _plan(
     gpu: str | None,
     gpus_per_node: int,
 ) -> Plan:
-    """The least of a plan that its checks ask for."""
+    """A plan with only the fields that its checks need."""
     given = next(reversed(values_of(command.arguments, *parallel.nodes)), "")
     nodes = int(given) if given.isdecimal() else ceil(layout.world_size / gpus_per_node)
     used = min(gpus_per_node, max(1, layout.world_size // max(1, nodes)))

@@ -7,13 +7,13 @@ from k2compat.launch.flags import EngineRelease
 
 
 class Releases:
-    """The releases of a text's engines: as they were asked for, or else as the images name them."""
+    """The releases of a text's engines: those of the user, or else those of the images."""
 
     def __init__(self, versions: Mapping[str, str], engines: set[str]) -> None:
         """Choose the releases.
 
         Args:
-            versions: By engine; under "" that of the only engine in the text.
+            versions: Versions by engine; the key "" means the only engine in the text.
             engines: The engines that the text starts.
 
         Raises:
@@ -48,18 +48,18 @@ class Releases:
         return EngineRelease.of(engine, in_image)
 
     def note_images(self, engine: str, in_images: Iterable[str | None]) -> None:
-        """Take the versions in the images of an engine's commands for what stands beside them.
+        """Note the versions in the images of an engine's commands, for `beside`.
 
         Args:
             engine: The engine.
-            in_images: Of each command what `of` takes.
+            in_images: For each command the version in its image, as for `of`.
         """
         first, *others = in_images
         if first is not None and None not in others:
             self._beside[engine] = first
 
     def beside(self, engine: str) -> EngineRelease:
-        """The release of the variables and settings files beside an engine's commands.
+        """The release of the variables and settings files that belong to an engine's commands.
 
         It is that of the first image where each command has an image with a version.
         """

@@ -1,13 +1,12 @@
-"""An old command line becomes today's, with the reason for each change.
+"""Translation of an old command line into today's, with the reason for each change.
 
     text ─ forms ─▸ commands, variables ─ recognize ─▸ an engine's program, its flags
          ─ the history ─▸ today's flags, today's program ─▸ the same text with those words changed
 
-Only what changes is written anew: comments, quotes, variables, line breaks between commands and
-every command that starts no engine stay as they are, to the character. What is written is read
-again: an edit after which the document does not hold the words that were meant is not made. A flag
-without a known successor is left out, and is an error: the engine must accept what is printed.
-Nothing is ever run.
+Only changed words are written again. Comments, quotes, variables, line breaks between commands and
+every command that starts no engine keep every character. The edited text is read again, and an
+edit after which the document does not hold the intended words is not made. A flag without a known
+successor is left out with an error: the engine must accept the printed command. No command is run.
 """
 
 import re
@@ -32,19 +31,19 @@ from k2compat.launch.request import GPUS_PER_NODE
 
 _codes = Codes("launch")
 
-# A guide's `$NODE0$:5757`: a second dollar behind a variable, before the port.
+# The guide's `$NODE0$:5757`: a second dollar after a variable, before the port.
 _STRAY_DOLLAR: Final = re.compile(r"(\$(?:\w+|\{\w+\}))\$(?=:)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Modernized:
-    """A text with its commands as they are today.
+    """A text with today's commands.
 
     Attributes:
         text: The text.
-        form: What the text is: "shell script", "Compose file", …
+        form: The form of the text: "shell script", "Compose file", …
         commands: The commands in it that start an engine.
-        findings: What is to be reported of the text as a whole.
+        findings: The findings of the text as a whole.
     """
 
     text: str
@@ -58,14 +57,14 @@ def modernize_text(
     versions: Mapping[str, str] | None = None,
     gpus_per_node: int = GPUS_PER_NODE,
 ) -> Modernized:
-    """Write the commands in a text as the engines take them today.
+    """Write the commands in a text in the form that the engines accept today.
 
     Args:
         text: A shell script, a systemd unit, a Compose file, a Kubernetes manifest, a config file
             of vLLM, or a Markdown page with any of them.
-        versions: The version to write for, by engine; otherwise that of the container image that
-            the command runs in, or the newest with a table. Under "" the version of the only
-            engine in the text.
+        versions: The version to write for, by engine; the key "" means the only engine in the text.
+            By default it is the version of the command's container image, or the newest with a
+            table.
         gpus_per_node: GPUs of the node that a command runs on.
 
     Raises:
@@ -87,7 +86,7 @@ def modernize_text(
     for edit, finding in (*modern_variables(text, document.variables, releases), *images):
         edits += [edit] if edit is not None else []
         findings += [finding] if finding is not None else []
-    if edits:  # they lie within commands; those are read again with the new names
+    if edits:  # the names are within commands, which are read again with the new names
         text = _edited(text, edits)
         document = read_document(text)
         found = _commands(document)
@@ -125,10 +124,10 @@ def _commands(document: Document) -> list[tuple[CommandText, Place]]:
 
 
 def _safe(text: str, rewritten: Sequence[Rewritten]) -> list[Rewritten]:
-    """The edits, without those after which the text does not hold the words that were meant.
+    """The edits, without those after which the text does not hold the intended words.
 
-    Each form quotes in its own way; what is written is read again, instead of trusting that every
-    way is known here.
+    Each form has its own quoting. Reading the edited text again finds cases of quoting that the
+    writers do not know.
     """
     if _holds(text, rewritten):
         return list(rewritten)

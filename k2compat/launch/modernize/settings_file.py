@@ -16,22 +16,22 @@ from k2compat.launch.flags import Change
 
 @dataclass(frozen=True, slots=True)
 class RenamedKeys:
-    """A settings file with today's keys, and what was changed."""
+    """A settings file with today's keys, and the changes."""
 
     text: str
     changes: tuple[Change, ...]
 
 
 def rename_keys(text: str, history: Iterable[Change], version: Version) -> RenamedKeys:
-    """Write a settings file's keys as a version of the engine calls them.
+    """Write a settings file with the keys of a version of the engine.
 
     Args:
-        text: The file, YAML without a mistake.
-        history: What became of its keys; sections are separated by dots.
-        version: The version it is for.
+        text: The file, valid YAML.
+        history: The changes of its keys; dots separate sections.
+        version: The version that it is for.
 
     Returns:
-        The text as it was where it has no key that was renamed.
+        The text, unchanged if it has no renamed key.
     """
     changes: list[Change] = []
     for change in history:

@@ -1,13 +1,13 @@
-"""Shell text as far as commands that start servers need it: read, never run.
+"""A reader of shell text, limited to commands that start servers. It runs nothing.
 
     text → statements, each with its place in the text → words, each with its source and meaning
 
-A word's meaning keeps `$NAME`, `${NAME}`, `$(…)` and `<NAME>` as they stand: nothing is expanded.
-`<NAME>` is a placeholder of a guide, though a shell would redirect from a file. What this reader
-does not understand (arithmetic, arrays, `case`) it carries as words; it changes nothing.
+A word's meaning keeps `$NAME`, `${NAME}`, `$(…)` and `<NAME>` unchanged: nothing is expanded.
+`<NAME>` is a placeholder of a guide, though a shell would redirect from a file. Syntax that this
+reader does not know (arithmetic, arrays, `case`) is kept as words and never changed.
 
-systemd and Compose split a command into words, too, but run no shell: there a line break is a
-blank, and `>`, `;` and `#` are characters like others (`WORDS`). YAML folds the lines of some texts
+systemd and Compose also split a command into words, but run no shell: there a line break is a
+space, and `>`, `;` and `#` are ordinary characters (`WORDS`). YAML folds the lines of some texts
 into one before a shell reads them (`FOLDED`).
 """
 
@@ -26,7 +26,7 @@ _SEPARATOR: Final = re.compile(r"\|\||&&|;;|\|&|[;&|()\n]")
 _ASSIGNMENT: Final = re.compile(r"[A-Za-z_]\w*\+?=")
 _BLANK: Final = " \t\r"
 _CONTINUED: Final = re.compile(r"\\\r?\n")
-# What a backslash escapes inside double quotes.
+# The characters that a backslash escapes inside double quotes.
 _ESCAPED: Final = '"$`\\'
 
 
@@ -35,14 +35,14 @@ class ShellWord:
     """One word.
 
     Attributes:
-        source: As it is written, quotes included.
-        value: What it means, with every expansion left as it is written.
+        source: Its text as written, quotes included.
+        value: Its meaning, with every expansion left as written.
         expands: Whether it holds an expansion (a variable, a substitution).
         runs: Whether one of them runs a command: `$(…)`, backticks.
-        literal_dollar: Whether it holds a dollar that is meant as one.
-        lead: What stands before it as written: blanks, the end of a continued line.
-        place: Its number in its command as it was written; -1 for a word that was not there.
-        at: Where its source begins in the text; -1 for a word that was not there.
+        literal_dollar: Whether it holds a dollar that is no expansion.
+        lead: The text before it: spaces, the end of a continued line.
+        place: Its number in the original command; -1 for a new word.
+        at: Where its source begins in the text; -1 for a new word.
     """
 
     source: str
@@ -56,7 +56,7 @@ class ShellWord:
 
     @classmethod
     def plain(cls, value: str) -> "ShellWord":
-        """A word that means just this text."""
+        """A word whose meaning is exactly this text."""
         return cls(shlex.quote(value), value, literal_dollar="$" in value)
 
     def behind(self, beginning: str) -> "ShellWord | None":
@@ -82,7 +82,7 @@ class ShellWord:
 
 @dataclass(frozen=True, slots=True)
 class HereDocument:
-    """The lines behind `<<EOF`. `start` and `end` are their place in the text."""
+    """The lines after `<<EOF`. `start` and `end` are their place in the text."""
 
     start: int
     end: int
@@ -94,10 +94,10 @@ class Statement:
 
     Attributes:
         start: Where it begins in the text.
-        end: Where it ends; comments and separators are outside.
-        words: Its words, assignments in front included, without the redirections.
-        redirections: Each as it is written, with its target and what stands before it.
-        targets: What the redirections write to or read from.
+        end: Where it ends, without comments and separators.
+        words: Its words, with the assignments in front, without the redirections.
+        redirections: Each as written, with its target and the text before it.
+        targets: The files that the redirections write or read.
         documents: The here-documents that it reads.
     """
 
@@ -118,7 +118,7 @@ class Statement:
 
 
 def _placeholder_at(text: str, at: int) -> re.Match[str] | None:
-    """`<NAME>` at a place of the text; a variable is read elsewhere."""
+    """The placeholder `<NAME>` at a place of the text; another function reads variables."""
     match = PLACEHOLDER.match(text, at)
     return match if match is not None and match[3] is not None else None
 
@@ -135,8 +135,8 @@ def statements(
 
     Args:
         text: The text.
-        start: Where to begin; places count from the beginning of the text all the same.
-        end: Where to end; None: where the text does.
+        start: Where to begin; places still count from the beginning of the text.
+        end: Where to end; None means the end of the text.
         syntax: SCRIPT, WORDS for a command that no shell reads, or FOLDED.
 
     Raises:
@@ -146,13 +146,13 @@ def statements(
 
 
 def _double_quoted(value: str) -> str:
-    """A value that holds expansions, in double quotes that let them expand."""
+    """A value with expansions, in double quotes, so that a shell expands them."""
     return '"' + re.sub(r'(["\\])', r"\\\1", value) + '"'
 
 
 @dataclass(slots=True)
 class _Pieces:
-    """A word while it is read."""
+    """The parts of a word that is being read."""
 
     start: int
     value: list[str] = field(default_factory=list)
@@ -230,7 +230,7 @@ class _Reader:
         return self._redirection(move=False) == "" and bool(_SEPARATOR.match(self.text, self.at))
 
     def _separator(self, reading: list[tuple[str, str, str]]) -> tuple[HereDocument, ...]:
-        """Step over what ends the statement, and over its here-documents."""
+        """Step over the separator of the statement, and over its here-documents."""
         match = _SEPARATOR.match(self.text, self.at)
         if match is None:
             return ()
@@ -348,7 +348,7 @@ class _Reader:
         pieces.value.append(self.text[start : self.at])
 
     def _closing(self, at: int, opening: str, closing: str) -> int:
-        """The place behind the bracket that closes; brackets in quotes do not count."""
+        """The place after the closing bracket; brackets in quotes do not count."""
         start, depth = at, 1
         while at < len(self.text):
             character = self.text[at]

@@ -1,7 +1,7 @@
-"""The arguments of one old command as today's entry point takes them.
+"""The arguments of one old command in the form that today's entry point accepts.
 
-An old command is read with every flag that any version knew, so that what is ambiguous or gone
-today is still understood. Then each flag meets its history, until nothing changes any more.
+An old command is read with every flag that any version had, so that flags which are ambiguous or
+removed today are still understood. Then the history is applied to each flag, until no flag changes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,7 +37,7 @@ from k2compat.launch.request import GPUS_PER_NODE
 
 _codes = Codes("launch")
 
-# `to` of a flag whose value is an argument without a name today.
+# `to` of a flag whose value is a positional argument today.
 _THE_VALUE: Final = "{value}"
 
 _ABBREVIATION: Final = (
@@ -51,13 +51,13 @@ class Replacement:
     """One change in a command.
 
     Attributes:
-        before: The words that were there; empty for words that were added.
-        after: The words that are there now; empty where nothing takes their place.
-        kind: What happened, as in the history, or "abbreviated", "added" (a flag the new entry
-            point needs).
-        since: The engine's version it holds for; None where only the tables tell.
-        reason: Why, one sentence.
-        source: Where that can be read.
+        before: The old words; empty for added words.
+        after: The new words; empty for removed words.
+        kind: The kind of change, as in the history, or "abbreviated", "added" (a flag that the new
+            entry point needs).
+        since: The engine's version that made the change; None where only the tables show it.
+        reason: The reason, in one sentence.
+        source: The source of the reason.
     """
 
     before: str
@@ -73,9 +73,10 @@ class Translation:
     """Today's arguments.
 
     Attributes:
-        groups: The arguments, each flag with its values; those without a name alone.
-        changes: What was changed.
-        findings: What could not be translated, and what today's parser would still say.
+        groups: The arguments, each flag with its values; positional ones alone.
+        changes: The changes.
+        findings: Flags that could not be translated, and errors that today's parser would still
+            report.
     """
 
     groups: tuple[tuple[ShellWord, ...], ...]
@@ -94,16 +95,16 @@ def translate(
 
     Args:
         entry: The entry point that the old command starts.
-        today: The one that starts the same in this release.
+        today: The entry point that starts the same in this release.
         release: The engine's release to write for.
-        words: What follows the program.
+        words: The words after the program.
         gpus_per_node: GPUs of the node that the command runs on.
     """
     old = release.table(entry.table)
     new = release.table(today.table)
     translator = _Translator(entry, today, old, new, gpus_per_node)
     groups = translator.round(tuple(words))
-    while not translator.settled:  # a flag may become one that became a third
+    while not translator.settled:  # a flag may have been renamed twice
         translator.old = new
         groups = translator.round(tuple(chain.from_iterable(groups)))
     groups = translator.completed(groups)
@@ -131,7 +132,7 @@ class _Translator:
         self.settled = False
 
     def round(self, words: tuple[ShellWord, ...]) -> tuple[tuple[ShellWord, ...], ...]:
-        """Every flag once; `settled` tells whether nothing was changed."""
+        """Apply the history to every flag once; `settled` is true if no flag changed."""
         count = len(self.changes) + len(self.findings)
         words = tuple(self._completed_names(words))
         table = _every_flag(self.old)
@@ -153,7 +154,7 @@ class _Translator:
         return (*first, *(groups[at] for at in sorted(groups)))
 
     def _completed_names(self, words: tuple[ShellWord, ...]) -> Iterator[ShellWord]:
-        """Abbreviated names in full: as the table of that time completed them."""
+        """Abbreviated names in full, as the table of that time completed them."""
         everything = _every_flag(self.old)
         for word in words:
             name, equals, value = word.value.partition("=")
@@ -173,7 +174,7 @@ class _Translator:
         used: Mapping[str, tuple[str, ...]],
         others: Mapping[str, ShellWord],
     ) -> tuple[ShellWord, ...]:
-        """The words for one flag today; empty where nothing says the same."""
+        """Today's words for one flag; empty where no flag means the same."""
         table, resolution = self.old, self.old.resolve(use.name)
         handed_on = isinstance(resolution, Unknown) and not table.changes_to(use.name)
         if handed_on and table.passes_on is not None:
@@ -204,7 +205,7 @@ class _Translator:
             self._lost(use, taken, change.reason)
             return ()
         if change.to == (_THE_VALUE,) and self.today.model != "":
-            return taken  # the program still takes the model by a flag
+            return taken  # this program still takes the model as a flag
         before = " ".join(word.source for word in taken)
         after = " ".join(word.source for word in arguments)
         self._note(before, after, change.kind, change.since, change.reason, change.source)
@@ -253,7 +254,7 @@ class _Translator:
 
 @cache
 def _every_flag(table: FlagTable) -> FlagTable:
-    """A table with every flag that any version knew, as the versions' tables have them."""
+    """A table with every flag of every version's table."""
     flags: list[Flag] = list(table.flags)
     known = {name for flag in flags for name in flag.names}
     for version in reversed(table_versions(table.engine)):
@@ -268,7 +269,7 @@ def _every_flag(table: FlagTable) -> FlagTable:
 
 
 def _full_name(table: FlagTable, everything: FlagTable, name: str) -> str | None:
-    """What an abbreviation was short for; None where it is a flag's name, or unknown."""
+    """The full name of an abbreviation; None for the name of a flag, or an unknown one."""
     if isinstance(everything.resolve(name), Exact):
         return None
     tables = [flag_table(table.engine, v, table.entry) for v in table_versions(table.engine)]
@@ -302,7 +303,7 @@ def _values_by_name(reading: ParsedCommand) -> dict[str, ShellWord]:
 def _filled(
     change: Change, name: str, values: tuple[ShellWord, ...], others: Mapping[str, ShellWord]
 ) -> tuple[ShellWord, ...] | None:
-    """`Change.arguments` with words: a value that stands alone keeps its quotes."""
+    """`Change.arguments` filled in with words: a value that is a whole word keeps its quotes."""
     texts = change.arguments(
         name,
         tuple(word.value for word in values),
@@ -340,7 +341,7 @@ def _still_said(
     gpus_per_node: int,
     today: EntryPoint,
 ) -> Iterator[Finding]:
-    """What today's parser says, but for words that only the shell will know."""
+    """The errors of today's parser, except for words that only a shell can expand."""
     expanding = {word.value for word in chain.from_iterable(groups) if word.expands}
     for finding in check_reading(reading, gpus_per_node):
         if finding.actual not in expanding and not _is_the_models(finding, reading, today):
@@ -348,7 +349,7 @@ def _still_said(
 
 
 def _is_the_models(finding: Finding, reading: ParsedCommand, today: EntryPoint) -> bool:
-    """Whether a finding is about how the model is named, which the entry point takes as it is."""
+    """Whether a finding is about the way of naming the model that the entry point accepts."""
     if finding.code == "flag-deprecated":
         return finding.where == today.model
     if not today.model_may_be_first or not reading.loose:

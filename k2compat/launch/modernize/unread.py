@@ -1,4 +1,4 @@
-"""Places that hold a command which was not read: what is not said would be taken for checked."""
+"""Places of commands that were not read: a user would believe that unreported ones were checked."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -14,9 +14,9 @@ from k2compat.shell_line import shell_line
 
 _codes = Codes("launch")
 
-# A flag behind the program, on the same line or the next: a command, and no mere mention.
+# A flag after the program, on the same line or the next, shows a command and not only a mention.
 _FLAGS: Final = re.compile(r"""[^\n]*?[\s"',]-{1,2}[a-zA-Z]|[^\n]*\\\n[^\n]*--[a-z]""")
-# What stands between the words of a command in a list of another language.
+# The text between the words of a command in a list of another language.
 _BETWEEN: Final = re.compile(r"""["',\s]+""")
 _COMMENT: Final = re.compile(r"^\s*(?:#|//|;)")
 
@@ -24,12 +24,12 @@ _COMMENT: Final = re.compile(r"^\s*(?:#|//|;)")
 def unread_places(
     text: str, document: Document, read: Sequence[tuple[int, int]]
 ) -> Iterator[Finding]:
-    """What looks like an engine's command, and was not read as one.
+    """Places that look like an engine's command, but were not read as one.
 
     Args:
         text: The document's text.
-        document: What was read.
-        read: Where the commands lie that were read.
+        document: Its contents that were read.
+        read: The places of the commands that were read.
     """
     reported: set[int] = set()
     for unread in document.unread:
@@ -51,7 +51,7 @@ def unread_places(
 
 
 def _images(text: str, document: Document) -> Iterator[Finding]:
-    """Images that are given flags alone, and start no server by themselves."""
+    """Images that get only flags, and start no server by themselves."""
     for command in document.commands:
         found = image_without_program(command)
         if found is not None:
@@ -65,7 +65,7 @@ def _images(text: str, document: Document) -> Iterator[Finding]:
 
 
 def _config_files(text: str, document: Document) -> Iterator[Finding]:
-    """Config files that a command reads and that the text does not write."""
+    """Config files that a command reads and that are not in the text."""
     for command in document.commands:
         place = program_in(command)
         if place is None or programs_of(place.entry.engine).config_file is None:

@@ -1,7 +1,7 @@
-"""Variables that an engine reads from its environment: renamed, gone, or not there yet.
+"""Variables that an engine reads from its environment: renamed, removed, or not added yet.
 
-They are judged as flags are: by what had happened to them by the version that is written for. Each
-change of a variable has its first version, since no table lists the variables of a release.
+They are judged like flags: by their changes up to the version to write for. Each change of a
+variable has its first version, since no table lists the variables of a release.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,16 +16,17 @@ from k2compat.launch.request import PLACEHOLDER
 
 _codes = Codes("launch")
 
-# What the history calls the environment.
+# The name of the environment in the history.
 _ENTRY: Final = "environment"
 
 
 def modern_variables(
     text: str, variables: Sequence[Name], releases: Releases
 ) -> Iterator[tuple[Edit | None, Finding]]:
-    """What became of the variables that a document sets, with the edit where one is renamed.
+    """The changes of the variables that a document sets, with the edit for a renamed one.
 
-    A variable that is gone stays in the text: the engine ignores it. Its successor is named.
+    A removed variable stays in the text, since the engine ignores it. The finding names its
+    successor.
     """
     for variable in variables:
         for engine in engine_names():
@@ -37,7 +38,7 @@ def modern_variables(
 
 
 def _change(release: EngineRelease, name: str) -> Change | None:
-    """What became of a variable by a release, or the release that first reads it."""
+    """The change of a variable up to a release, or the release that first reads it."""
     happened = changes_to(release.engine, _ENTRY, name, release.version)
     if happened:
         return happened[0] if happened[0].kind in GONE else None

@@ -14,7 +14,7 @@ from k2compat.launch.modernize.forms import (
 )
 from k2compat.launch.modernize.forms.interface import Form
 
-# The first that recognizes a text reads it.
+# The first form that recognizes a text reads it.
 _MODULES: Final[tuple[ModuleType, ...]] = (
     markdown,
     systemd,
@@ -27,7 +27,7 @@ FORMS: Final[tuple[Form, ...]] = tuple(cast("Form", module) for module in _MODUL
 
 
 def read_document(text: str, start: int = 0, end: int | None = None) -> Document:
-    """What a text holds between two places, in whatever form it is.
+    """The contents of a text of any form between two places.
 
     Raises:
         RefusedError: shell-unclosed; document-malformed, the text is not of the form that it

@@ -26,7 +26,7 @@ _SERVICES: Final = re.compile(r"^services:", re.MULTILINE)
 
 
 def recognizes(text: str) -> bool:
-    """A member `services` at the top."""
+    """Whether the text has a member `services` at the top."""
     return _SERVICES.search(text) is not None
 
 

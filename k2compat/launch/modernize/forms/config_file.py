@@ -32,7 +32,7 @@ _FIRST_KEY: Final = re.compile(r"\A(?:\s*(?:#.*)?\n|---\s*\n)*[\w-]+:(?:\s|\Z)")
 
 
 def recognizes(text: str) -> bool:
-    """A mapping whose keys are an engine's flags, or settings of an engine."""
+    """Whether the text is a mapping whose keys are an engine's flags or settings."""
     if _FIRST_KEY.match(text) is None:
         return False
     try:
@@ -100,7 +100,7 @@ _FALSE: Final = frozenset({"false", "no", "off"})
 
 
 def _part(text: str, start: int, entries: Sequence[tuple[yaml.Node, yaml.Node]]) -> Part:
-    """The entries as words: the flag's source is the whole entry, its values have none."""
+    """The entries as words: the whole entry is the flag's source, and its values have no source."""
     words: list[ShellWord] = []
     sources: list[str] = []
     reached = start + entries[0][0].start_mark.index
@@ -133,7 +133,7 @@ def _values(node: yaml.Node) -> Iterator[str]:
 
 
 def _write(part: Part, words: Sequence[ShellWord]) -> str:
-    """Entries, each flag with its values; an entry whose words all stay keeps its text."""
+    """The text of entries, each flag with its values; an unchanged entry keeps its text."""
     items: list[Item] = []
     for group in _groups(words):
         places = [word.place for word in group]

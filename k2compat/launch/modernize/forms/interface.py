@@ -1,13 +1,13 @@
-"""What the reader of each form offers, and what it may ask of the others.
+"""The interface of the reader of each form.
 
 A form is a module of this folder with three names:
 
-    NAME                                       what the form is called in findings
+    NAME                                       the form's name in findings
     recognizes(text) -> bool                   whether a text is of this form
-    read(text, start, end, nested) -> Document what it holds between two places of the text
+    read(text, start, end, nested) -> Document the contents between two places of the text
 
-`nested(text, start, end)` reads a document within the document, in whatever form it is. Places
-count from the beginning of the whole text, so that nothing has to be moved.
+`nested(text, start, end)` reads a document of any form within the document. Places count from the
+beginning of the whole text, so that they never have to be shifted.
 """
 
 import re
@@ -31,10 +31,10 @@ class Form(Protocol):
         """Whether a text is of this form."""
 
     def read(self, text: str, start: int, end: int, nested: NestedReader) -> Document:
-        """What lies between two places of a text.
+        """The contents between two places of a text.
 
         Raises:
-            RefusedError: The text is not what it looked like.
+            RefusedError: The text is not of this form after all.
         """
 
 
@@ -45,10 +45,10 @@ def holds_program(text: str) -> bool:
 
 @cache
 def mentions(engines: tuple[str, ...]) -> re.Pattern[str]:
-    """An engine's program in any text: `vllm serve`, `"vllm", "serve"`, `-m sglang.launch_server`.
+    """Find an engine's program in any text: `vllm serve`, `"vllm", "serve"`.
 
-    A path before it (`/opt/bin/vllm`) belongs to it; a name that goes on (`vllm serve-test`) does
-    not.
+    A path before it (`/opt/bin/vllm`) belongs to it; a longer name (`vllm serve-test`) is another
+    program.
     """
     between = r"""["']?[\s,]+["']?"""
     programs = {
@@ -62,5 +62,5 @@ def mentions(engines: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def _telling(program: tuple[str, ...]) -> tuple[str, ...]:
-    """The words of a program that no other has: without `python -m`."""
+    """The words that identify a program: those without `python -m`."""
     return tuple(word for word in program if word not in ("{python}", "-m"))

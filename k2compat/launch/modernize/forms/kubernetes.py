@@ -1,4 +1,4 @@
-"""Kubernetes manifests: every container in them, whatever the kind of the object.
+"""Kubernetes manifests: every container in objects of any kind.
 
 A container is a mapping with `image`, `command` or `args`; Deployments, LeaderWorkerSets, Jobs and
 custom resources have them in different places.
@@ -30,7 +30,7 @@ _KIND: Final = re.compile(r"^kind:", re.MULTILINE)
 
 
 def recognizes(text: str) -> bool:
-    """An object has an apiVersion and a kind."""
+    """Whether an object of the text has an apiVersion and a kind."""
     return _HEAD.search(text) is not None and _KIND.search(text) is not None
 
 

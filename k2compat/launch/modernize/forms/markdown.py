@@ -1,4 +1,4 @@
-"""Markdown: each fenced block is a document of its own; its language is read from its text."""
+"""Markdown: each fenced block is a document of its own, whose form is found by its text."""
 
 import re
 from typing import Final
@@ -14,19 +14,19 @@ _FENCE: Final = re.compile(
     r"^[ \t>]*(?P=fence)[`~]*[ \t]*$",
     re.MULTILINE | re.DOTALL,
 )
-# Languages whose text is no command: a program that is named there is reported as not read.
+# Languages without commands: a program that is named there is reported as not read.
 _NOT_COMMANDS: Final = frozenset(
     {"python", "py", "json", "dockerfile", "diff", "toml", "go", "rust"}
 )
 
 
 def recognizes(text: str) -> bool:
-    """A fence, in a text that is no script with a fence in one of its strings."""
+    """Whether the text has a fence and is no script with a fence in one of its strings."""
     return not text.startswith("#!") and _FENCE.search(text) is not None
 
 
 def read(text: str, start: int, end: int, nested: NestedReader) -> Document:
-    """What the fenced blocks hold."""
+    """The contents of the fenced blocks."""
     document = Document(NAME)
     for match in _FENCE.finditer(text, start, end):
         begin, stop = match.span("body")

@@ -29,7 +29,7 @@ _EXPORTS: Final = frozenset({"export", "declare", "set", "env", "local", "readon
 
 
 def recognizes(text: str) -> bool:
-    """Every text may be a script; this form is asked last."""
+    """Accept every text: this form is tried last."""
     del text
     return True
 
@@ -92,7 +92,7 @@ def _variable(word: ShellWord) -> Iterator[Name]:
 
 
 def _quoted(statement: Statement) -> Iterator[ShellWord]:
-    """Words that quote a command, but for what is only printed."""
+    """Words that quote a command, except those that are only printed."""
     first = statement.words[statement.assignments :][:1]
     if first and first[0].value in _PRINTS:
         return

@@ -1,6 +1,6 @@
-"""systemd units: `ExecStart=` and its kind, and `Environment=`.
+"""systemd units: `ExecStart=` and similar settings, and `Environment=`.
 
-systemd starts no shell: `>`, `|` and `;` are given to the program as they are. systemd.service(5)
+systemd starts no shell: the program gets `>`, `|` and `;` as they are. systemd.service(5)
 allows some characters in front of the program (`-`, `@`, `+` …).
 """
 
@@ -15,7 +15,7 @@ from k2compat.launch.modernize.shell_text import WORDS, statements
 NAME: Final = "systemd unit"
 
 _SERVICE: Final = re.compile(r"^\[Service\][ \t]*$", re.MULTILINE)
-# A setting: its value goes on behind a backslash, over comments in between.
+# A setting: its value continues after a backslash, with comments skipped.
 _SETTING: Final = re.compile(
     r"^(?P<key>Exec\w+|Environment)[ \t]*=[ \t]*[-@:+!]*(?P<value>(?:[^\n\\]|\\\n|\\.)*)",
     re.MULTILINE,
@@ -24,7 +24,7 @@ _SETS: Final = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 
 
 def recognizes(text: str) -> bool:
-    """A section [Service]."""
+    """Whether the text has a section [Service]."""
     return _SERVICE.search(text) is not None
 
 

@@ -1,8 +1,8 @@
 """YAML with the place of each node, and lists of words in it.
 
-PyYAML's nodes know where they lie in the text; their values are what YAML makes of the text. A text
-within a scalar is read in place only where the two are the same but for blanks: escapes and doubled
-quotes would have to be written back.
+PyYAML's nodes have their place in the text, and their value after YAML's rules. A text within a
+scalar is read in place only where source and value are the same except for spaces: escapes and
+doubled quotes would have to be written back.
 """
 
 import re
@@ -26,7 +26,7 @@ from k2compat.launch.modernize.forms.shell import read_words
 from k2compat.launch.modernize.shell_text import FOLDED, SCRIPT, ShellWord
 
 _EXPANDS: Final = re.compile(r"\$[({\w]")
-# A scalar that YAML reads as the same text without quotes, whatever its place.
+# A scalar that YAML reads as the same text without quotes, at any place.
 _PLAIN: Final = re.compile(r"[A-Za-z_./-][\w./:=+-]*(?<!:)")
 _NOT_TEXT: Final = re.compile(r"(?i)~|null|true|false|yes|no|on|off|y|n|-+|\.(inf|nan)")
 
@@ -55,7 +55,7 @@ def documents(text: str, start: int, end: int, form: str) -> list[yaml.Node]:
 
 
 def members(node: yaml.Node | None) -> dict[str, tuple[yaml.Node, yaml.Node]]:
-    """A mapping's members, key node and value node by the key; merged ones last."""
+    """A mapping's members: key node and value node by the key, merged ones last."""
     if not isinstance(node, yaml.MappingNode):
         return {}
     own: dict[str, tuple[yaml.Node, yaml.Node]] = {}
@@ -119,26 +119,26 @@ def list_part(text: str, offset: int, nodes: Sequence[yaml.ScalarNode]) -> Part:
 
 
 def _between(text: str, begin: int) -> str:
-    """What would stand between a list's only item and another one."""
+    """The text that would separate a list's only item from another one."""
     before = text[text.rfind("\n", 0, begin) + 1 : begin]
     return f"\n{before}" if before.strip() == "-" else ", "
 
 
 def _end(text: str, offset: int, node: yaml.Node) -> int:
-    """Where a node ends; a block scalar's mark lies behind its last line break."""
+    """Where a node ends; a block scalar's end mark is after its last line break."""
     length = len(text[offset + node.start_mark.index : offset + node.end_mark.index].rstrip())
     return int(node.start_mark.index) + length
 
 
 def end_with_comment(text: str, offset: int, node: yaml.Node) -> int:
-    """Where a node ends in the text, with the comment behind it on its line."""
+    """Where a node ends in the text, with a comment after it on the same line."""
     end = offset + _end(text, offset, node)
     comment = _COMMENT.match(text, end)
     return comment.end() if comment else end
 
 
 def write_list(part: Part, words: Sequence[ShellWord]) -> str:
-    """Items of a sequence as the sequence has them: one a line, or between commas."""
+    """Items in the style of their sequence: one on each line, or between commas."""
     items = []
     marks = {source[:1] for source in part.sources}
     mark = marks.pop() if len(marks) == 1 else ""
@@ -152,7 +152,7 @@ def write_list(part: Part, words: Sequence[ShellWord]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An item to be written. `place`: of its first word in the part; -1: a new one."""
+    """An item to be written. `place`: the number of its first word in the part; -1: a new one."""
 
     place: int
     lead: str
@@ -160,7 +160,7 @@ class Item:
 
 
 def write_items(part: Part, items: Sequence[Item], usual: str) -> str:
-    """Items one behind the other; a comment behind an item that goes gets a line of its own."""
+    """Items one after the other; the comment of a removed item gets a line of its own."""
     kept = {item.place for item in items}
     indent = usual[: len(usual) - len(usual.lstrip())].rpartition("\n")[2]
     comments = {
@@ -177,7 +177,7 @@ def write_items(part: Part, items: Sequence[Item], usual: str) -> str:
 
 
 def quoted(value: str, mark: str = "") -> str:
-    """A text as a YAML scalar that is read as that text, in the marks of its neighbours."""
+    """A text as a YAML scalar with the same value, in the quotes of its neighbours."""
     if mark in ("'", '"') and not {mark, "\\"}.intersection(value):
         return f"{mark}{value}{mark}"
     if _PLAIN.fullmatch(value) and not _NOT_TEXT.fullmatch(value):
@@ -225,18 +225,18 @@ def script_commands(
     lists: Sequence[Sequence[yaml.ScalarNode]],
     nested: NestedReader,
 ) -> Document | None:
-    """The commands of `sh -c SCRIPT NAME ARGUMENT…`, which may lie in several lists.
+    """The commands of `sh -c SCRIPT NAME ARGUMENT…`, which may be spread over several lists.
 
-    A command that ends in "$@" has the arguments behind the script as its own.
+    A command that ends in "$@" gets the arguments after the script.
 
     Args:
         text: The whole text.
         offset: Where the YAML begins in it.
-        lists: The lists, one behind the other.
+        lists: The lists, in order.
         nested: The reader of documents within documents.
 
     Returns:
-        The commands; None where the lists start no shell so.
+        The commands; None where the lists do not start a shell in this way.
 
     Raises:
         RefusedError: shell-unclosed.
@@ -265,7 +265,7 @@ def _with_arguments(command: CommandText, given: Sequence[Part]) -> CommandText:
 
 
 def script_of(words: Sequence[yaml.ScalarNode]) -> yaml.ScalarNode | None:
-    """The script of `sh -c SCRIPT`; None where no shell is started so."""
+    """The script of `sh -c SCRIPT`; None where no shell is started in this way."""
     values = [str(node.value) for node in words]
     if not values or values[0].rsplit("/", 1)[-1] not in SHELLS:
         return None
