@@ -1,12 +1,12 @@
-"""What would stop a plan on this node, found before anything is started.
+"""Finds what would stop a plan on this node, before any process is started.
 
 plan ─▶ Question ─▶ read_node (the only effects) ─▶ NodeFacts ─┐
   └────────────────────────────────────────────────────────────┴─▶ checks ─▶ findings
 reports of several nodes ─▶ compare_reports ─▶ findings
 
 A node is read once, then judged: `NodeFacts` is a value, so the checks are tested without a node, a
-report is the facts as JSON, and nodes are compared by their reports. Only variables of a list are
-read: reports are passed around, and no key may be in one.
+report is the facts as JSON, and nodes are compared by their reports. Only the variables of a list
+are read: users pass reports on, and no report may hold a key.
 """
 
 from typing import TYPE_CHECKING

@@ -1,6 +1,6 @@
 """Ask an installed engine's own parser. Run as a file, by the interpreter that has the engine.
 
-It imports the standard library alone, and works on the oldest Python that an engine runs in. The
+It imports only the standard library, and works on the oldest Python that an engine runs in. The
 question is read from stdin, the answer is written to stdout, both as JSON:
 
     file, entry, module, distributions, arguments  →  version, state, words
@@ -21,11 +21,11 @@ from typing import Any
 
 
 def main() -> None:
-    """Answer one question, and end without the engine's own work at exit."""
-    # This file's folder and the current one are no places to import an engine from.
+    """Answer one question, and end without the engine's exit handlers."""
+    # An engine must not be imported from this file's folder or the current one.
     here = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
     sys.path[:] = [folder for folder in sys.path if folder and folder != here]
-    # What the engine prints while it is imported must not mix with the answer.
+    # The output of the engine's import must not mix with the answer.
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     json.dump(ask(json.load(sys.stdin)), answer)
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def ask(question: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The installed version, and what the parser makes of the arguments."""
+    """The installed version, and the parser's verdict on the arguments."""
     version = _version(question["distributions"])
     if importlib.util.find_spec(question["module"]) is None:
         return {"version": version, "state": "absent", "words": ""}

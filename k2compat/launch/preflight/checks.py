@@ -22,7 +22,7 @@ _INTERFACE = "_SOCKET_IFNAME"
 
 
 def check_offline(plan: Plan, config: Mapping[str, Any]) -> Iterator[Finding]:
-    """Find what is wrong with a plan itself; nothing is read.
+    """Find faults of the plan itself; nothing is read.
 
     Args:
         plan: The plan.
@@ -44,12 +44,12 @@ def check_node(inspection: Inspection) -> Iterator[Finding]:
 
 
 def without_open(findings: Iterable[Finding]) -> Iterator[Finding]:
-    """Leave out what is said of open placeholders: a node judges them by what is set there."""
+    """Leave out findings on open placeholders: a node judges them by its own variables."""
     return (finding for finding in findings if finding.code != _OPEN)
 
 
 def node_of(plan: Plan, text: str) -> Node:
-    """The node that --node-rank means: its place in the plan, or its name.
+    """The node that --node-rank means, by its place in the plan or its name.
 
     Raises:
         RefusedError: node-unknown.
@@ -104,7 +104,7 @@ def _check_placeholders(inspection: Inspection) -> Iterator[Finding]:
 
 
 def _value_for(inspection: Inspection, name: str) -> str:
-    """What a placeholder could be here: where it names the interface, that is known."""
+    """A possible value for a placeholder: the interface is known where it names one."""
     way = inspection.towards_others
     for command in inspection.commands:
         for variable, word in command.environment.items():
@@ -140,7 +140,7 @@ def check_port_clashes(plan: Plan) -> Iterator[Finding]:
 
 
 def check_ports_free(inspection: Inspection) -> Iterator[Finding]:
-    """Find ports of this node's commands that the system does not give."""
+    """Find ports of this node's commands on which it is not possible to listen."""
     names = {
         port: f"{command.id} ({name})" for command, port, name in listening(inspection.commands)
     }

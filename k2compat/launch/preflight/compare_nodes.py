@@ -1,4 +1,4 @@
-"""Hold the preflight reports of several nodes together: what must be the same on all. Pure."""
+"""Comparison of the preflight reports of several nodes: values that must be the same. Pure."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,8 +13,8 @@ from k2compat.shell_line import shell_line
 
 SCHEMA: Final = "k2compat.preflight/1"
 
-# Reports that were made at once, as one srun makes them, are this near to each other. Nodes
-# further apart break the engines' and Ray's time-outs, and their logs cannot be read together.
+# Reports made at the same time, as by one srun, differ by at most this. If the clocks of nodes
+# differ more, the engines' and Ray's time-outs fail, and the times in their logs do not match.
 CLOCK_SECONDS: Final = 30.0
 
 _codes = Codes("launch")
@@ -22,7 +22,7 @@ _codes = Codes("launch")
 
 @dataclass(frozen=True, slots=True)
 class NodeReport:
-    """What one node's report says of things that must be the same on all.
+    """The values of one node's report that must be the same on all nodes.
 
     Attributes:
         node: The node's name in the plan.
@@ -32,7 +32,7 @@ class NodeReport:
         errors: The codes of the errors that the report holds.
         gpus: GPU model → number; None where the driver lists none.
         mtus: Bytes of the largest packets on the interfaces towards other nodes.
-        packages: Distribution → version; None where nothing was known.
+        packages: Distribution → version; None where it was not known.
         digests: Small file of the model → SHA-256; None where the model is only a name.
         weights: Weight file → bytes; None likewise.
         clock: When it was made, in seconds since 1970.
@@ -135,7 +135,7 @@ def _check_plan(reports: Sequence[NodeReport]) -> Iterator[Finding]:
 
 
 def _unlike_words(values: Mapping[str, str]) -> Mapping[str, str]:
-    """Of commands that differ, the words that not all have: whole commands are too long to read."""
+    """The words that not all of some commands have: whole commands are too long to read."""
     words = {node: value.split(" ") for node, value in values.items()}
     common = set.intersection(*map(set, words.values()))
     return {node: " ".join(w for w in own if w not in common) or "-" for node, own in words.items()}
@@ -185,7 +185,7 @@ def _check_files(reports: Sequence[NodeReport]) -> Iterator[Finding]:
 
 
 def _check_weights(reports: Sequence[NodeReport]) -> Iterator[Finding]:
-    """One finding for all shards: a download that stopped leaves dozens of them different."""
+    """Make one finding for all shards: a stopped download leaves dozens of them different."""
     known = {report.node: report.weights for report in reports if report.weights is not None}
     names = sorted({name for weights in known.values() for name in weights})
     differing = [

@@ -1,7 +1,7 @@
 """Whether the ports of a plan are open between its nodes: one node listens, another connects.
 
-A firewall that drops packets shows only so: routes and free ports look the same with it. A
-connection that is made is closed at once; no byte of data is sent.
+Only this finds a firewall that drops packets: routes and free ports look the same with it. A
+connection is closed as soon as it is made; no byte of data is sent.
 """
 
 import selectors
@@ -25,12 +25,12 @@ def ports_here(inspection: Inspection) -> tuple[int, ...]:
 
 
 def listen_on(ports: Iterable[int], seconds: float, ready: Callable[[], None]) -> None:
-    """Take connections on ports for a time, and close each at once.
+    """Accept connections on ports for a time, and close each at once.
 
     Args:
         ports: Free ports of this node.
         seconds: How long.
-        ready: Called once all listen.
+        ready: Called once all ports are open.
 
     Raises:
         OSError: A port is not free any more.

@@ -1,8 +1,8 @@
-"""What the engine that is installed says of a command: its own parser reads it.
+"""The verdict of the installed engine's own parser on a command.
 
-The parser runs in a process of its own, started by the interpreter that would start the engine,
-so that nothing of the engine is imported here: `ask_engine.py` calls `engines/ENGINE/ask_parser.py`
-there. Where the parsers are is data: [[parser]] in `engines/ENGINE/entry_points.toml`.
+The parser runs in a process of its own, with the interpreter that would start the engine, so that
+nothing of the engine is imported here: `ask_engine.py` calls `engines/ENGINE/ask_parser.py` there.
+The places of the parsers are data: [[parser]] in `engines/ENGINE/entry_points.toml`.
 """
 
 import json
@@ -43,11 +43,11 @@ _CHILD: Final = Path(__file__).with_name("ask_engine.py")
 
 @dataclass(frozen=True, slots=True)
 class InstalledVerdict:
-    """What the installed engine says.
+    """The verdict of the installed engine.
 
     Attributes:
         version: The installed version; None where the engine is not installed.
-        complaint: The parser's own words; "" where it takes the command, or could not be asked.
+        complaint: The parser's error; "" where it accepts the command, or could not be asked.
         findings: The same as findings.
     """
 
@@ -71,8 +71,8 @@ def check_installed(
         engine: vllm, sglang, ktransformers or trtllm.
         entry: The entry point, as the tables name it.
         version: The version the command is written for.
-        arguments: What follows the program. A placeholder (`$PORT`) in the place of a number, a
-            choice or JSON is replaced by one that the flag takes, since the parser cannot wait.
+        arguments: The words after the program. A placeholder (`$PORT`) in the place of a number, a
+            choice or JSON is replaced by a value that the flag takes: its own is not known yet.
         python: The interpreter in whose environment the engine is.
         timeout: Seconds to wait for the engine's import and its parser.
 
@@ -184,7 +184,7 @@ def _unreadable(table: FlagTable, words: str) -> Finding:
 
 
 def _last_words(words: str) -> str:
-    """Argparse prints its usage first, then `PROGRAM: error: …`."""
+    """The error in argparse's output, which is its usage and then `PROGRAM: error: …`."""
     _, found, complaint = words.rpartition("error: ")
     return complaint.strip() if found else words
 
@@ -218,10 +218,10 @@ def _stand_in(flag: Flag | None) -> str | None:
 
 
 def check_plan_installed(plan: Plan) -> Iterator[Finding]:
-    """Let the installed engine read the commands: one of each kind, for that takes seconds.
+    """Let the installed engine read the commands: only one of each kind, since each takes seconds.
 
-    Commands with the same flags differ in their values only, which the nodes have in common or
-    number. The interpreter asked is the one that would start the engine.
+    Commands with the same flags differ only in values such as ranks and addresses. The interpreter
+    is the one that would start the engine.
     """
     asked: set[tuple[str, frozenset[str]]] = set()
     for command in plan.commands:
@@ -243,4 +243,4 @@ def check_plan_installed(plan: Plan) -> Iterator[Finding]:
         for finding in verdict.findings:
             yield replace(finding, where=f"{command.id}: {finding.where}")
         if verdict.version is None:
-            return  # it is not installed, or does not answer: the others would say the same
+            return  # not installed, or no answer: the other commands would give the same

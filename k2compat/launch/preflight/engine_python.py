@@ -1,4 +1,4 @@
-"""The interpreter that an engine runs in, and what is installed there.
+"""The interpreter in which an engine runs, and the packages that are installed there.
 
 k2compat may be installed in an environment of its own, so its own packages are not the engine's.
 `vllm` and the like are scripts whose first line names their interpreter; `python -m …` names it.
@@ -34,7 +34,7 @@ print(json.dumps(found))
 
 
 def engine_python(program: str, search_path: str | None = None) -> str | None:
-    """The interpreter behind a program, or None where the program is not found or is none."""
+    """The interpreter of a program; None where the program is not found or is no script."""
     found = program_path(program, search_path)
     if found is None:
         return None
@@ -44,7 +44,7 @@ def engine_python(program: str, search_path: str | None = None) -> str | None:
 
 
 def program_path(program: str, search_path: str | None = None) -> str | None:
-    """Where a program lies; None where it is not on the PATH."""
+    """The path of a program; None where it is not on the PATH."""
     return shutil.which(program, path=search_path)
 
 
@@ -69,7 +69,7 @@ def _interpreter_of_script(path: str, search_path: str | None) -> str | None:
 
 
 def installed_versions(python: str, packages: Iterable[str]) -> Mapping[str, str] | None:
-    """Distribution → version of those that an interpreter has; None where it does not answer."""
+    """Distribution → version in an interpreter; None where the interpreter does not answer."""
     try:
         answer = subprocess.run(  # noqa: S603 - the interpreter that the plan would start
             [python, "-I", "-c", _ASK, *packages],

@@ -1,11 +1,11 @@
-"""What is known about one node: plain values, as they stand in a preflight report."""
+"""The facts about one node: plain values, the same as in a preflight report."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-# Variables that decide how nodes find each other. Others are not read: a report is passed
-# around, and VLLM_API_KEY is no business of it.
+# Variables that decide how nodes find each other. Others are not read: users pass reports on, and
+# a variable such as VLLM_API_KEY is secret.
 VARIABLES: Final = (
     "GLOO_SOCKET_IFNAME",
     "NCCL_SOCKET_IFNAME",
@@ -20,13 +20,13 @@ VARIABLES: Final = (
 )
 
 
-# Of those, the ones that hold this node's own address, or a name of it.
+# Those of them that hold this node's own address or name.
 OWN_ADDRESS_VARIABLES: Final = ("VLLM_HOST_IP", "SGLANG_HOST_IP", "HOST_IP")
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a plan wants to know about a node.
+    """The facts about a node that a plan needs.
 
     Attributes:
         hosts: Hosts of the plan, this one included.
@@ -46,7 +46,7 @@ class Route:
     """How a host is reached.
 
     Attributes:
-        address: What its name resolves to.
+        address: The address to which its name resolves.
         source: This node's address towards it.
         interface: The interface that has this address; None where none has.
         mtu: Bytes of its largest packet; 0 where that is not known.
@@ -77,7 +77,7 @@ class NodeFacts:
 
     Attributes:
         hostname: Its name.
-        hostname_addresses: What that resolves to on the node itself, first what is tried first.
+        hostname_addresses: The addresses to which that resolves on the node itself, in order.
         interfaces: Interface → its addresses, of both families.
         speeds: Interface → Mbit/s; 0 where the kernel does not know it.
         routes: Host of the plan → the way there; absent where there is none.
@@ -123,5 +123,5 @@ class NodeFacts:
         return frozenset(address for addresses in self.interfaces.values() for address in addresses)
 
     def as_dict(self) -> dict[str, Any]:
-        """As it stands in a JSON document."""
+        """The members of a JSON document."""
         return {**asdict(self), "cpu_flags": sorted(self.cpu_flags)}

@@ -1,4 +1,4 @@
-"""What the node's system and hardware offer: memory, limits, devices, processor. Pure."""
+"""Checks of the node's system and hardware: memory, limits, devices, processor. Pure."""
 
 import re
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ _IB_FLAG = "--disaggregation-ib-device"
 
 
 def check_system(inspection: Inspection) -> Iterator[Finding]:
-    """Find what the node lacks."""
+    """Find the resources that the node lacks."""
     yield from _check_gpus(inspection)
     yield from _check_shared_memory(inspection)
     yield from _check_limits(inspection)
@@ -148,6 +148,6 @@ def _check_amx(inspection: Inspection) -> Iterator[Finding]:
 
 
 def _needs_amx(argv: tuple[str, ...]) -> bool:
-    """AMX by name, or SGLang's default method for experts on the CPU, which is AMXINT4."""
+    """Whether AMX is named, or SGLang uses its default for experts on the CPU, AMXINT4."""
     by_default = has_word(argv, "--kt-weight-path") and not has_word(argv, "--kt-method")
     return by_default or any(map(_AMX.search, values_of(argv, *_AMX_FLAGS)))

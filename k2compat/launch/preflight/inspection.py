@@ -1,4 +1,4 @@
-"""One node of a plan beside what is known about it: what every check is given."""
+"""One node of a plan together with the facts about it: the input of every check."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from k2compat.launch.preflight.facts import NodeFacts, Question, Route
 from k2compat.launch.preflight.requirements import packages_of_interest, ports_of
 from k2compat.launch.request import Argument, Node
 
-# Programs around the engine, whose interpreter tells nothing about it.
+# Programs around the engine: their interpreter is not the engine's.
 _AROUND = ("ray", "docker", "mpirun", "ssh-keygen", "ssh-copy-id", "sh", "bash")
 
 
@@ -18,8 +18,8 @@ class Inspection:
 
     Attributes:
         plan: The whole plan.
-        node: The node that is looked at.
-        facts: What was read there.
+        node: The inspected node.
+        facts: The facts that were read there.
     """
 
     plan: Plan
@@ -28,7 +28,7 @@ class Inspection:
 
     @property
     def commands(self) -> tuple[Command, ...]:
-        """What runs on this node."""
+        """The commands that run on this node."""
         return commands_of(self.plan, self.node)
 
     @property
@@ -53,7 +53,7 @@ class Inspection:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """The node's variables with those that the plan sets to a value that is known."""
+        """The node's variables, with those that the plan sets to a known value."""
         planned = {
             name: str(value)
             for command in self.commands
@@ -70,14 +70,15 @@ class Inspection:
 
 
 def commands_of(plan: Plan, node: Node) -> tuple[Command, ...]:
-    """What a plan runs on a node."""
+    """The commands that a plan runs on a node."""
     return tuple(command for command in plan.commands if command.node == node)
 
 
 def plan_parts(plan: Plan) -> dict[str, str]:
-    """What must be the same wherever a plan is made, by name: nodes, GPUs a node, each command.
+    """The parts of a plan that must be the same on every node, by name.
 
-    Variables of commands are left out: interfaces may be called differently on each node.
+    These are the nodes, the GPUs of a node and each command. Variables of commands are left out:
+    interfaces may have different names on the nodes.
     """
     return {
         "nodes": " ".join(f"{node.name}={node.address}" for node in plan.cluster.nodes),
@@ -87,7 +88,7 @@ def plan_parts(plan: Plan) -> dict[str, str]:
 
 
 def question_of(plan: Plan, node: Node) -> Question:
-    """What a plan wants to know about one of its nodes."""
+    """The facts that a plan needs about one of its nodes."""
     commands = commands_of(plan, node)
     hosts = [each.address for each in plan.cluster.nodes]
     hosts += [plan.cluster.first(group) for group in plan.cluster.groups]
@@ -101,7 +102,7 @@ def question_of(plan: Plan, node: Node) -> Question:
 
 
 def listening(commands: tuple[Command, ...]) -> Iterator[tuple[Command, int, str]]:
-    """Every port that a node's commands listen on, once a command: (command, port, what for)."""
+    """Every port of each of a node's commands, once: (command, port, purpose)."""
     for command in commands:
         ports = {
             int(str(port.number)): port.name for port in command.ports if _is_number(port.number)

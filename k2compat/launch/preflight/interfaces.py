@@ -9,7 +9,7 @@ import psutil
 
 from k2compat.launch.preflight.facts import Route
 
-# Any port does: nothing is sent.
+# Any port works, since nothing is sent.
 _DISCARD = 9
 
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
@@ -62,9 +62,9 @@ def route_to(host: str, interfaces: dict[str, tuple[str, ...]]) -> Route | None:
 
 
 def why_not_listen(port: int) -> str:
-    """Why a port cannot be listened on, "" where it can."""
+    """The reason why it is not possible to listen on a port; "" where it is possible."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # servers do the same
         try:
             probe.bind(("", port))
         except OSError as error:

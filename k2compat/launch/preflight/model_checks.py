@@ -1,6 +1,6 @@
-"""Whether the model's files on this node are complete and what they should be.
+"""Whether the model's files on this node are complete and right.
 
-`validate` judges them by their headers; of what it finds, that counts which is worse than info.
+`validate` judges them by their headers; its errors and warnings count, its infos do not.
 """
 
 import os
@@ -37,12 +37,12 @@ def check_model_path(name: str, what: str = "model") -> Iterator[Finding]:
 
 
 def check_model(folder: Path, weights: Path, engine: str) -> Iterator[Finding]:
-    """Find what is missing or wrong among config, tokenizer, remote code and weights.
+    """Find faults of config, tokenizer, remote code and weights.
 
     Args:
         folder: The model's folder.
         weights: The folder with the weights: the same, or that of the GGUFs.
-        engine: Its verdict on the files is an error.
+        engine: The engine whose verdict on the files is an error.
     """
     try:
         validation = validate(weights, engine=engine)
@@ -56,7 +56,7 @@ def check_model(folder: Path, weights: Path, engine: str) -> Iterator[Finding]:
         found: tuple[Finding, ...] = ()
     else:
         found = validation.report.findings
-    # validate does not look at companion files for GGUFs, nor without weights.
+    # validate does not check companion files for GGUFs, or without weights.
     beside = tuple(check_companions(open_folder_source(folder)))
     yield from (
         finding

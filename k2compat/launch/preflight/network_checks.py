@@ -1,4 +1,4 @@
-"""How this node finds the others: addresses, interfaces, host name. Pure."""
+"""Checks of the way to the other nodes: addresses, interfaces, host name. Pure."""
 
 import ipaddress
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ _OF_CONTAINERS = ("docker", "br-", "virbr", "cni", "flannel", "cali", "podman", 
 
 
 def check_network(inspection: Inspection) -> Iterator[Finding]:
-    """Find what keeps this node from meeting the others."""
+    """Find what prevents connections between this node and the others."""
     yield from _check_address(inspection)
     yield from _check_variables(inspection)
     if inspection.has_other_nodes:
@@ -29,7 +29,7 @@ def check_network(inspection: Inspection) -> Iterator[Finding]:
 
 
 def _check_address(inspection: Inspection) -> Iterator[Finding]:
-    """The plan's address of this node is one of its own."""
+    """Check that the plan's address of this node is one of its own."""
     facts, address = inspection.facts, str(inspection.node.address)
     way = facts.routes.get(address)
     if way is not None and facts.interfaces and way.address not in facts.addresses:
@@ -56,7 +56,7 @@ def _check_routes(inspection: Inspection) -> Iterator[Finding]:
 
 
 def _check_hostname(inspection: Inspection) -> Iterator[Finding]:
-    """Without an interface by name Gloo listens on what the host name resolves to."""
+    """Check the host name: without a named interface Gloo listens on its address."""
     facts = inspection.facts
     first = next(iter(facts.hostname_addresses), None)
     if "GLOO_SOCKET_IFNAME" in inspection.set_variables:
@@ -108,7 +108,7 @@ def _resolved(inspection: Inspection, host: str) -> str:
 
 
 def _check_planned_interface(inspection: Inspection) -> Iterator[Finding]:
-    """The interface that the cluster names for this node, whatever variables say."""
+    """Check the interface that the cluster names for this node, apart from variables."""
     planned = inspection.node.interface
     if planned is None or planned.placeholders or str(planned) in inspection.environment.values():
         return
@@ -118,7 +118,7 @@ def _check_planned_interface(inspection: Inspection) -> Iterator[Finding]:
 
 
 def _check_named(inspection: Inspection, variable: str, value: str) -> Iterator[Finding]:
-    """Gloo takes names, separated by commas, and no pattern."""
+    """Check Gloo's variable, which holds names separated by commas, and no patterns."""
     if any(sign in value for sign in "^=*") or not value.strip():
         yield _codes.finding(
             "gloo-interface-pattern",
@@ -140,7 +140,7 @@ def _check_named(inspection: Inspection, variable: str, value: str) -> Iterator[
 
 
 def _check_filter(inspection: Inspection, value: str) -> Iterator[Finding]:
-    """NCCL takes prefixes; "=" makes them whole names, "^" in front excludes."""
+    """Check NCCL's variable: prefixes; "=" makes them whole names, "^" in front excludes."""
     known = inspection.facts.interfaces
     chosen = [name for name in known if _nccl_takes(value, name)]
     if known and not chosen:
@@ -176,10 +176,10 @@ def _check_wrong(
 def _fix_of_interface(
     inspection: Inspection, variable: str, routed: str, chosen: Sequence[str]
 ) -> str | tuple[str, ...]:
-    """The nodes' addresses on the interface that is named, unless the other one is the faster.
+    """The fix for a wrong interface: the addresses on the named one, unless the other is faster.
 
-    Where the addresses are the management network's, to name its interface would send the GPUs'
-    data through the slow network.
+    If the plan's addresses are those of a management network, naming its interface would send the
+    GPUs' data through the slow network.
     """
     facts = inspection.facts
     for name in chosen:
@@ -203,7 +203,7 @@ def _missing_interface(inspection: Inspection, where: str, name: str) -> Finding
 
 
 def _check_ray(inspection: Inspection) -> Iterator[Finding]:
-    """Ray's address of this node is the plan's."""
+    """Check that Ray's address of this node is the plan's."""
     facts = inspection.facts
     way = facts.routes.get(str(inspection.node.address))
     planned = way.address if way else None

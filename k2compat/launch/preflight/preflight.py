@@ -1,6 +1,6 @@
-"""The whole preflight of a plan: read the node, judge it, with the plan and the model's files.
+"""The whole preflight of a plan: read the node, then judge plan, node and the model's files.
 
-This is what `k2compat preflight` shows, and what `k2compat launch --run` asks before it starts.
+`k2compat preflight` shows the result, and `k2compat launch --run` checks it before it starts.
 """
 
 import os
@@ -22,7 +22,7 @@ from k2compat.launch.request import Argument, LaunchModel
 
 @dataclass(frozen=True, slots=True)
 class Preflight:
-    """What a preflight found.
+    """The result of a preflight.
 
     Attributes:
         plan: The plan; on a node with the values of its variables in place.
@@ -48,10 +48,10 @@ def preflight_plan(
     Args:
         plan: The plan.
         model: Its model.
-        node_rank: The node that this is, by its place in the plan or its name; None: judge the
-            plan alone and read nothing.
-        gguf_path: Where the GGUFs lie, if not in the model's folder.
-        environment: The node's variables; None: this process's.
+        node_rank: This node, by its place in the plan or its name; None: judge only the plan and
+            read nothing.
+        gguf_path: The folder of the GGUFs, if it is not the model's folder.
+        environment: The node's variables; None means those of this process.
 
     Raises:
         RefusedError: node-unknown; not-readable for the model's folder; unknown-gpu.

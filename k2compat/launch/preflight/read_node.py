@@ -1,6 +1,6 @@
-"""Read one node. The only effects of preflight, and all of them only read.
+"""Read one node. These are the only effects of preflight, and all of them only read.
 
-`Roots` says where the system's files lie, so that a test can lay out its own.
+`Roots` names the folders of the system's files, so that a test can make its own.
 """
 
 import contextlib
@@ -50,7 +50,7 @@ _RAY_ADDRESS = b"--node_ip_address="
 
 @dataclass(frozen=True, slots=True)
 class Roots:
-    """Where the system's files lie."""
+    """The folders of the system's files."""
 
     sys: Path = Path("/sys")
     proc: Path = Path("/proc")
@@ -62,12 +62,12 @@ class Roots:
 def read_node(
     question: Question, model: Source | None = None, roots: Roots | None = None
 ) -> NodeFacts:
-    """Everything that the checks ask about this node.
+    """Read all facts about this node that the checks need.
 
     Args:
-        question: What the plan wants to know.
+        question: The facts that the plan needs.
         model: The model's files, where it is a folder.
-        roots: Where to look.
+        roots: The folders of the system's files.
     """
     roots = roots or Roots()
     environment = roots.environment
@@ -105,7 +105,7 @@ def read_model_facts(source: Source) -> ModelFacts:
     digests: dict[str, str] = {}
     weights: dict[str, int] = {}
     for name, size in source.files.items():
-        if size is None:  # a link that leads nowhere: validate names it
+        if size is None:  # a link without a target: validate reports it
             continue
         if name.endswith(_WEIGHTS):
             weights[name] = size
@@ -123,7 +123,7 @@ def _interfaces() -> dict[str, tuple[str, ...]]:
 
 
 def _ray_addresses(proc: Path) -> Iterator[str]:
-    """The addresses with which raylets were started; each says its own on its command line."""
+    """The addresses with which raylets were started, from their command lines."""
     for path in sorted(proc.glob("[0-9]*/cmdline")):
         words = _read(path).split(b"\0")
         if words[0].rpartition(b"/")[2] == _RAYLET:
@@ -146,7 +146,7 @@ def _hard_limit(number: int) -> int | None:
 
 
 def _ib_devices(sys: Path) -> Iterator[tuple[str, str]]:
-    """Each device with its first port's state, which stands there as "4: ACTIVE"."""
+    """Each device with the state of its first port, whose file holds "4: ACTIVE"."""
     for device in sorted((sys / "class/infiniband").glob("*")):
         states = sorted(device.glob("ports/*/state"))
         text = _read(states[0]).decode("ascii", "replace") if states else ""
@@ -169,7 +169,7 @@ def _gpus(proc: Path) -> tuple[str, ...] | None:
 
 
 def _gpu_devices(dev: Path) -> Iterator[str]:
-    """NVIDIA's, those of WSL, and the one that AMD's driver has for all."""
+    """The device files of GPUs: NVIDIA's, WSL's, and the one file of AMD's driver."""
     for pattern in ("nvidia[0-9]*", "dxg", "kfd"):
         yield from sorted(path.name for path in dev.glob(pattern))
 

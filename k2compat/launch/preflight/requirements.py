@@ -1,8 +1,8 @@
-"""What engines need of a node, and which of it a command asks for.
+"""The requirements of engines, and those that apply to a command.
 
-What every engine needs is `requirements.toml` here; what one engine needs is
-`engines/ENGINE/requirements.toml`, whose rows are about programs and flags of that engine. Rows
-about packages and ports are looked at for every plan: a plan for KTransformers starts SGLang's
+`requirements.toml` in this folder holds the requirements of every engine, and
+`engines/ENGINE/requirements.toml` those of one engine, for its programs and flags. The rows about
+packages and ports of all engines apply to every plan: a plan for KTransformers starts SGLang's
 server.
 """
 
@@ -31,8 +31,8 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         name: Its name.
         also: Other names under which builds of it are published.
         least: The first version that can serve the family.
-        versions: The versions of a plan that it is meant for, as a specifier; "": all.
-        source: Where that can be read.
+        versions: The versions of a plan for which it is needed, as a specifier; "": all.
+        source: The source of these values.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     def is_meant(self, version: Version | None) -> bool:
         """Whether a plan for this version runs this distribution.
 
-        A version that has no place in the order is newer than all.
+        A version that cannot be ordered counts as newer than all.
         """
         in_order = version or Version("9999")
         return SpecifierSet(self.versions).contains(in_order, prereleases=True)
@@ -54,9 +54,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """A row that holds for some commands.
 
     Attributes:
-        words: What the command has to hold; "flag=value" also where the two are apart.
-        unless: What it must not hold.
-        source: Where that can be read.
+        words: The words that the command must hold; "flag=value" also as two words.
+        unless: The words that it must not hold.
+        source: The source of the row.
     """
 
     words: tuple[str, ...] = ()
@@ -64,7 +64,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     source: str
 
     def holds(self, argv: Sequence[str]) -> bool:
-        """Whether a command is meant."""
+        """Whether the row applies to a command."""
         return all(has_word(argv, word) for word in self.words) and not any(
             has_word(argv, word) for word in self.unless
         )
@@ -84,7 +84,7 @@ class PortRow(Row, frozen=True, kw_only=True, forbid_unknown_fields=True):
         program: The words at the beginning of the command.
         flag: The flag with the number.
         default: The number without the flag.
-        name: What it is for.
+        name: The purpose of the port.
     """
 
     program: tuple[str, ...]
@@ -103,14 +103,14 @@ class LimitRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class EngineNeeds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one engine needs.
+    """The requirements of one engine.
 
     Attributes:
         distributions: Its distributions; the first that is installed counts.
         packages: Distributions that it needs for some commands.
-        ports: Where its programs listen.
+        ports: The ports on which its programs listen.
         limits: Hard limits.
-        weights_apart: Whether its weights may lie in a folder of their own (`--gguf-path`).
+        weights_apart: Whether its weights may be in a folder of their own (`--gguf-path`).
     """
 
     distributions: tuple[Distribution, ...] = ()
@@ -131,7 +131,7 @@ class _Amx(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CommonNeeds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What every engine needs; `amx` is what AMX kernels execute."""
+    """The requirements of every engine; `amx` are the CPU flags that AMX kernels need."""
 
     packages: tuple[PackageRow, ...]
     limits: tuple[LimitRow, ...]
@@ -141,7 +141,7 @@ class CommonNeeds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 @cache
 def common_needs() -> CommonNeeds:
-    """What every engine needs of a node.
+    """The requirements of every engine.
 
     Raises:
         ValueError: The table has a mistake.
@@ -151,7 +151,7 @@ def common_needs() -> CommonNeeds:
 
 @cache
 def needs_of(engine: str) -> EngineNeeds:
-    """What one engine needs of a node.
+    """The requirements of one engine.
 
     Raises:
         RefusedError: engine-unknown.
@@ -182,11 +182,11 @@ def packages_of_interest(engine: str) -> tuple[str, ...]:
 
 
 def ports_of(argv: Sequence[str]) -> Iterator[tuple[str, int]]:
-    """What a command listens on by itself: a name and a port, its defaults included."""
+    """The ports on which a command listens, its defaults included: name and number."""
     for row in port_rows():
         if _begins(argv, row.program) and row.holds(argv):
             for value in values_of(argv, row.flag)[-1:] or [str(row.default)]:
-                if value.isascii() and value.isdigit():  # a placeholder is no number
+                if value.isascii() and value.isdigit():  # a placeholder is not a number
                     yield row.name, int(value)
 
 

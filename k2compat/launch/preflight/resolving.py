@@ -1,6 +1,6 @@
 """Give a plan's open placeholders the values that variables of this node have. Pure.
 
-A shell does the same when it runs the plan's script; checks then see what would really run.
+A shell does the same when it runs the plan's script, so the checks judge the real commands.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from k2compat.launch.request import Argument, Node
 
 
 def resolve_plan(plan: Plan, environment: Mapping[str, str]) -> Plan:
-    """The plan with every placeholder replaced whose name is a variable that is not empty."""
+    """The plan with every placeholder replaced that has a non-empty variable of its name."""
 
     def word(open_word: Argument) -> Argument:
         return resolve_word(open_word, environment)
@@ -45,7 +45,7 @@ def resolve_plan(plan: Plan, environment: Mapping[str, str]) -> Plan:
 
 
 def resolve_word(word: Argument, environment: Mapping[str, str]) -> Argument:
-    """An argument with every placeholder replaced whose name is a variable that is not empty."""
+    """An argument with every placeholder replaced that has a non-empty variable of its name."""
     parts: list[Argument] = []
     for part in word.parts:
         value = part if isinstance(part, str) else environment.get(part.name)

@@ -1,4 +1,4 @@
-"""What is installed where the engine runs: engine, packages, versions. Pure."""
+"""Checks of the software in the engine's environment: engine, packages, versions. Pure."""
 
 from collections.abc import Iterator, Mapping
 
@@ -12,12 +12,12 @@ _codes = Codes("launch")
 
 _NO_BLOBFILE_FROM = Version("0.12")
 
-# What these start has its packages in a container, where they cannot be asked for from here.
+# These programs start a container, whose packages cannot be listed from here.
 _AROUND = ("docker", "podman", "mpirun")
 
 
 def check_software(inspection: Inspection) -> Iterator[Finding]:
-    """Find what is missing or too old in the interpreter that runs the engine."""
+    """Find packages that are missing or too old in the interpreter that runs the engine."""
     if any(command.inside or str(command.argv[0]) in _AROUND for command in inspection.commands):
         return
     packages = inspection.facts.packages
@@ -127,5 +127,5 @@ def _check_tiktoken(packages: Mapping[str, str]) -> Iterator[Finding]:
 def _version(text: str) -> Version | None:
     try:
         return Version(text)
-    except InvalidVersion:  # a build of one's own; it is nowhere in the order
+    except InvalidVersion:  # a user's own build, whose version cannot be ordered
         return None
