@@ -42,6 +42,11 @@ class ContentWriter:
         """Whether `write` looks for calls without markers."""
         return self._stripped is not None and not self._has_calls
 
+    @property
+    def holds(self) -> bool:
+        """Whether content is held that the next text elsewhere releases."""
+        return self._held is not None and not self._held.is_empty
+
     def write(self, text: str, at: int) -> None:
         """Write content whose first character is at that place."""
         if self._stripped is None or self._held is None or self._has_calls:

@@ -57,9 +57,9 @@ class Prose:
 
     @property
     def kind(self) -> type[Content] | type[Reasoning] | None:
-        """What `write` makes of any text now, unless it holds text back or reports it."""
+        """What `write` makes of any text now, unless text is held, released or reported."""
         if self.thinking is Thinking.OPEN:
-            return Reasoning
+            return None if self._content.holds else Reasoning
         if self._content.may_hold or (self._after_calls and not self._keep_text_after_calls):
             return None
         return Content

@@ -236,6 +236,11 @@ class HeldContent:
         self.places = Places()
         self._parts: deque[tuple[str, int]] = deque()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is held."""
+        return not self._parts
+
     def add(self, text: str, at: int) -> None:
         """Hold text whose first character is at that place."""
         self.places.add(len(text), at)
