@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from .json_prefix import ObjectPrefix
+from .json_prefix import ObjectPrefix, stays_in_string
 from .markers import WHITE_SPACE
 
 # Short pieces cost far more memory than their characters: so many at most are
@@ -109,8 +109,11 @@ class ArgumentText:
         if text[-1] > " ":
             self.waiting = None
             return text if waiting is None else "".join(pieces[waiting:])
-        if waiting is None and self._string_was_open and self._still_inside_string():
-            return text
+        if waiting is None and self._string_was_open:
+            if stays_in_string("".join(pieces[self._scanned :])):
+                self._scanned = len(pieces)
+                return text
+            self._string_was_open = False
         body = text.rstrip(WHITE_SPACE)
         passed = ""
         if body:
@@ -124,17 +127,6 @@ class ArgumentText:
             return ""
         self.waiting = len(pieces) - 1
         return passed + self._release_spaces_inside_string() if self._quotes_are_open() else passed
-
-    def _still_inside_string(self) -> bool:
-        """Whether the pieces not looked into stay in the string open before them: cheap."""
-        new = "".join(self.pieces[self._scanned :])
-        if "\\" not in new and new.isprintable():
-            self._string_was_open = '"' not in new
-        else:
-            self._string_was_open = self._prefix.stays_in_string(new)
-        if self._string_was_open:
-            self._scanned = len(self.pieces)
-        return self._string_was_open
 
     def _quotes_are_open(self) -> bool:
         """Whether a string is open as far as the quotes alone tell: cheap.

@@ -67,6 +67,9 @@ class Expect(IntEnum):
     IN_ITEM = auto()
 
 
+# Python 3.11 takes 0.1 µs to look a member of an enumeration up.
+_OBJECT: Final = Expect.OBJECT
+_NOTHING: Final = Expect.NOTHING
 _STRINGS: Final = (Expect.IN_KEY, Expect.IN_VALUE, Expect.IN_ITEM)
 _VALUES: Final = (Expect.VALUE, Expect.FIRST_ITEM, Expect.ITEM)
 
@@ -195,6 +198,14 @@ def reads_as_object(text: str) -> bool:
     return end == len(text)
 
 
+def stays_in_string(text: str) -> bool:
+    """Whether a string is open after the text if one is open before it."""
+    # Three quick questions answer it for most text, the expression for all.
+    return (
+        '"' not in text and "\\" not in text and text.isprintable()
+    ) or _MORE_OF_STRING.fullmatch(text) is not None
+
+
 class ObjectPrefix:
     """Reads text that may be one JSON object, and tells how far it is one.
 
@@ -206,7 +217,7 @@ class ObjectPrefix:
 
     def __init__(self) -> None:
         self.possible = True
-        self._expect = Expect.OBJECT
+        self._expect = _OBJECT
         self._open = bytearray()
         self._carried = ""
 
@@ -228,7 +239,7 @@ class ObjectPrefix:
     @property
     def whole(self) -> bool:
         """Whether what was read is one whole JSON object."""
-        return self.possible and self._expect is Expect.NOTHING
+        return self.possible and self._expect is _NOTHING
 
     def read(self, text: str) -> None:
         """Read the next piece of the text.
@@ -241,16 +252,12 @@ class ObjectPrefix:
         if self._carried:
             text = self._carried + text
             self._carried = ""
-        if self._expect is Expect.OBJECT and reads_as_object(text):
-            self._expect = Expect.NOTHING
+        if self._expect is _OBJECT and reads_as_object(text):
+            self._expect = _NOTHING
             return
         at = 0
         while at < len(text) and self.possible:
             at = self._read_on(text, at)
-
-    def stays_in_string(self, text: str) -> bool:
-        """Whether the text ends inside a string now and would, if this came next, do so still."""
-        return self.in_string and _MORE_OF_STRING.fullmatch(text) is not None
 
     def _read_on(self, text: str, at: int) -> int:
         """Read as far as no container opens or closes, then what is there; the place after it."""
@@ -291,7 +298,7 @@ class ObjectPrefix:
         return self._fail()
 
     def _behind_value(self) -> Expect:
-        return _BEHIND_VALUE[self._open[-1]] if self._open else Expect.NOTHING
+        return _BEHIND_VALUE[self._open[-1]] if self._open else _NOTHING
 
     def _fail(self) -> int:
         self.possible = False

@@ -16,6 +16,7 @@ from .turn import Thinking, Turn
 
 # Python 3.11 takes 0.1 µs to look a member of an enumeration up.
 _CALL_BEGIN: Final = Symbol.CALL_BEGIN
+_END_OF_TEXT: Final = Symbol.END_OF_TEXT
 _BETWEEN: Final = State.BETWEEN
 _FINISHED: Final = State.FINISHED
 _BEFORE_NATIVE_CALL: Final = (State.OUTSIDE, State.TURN_ENDING, State.HEADER_ENDING)
@@ -26,6 +27,7 @@ _THINKING: Final = {
     "tagged": Thinking.CLOSED,
     "prefilled": Thinking.OPEN,
 }
+_MARKERS: Final = {mode: marker_set(reasoning=mode != "off") for mode in _THINKING}
 
 
 class StreamParser:
@@ -105,7 +107,7 @@ class StreamParser:
             raise ValueError('form="arguments" and name, the tool that is called, go together')
         if max_calls is not None and max_calls < 0:
             raise ValueError(f"max_calls must be 0 or more, or None, not {max_calls}")
-        self._markers = marker_set(reasoning=reasoning != "off")
+        self._markers = _MARKERS[reasoning]
         self._marker_ids = marker_ids
         self._without_token: MarkerSet | None = None
         turn = Turn(
@@ -275,7 +277,7 @@ class StreamParser:
         self._leave_fast_path()
         self._settle_open_end(cut=True)
         if self._turn.state is not _FINISHED:
-            self._symbol(Symbol.END_OF_TEXT, "")
+            self._symbol(_END_OF_TEXT, "")
         return self._take_events()
 
     def _without_open_end(self, text: str) -> str:

@@ -81,5 +81,12 @@ def test_a_wrong_escape_ends_a_string_that_was_open() -> None:
     assert [arguments.add(text) for text in ("\\n ", "\\x ")] == ["\\n ", "\\x"]
 
 
+def test_a_cut_escape_counts_from_its_backslash() -> None:
+    arguments = of('{"a": "b ')
+    assert [arguments.add(text) for text in (" \\", "n ")] == [" \\", "n "]
+    arguments = of('{"a": "b ')
+    assert [arguments.add(text) for text in (" \\", "x ")] == [" \\", "x"]
+
+
 def test_no_string_is_open_where_no_object_can_come_of_it() -> None:
     assert of('{"a" "b').add("c ") == "c"

@@ -6,7 +6,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from k2compat.toolcalls.json_prefix import ObjectPrefix
+from k2compat.toolcalls.json_prefix import ObjectPrefix, stays_in_string
 from tests.toolcalls.json_oracle import JSON, as_json_decides, string_is_open
 from tests.toolcalls.transcripts import cut
 
@@ -128,16 +128,20 @@ def test_depth_and_size_have_no_limit(size: int) -> None:
     assert reader_of(text, size).whole
 
 
-def test_stays_in_string() -> None:
-    reader = reader_of('{"a": "b', 1)
-    assert reader.stays_in_string("plain ")
-    assert reader.stays_in_string('an \\" escape\\n ')
-    assert reader.stays_in_string("not printable \u200b ")
-    assert not reader.stays_in_string('"')
-    assert not reader.stays_in_string("\n")
-    assert not reader.stays_in_string("\\")
-    reader.read("\\")
-    assert not reader.stays_in_string("n ")
+@pytest.mark.parametrize(
+    ("text", "stays"),
+    [
+        ("plain ", True),
+        ('an \\" escape\\n ', True),
+        ("not printable \u200b ", True),
+        ('"', False),
+        ("\n", False),
+        ("\\", False),
+        ("\\x", False),
+    ],
+)
+def test_stays_in_string(text: str, stays: bool) -> None:
+    assert stays_in_string(text) == stays
 
 
 class CountingPrefix(ObjectPrefix):

@@ -76,12 +76,12 @@ class TurnState:
         max_calls: int | None = None,
         recover_stripped: bool = False,
     ) -> None:
-        self.state = State.OUTSIDE
+        self.state = _OUTSIDE
         self.record = Record()
         self.calls = Calls(self.record, tools, first_index, max_calls)
         self.hands_back = False
         self.tools = tools
-        self.before = State.OUTSIDE
+        self.before = _OUTSIDE
         self.header = _NO_HEADER
         self.doubt: Header | None = None
         self.prose = Prose(
@@ -92,9 +92,9 @@ class TurnState:
         )
         self.object: ObjectCall | None = None
         self.held: list[Unit] = []
-        self.held_before = State.ARGUMENTS
+        self.held_before = _ARGUMENTS
         self.ending = Passage()
-        self.ending_before = State.OUTSIDE
+        self.ending_before = _OUTSIDE
         self.role = Passage()
         self.taken_back: list[Unit] = []
         self.again: list[Unit] = []

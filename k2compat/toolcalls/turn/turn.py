@@ -16,9 +16,12 @@ from .units import Unit
 _OUTSIDE: Final = State.OUTSIDE
 _BETWEEN: Final = State.BETWEEN
 _HEADER: Final = State.HEADER
+_ARGUMENTS: Final = State.ARGUMENTS
+_ARGUMENT_BEGIN: Final = Symbol.ARGUMENT_BEGIN
 _END_OF_TURN: Final = Symbol.END_OF_TURN
 _THINK_BEGIN: Final = Symbol.THINK_BEGIN
 _THINK_END: Final = Symbol.THINK_END
+_TEXT_SYMBOL: Final = Symbol.TEXT
 
 _FOUND_IN_HEADER: Final = frozenset({Symbol.NO_ID, Symbol.OBJECT_BEGIN, Symbol.ARGUMENT_OBJECT})
 _IN_OBJECT: Final = frozenset({State.ARGUMENTS, State.OBJECT_HEADER})
@@ -90,7 +93,7 @@ class Turn(TurnState):
             if not arguments or "[E" in arguments or not reads_as_object(arguments):
                 end = text.index(">", match.end(1)) + 1
                 calls.begin(raw_id, place, parsed_id, begin + end)
-                self.state = State.ARGUMENTS
+                self.state = _ARGUMENTS
                 return end
             calls.pass_on_whole(raw_id, parsed_id, arguments, place)
             at = match.end()
@@ -235,7 +238,7 @@ class Turn(TurnState):
 
     def _in_its_situation(self, unit: Unit) -> Symbol:
         """The symbol by which the unit is looked up."""
-        symbol = unit.symbol or Symbol.TEXT
+        symbol = unit.symbol or _TEXT_SYMBOL
         if symbol is _END_OF_TURN:
             return Symbol.TURN_DONE if unit.certain else symbol
         if symbol is _THINK_BEGIN or symbol is _THINK_END:
@@ -256,7 +259,7 @@ class Turn(TurnState):
                 return self.header.row(self.tools)
         elif (
             state is _BETWEEN
-            and symbol is Symbol.ARGUMENT_BEGIN
+            and symbol is _ARGUMENT_BEGIN
             and read_id("".join(self.prose.section.latest.parts).strip(WHITE_SPACE), self.tools)
         ):
             return State.ID_BETWEEN
