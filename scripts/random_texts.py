@@ -5,10 +5,11 @@
 Each text is put together from markers, ids, arguments, look-alikes and noise,
 and read with random options: whole, character by character, and cut at random
 places. Counted are texts that raise, texts whose events or message depend on
-the cuts (law 1), texts that lose a character (law 2), and texts whose problems
-are not at their places or whose other events are not in the text's order.
-What is exempt from law 2 is in `tests/toolcalls/conservation.py`. Exits 1 if any
-count is not 0.
+the cuts (law 1), texts that lose a character (law 2), texts whose problems
+are not at their places or whose other events are not in the text's order, and
+texts that the second readings (`tests/toolcalls/slow_reading.py` and
+`slow_forced.py`) read otherwise. What is exempt from law 2 is in
+`tests/toolcalls/conservation.py`. Exits 1 if any count is not 0.
 """
 
 import random
@@ -22,8 +23,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, not as a mo
 
 from k2compat.toolcalls import ArgumentsDelta, Content, Event, Problem, Reasoning, prepare_tools
 from k2compat.toolcalls.markers import MARKERS, ROLE_MARKERS, marker_set
+from tests.properties.test_toolcalls_reading import in_order, said
 from tests.toolcalls.conservation import lost_characters
-from tests.toolcalls.transcripts import read
+from tests.toolcalls.slow_forced import NotReadHereError, SlowForced
+from tests.toolcalls.slow_reading import SlowReading
+from tests.toolcalls.transcripts import Reading, merged, read
 
 IDS = (
     *("functions.get:0", "functions.get:1", "functions.find:7", "functions.天气:3"),
@@ -58,7 +62,8 @@ TOOLS = [
     }
     for name, keys in (("get", ["city"]), ("find", ["query", "name"]), ("now", []))
 ]
-TOOL_SETS = [prepare_tools(tools) for tools in (None, TOOLS, TOOLS[:1], [])]
+DECLARATIONS: tuple[list[dict[str, Any]] | None, ...] = (None, TOOLS, TOOLS[:1], [])
+TOOL_SETS = [prepare_tools(tools) for tools in DECLARATIONS]
 # Of forced calls: names, and arguments that are a scalar, none, or broken.
 MEMBERS = (
     *('"name": "get"', '"name": "find"', '"name": "now"', '"name": "no"', '"name": 5'),
@@ -153,11 +158,31 @@ def misplaces(text: str, events: list[Event], options: dict[str, Any]) -> bool:
     return not all(character in characters for character in in_order)
 
 
+def is_read_otherwise(text: str, reading: Reading, options: dict[str, Any]) -> bool:
+    """Whether the second reading differs; it passes over some of the forced forms' texts."""
+    slow: SlowReading | SlowForced
+    options = options | {"tools": DECLARATIONS[TOOL_SETS.index(options["tools"])]}
+    if options["form"] == "markers":
+        rest = {key: value for key, value in options.items() if key not in ("form", "name")}
+        slow = SlowReading(text, **rest)
+    else:
+        try:
+            slow = SlowForced(text, **options)
+        except NotReadHereError:
+            return False
+    return (said(reading), in_order(reading.message.problems), reading.message.finish_reason) != (
+        merged(slow.events),
+        in_order(slow.problems),
+        slow.finish_reason,
+    )
+
+
 def main() -> int:
     """Read the texts and print the counts."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     source = random.Random(int(sys.argv[2]) if len(sys.argv) > 2 else 0)
-    counts = Counter({"raised": 0, "chunk-dependent": 0, "lost": 0, "misplaced": 0})
+    kinds = ("raised", "chunk-dependent", "lost", "misplaced", "read otherwise")
+    counts = Counter(dict.fromkeys(kinds, 0))
     for number in range(1, count + 1):
         options = random_options(source)
         text = random_text(source, options["form"])
@@ -169,6 +194,8 @@ def main() -> int:
                 found = "lost"
             elif same and misplaces(text, whole.events, options):
                 found = "misplaced"
+            elif same and is_read_otherwise(text, whole, options):
+                found = "read otherwise"
         except Exception as error:  # noqa: BLE001 - each is counted and shown
             found = "raised"
             print(f"{type(error).__name__}: {error}")
