@@ -1,29 +1,32 @@
 """Changes the parser's source in one place at a time and counts which changes the tests notice.
 
-    python scripts/mutate_parser.py [--every N] [--module NAME]
+    python scripts/mutate_parser.py [--every N] [--module NAME] [--jobs N] [--results FILE]
 
-A change the tests do not notice survives: either a test is missing, or the
-change makes no difference. Survivors are printed with their line. Each mutant
-is a copy of the package in a temporary folder, tested in a forked process.
-The transcripts and the unit tests come first, without the docs' diagram;
-what they do not notice is shown to the properties, which are slower.
+A change the tests do not notice survives: either a test is missing, or the change makes no
+difference. Survivors are printed with their line. `scripts/mutants.py` says what is changed,
+and `scripts/mutant_judges.py` which tests are asked.
+
+With `--results` each mutant's result is appended to a file of JSON lines, and mutants whose
+result is there are not tested again: a run that was cut short goes on. `--retry` tests the
+survivors in the file again. A module that was changed since is tested anew.
 """
 
 import argparse
 import ast
-import copy
-import os
-import resource
-import shutil
+import hashlib
+import json
+import select
 import sys
-import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
-import pytest
+sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, not as a module
 
-ROOT = Path(__file__).parents[1]
-PACKAGE = ROOT / "k2compat" / "toolcalls"
+from scripts.mutant_judges import PACKAGE, Changed, Process, prepare
+from scripts.mutants import Mutant, mutants
+
 MODULES = (
     "argument_text",
     "forced/arguments",
@@ -50,185 +53,98 @@ MODULES = (
     "turn/turn",
     "turn/units",
 )
-# The quickest to notice a change first.
-TESTS = [
-    f"tests/toolcalls/test_{name}.py"
-    for name in (
-        "transcripts",
-        "parser",
-        "argument_text",
-        "ids",
-        "markers",
-        "machine",
-        "iterate",
-        "json_prefix",
-    )
-]
-PROPERTIES = [f"tests/properties/test_toolcalls_{name}.py" for name in ("reading", "laws")]
-# Of processor time, so that a busy machine does not make a mutant look noticed.
-SECONDS_AT_MOST = 60
 
 
-def state_names() -> list[str]:
-    """The states' names, read from the source.
+class Work(NamedTuple):
+    """A mutant of a module. The digest is of the module's source before the change."""
 
-    This process must not import the package: the forked tests would find it imported, and
-    test it in place of the mutant.
-    """
-    tree = ast.parse((PACKAGE / "machine.py").read_text("utf-8"))
-    (states,) = (
-        node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "State"
-    )
-    return [node.targets[0].id for node in states.body if isinstance(node, ast.Assign)]  # type: ignore[attr-defined]
+    module: str
+    digest: str
+    mutant: Mutant
 
-
-STATES = state_names()
-SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
-    ast.Eq: ast.NotEq,
-    ast.NotEq: ast.Eq,
-    ast.Lt: ast.LtE,
-    ast.LtE: ast.Lt,
-    ast.Gt: ast.GtE,
-    ast.GtE: ast.Gt,
-    ast.Is: ast.IsNot,
-    ast.IsNot: ast.Is,
-    ast.In: ast.NotIn,
-    ast.NotIn: ast.In,
-    ast.And: ast.Or,
-    ast.Or: ast.And,
-    ast.Add: ast.Sub,
-    ast.Sub: ast.Add,
-}
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """What tells it from all others."""
+        return self.module, self.digest, self.mutant.number
 
 
-def changed(node: ast.AST) -> ast.AST | None:
-    """Another node in place of this one, or None."""
-    match node:
-        case ast.Constant(value):
-            return changed_constant(value)
-        case ast.UnaryOp(ast.Not(), operand):
-            return operand
-        case ast.Attribute(ast.Name("State"), name, ast.Load()):
-            # Next states of the table are such attributes.
-            another = STATES[(STATES.index(name) + 1) % len(STATES)]
-            return ast.Attribute(ast.Name("State", ast.Load()), another, ast.Load())
-        case ast.If(test, body, orelse):
-            return ast.If(ast.UnaryOp(ast.Not(), test), body, orelse)
-        case ast.Return(value) if value is not None:
-            return ast.Return(ast.Constant(None))
-        case ast.Tuple([*_, _] as elements, ast.Load()):
-            return ast.Tuple(elements[:-1], ast.Load())
-        case ast.Expr(ast.Call()) | ast.Assign([ast.Attribute()]) | ast.AugAssign():
-            return ast.Pass()
-    return changed_operator(node)
+def members_of(module: str, name: str) -> list[str]:
+    """The members of an enumeration, read from the source: see `mutant_judges`."""
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text("utf-8"))
+    (found,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+    return [ast.unparse(node.targets[0]) for node in found.body if isinstance(node, ast.Assign)]
 
 
-def changed_constant(value: object) -> ast.AST | None:
-    """Another constant."""
-    match value:
-        case bool():
-            return ast.Constant(not value)
-        case int():
-            return ast.Constant(value + 1)
-        case str():
-            return ast.Constant(value + "~")
-    return None
+def all_work(modules: list[str], every: int, offset: int) -> Iterator[Work]:
+    """The mutants of these modules, or each Nth."""
+    members = {"State": members_of("machine", "State"), "Symbol": members_of("markers", "Symbol")}
+    for module in modules:
+        source = (PACKAGE / f"{module}.py").read_text("utf-8")
+        digest = hashlib.sha256(source.encode()).hexdigest()[:12]
+        for mutant in mutants(source, members):
+            if mutant.number % every == offset:
+                yield Work(module, digest, mutant)
 
 
-def changed_operator(node: ast.AST) -> ast.AST | None:
-    """The same with another operator."""
-    match node:
-        case ast.Compare(left, [op], right) if type(op) in SWAPPED:
-            return ast.Compare(left, [SWAPPED[type(op)]()], right)  # type: ignore[list-item]
-        case ast.BoolOp(op, values):
-            return ast.BoolOp(SWAPPED[type(op)](), values)  # type: ignore[arg-type]
-        case ast.Dict([*keys, _], [*values, _]):
-            return ast.Dict(keys, values)
-        case ast.BinOp(left, (ast.Add() | ast.Sub()) as op, right):
-            return ast.BinOp(left, SWAPPED[type(op)](), right)  # type: ignore[arg-type]
-    return None
+def judged(
+    works: Iterator[Work], jobs: int, kills: Counter[str]
+) -> Iterator[tuple[Work, dict[str, Any]]]:
+    """Judge mutants in several processes; each with its answer, in the order in which they end."""
+    running: dict[int, tuple[Work, Process]] = {}
+    for work in works:
+        process = Process(Changed(work.module, work.mutant.source), kills)
+        running[process.receiver] = work, process
+        if len(running) == jobs:
+            yield from ended(running)
+    while running:
+        yield from ended(running)
 
 
-def passed_over(parent: ast.AST, node: ast.AST) -> bool:
-    """Docstrings, types and slots: a change there cannot be noticed."""
-    if isinstance(parent, ast.Expr) and isinstance(node, ast.Constant):
-        return True
-    if isinstance(parent, ast.AnnAssign) and (
-        node is parent.annotation or ast.unparse(parent.annotation) == "TypeAlias"
-    ):
-        return True
-    if isinstance(parent, ast.ClassDef) and isinstance(node, ast.keyword):
-        return True
-    if isinstance(parent, ast.arg) or (
-        isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef) and node is parent.returns
-    ):
-        return True
-    return isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__slots__"
+def ended(running: dict[int, tuple[Work, Process]]) -> Iterator[tuple[Work, dict[str, Any]]]:
+    """Wait until some of the processes end, and take these out."""
+    for receiver in select.select(list(running), [], [])[0]:
+        work, process = running.pop(receiver)
+        yield work, process.answer()
 
 
-def places(tree: ast.AST) -> Iterator[tuple[ast.AST, str, int | None]]:
-    """Every place a node can be changed: its parent, the field, and the place in a list."""
-    for field, value in ast.iter_fields(tree):
-        for index, node in enumerate(value) if isinstance(value, list) else ((None, value),):
-            if isinstance(node, ast.AST) and not passed_over(tree, node):
-                if changed(node) is not None:
-                    yield tree, field, index
-                yield from places(node)
+class Results:
+    """What noticed each mutant, kept in a file if there is one."""
 
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.noticed_by: dict[tuple[str, str, int], str | None] = {}
+        if path is not None and path.exists():
+            for line in path.read_text("utf-8").splitlines():
+                row = json.loads(line)
+                self.noticed_by[row["module"], row["digest"], row["number"]] = row["noticed_by"]
+        self.kills = Counter(name for name in self.noticed_by.values() if name)
 
-def mutants(source: str) -> Iterator[tuple[int, str, str, str]]:
-    """The line, what stood there, what stands there now, and the whole changed source."""
-    for number in range(len(list(places(ast.parse(source))))):
-        tree = ast.parse(source)
-        parent, field, index = list(places(tree))[number]
-        value = getattr(parent, field)
-        node = value if index is None else value[index]
-        new = changed(copy.deepcopy(node))
-        if index is None:
-            setattr(parent, field, new)
+    def add(self, work: Work, answer: dict[str, Any]) -> None:
+        """Keep one result, and print it if nothing noticed the mutant."""
+        name, mutant = answer["noticed_by"], work.mutant
+        self.noticed_by[work.key] = name
+        if name:
+            self.kills[name] += 1
         else:
-            value[index] = new
-        ast.fix_missing_locations(tree)
-        before, after = (ast.unparse(n).partition("\n")[0] for n in (node, new or node))
-        if before == after and not isinstance(new, ast.If):
-            continue
-        yield node.lineno, before, after, ast.unparse(tree)
+            change = f"{mutant.before}  ->  {mutant.after}"
+            print(f"{work.module}.py:{mutant.line}: survived: {change}", flush=True)
+        if self.path is not None:
+            row = {"module": work.module, "digest": work.digest}
+            row |= {key: value for key, value in mutant._asdict().items() if key != "source"}
+            row |= {"noticed_by": name, "seconds": answer["seconds"]}
+            with self.path.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(row) + "\n")
 
 
-def is_noticed(folder: Path) -> bool:
-    """Whether any test fails with the package in that folder."""
-    return fails(folder, TESTS) or fails(folder, PROPERTIES)
-
-
-def is_noticed_without_a_parser(folder: Path) -> bool:
-    """Whether the tests fail if the package has no parser: the check of this script itself."""
-    path = folder / "k2compat" / "toolcalls" / "parser.py"
-    source = path.read_text("utf-8")
-    path.write_text("raise ImportError\n", "utf-8")
-    noticed = fails(folder, TESTS)
-    path.write_text(source, "utf-8")
-    return noticed
-
-
-def fails(folder: Path, tests: list[str]) -> bool:
-    """Whether these tests fail with the package in that folder."""
-    child = os.fork()
-    if child == 0:
-        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS_AT_MOST, SECONDS_AT_MOST))
-        quiet = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(quiet, 1)
-        os.dup2(quiet, 2)
-        arguments = ["-x", "-q", "-p", "no:cacheprovider", "-o", f"pythonpath={folder} {ROOT}"]
-        arguments += ["--deselect", "tests/toolcalls/test_machine.py::test_the_docs_show_the_table"]
-        arguments += ["-k", "not written- and not threes and not sevens and not deep and not depth"]
-        os.chdir(ROOT)
-        result = 1
-        try:
-            result = int(pytest.main([*arguments, *tests]))
-        finally:
-            os._exit(result)
-    _, status = os.waitpid(child, 0)
-    return status != 0
+def print_counts(keys: list[tuple[str, str, int]], results: Results) -> None:
+    """Print how many mutants of each module were noticed."""
+    tried, noticed = Counter[str](), Counter[str]()
+    for key in keys:
+        tried[key[0]] += 1
+        noticed[key[0]] += results.noticed_by[key] is not None
+    for module in tried:
+        print(f"{module:18} {noticed[module]:4} of {tried[module]:4} noticed")
+    print(f"{noticed.total()} of {tried.total()} noticed: {noticed.total() / tried.total():.1%}")
 
 
 def main() -> int:
@@ -237,32 +153,27 @@ def main() -> int:
     options.add_argument("--every", type=int, default=1, help="test each Nth mutant only")
     options.add_argument("--offset", type=int, default=0, help="the first mutant to test")
     options.add_argument("--module", choices=MODULES, action="append")
+    options.add_argument("--jobs", type=int, default=1, help="how many to test at a time")
+    options.add_argument("--results", type=Path, help="keep results here, and go on from these")
+    options.add_argument("--retry", action="store_true", help="test the survivors in it again")
     chosen = options.parse_args()
-    noticed = tested = 0
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        shutil.copytree(ROOT / "k2compat", folder / "k2compat")
-        if is_noticed(folder):
-            print("the tests fail without any change")
-            return 2
-        if not is_noticed_without_a_parser(folder):
-            print("the tests do not read the package in the temporary folder")
-            return 2
-        for module in chosen.module or MODULES:
-            path = folder / "k2compat" / "toolcalls" / f"{module}.py"
-            source = (PACKAGE / f"{module}.py").read_text("utf-8")
-            for number, (line, before, after, mutant) in enumerate(mutants(source)):
-                if number % chosen.every != chosen.offset:
-                    continue
-                path.write_text(mutant, "utf-8")
-                tested += 1
-                if is_noticed(folder):
-                    noticed += 1
-                else:
-                    print(f"{module}.py:{line}: survived: {before}  ->  {after}", flush=True)
-            path.write_text(source, "utf-8")
-            print(f"after {module}: {noticed} of {tested} noticed", flush=True)
-    print(f"{noticed} of {tested} noticed: {noticed / tested:.1%}")
+    path = chosen.results and chosen.results.absolute()
+    if fault := prepare():
+        print(fault)
+        return 2
+    results = Results(path)
+    keys = []
+
+    def still_open() -> Iterator[Work]:
+        for work in all_work(chosen.module or list(MODULES), chosen.every, chosen.offset):
+            keys.append(work.key)
+            known = results.noticed_by.get(work.key, "")
+            if known == "" or (known is None and chosen.retry):
+                yield work
+
+    for work, answer in judged(still_open(), chosen.jobs, results.kills):
+        results.add(work, answer)
+    print_counts(keys, results)
     return 0
 
 
