@@ -1,4 +1,4 @@
-"""A checkpoint to look into from Python: its headers one after the other, nothing held."""
+"""A checkpoint for use from Python: its headers are read one by one, and not kept."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ from k2compat.hub import parse_repo_url, refuse_repo_name
 class Checkpoint:
     """The safetensors of a folder, a single file or a repo on the Hub.
 
-    To be closed, or used in a `with` statement, where it is on the Hub.
+    If it is on the Hub, close it, or use it in a `with` statement.
 
     Attributes:
         source: Its files.
@@ -35,7 +35,7 @@ class Checkpoint:
         return read_config(self.source).members
 
     def headers(self) -> Iterator[SafetensorsHeader]:
-        """The header of each shard, read when it is asked for.
+        """The header of each shard, read on demand.
 
         A damaged or unreadable file is a header with findings; nothing is raised for it.
         """
@@ -52,7 +52,7 @@ class Checkpoint:
             yield from header.tensors
 
     def close(self) -> None:
-        """Stop requests that are under way; a folder has nothing to close."""
+        """Stop running requests; a folder has nothing to close."""
         self.source.close()
 
     def __enter__(self) -> Self:
@@ -72,7 +72,7 @@ def open_checkpoint(place: Path | str | Source) -> Checkpoint:
             ms://, or a source.
 
     Raises:
-        RefusedError: not-found, not-readable, weights-missing for a file that is none, or
+        RefusedError: not-found, not-readable, weights-missing for a file without weights, or
             hub-url-malformed.
         HubError: The Hub has no such repo or does not answer.
     """

@@ -1,8 +1,8 @@
 """A repo on the Hub as a checkpoint's source: headers by range requests, a few at once.
 
-Of a terabyte some tens of megabytes are read: of each file its first bytes, which hold the
-header of nearly every shard, and the rest of a longer header with one request more. While
-one header is judged, those of the next files are under way.
+Some tens of megabytes of a terabyte are read: the first bytes of each file, which hold the
+header of nearly every shard, and with one more request the rest of a longer header. While
+one header is judged, those of the next files are fetched.
 
 Offline, the snapshot in the Hub's cache is the source, if it is whole.
 """
@@ -47,16 +47,16 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 FIRST_BYTES: Final = 512 << 10
-"""Of the first request for a file. A shard of Kimi-K2 has a header of 290,000 bytes."""
+"""Bytes of the first request for a file. A shard of Kimi-K2 has a header of 290,000 bytes."""
 
 CONNECTIONS: Final = 8
 """Requests at once. The Hub allows far more; a proxy may not."""
 
 AHEAD: Final = 2 * CONNECTIONS
-"""Files whose first bytes are fetched before they are asked for: that many wait in memory."""
+"""Files whose first bytes are fetched in advance, and kept in memory."""
 
 HEADER_BYTES_AHEAD: Final = 8 << 20
-"""A header that claims to be longer is fetched only when it is read."""
+"""A longer header is fetched only when it is read."""
 
 PREFIX_BYTES_MAX: Final = 128 << 20
 """More than the longest header; bytes read beyond are not kept."""
@@ -66,14 +66,14 @@ _INDEX_SUFFIX = ".safetensors.index.json"
 
 
 class HubSource(Source, Protocol):
-    """The files of a repo. To be closed, or used in a `with` statement."""
+    """The files of a repo. Close it, or use it in a `with` statement."""
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """What should be known about the source itself."""
 
     def close(self) -> None:
-        """Stop what is under way."""
+        """Stop running requests."""
 
     def __enter__(self) -> Self:
         """Return the source."""
@@ -88,7 +88,7 @@ class HubSource(Source, Protocol):
 
 
 def open_hub_source(repo: HubRepo) -> HubSource:
-    """Open a repo to be judged in place; in offline mode, its snapshot in the Hub's cache.
+    """Open a repo to judge it in place; in offline mode, its snapshot in the Hub's cache.
 
     Args:
         repo: The repo; its revision is resolved to a commit once, here.
@@ -128,7 +128,7 @@ class RemoteSource(_Closing):
     Attributes:
         name: hf://ORG/REPO[@REVISION], or the same with ms://, as the user named it.
         files: Bytes of every file, by path within the repo.
-        findings: What should be known about the source itself: nothing.
+        findings: Findings on the source itself: none.
         linked_folders: None: a repo has no links to folders.
         is_remote: True.
     """
@@ -150,7 +150,7 @@ class RemoteSource(_Closing):
         self._workers = Workers(partial(_fetch_header, remote), CONNECTIONS, "k2compat-hub")
 
     def open(self, relative: str) -> AbstractContextManager[ReadableFile]:
-        """Open a file; of weights, the first bytes of the next ones are fetched meanwhile.
+        """Open a file; if it holds weights, fetch the first bytes of the next ones meanwhile.
 
         Raises:
             FileRefusedError: It is not in the repo, is empty, a Git-LFS pointer or a web page,
@@ -160,7 +160,7 @@ class RemoteSource(_Closing):
         return self._open(relative)
 
     def close(self) -> None:
-        """Begin no more requests; those under way are not tried again."""
+        """Begin no more requests; running ones are not tried again."""
         self._remote.close()
         self._workers.close()
 
@@ -181,12 +181,12 @@ class RemoteSource(_Closing):
     def _first_bytes(self, relative: str) -> bytes:
         with self._lock:
             self._begin_from(relative)
-            # Handed on and forgotten: the headers of a whole repo are more than memory wants.
+            # Passed on and not kept: the headers of a whole repo take too much memory.
             begun = self._begun.pop(relative, None)
         return begun.result() if begun else _fetch_header(self._remote, relative)
 
     def _begin_from(self, relative: str) -> None:
-        """Have a file of weights and those after it fetched, each once."""
+        """Begin to fetch a file of weights and those after it, each once."""
         if relative in self._place:
             place = self._place[relative]
             for path in self._weights[max(place, self._next) : place + AHEAD]:
@@ -234,9 +234,9 @@ class SnapshotSource(FolderSource, _Closing):
         self.findings = snapshot_findings(repo, snapshot)
 
     def is_whole(self) -> bool:
-        """Whether there are weights, and all that an index names.
+        """Whether there are weights, and all files that an index names.
 
-        For releases of the library that keep no listing, and return any snapshot.
+        This is for releases of the library that keep no listing, and return any snapshot.
         """
         return bool(_weights(self.files)) and self._named_by_indexes() <= self.files.keys()
 
@@ -257,7 +257,7 @@ def _whole_snapshot(repo: HubRepo) -> SnapshotSource:
 
 
 def _fetch_header(remote: RemoteRepo, path: str) -> bytes:
-    """A file's first bytes: of safetensors the whole header, with two requests at most."""
+    """A file's first bytes, or the whole header of safetensors, with two requests at most."""
     first = remote.read(path, 0, GGUF_FIRST_BYTES if path.endswith(_GGUF) else FIRST_BYTES)
     end = header_end(first) if path.endswith(_SAFETENSORS) else 0
     if len(first) < end <= HEADER_BYTES_AHEAD:
@@ -271,7 +271,7 @@ def _weights(files: Iterable[str]) -> tuple[str, ...]:
 
 
 def _shards_of(index: Path) -> Iterator[str]:
-    """The shards an index names; none where it is damaged, which the report will say."""
+    """The shards that an index names; none where it is damaged, which gives a finding."""
     try:
         weight_map = json.loads(index.read_bytes())["weight_map"]
         yield from {str(shard) for shard in weight_map.values()}

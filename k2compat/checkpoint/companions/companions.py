@@ -1,4 +1,4 @@
-"""The files a model needs beside its weights: config, tokenizer, remote code."""
+"""The files that a model needs besides its weights: config, tokenizer, remote code."""
 
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -47,7 +47,7 @@ _TEMPLATES: Final = ("chat_template.jinja",)
 
 
 def check_companions(source: Source, *, judged: Collection[str] = ()) -> Iterator[Finding]:
-    """Find what is missing of the files that config and tokenizer are loaded from.
+    """Find missing files among those of config and tokenizer.
 
     Args:
         source: The model's files.
@@ -71,11 +71,11 @@ def check_companions(source: Source, *, judged: Collection[str] = ()) -> Iterato
 
 
 def check_beside(source: Source, modules: Collection[str] = ()) -> Iterator[Finding]:
-    """Find what is wrong with further small files that engines open where they are there.
+    """Find faults of optional small files, which engines open if they exist.
 
     Args:
         source: The model's files.
-        modules: Python files that an auto_map names; of others an empty one is sound.
+        modules: Python files that an auto_map names; other Python files may be empty.
     """
     for name in _OPTIONAL_JSON:
         members = read_members(source, name)
@@ -95,7 +95,7 @@ def check_beside(source: Source, modules: Collection[str] = ()) -> Iterator[Find
 
 
 def check_behaviour(source: Source, where: str, config: Mapping[str, Any]) -> Iterator[Finding]:
-    """Find settings with which a model loads and talks nonsense.
+    """Find settings with which a model loads but answers with nonsense.
 
     Args:
         source: The model's files.
@@ -162,7 +162,7 @@ def read_members(source: Source, name: str) -> Mapping[str, Any] | Finding | Non
 
 
 def _missing(source: Source, name: str) -> Finding:
-    # Of several that would do, none is the place.
+    # Where any of several files would do, the place is the folder.
     where = source.name if " or " in name else f"{source.name}/{name}"
     return _codes.finding("companion-missing", where, f"{name} is missing.", expected=name)
 
@@ -170,7 +170,7 @@ def _missing(source: Source, name: str) -> Finding:
 def _modules(
     source: Source, name: str, members: Mapping[str, Any], modules: dict[str, None]
 ) -> Iterator[Finding]:
-    """Add the modules that a file's auto_map names, a wrapped config's included."""
+    """Add the modules that a file's auto_map names, also those of a wrapped config."""
     nested = {member: members.get(member) for member in WRAPPERS.values()}
     maps = {name: members.get("auto_map")} | {
         f"{name}'s {member}": config.get("auto_map")

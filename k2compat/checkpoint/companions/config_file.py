@@ -1,4 +1,4 @@
-"""Read a checkpoint's config and other small JSON files, and say what is odd about their text."""
+"""Reading of a checkpoint's config and other small JSON files, and findings on their text."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from k2compat.printable import counted
 _codes = Codes("checkpoint")
 _config_codes = Codes("config")
 
-# A config of the family counts with these; of two, engines differ in which one they take.
+# Keys that decide about the family; of two with one name, engines use either the first or the last.
 _DECIDING = ("model_type", "quantization_config", "num_hidden_layers", "n_routed_experts")
 
 
@@ -26,7 +26,7 @@ class ReadConfig:
     Attributes:
         members: None where there is none or it is damaged.
         where: Names it in findings.
-        findings: What is wrong with its text.
+        findings: Faults of its text.
     """
 
     members: Mapping[str, Any] | None
@@ -50,12 +50,12 @@ def read_config(source: Source, name: str = CONFIG_FILE) -> ReadConfig:
 
 
 def parse_config(data: bytes, where: str, file: Path | None) -> ReadConfig:
-    """Read a config's bytes; what makes it unreadable is a finding.
+    """Read a config's bytes; a config that cannot be read gives a finding.
 
     Args:
         data: The bytes.
         where: Names the config in findings.
-        file: The config on disk, for the fix; None where it lies on the Hub.
+        file: The config on disk, for the fix; None where it is on the Hub.
     """
     try:
         document = read_text(data, where)
@@ -79,7 +79,7 @@ def _oddities(document: ConfigText, where: str) -> Iterator[Finding]:
             where,
             "The lines end as on Windows; JSON allows it.",
         )
-    # To locate takes a second a megabyte: only what may stand twice is looked for.
+    # Locating takes a second for each megabyte, so only keys that may be repeated are located.
     suspects = [key for key in _DECIDING if document.text.count(f'"{key}"') > 1]
     for path in ((), *((nested,) for nested in WRAPPERS.values())):
         for key in suspects:

@@ -27,9 +27,9 @@ _codes = Codes("checkpoint")
 
 
 def with_quantization_files(source: Source, config: ReadConfig) -> ReadConfig:
-    """The config, with the quantisation that a file of its own describes.
+    """The config, with the quantisation that a separate file describes.
 
-    A file that disagrees with the config is a finding; the config is followed then.
+    A file that disagrees with the config is a finding; the config is then used.
 
     Args:
         source: The model's files.
@@ -45,11 +45,11 @@ def with_quantization_files(source: Source, config: ReadConfig) -> ReadConfig:
 
 
 def described_quantization(folder: Path, members: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A config's members, with the quantisation that a file beside it describes.
+    """A config's members, with the quantisation that a separate file describes.
 
     Args:
-        folder: Of the config.
-        members: Of the config.
+        folder: The folder of the config.
+        members: The members of the config.
     """
     with closing(open_folder_source(folder)) as source:
         read = with_quantization_files(source, ReadConfig(members, str(folder)))
@@ -61,7 +61,7 @@ def _modelopt(source: Source) -> tuple[Mapping[str, Any] | None, tuple[Finding, 
     described = (read.members or {}).get("quantization")
     if not isinstance(described, dict):
         return None, read.findings
-    # A file of the KV cache's precision alone has no algorithm, and weights as they are.
+    # A file that gives only the KV cache's precision has no algorithm: the weights are plain.
     if not described.get("quant_algo"):
         return None, read.findings
     return {"quant_method": "modelopt", **described}, read.findings

@@ -1,4 +1,4 @@
-"""Which Python files a config's auto_map loads, and which of them are not there.
+"""The Python files that a config's auto_map loads, and those of them that are missing.
 
 The files are read, never run.
 """
@@ -87,7 +87,7 @@ def malformed_references(source: Source, where: str, auto_map: object) -> Iterat
 def missing_modules(
     source: Source, where: str, modules: Mapping[str, Sequence[str]]
 ) -> Iterator[Finding]:
-    """A finding for each module that an auto_map names and the checkpoint has not.
+    """A finding for each module that an auto_map names and the checkpoint lacks.
 
     Args:
         source: The model's files.
@@ -111,7 +111,7 @@ def missing_imports(source: Source, modules: Sequence[str]) -> Iterator[Finding]
 
     Args:
         source: The model's files.
-        modules: Paths of modules; those that are not there are no matter here.
+        modules: Paths of modules; missing ones are ignored here.
     """
     waiting = [module for module in modules if module in source.files]
     seen = set(waiting)
@@ -135,12 +135,12 @@ def missing_imports(source: Source, modules: Sequence[str]) -> Iterator[Finding]
 
 
 def _imported(source: Source, module: str) -> Iterator[tuple[str, str]]:
-    """Each relative import of a module: the path of the file, and of a package in its place."""
+    """Each relative import of a module: the path as a file, and the path as a package."""
     try:
         with source.open(module) as file:
             text = file.read(0, MODULE_BYTES_MAX).decode("utf-8", "replace")
     except FileRefusedError:
-        return  # whoever checks the companions reports it
+        return  # the check of the companions reports it
     for match in _RELATIVE_IMPORTS.finditer(text):
         name = match[1] or match[2]
         plain = name.lstrip(".")
@@ -156,7 +156,7 @@ def _imported(source: Source, module: str) -> Iterator[tuple[str, str]]:
 
 
 def _above(module: str, steps: int) -> PurePosixPath:
-    """The module's folder, or one so many steps above it."""
+    """The module's folder, or the one that many steps above it."""
     folder = PurePosixPath(module).parent
     for _ in range(steps):
         folder = folder.parent

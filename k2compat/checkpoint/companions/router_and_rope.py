@@ -1,4 +1,4 @@
-"""Settings of the config that change no tensor: how far the model reads, and the router's choice.
+"""Settings of the config that change no tensor: positions (rope) and the router's choice.
 
 A model with a lost rope setting loads, answers short prompts, and fails on long ones.
 """
@@ -21,7 +21,7 @@ _SHARED: Final = ("factor", _ORIGINAL, "beta_fast", "beta_slow", "mscale", "msca
 
 
 def check_settings(where: str, config: Mapping[str, Any]) -> tuple[Finding, ...]:
-    """Find settings of rope and router that contradict each other, or are lost.
+    """Find settings of rope and router that contradict each other, or are missing.
 
     Args:
         where: Names the config.

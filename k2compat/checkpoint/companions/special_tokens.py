@@ -83,8 +83,8 @@ def check_special_tokens(
 ) -> Iterator[Finding]:
     """Find special tokens that are missing, have other ids, or do not end a turn.
 
-    Of a config without Kimi-K2's fingerprint only the bounds are judged: DeepSeek-V3 has another
-    tokenizer.
+    Without Kimi-K2's fingerprint in the config only the bounds are judged: DeepSeek-V3 has
+    another tokenizer.
 
     Args:
         source: The model's files.

@@ -1,4 +1,4 @@
-"""The ids that loaders give to added tokens: of tiktoken.model's Python, and of tokenizer.json.
+"""The ids that loaders give to added tokens: with tiktoken.model, and with tokenizer.json.
 
     tokenizer_config.json   added_tokens_decoder: ids and tokens beside tiktoken.model
     tokenizer.json          model.vocab, and added_tokens
@@ -71,7 +71,7 @@ class _Tokenizer(msgspec.Struct):
 def read_token_table(
     source: Source, tokenizer: Mapping[str, Any]
 ) -> tuple[TokenTable, tuple[Finding, ...]]:
-    """The table that engines use, and what is wrong with the files it comes from.
+    """The table that engines use, and the faults of its files.
 
     Args:
         source: The model's files.

@@ -1,4 +1,4 @@
-"""What engines accept of a checkpoint."""
+"""The verdicts of engines on a checkpoint."""
 
 from typing import TYPE_CHECKING
 

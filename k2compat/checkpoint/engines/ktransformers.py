@@ -1,8 +1,8 @@
-"""What keeps KTransformers from loading a GGUF folder, or makes it load another model.
+"""Reasons why KTransformers does not load a GGUF folder, or loads another model.
 
-KTransformers walks the folder, takes the loader of the first weight file it meets, merges
-every GGUF it finds, later files over earlier ones, and compares nothing with the config; so
-most mistakes are silent, or end in "model not supported".
+KTransformers walks the folder, uses the loader of the first weight file that it finds, merges
+every GGUF, later files over earlier ones, and compares nothing with the config. So most mistakes
+give no message, or end in "model not supported".
 """
 
 import re
@@ -42,7 +42,7 @@ def ktransformers_verdicts(
     headers: Mapping[str, GgufHeader],
     config: Mapping[str, Any] | None,
 ) -> Iterator[Finding]:
-    """What KTransformers alone objects to; other engines load such a folder.
+    """Findings for KTransformers alone; other engines load such a folder.
 
     Args:
         folder: The GGUF folder.
@@ -56,7 +56,7 @@ def ktransformers_verdicts(
 
 
 def check_ktransformers(folder: ModelFolder, source: Source | None = None) -> Iterator[Finding]:
-    """Everything that keeps KTransformers from loading the folder, or makes it load wrongly.
+    """All reasons why KTransformers does not load the folder, or loads it wrongly.
 
     Args:
         folder: The GGUF folder with the model's files beside the GGUFs.
@@ -67,7 +67,7 @@ def check_ktransformers(folder: ModelFolder, source: Source | None = None) -> It
     """
     source = FolderSource(str(folder.root), folder) if source is None else source
     yield from check_companions(source)
-    # GGUFs that are only planned are links to files elsewhere: read those.
+    # GGUFs that are only planned are links to files elsewhere, which are read.
     headers = {
         str(folder.root / relative): read_gguf(folder.files[relative])
         for relative in folder.ending_with(".gguf")
@@ -108,10 +108,10 @@ def _linked_folders(folder: ModelFolder) -> Iterator[Finding]:
 def _other_models(
     headers: Mapping[str, GgufHeader], config: Mapping[str, Any] | None
 ) -> Iterator[Finding]:
-    """One finding for each model that does not belong here.
+    """One finding for each model that is not the config's.
 
-    Only the first file of a set has metadata, and a header that breaks off has a part of them:
-    what cannot be compared has findings of its own.
+    Only the first file of a set has metadata, and a cut header has only a part of them. Headers
+    that cannot be compared have findings of their own.
     """
     for first in _first_headers(headers):
         architecture = first.metadata.get(ARCHITECTURE_KEY)
@@ -125,7 +125,7 @@ def _other_models(
 
 
 def _first_headers(headers: Mapping[str, GgufHeader]) -> Iterator[GgufHeader]:
-    """The header of each set's first file, under its name in `headers`, where it is whole."""
+    """The header of each set's first file, by its name in `headers`, if it is whole."""
     for gguf_set in group_gguf_files(headers):
         name = gguf_set.members.get(1)
         # A header without a place for its data ended before its metadata or its tensors did.
@@ -165,7 +165,7 @@ def _other_sizes(header: GgufHeader, config: Mapping[str, Any]) -> Iterator[Find
 
 
 def _without_architecture(headers: Mapping[str, GgufHeader]) -> Iterator[Finding]:
-    """Whole headers that do not name a model; parts of a set under another name are known."""
+    """Whole headers that do not name a model, except known parts of a set."""
     for first in _first_headers(headers):
         if ARCHITECTURE_KEY not in first.metadata and SPLIT_COUNT not in first.metadata:
             yield _codes.finding(
@@ -176,7 +176,7 @@ def _without_architecture(headers: Mapping[str, GgufHeader]) -> Iterator[Finding
 
 
 def _split_mla(root: Path, headers: Iterable[GgufHeader]) -> Iterator[Finding]:
-    """Layers whose key projection is split, in any file, and joint in none."""
+    """Layers whose key projection is split in some file, and joined in no file."""
     layers: dict[str, set[int]] = {"k_b": set(), "kv_b": set()}
     for header in headers:
         for tensor in header.tensors:

@@ -1,6 +1,6 @@
-"""The engines that have a table in this folder, and the fold of their verdicts.
+"""The engines that have a table in this folder, and the folding of their verdicts.
 
-Apart from the tables, so that `--help` loads no reader of GGUFs.
+This is a module of its own, so that `--help` loads no reader of GGUFs.
 """
 
 from functools import cache
@@ -26,7 +26,7 @@ def table_path(engine: str) -> Path:
 def fold_verdicts(report: Report) -> Report:
     """The report with the verdicts of single engines as one info that lists their codes.
 
-    Most people use one engine. The verdict of an engine that the user named is no info.
+    Most people use one engine. The verdicts of an engine that the user named are not folded.
     """
     verdicts = [finding for finding in report if _is_verdict(finding)]
     if not verdicts:

@@ -1,6 +1,6 @@
-"""What each engine accepts of a checkpoint: a table an engine, found by listing this folder.
+"""The verdicts of each engine on a checkpoint: one table for each engine in this folder.
 
-An engine without a table has no verdicts. A verdict holds where all of its conditions do.
+An engine without a table has no verdicts. A verdict applies if all of its conditions are true.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -22,18 +22,18 @@ _codes = Codes("checkpoint")
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What an engine makes of some checkpoints.
+    """The verdict of an engine on some checkpoints.
 
     Attributes:
-        code: A key of `codes.toml`. Its severity is the one for the engine's own users.
+        code: A key of `codes.toml`. Its severity is that for the engine's own users.
         message: One sentence.
         format: The checkpoint's format; None for any.
         architecture: The general.architecture of one of its GGUFs; None for any.
         model_types: The config's model_type is one of them; empty for any.
-        fingerprint: Whose fingerprint the config carries, a key of `family.FINGERPRINTS`.
-        mixed: Whether GGUFs and safetensors lie in one folder; None for either.
+        fingerprint: The fingerprint that the config must have, a key of `family.FINGERPRINTS`.
+        mixed: Whether GGUFs and safetensors are in one folder; None for either.
         replaces: Codes of the engine's folder checks that report the same.
-        source: Where the fact can be read.
+        source: The source of the fact.
     """
 
     code: str
@@ -48,7 +48,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Refusal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Findings that keep an engine from loading a GGUF, and the finding that sums them up."""
+    """Findings with which an engine refuses a GGUF, and the finding that summarises them."""
 
     code: str
     message: str
@@ -60,8 +60,8 @@ class EngineTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         verdict: Its verdicts.
-        refuses: Codes of findings that keep it from loading a GGUF.
-        folder_checks: The checks of a GGUF folder in code that no table can express.
+        refuses: Codes of findings with which it refuses a GGUF.
+        folder_checks: The checks of a GGUF folder that need code.
     """
 
     verdict: tuple[Verdict, ...] = ()
@@ -76,13 +76,13 @@ _FOLDER_CHECKS: Final[
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The checkpoint that engines judge.
+    """The checkpoint on which engines give their verdicts.
 
     Attributes:
         where: Names it.
         format: "safetensors" or "gguf".
         config: The members of its config, if there is one.
-        is_mixed: Whether GGUFs and safetensors lie in one folder.
+        is_mixed: Whether GGUFs and safetensors are in one folder.
         headers: Path → header, of every GGUF; empty for safetensors.
         found: Codes of all findings about the GGUFs.
         folder: The folder of the GGUFs; None for a single file and for safetensors.
@@ -108,12 +108,12 @@ def engine_table(engine: str) -> EngineTable:
 
 
 def engine_verdicts(judged: Judged, engine: str | None = None) -> Iterator[Finding]:
-    """What engines accept of a checkpoint, as infos.
+    """The engines' verdicts on a checkpoint, as infos.
 
     Args:
         judged: The checkpoint.
-        engine: One of `engine_names()`: the others' verdicts are left out, and its own are
-            errors, but for those that the catalogue has as infos.
+        engine: One of `engine_names()`: the verdicts of the others are left out, and its own are
+            errors, except those that are infos in the catalogue.
     """
     for name in engine_names() if engine is None else (engine,):
         for finding in verdicts_of(engine_table(name), judged):
@@ -136,7 +136,7 @@ def verdicts_of(table: EngineTable, judged: Judged) -> Iterator[Finding]:
 
 
 def _holds_at(verdict: Verdict, judged: Judged) -> str | None:
-    """The place of which a verdict holds; None where a condition fails."""
+    """The place to which a verdict applies; None where a condition fails."""
     config = judged.config or {}
     where: str | None = judged.where
     if verdict.architecture is not None:

@@ -1,4 +1,4 @@
-"""GGUF: headers, metadata and tensors of the architecture deepseek2, held against its rules."""
+"""GGUF: headers, metadata and tensors of the architecture deepseek2, and their rules."""
 
 from typing import TYPE_CHECKING
 

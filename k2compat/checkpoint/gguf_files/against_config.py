@@ -1,7 +1,7 @@
-"""Hold a GGUF's metadata and sizes against the config of the model it was made from.
+"""Comparison of a GGUF's metadata and sizes with the config of the original model.
 
-The file alone cannot tell that it is of another model, or that a converter wrote a wrong
-number into metadata and tensors alike; the original's config can.
+The file alone does not show that it is of another model, or that a converter wrote a wrong
+number into both metadata and tensors. The comparison with the original's config does.
 """
 
 from collections.abc import Iterator, Mapping
@@ -31,8 +31,8 @@ def check_config(
     """Note each difference.
 
     Args:
-        metadata: Of the GGUF.
-        sizes: Of the GGUF, as far as they are known.
+        metadata: The metadata of the GGUF.
+        sizes: The sizes of the GGUF, as far as they are known.
         config: Members of the original config.json.
         defects: Takes a finding for each difference.
     """
@@ -97,7 +97,7 @@ def _equal(ours: object, theirs: object) -> bool:
 
 
 def family_member(metadata: Metadata) -> str | None:
-    """Which of the family's models the metadata describe, by the fingerprint of the router.
+    """The model of the family that the metadata describe, by the fingerprint of the router.
 
     Files from before the converter wrote the expert groups are recognised by the scale alone.
     """

@@ -1,4 +1,4 @@
-"""Arrays of GGUF metadata, kept as bytes until someone asks for an element."""
+"""Arrays of GGUF metadata, kept as bytes until an element is used."""
 
 import struct
 from collections.abc import Iterator
@@ -17,10 +17,10 @@ _TYPES_BY_NAME = {value_type.name: value_type for value_type in VALUE_TYPES.valu
 
 @dataclass(frozen=True, slots=True)
 class GgufArray:
-    """An array value. Iterating decodes its elements one by one, each time anew.
+    """An array value. Each iteration decodes its elements again, one by one.
 
-    A vocabulary has 163,840 entries; as Python strings they would take longer and
-    more memory than the rest of the header together, and most callers only count.
+    A vocabulary has 163,840 entries. As Python strings they would take more time and memory than
+    the whole rest of the header, and most callers only count them.
 
     Attributes:
         element_type: Name of the elements' type as in `VALUE_TYPES` ("string", "int32", …).
@@ -81,7 +81,7 @@ class GgufArray:
             yield element
 
     def _array_at(self, position: int) -> tuple["GgufArray", int]:
-        """The nested array whose type and count stand at `position`, and where it ends."""
+        """The nested array whose type and count are at `position`, and where it ends."""
         prefix = STRUCT_PREFIX[self.byte_order]
         type_id, count = struct.unpack_from(f"{prefix}IQ", self.data, position)
         start = position + 12
@@ -98,7 +98,7 @@ class GgufArray:
 
 
 def _end_of_elements(data: bytes, position: int, type_id: int, count: int, prefix: str) -> int:
-    """Where elements end whose lengths and types were found sound when the file was read."""
+    """Where elements end; their lengths and types were checked when the file was read."""
     value_type = VALUE_TYPES[type_id]
     if value_type.code:
         return position + count * value_type.size

@@ -1,8 +1,8 @@
-"""Metadata with which a GGUF loads and talks nonsense: tokens, template, rope, router.
+"""Metadata with which a GGUF loads but answers with nonsense: tokens, template, rope, router.
 
-llama.cpp loads all of these but a damaged template, so they are warnings. Whether rope and router
-are right, the original config knows; without one, the values that all releases of the family share
-are expected.
+llama.cpp loads all of these except a damaged template, so they are warnings. Rope and router are
+compared with the original config; without one, with the values that all releases of the family
+share.
 """
 
 from collections.abc import Container, Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ _TOKENS: Final = "tokenizer.ggml.tokens"
 _BIAS: Final = "exp_probs_b.bias"
 _SOFTMAX: Final = 1
 _TRAINED_POSITIONS: Final = 4096
-"""Of Kimi-K2 and DeepSeek-V3, before yarn."""
+"""The context length of Kimi-K2 and DeepSeek-V3 before yarn."""
 
 _SPECIAL_TYPES: Final = (3, 4)
 """CONTROL and USER_DEFINED of the gguf package's TokenType: found in a prompt as one token."""
@@ -43,7 +43,7 @@ _OTHER_IDS: Final = (
     "tokenizer.ggml.mask_token_id",
 )
 _DEFAULT_EOS: Final = 11
-"""What llama.cpp takes for an eos_token_id beyond the vocabulary: of Kimi-K2 the comma."""
+"""llama.cpp uses this id for an eos_token_id beyond the vocabulary: Kimi-K2's comma."""
 
 
 def check_behaviour(
@@ -53,13 +53,13 @@ def check_behaviour(
     config: Mapping[str, Any] | None,
     defects: FileFindings,
 ) -> None:
-    """Note what is wrong.
+    """Note faults.
 
     Args:
-        metadata: Of the file that carries it.
+        metadata: The metadata of the model's first file.
         tensors: The names of all tensors of the model.
         layers: How many layers there are.
-        config: Members of the original config, which rope and router are compared with elsewhere.
+        config: Members of the original config; rope and router are then compared elsewhere.
         defects: Takes the findings.
     """
     of_kimi_k2 = family_member(metadata) == KIMI_K2
@@ -113,7 +113,7 @@ def _check_id(
 
 
 def _check_markers(tokens: Sequence[str], types: object, defects: FileFindings) -> None:
-    """Hold the tokens that mark turns and calls against the family's."""
+    """Compare the tokens that mark turns and calls with the family's."""
     places = {marker: _place(tokens, marker) for marker in FAMILY_IDS}
     missing = [marker for marker in REQUIRED if places[marker] is None]
     if missing:
@@ -151,7 +151,7 @@ def _check_markers(tokens: Sequence[str], types: object, defects: FileFindings) 
 
 
 def _place(tokens: Sequence[str], marker: str) -> int | None:
-    """Where a marker is. A sound file has it where the family has it: nothing is searched."""
+    """The id of a marker. A sound file has it at the family's id, so that no search is needed."""
     number = FAMILY_IDS[marker]
     if number < len(tokens) and tokens[number] == marker:
         return number
@@ -159,7 +159,7 @@ def _place(tokens: Sequence[str], marker: str) -> int | None:
 
 
 def _type_of(types: object, place: int) -> float | None:
-    """A token's type; llama.cpp takes all for ordinary ones where there are no types."""
+    """A token's type; without types, llama.cpp treats all tokens as ordinary."""
     if not isinstance(types, GgufArray) or types.element_type != "int32" or place >= types.count:
         return None
     return types.number_at(place)
@@ -175,9 +175,9 @@ def _check_template(metadata: Metadata, defects: FileFindings, *, of_kimi_k2: bo
             expected=TEMPLATE,
         )
         return
-    # Templates by name, such as tool_use, stop no engine.
+    # A fault of a named template, such as tool_use, stops no engine.
     for fault in template_faults(text, of_kimi_k2=of_kimi_k2):
-        # llama.cpp's server does not start with a damaged one, and takes any other.
+        # llama.cpp's server does not start with a damaged template, but accepts any other.
         code = "gguf-chat-template" if fault.code == "chat-template-foreign" else fault.code
         defects.add(code, fault.message, at=f"key {TEMPLATE}", expected=fault.expected)
 
@@ -211,7 +211,7 @@ def _check_rope(metadata: Metadata, defects: FileFindings) -> None:
 
 
 def _rope_faults(metadata: Metadata, context: float) -> Iterator[tuple[str, str, object]]:
-    """Key, message and expected value of each; scaling that is lost hides the others."""
+    """Key, message and expected value of each fault; missing scaling hides the others."""
     theta = deepseek2().rope_bases.get(family_member(metadata) or "")
     if metadata.number("rope.freq_base") != theta:
         yield "rope.freq_base", "the model was trained with another base", theta

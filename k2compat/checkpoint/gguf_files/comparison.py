@@ -1,4 +1,4 @@
-"""Hold each GGUF against its own metadata, and against the original model's config.
+"""Comparison of each GGUF with its own metadata, and with the original model's config.
 
     headers ──▶ sets ──▶ metadata ──▶ sizes ──▶ expected tensors ──▶ findings
                             └──────── config ─────────┘
@@ -31,22 +31,22 @@ from k2compat.printable import shortened
 
 ARCHITECTURE_KEY = "general.architecture"
 PROJECTOR = "clip"
-"""The architecture of a vision projector (mmproj), which belongs beside a model."""
+"""The architecture of a vision projector (mmproj), which belongs to another model file."""
 
 IMPORTANCE_MATRIX = "imatrix"
-"""What the table of other architectures calls a file that has none."""
+"""The key for a file without an architecture in the table of other architectures."""
 
 
 @dataclass(frozen=True, slots=True)
 class GgufComparison:
-    """What was found out about the GGUFs of one place.
+    """The results for the GGUFs of one place.
 
     Attributes:
-        findings: Everything wrong with the files' sets, metadata and tensors. What is wrong
-            within a header stands in the header's own findings, not here.
+        findings: All faults of the files' sets, metadata and tensors. Faults within a header are
+            in the header's own findings, not here.
         variant: "kimi_k2 Q4_K, split MLA"; None where no file is a deepseek2 model.
-        tensors: Of all files.
-        judged: How many of them were held against a rule.
+        tensors: The number of tensors in all files.
+        judged: How many of them were compared with a rule.
         parameters: Elements of all these tensors.
     """
 
@@ -68,7 +68,7 @@ def compare_gguf(
         config: Members of the original config.json; None to go by the metadata alone.
 
     Returns:
-        What was found. Never raises for anything that stands in a header or a config.
+        The results. No content of a header or a config raises.
     """
     findings = list(check_gguf_sets(headers, headers))
     models = [_Model(gguf_set, headers) for gguf_set in group_gguf_files(headers)]
@@ -99,7 +99,7 @@ class _Model:
     """The files of one set, taken together.
 
     Attributes:
-        judged: How many of their tensors `findings` held against a rule.
+        judged: How many of their tensors `findings` compared with a rule.
     """
 
     def __init__(self, gguf_set: GgufSet, headers: Mapping[str, GgufHeader]) -> None:
@@ -127,7 +127,7 @@ class _Model:
         return self._metadata.values.get(ARCHITECTURE_KEY)
 
     def findings(self, config: Mapping[str, Any] | None) -> Iterator[Finding]:
-        """What is wrong with metadata and tensors; nothing where metadata could not be read."""
+        """Faults of metadata and tensors; none where the metadata could not be read."""
         if not self._has_metadata:
             return
         defects = FileFindings(self._where)
@@ -166,7 +166,7 @@ class _Model:
         return f"{model}{quantization}, {generation} MLA"
 
     def _split_mla(self) -> bool:
-        """By the _mla keys, as llama.cpp; where they are lost, by the tensors."""
+        """Whether MLA is split: by the _mla keys as in llama.cpp, or else by the tensors."""
         if has_split_mla(self._metadata):
             return True
         names = {name.rpartition("attn_")[2] for name in self._stored}

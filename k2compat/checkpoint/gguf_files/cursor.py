@@ -1,7 +1,7 @@
-"""Walk over the bytes of a GGUF header: numbers, strings, arrays, every length checked first.
+"""A walk over the bytes of a GGUF header: numbers, strings, arrays, with every length checked.
 
-Nothing is allocated because the file says so: a count or a length is compared with the largest
-header and with the bytes at hand before anything follows it.
+No count or length of the file is trusted: it is compared with the largest header and with the
+bytes at hand before memory is allocated for it.
 """
 
 import struct
@@ -22,11 +22,11 @@ _LENGTH_BYTES = 8
 
 
 class OutOfBytesError(Exception):
-    """The header goes on after the bytes at hand."""
+    """The header continues after the bytes at hand."""
 
 
 class CannotGoOnError(Exception):
-    """What follows cannot be understood any more; the finding about it is noted."""
+    """The rest of the header cannot be read; a finding gives the reason."""
 
 
 class Walk:
@@ -51,10 +51,10 @@ class Walk:
         Args:
             data: The file's first bytes, as many as are at hand.
             capacity: How many bytes the header can take in this file.
-            most: How many bytes any header takes at most; counts and lengths beyond it lie.
-                A length below that which `data` does not have is that of a file cut off.
+            most: How many bytes any header takes at most; counts and lengths beyond it are wrong.
+                With a smaller length that exceeds `data`, the file was cut off.
             byte_order: Of every number.
-            defects: Takes what is found.
+            defects: Takes the findings.
             position: Where to begin.
         """
         self.position = position
@@ -81,7 +81,7 @@ class Walk:
         )
 
     def skip(self, length: int) -> None:
-        """Go on without looking."""
+        """Skip bytes without reading them."""
         self._take(length)
 
     def uint32(self) -> int:
@@ -209,7 +209,7 @@ class Walk:
 
     def _strings_past_the_end(self, end: int) -> NoReturn:
         """Tell bytes that are not at hand from a length that lies, which wants naming."""
-        # Past all the file can hold, one of these strings raises, and knows where it is.
+        # Past the file's end, reading one of these strings raises an error with its place.
         while end > self._capacity:
             self.string()
         self.position = end

@@ -1,10 +1,9 @@
-"""Read the header of a GGUF file: metadata and tensors in, every defect found in one pass.
+"""Reader of the header of a GGUF file: metadata and tensors, with every defect in one pass.
 
-The layout is the GGUF specification's (versions 2 and 3, both byte orders); what
-counts as a defect is what llama.cpp refuses when it opens the file, and a little
-more. The data of the tensors is never read. The official reader, `gguf.GGUFReader`,
-takes seconds for the vocabulary alone, is silent on many defects and raises on
-others; this one always returns.
+The layout is the GGUF specification's (versions 2 and 3, both byte orders). A defect is
+anything that llama.cpp refuses when it opens the file, and a little more. The data of the
+tensors is never read. The official reader, `gguf.GGUFReader`, takes seconds for the
+vocabulary alone, does not report many defects and raises on others; this one always returns.
 """
 
 from collections.abc import Callable, Mapping
@@ -47,7 +46,7 @@ HEADER_BYTES_MAX = 64 << 20
 
 FIRST_BYTES = 1 << 20
 GROWTH = 4
-"""The header's length stands nowhere: read a megabyte, and four times as much where that ends."""
+"""The header has no length field: a megabyte is read first, then four times as much each time."""
 
 KEYS_MAX = 1 << 16
 TENSORS_MAX = 1 << 17
@@ -66,19 +65,19 @@ _ALIGNMENT_KEY = "general.alignment"
 
 @dataclass(frozen=True, slots=True)
 class GgufHeader:
-    """What the header of a GGUF file says, as far as it could be read.
+    """The header of a GGUF file, as far as it could be read.
 
     Attributes:
         path: The file, as it was named.
         version: 2 or 3; 0 where none could be read.
         byte_order: Of every number in the file.
-        metadata: Key → value. Arrays stay bytes until iterated over. Of a key that
-            stands twice, the first value.
+        metadata: Key → value. Arrays stay bytes until iterated over. A repeated key has its
+            first value.
         value_types: Key → name of the value's type ("uint32", "string", "array", …).
         tensors: In the order of the file; empty if the header could not be read so far.
-        tensor_count: As the header claims it.
-        has_all_keys: Whether the metadata were read to their end: what is not among them then,
-            the file does not have.
+        tensor_count: The number that the header gives.
+        has_all_keys: Whether the metadata were read to their end, so that an absent key is really
+            missing.
         alignment: Of tensor data, bytes.
         data_offset: First byte of the data section; 0 if it could not be found.
         file_size: Bytes.
@@ -102,7 +101,7 @@ class GgufHeader:
 
     @property
     def is_importance_matrix(self) -> bool:
-        """Whether it is one: llama-imatrix writes a type, and no architecture."""
+        """Whether the file is one: llama-imatrix writes a type, and no architecture."""
         return self.metadata.get("general.type") == "imatrix"
 
 
@@ -112,9 +111,9 @@ Then = Callable[[ReadableFile, GgufHeader], object]
 def read_gguf(path: Path) -> GgufHeader:
     """Read the header of a GGUF file, and nothing after it.
 
-    Never raises for what it finds on disk and never waits: an absent, unreadable,
-    damaged or strange file (a FIFO, a directory, a Git-LFS pointer) is a header with
-    findings. Memory and time are bounded by `HEADER_BYTES_MAX` and the counts above.
+    Never raises for a file on disk and never waits: an absent, unreadable, damaged or
+    special file (a FIFO, a directory, a Git-LFS pointer) gives a header with findings.
+    Memory and time are bounded by `HEADER_BYTES_MAX` and the counts above.
     """
     return read_gguf_from(open_file(path), str(path))
 
@@ -177,7 +176,7 @@ def parse_gguf(prefix: bytes, *, path: str, file_size: int) -> GgufHeader | None
 
 
 class _Parser:
-    """One pass over a header; what was read so far survives where the pass has to stop."""
+    """One pass over a header, which keeps what was read if it has to stop."""
 
     def __init__(self, data: bytes, path: str, file_size: int, capacity: int) -> None:
         self._data = data
@@ -216,8 +215,8 @@ class _Parser:
         """Read all of it.
 
         Raises:
-            OutOfBytesError: The header goes on after the bytes at hand.
-            CannotGoOnError: The rest cannot be understood; a finding says why.
+            OutOfBytesError: The header continues after the bytes at hand.
+            CannotGoOnError: The rest cannot be read; a finding gives the reason.
         """
         self._read_magic()
         self._read_version()
@@ -235,7 +234,7 @@ class _Parser:
         self._read_tensors()
 
     def report_out_of_bytes(self) -> None:
-        """The header did not end where it had to: with the file, or at the limit."""
+        """Report that the header does not end before the file's end or the limit."""
         if self._capacity < self._file_size:
             self._defects.add(
                 "gguf-header-size",
@@ -253,7 +252,7 @@ class _Parser:
 
     def _read_magic(self) -> None:
         magic = self._data[: len(MAGIC)]
-        # The two or three bytes of a tiny file can be wrong, too; those of a prefix wait.
+        # Two or three bytes can already be wrong; a prefix may still get more bytes.
         all_there = len(magic) == min(len(MAGIC), self._capacity)
         if all_there and not MAGIC.startswith(magic):
             self._defects.add(
@@ -290,7 +289,7 @@ class _Parser:
     def _is_possible(self, things: str, count: int, most: int) -> bool:
         """Whether a header can have so many keys or tensors; a finding if not.
 
-        A count within the limit that the file cannot hold is no lie: the file was cut off.
+        With a count within the limit that the file cannot hold, the file was cut off.
         """
         if count > most:
             self._defects.add(
@@ -367,7 +366,7 @@ class _Parser:
         return TensorEntry(name, dimensions, type_id=walk.uint32(), offset=walk.uint64())
 
     def _name(self, raw: bytes, most: int) -> str:
-        """Decode a key's or a tensor's name; what is wrong with it becomes findings."""
+        """Decode a key's or a tensor's name; its faults become findings."""
         place = self._walk.place
         if not 0 < len(raw) <= most:
             self._defects.add(

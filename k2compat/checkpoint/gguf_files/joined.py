@@ -1,7 +1,7 @@
 """A split set that was joined by `cat`: the files of the set, one after the other in one file.
 
-Engines read the first of them and nothing of the others. Files that an uploader cut with `split`
-are to be joined so; a set of llama-gguf-split is not.
+Engines read only the first of them. `cat` is right for files that an uploader cut with `split`,
+but not for a set of llama-gguf-split.
 """
 
 from dataclasses import replace
@@ -24,7 +24,7 @@ _PARTS_MAX: Final = 2_000
 """Real sets have up to 1,100 files."""
 
 _COMMANDS_MAX: Final = 64
-"""Each cuts one file; a line of more is no help to paste."""
+"""Each command cuts one file; a line with more is too long to paste."""
 
 
 def with_joined(

@@ -1,6 +1,6 @@
-"""Hold a GGUF file's tensors against each other and against the file that carries them.
+"""Comparison of a GGUF file's tensors with each other and with the file.
 
-llama.cpp opens a file only if the tensors' data stand in the order of their entries,
+llama.cpp opens a file only if the tensors' data are in the order of their entries,
 each at the next multiple of the alignment, without gap or overlap.
 """
 
@@ -19,7 +19,7 @@ ELEMENTS_MAX = (1 << 63) - 2
 
 
 class TensorEntry(NamedTuple):
-    """A tensor as its entry in the header says. `dimensions` are fastest first."""
+    """A tensor's entry in the header. `dimensions` are fastest first."""
 
     name: str
     dimensions: tuple[int, ...]
@@ -28,7 +28,7 @@ class TensorEntry(NamedTuple):
 
 
 class DataSection(NamedTuple):
-    """Where the tensors' data stand: first byte, alignment in bytes, size of the file."""
+    """The place of the tensors' data: first byte, alignment in bytes, size of the file."""
 
     start: int
     alignment: int
@@ -66,7 +66,7 @@ class GgufTensor:
 def place_tensors(
     entries: Sequence[TensorEntry], section: DataSection, defects: FileFindings
 ) -> tuple[GgufTensor, ...]:
-    """Turn entries into tensors with their place in the file; note what is wrong with them."""
+    """Turn entries into tensors with their place in the file; note their faults."""
     tensors = tuple(_tensor(entry, section, defects) for entry in entries)
     _check_fork(tensors, defects)
     for tensor in tensors:
@@ -108,7 +108,7 @@ def _tensor(entry: TensorEntry, section: DataSection, defects: FileFindings) -> 
 
 
 def _data_size(entry: TensorEntry, defects: FileFindings) -> int | None:
-    """Bytes of a tensor's data; None, with a finding, where that cannot be said."""
+    """Bytes of a tensor's data; None, with a finding, where that is not known."""
     at = f"tensor {shortened(entry.name)}"
     sane = _check_dimensions(entry, at, defects)
     known = TENSOR_TYPES.get(entry.type_id) or IK_TENSOR_TYPES.get(entry.type_id)
@@ -140,7 +140,7 @@ def _check_dimensions(entry: TensorEntry, at: str, defects: FileFindings) -> boo
             at=at,
             actual=list(entry.dimensions),
         )
-    # A zero among the dimensions must not hide one beyond what ggml can count.
+    # A zero among the dimensions must not hide one that is too large for ggml.
     if max(elements, *entry.dimensions, 0) > ELEMENTS_MAX:
         defects.add(
             "gguf-dimension-overflow",
@@ -164,7 +164,7 @@ def _check_alignment(tensor: GgufTensor, section: DataSection, defects: FileFind
 
 
 def _check_order(tensors: Sequence[GgufTensor], defects: FileFindings) -> None:
-    """One finding for all: a single tensor out of place puts its neighbours out, too."""
+    """Make one finding for all: one tensor out of order shifts its neighbours, too."""
     out_of_order = [second for first, second in pairwise(tensors) if second.offset < first.offset]
     if out_of_order:
         defects.add(
@@ -178,7 +178,7 @@ def _check_order(tensors: Sequence[GgufTensor], defects: FileFindings) -> None:
 def _check_neighbours(
     by_offset: Sequence[GgufTensor], section: DataSection, defects: FileFindings
 ) -> None:
-    """Find overlaps and gaps; after a tensor of unknown size neither can be told."""
+    """Find overlaps and gaps; after a tensor of unknown size neither is known."""
     end: int | None = section.start
     before = "the start of the data"
     for tensor in by_offset:

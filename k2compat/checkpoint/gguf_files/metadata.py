@@ -1,7 +1,7 @@
-"""Read the sizes of a deepseek2 GGUF from its metadata, and find what llama.cpp stops at.
+"""Reading of the sizes of a deepseek2 GGUF from its metadata, with llama.cpp's refusals.
 
-A file is untrusted: each number is compared with the bounds of `deepseek2.toml` before
-anything is made of it. A block_count of four billion costs no more than one of 61.
+A file is untrusted: each number is compared with the bounds of `deepseek2.toml` before it is
+used. A block_count of four billion costs no more than one of 61.
 """
 
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ class Metadata:
         return self.values.get(full_key(key))
 
     def number(self, key: str) -> int | float | None:
-        """The number that stands at a key, of an array the first; None where there is none."""
+        """The number at a key, or the first one of an array; None where there is none."""
         value = self.of(key)
         if isinstance(value, GgufArray):
             value = next(iter(value), None)
@@ -43,12 +43,12 @@ class Metadata:
 
 
 def full_key(key: str) -> str:
-    """A key of the table, as it stands in the file."""
+    """A key of the table, in the form of the file."""
     return f"{deepseek2().architecture}.{key}"
 
 
 def has_split_mla(metadata: Metadata) -> bool:
-    """Whether llama.cpp will look for split MLA tensors: it goes by the _mla keys alone."""
+    """Whether llama.cpp will look for split MLA tensors, which only the _mla keys decide."""
     keys = [rule.mla_key for rule in deepseek2().sizes if rule.mla_key]
     return any(metadata.number(key) for key in keys)
 
@@ -57,9 +57,9 @@ def read_sizes(metadata: Metadata, defects: FileFindings, *, split_mla: bool) ->
     """The model's sizes by the names of the table, without those that are unusable.
 
     Args:
-        metadata: Of the file that carries it.
-        defects: Takes what is missing, of a wrong type or out of bounds.
-        split_mla: Whether the sizes of heads stand behind the _mla keys.
+        metadata: The metadata of the model's first file.
+        defects: Takes findings on missing keys, wrong types and values out of bounds.
+        split_mla: Whether the _mla keys hold the sizes of heads.
     """
     sizes: dict[str, int] = {}
     for rule in deepseek2().sizes:
@@ -74,7 +74,7 @@ def read_sizes(metadata: Metadata, defects: FileFindings, *, split_mla: bool) ->
 def check_values(
     metadata: Metadata, sizes: Mapping[str, int], defects: FileFindings, *, split_mla: bool
 ) -> None:
-    """Find what is wrong with the values that change no shape, and between values."""
+    """Find faults of values that change no shape, and contradictions between values."""
     has = {
         "split": split_mla,
         "joint": not split_mla,
@@ -110,7 +110,7 @@ def _read_size(
         return None
     size = metadata.number(key)
     if not isinstance(size, int):
-        return None  # an array without elements; `_has_type` took it for one of no layers
+        return None  # an array without elements; for `_has_type` it is one of no layers
     if not rule.least <= size <= rule.most:
         defects.add(
             "gguf-key-bounds",

@@ -1,7 +1,7 @@
-"""What a GGUF of architecture deepseek2 has to hold, read from `deepseek2.toml`.
+"""The rules for a GGUF of architecture deepseek2, read from `deepseek2.toml`.
 
-The table says what; this module makes tensors of it: from the sizes of one model to the names
-and shapes of all its tensors.
+From the table and the sizes of one model, this module makes the names and shapes of all its
+tensors.
 """
 
 from collections.abc import Container, Iterator, Mapping
@@ -19,15 +19,15 @@ _TABLE = Path(__file__).with_name("deepseek2.toml")
 
 
 class SizeRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A size that shapes are made of, and where it stands.
+    """A size that is used in shapes, and its place in the metadata.
 
     Attributes:
-        name: As the shapes in the table call it: the key of its entry.
+        name: Its name in the shapes of the table: the key of its entry.
         key: Metadata key, without the architecture in front.
         mla_key: The key that goes before `key` where the file has split MLA tensors.
         least: Smallest value that makes sense.
         most: Largest value; nothing beyond is expanded.
-        default: Taken where the key is absent; None where it has to be there.
+        default: The value where the key is absent; None where the key is required.
         per_layer: Whether the value may be an array with a number for each layer.
         config: The same size in the original config, as an expression over its members; empty if
             it has none.
@@ -48,11 +48,11 @@ class ValueRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         key: Without the architecture in front.
-        type: The type it has to have, as `VALUE_TYPES` names it.
+        type: The required type, by its name in `VALUE_TYPES`.
         required: Whether llama.cpp refuses a file without it; "moe" if one with experts.
         per_layer: Whether the value may be an array with a number for each layer.
-        absent: What llama.cpp takes where the key is absent; None where nothing is known.
-        config: Members of the original config that say the same, dots for nested ones.
+        absent: The value that llama.cpp uses where the key is absent; None where it is not known.
+        config: Members of the original config with the same meaning, dots for nested ones.
         times: What the converter multiplies the config's number by.
         names: The config's word → the key's number.
         allowed: The values llama.cpp knows; empty for any.
@@ -70,15 +70,15 @@ class ValueRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Relation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a key's value has to be beside the sizes.
+    """A required relation between a key's value and the sizes.
 
     Attributes:
         key: Without the architecture in front.
         operator: How the two sides compare.
         to: The other side, an expression over sizes.
-        when: The kind of model that it holds for; None for every one.
-        absent: The other value that llama.cpp takes where the key is absent; empty if that
-            breaks nothing.
+        when: The kind of model to which it applies; None for every one.
+        absent: The other value that llama.cpp uses where the key is absent; empty if that does no
+            harm.
     """
 
     key: str
@@ -113,7 +113,7 @@ class TensorRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole table; its members are explained there."""
+    """The whole table, which explains its members."""
 
     architecture: str
     layers_without_query_rank: tuple[int, ...]
@@ -136,7 +136,7 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class GgufLayout:
-    """Choices that a converter has, and the sizes do not tell.
+    """Choices of a converter that do not follow from the sizes.
 
     Attributes:
         split_mla: Whether attention has attn_k_b and attn_v_b, or the older attn_kv_b.
@@ -155,9 +155,9 @@ class ExpectedGgufTensor:
 
     Attributes:
         name: In full, as in the file.
-        dimensions: Elements per dimension, fastest first; None where the sizes do not tell.
+        dimensions: Elements per dimension, fastest first; None where the sizes do not give it.
         layer: Number of the layer; None for a tensor outside the layers.
-        rule: Where it comes from.
+        rule: Its rule.
     """
 
     name: str
@@ -183,10 +183,10 @@ def deepseek2() -> Rules:
 
 
 def config_sizes(config: Mapping[str, Any]) -> dict[str, int]:
-    """The table's sizes as a config gives them, without those it does not tell.
+    """The table's sizes that a config gives.
 
     Args:
-        config: Members of the (text) config. A null is 0: what it counts does not exist.
+        config: Members of the (text) config. A null counts as 0.
     """
     members = {
         name: value or 0
@@ -198,7 +198,7 @@ def config_sizes(config: Mapping[str, Any]) -> dict[str, int]:
 
 
 def config_value(rule: ValueRule, config: Mapping[str, Any]) -> float | bool | str | None:
-    """What a config says of a metadata value, in the metadata's terms; None where it is silent."""
+    """The value of a metadata key that follows from a config; None where the config has none."""
     for path in rule.config:
         value: Any = config
         for member in path.split("."):
@@ -218,8 +218,8 @@ def expected_gguf_tensors(
 
     Args:
         sizes: Those of the table, "vocabulary" (rows of the embedding) and "head_nope", as far
-            as they are known; "layers" always. The caller has held them against their bounds.
-        layout: What the sizes do not tell.
+            as they are known; "layers" always. The caller has checked their bounds.
+        layout: The choices that do not follow from the sizes.
     """
     rules = deepseek2()
     for rule in rules.tensors:

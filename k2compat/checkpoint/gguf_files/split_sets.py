@@ -1,8 +1,8 @@
 """Split GGUF sets: which files of a folder belong together, and whether they fit.
 
-llama.cpp writes `NAME-00001-of-00003.gguf` and says in each file's metadata which
-one of how many it is. A renamed, missing or foreign member loads as another model,
-or, in engines that merge every GGUF of a folder, mixes with it.
+llama.cpp writes `NAME-00001-of-00003.gguf`, and each file's metadata hold its number and
+the number of files. With a renamed, missing or foreign file an engine loads another model,
+or, if it merges every GGUF of a folder, a mixture of two.
 """
 
 import os
@@ -22,7 +22,7 @@ SPLIT_NUMBER = "split.no"
 
 SPLIT_COUNT = "split.count"
 SPLIT_TENSORS = "split.tensors.count"
-"""Tensors of the whole set, said in every member."""
+"""The number of tensors of the whole set, which every file gives."""
 
 
 _SPLIT_NAME = re.compile(r"(?P<name>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})\.gguf", re.DOTALL)
@@ -31,11 +31,11 @@ _PROJECTOR_PREFIX = "mmproj"
 
 @dataclass(frozen=True, slots=True)
 class GgufSet:
-    """GGUF files that make up one model; a file that is no split is a set of its own.
+    """GGUF files that make up one model; a file that is not split is a set of its own.
 
     Attributes:
-        name: What the names have in common: without number and suffix.
-        total: How many files the names say there are; None for a file that is no split.
+        name: The common part of the names, without number and suffix.
+        total: The number of files that the names give; None for a file that is not split.
         members: Number of the file, from 1, → file name as it was given.
     """
 
@@ -50,7 +50,7 @@ class GgufSet:
 
     @property
     def is_projector(self) -> bool:
-        """Whether this is a vision projector, which belongs beside a model."""
+        """Whether this is a vision projector, which belongs to another model file."""
         return PurePath(self.name).name.lower().startswith(_PROJECTOR_PREFIX)
 
 
@@ -73,7 +73,7 @@ def group_gguf_files(names: Iterable[str]) -> tuple[GgufSet, ...]:
 def check_gguf_sets(
     names: Iterable[str], headers: Mapping[str, GgufHeader] | None = None
 ) -> tuple[Finding, ...]:
-    """Find what is wrong with the sets of one folder.
+    """Find faults of the sets of one folder.
 
     Args:
         names: Paths of all its GGUF files.
@@ -99,7 +99,7 @@ def _check_mixture(
     if len(models) < 2:
         return ()
     firsts = [PurePath(_first_member(gguf_set)) for gguf_set in models]
-    # Sets may lie in folders of their own: with the name alone, two alike could not be told apart.
+    # Sets may be in folders of their own, so that two sets may have the same name.
     place = PurePath(os.path.commonpath([first.parent for first in firsts]))
     first, second = (shortened(str(first.relative_to(place))) for first in firsts[:2])
     defects = FileFindings(str(place))
@@ -167,7 +167,7 @@ def _check_member(total: int | None, number: int, header: GgufHeader) -> tuple[F
     defects = FileFindings(header.path)
     said_number, said_total = header.metadata.get(SPLIT_NUMBER), header.metadata.get(SPLIT_COUNT)
     if total is None:
-        # A file with a split.count of 0 or 1 is whole, whatever its name.
+        # A file with a split.count of 0 or 1 is whole, even if its name has a number.
         if isinstance(said_total, int) and said_total > 1 and header.joined == 1:
             defects.add(
                 "gguf-split-renamed",
@@ -177,7 +177,7 @@ def _check_member(total: int | None, number: int, header: GgufHeader) -> tuple[F
             )
     elif said_number is None or said_total is None:
         if not header.has_all_keys:
-            return ()  # the keys may follow where the file was cut off or is damaged
+            return ()  # the keys may be in the part that is cut off or damaged
         defects.add(
             "gguf-split-keys",
             f"is named as file {number} of {total}, but has no {SPLIT_NUMBER} or {SPLIT_COUNT}",

@@ -1,7 +1,7 @@
-"""Hold the tensors of a deepseek2 GGUF against those that its own metadata call for.
+"""Comparison of the tensors of a deepseek2 GGUF with those that its own metadata require.
 
-llama.cpp refuses a file with a tensor missing, left over or misshapen, and stops later at types
-that it cannot compute with. What is wrong in many layers alike becomes one finding.
+llama.cpp refuses a file with a missing or surplus tensor or a wrong shape, and stops later at types
+that it cannot compute with. The same fault in many layers becomes one finding.
 """
 
 import re
@@ -36,7 +36,7 @@ _MTP = "nextn.eh_proj.weight"
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A tensor and the file it stands in."""
+    """A tensor and its file."""
 
     tensor: GgufTensor
     path: str
@@ -49,7 +49,7 @@ def split_name(name: str) -> tuple[int | None, str]:
 
 
 def layout_of(stored: Mapping[str, Stored], *, split_mla: bool) -> GgufLayout:
-    """What the sizes do not tell, read off the names."""
+    """The choices that do not follow from the sizes, found by the names."""
     names = [split_name(name) for name in stored]
     fused = frozenset(layer for layer, rest in names if rest == _FUSED and layer is not None)
     return GgufLayout(split_mla, fused, mtp=any(rest == _MTP for _, rest in names))
@@ -70,14 +70,14 @@ class TensorComparison:
         self.expected = {tensor.name: tensor for tensor in expected_gguf_tensors(sizes, layout)}
 
     def findings(self) -> Iterator[FileFindings]:
-        """What was noted, one `FileFindings` for each file."""
+        """The findings, one `FileFindings` for each file."""
         yield from self._defects.values()
 
     def _in(self, path: str) -> FileFindings:
         return self._defects.setdefault(path, FileFindings(path))
 
     def check_missing(self) -> None:
-        """Find tensors that are nowhere. Only for a set whose files are all there and whole."""
+        """Find tensors that no file holds. Only for a set whose files are all there and whole."""
         missing = [
             tensor
             for tensor in self.expected.values()
@@ -110,7 +110,7 @@ class TensorComparison:
         return frozenset(called_for - held)
 
     def check_extra(self) -> None:
-        """Find tensors that nothing calls for."""
+        """Find tensors that the metadata do not require."""
         extra: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
         for name, stored in self._stored.items():
             if name not in self.expected:
@@ -157,7 +157,7 @@ class TensorComparison:
         )
 
     def check_shapes(self) -> None:
-        """Find tensors of another shape; an expert count that differs throughout is one thing."""
+        """Find tensors of another shape; another number of experts everywhere is one finding."""
         wrong: defaultdict[tuple[TensorRule, tuple[int, ...], str], list[ExpectedGgufTensor]]
         wrong = defaultdict(list)
         for tensor, stored in self._pairs():
@@ -229,7 +229,7 @@ def _why_type(rule: TensorRule, type_name: str) -> str | None:
 
 
 def _same_shape(expected: Sequence[int | None], actual: Sequence[int]) -> bool:
-    """As llama.cpp compares: dimensions of one at the end do not count, nor do unknown ones."""
+    """Whether shapes are equal for llama.cpp, apart from a 1 at the end and unknown sizes."""
     longest = max(len(expected), len(actual))
     return all(
         wanted is None or wanted == found
@@ -242,7 +242,7 @@ def _padded(dimensions: Sequence[int | None], length: int) -> list[int | None]:
 
 
 def _only_other(size: object, tensor: ExpectedGgufTensor, actual: Sequence[int]) -> int | None:
-    """The dimension that is this very size, where it is the only one that differs."""
+    """The only dimension that differs, if it should have this size."""
     places = [place for place, dimension in enumerate(tensor.rule.shape) if dimension == size]
     if len(places) != 1 or len(actual) != len(tensor.dimensions):
         return None
@@ -283,7 +283,7 @@ def _in_layers(tensors: Sequence[ExpectedGgufTensor]) -> str:
 
 
 def _items(names: Iterable[str]) -> tuple[str, ...]:
-    """The names behind a finding about several; one alone stands in its place."""
+    """The names of a finding about several tensors; a single name is the finding's place."""
     listed = tuple(names)
     return listed if len(listed) > 1 else ()
 

@@ -3,7 +3,7 @@
 Sources: the GGUF specification (metadata value types) and ggml's type table
 (tensor types, block sizes). The `gguf` package holds the same tensor table, but
 importing it costs 150 ms and numpy, more than reading a whole header; a test
-holds this one against it.
+compares the two.
 """
 
 from typing import NamedTuple
@@ -15,14 +15,14 @@ class ValueType(NamedTuple):
     name: str
     code: str | None
     size: int
-    """Bytes of one value; of a string or an array, the least it can take."""
+    """Bytes of one value; for a string or an array, the smallest number."""
 
 
 class TensorType(NamedTuple):
     """A type of tensor data: each block of `block_elements` takes `block_bytes` bytes.
 
     Attributes:
-        has_row_scale: Whether each row takes some bytes more; how many is not known here.
+        has_row_scale: Whether each row takes some more bytes, whose number is not known here.
     """
 
     name: str

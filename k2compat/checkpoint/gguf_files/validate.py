@@ -1,4 +1,4 @@
-"""Judge a folder of GGUFs: headers, split sets, tensors against metadata and config."""
+"""Validation of a folder of GGUFs: headers, split sets, tensors, metadata and config."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

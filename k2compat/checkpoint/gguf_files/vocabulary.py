@@ -1,4 +1,4 @@
-"""Hold the vocabulary in a GGUF's metadata against the embedding and against itself."""
+"""Comparison of the vocabulary in a GGUF's metadata with the embedding, and its own checks."""
 
 from collections import Counter
 
@@ -18,7 +18,7 @@ MERGES = "tokenizer.ggml.merges"
 _ELEMENTS = {TOKENS: "string", TYPES: "int32", MERGES: "string"}
 
 WITHOUT_MERGES = "kimi-k2"
-"""The pre-tokenizer with which llama.cpp takes a vocabulary that has no merges."""
+"""The pre-tokenizer with which llama.cpp accepts a vocabulary without merges."""
 
 
 def token_count(metadata: Metadata) -> int | None:
@@ -28,11 +28,11 @@ def token_count(metadata: Metadata) -> int | None:
 
 
 def check_vocabulary(metadata: Metadata, rows: int | None, defects: FileFindings) -> None:
-    """Note what is wrong.
+    """Note faults.
 
     Args:
-        metadata: Of the file that carries it.
-        rows: Of the embedding tensor; None where that is missing.
+        metadata: The metadata of the model's first file.
+        rows: The rows of the embedding tensor; None where that is missing.
         defects: Takes the findings.
     """
     _check_model(metadata, defects)
@@ -63,7 +63,7 @@ def check_vocabulary(metadata: Metadata, rows: int | None, defects: FileFindings
 
 
 def _check_repeated(tokens: "GgufValue", defects: FileFindings) -> None:
-    """The only look at each token: 50 ms for Kimi-K2's."""
+    """Find repeated tokens. Only this reads each token: 50 ms for Kimi-K2's vocabulary."""
     if not isinstance(tokens, GgufArray) or tokens.element_type != "string":
         return
     repeated = tokens.count - len(set(tokens.raw_strings()))

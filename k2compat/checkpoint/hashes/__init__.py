@@ -1,4 +1,4 @@
-"""The bytes of a checkpoint's files, compared with the hashes that are known of them."""
+"""Comparison of the bytes of a checkpoint's files with their known hashes."""
 
 from typing import TYPE_CHECKING
 

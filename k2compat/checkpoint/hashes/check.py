@@ -1,6 +1,6 @@
-"""Hash the files of a plan in several threads, and compare what comes out.
+"""Hashing of the files of a plan in several threads, and comparison of the hashes.
 
-Files are independent, so each has one thread, the largest first: of 61 shards of equal size the
+Files are independent, so each has one thread, the largest first: with 61 shards of equal size the
 last ones end together.
 """
 
@@ -18,7 +18,7 @@ from k2compat.checkpoint.reporting import Progress
 from k2compat.hub import Workers
 
 _SECONDS_BETWEEN_LOOKS: Final = 0.2
-"""How often progress is shown and Ctrl-C is heard while large files are hashed."""
+"""The interval for progress and Ctrl-C while large files are hashed."""
 
 
 def check_hashes(
@@ -27,17 +27,17 @@ def check_hashes(
     threads: int | None = None,
     progress: Progress = lambda _done, _total: None,
 ) -> HashCheck:
-    """Hash files, and compare them with the hashes that are known of them.
+    """Hash files, and compare them with their known hashes.
 
-    What was hashed is in the record, where the plan has one, even if the run is interrupted.
+    The hashes are in the record, if the plan has one, even if the run is interrupted.
 
     Args:
-        plan: Of `plan_hashes`.
-        threads: How many files are hashed at once; None for one a core.
-        progress: Called with the bytes done and the bytes in all, every now and then.
+        plan: The result of `plan_hashes`.
+        threads: How many files are hashed at once; None for one on each core.
+        progress: Called regularly with the bytes done and the bytes in all.
 
     Returns:
-        What was found. A file that cannot be read is a finding.
+        The results. A file that cannot be read is a finding.
     """
     run = _Run(plan)
     run.take_recorded()
@@ -58,7 +58,7 @@ class _Run:
     """One run over a plan.
 
     Attributes:
-        done: What became of each file so far.
+        done: The result of each file so far.
     """
 
     def __init__(self, plan: HashPlan) -> None:
@@ -70,7 +70,7 @@ class _Run:
         self._bytes = 0
 
     def take_recorded(self) -> None:
-        """Take what the record has; what is left is to be hashed, the largest first."""
+        """Take the hashes of the record; the remaining files are hashed, the largest first."""
         for job in self._plan.jobs:
             try:
                 state = state_of(job.path)
@@ -110,7 +110,7 @@ class _Run:
                 if self._plan.record is not None:
                     self._plan.record.save_at_times()
         except BaseException:
-            # Ctrl-C above all. A file that was done is in the record before its future is.
+            # Above all for Ctrl-C. A hashed file is in the record before its future is done.
             self._stop.set()
             workers.close()
             if self._plan.record is not None:
@@ -119,7 +119,7 @@ class _Run:
         workers.close()
 
     def _hash(self, job: HashJob) -> HashedFile:
-        """In a thread: hash one file."""
+        """Hash one file, in a thread."""
         digests = {known.digest.kind: known.digest for known in job.known}
         try:
             result = hash_file(job.path, digests.values(), self._advance, self._stop)

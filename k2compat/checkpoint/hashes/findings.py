@@ -1,4 +1,4 @@
-"""What the comparison of hashes found, with the command that downloads a file again."""
+"""Findings of the comparison of hashes, with the command that downloads a file again."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -31,9 +31,9 @@ def findings_of(
     """The findings of a whole run.
 
     Args:
-        plan: What was to be compared.
-        files: What became of each file.
-        failure: Why the record could not be written.
+        plan: The plan of the run.
+        files: The result of each file.
+        failure: The reason why the record could not be written.
     """
     each = [finding for file in files for finding in _of_file(plan, file)]
     return (*fold_equal(plan.root, each), *_of_all(plan, failure))
@@ -91,14 +91,14 @@ def _fix(plan: HashPlan, file: HashedFile) -> str | None:
 
 
 def download_command(known: Sequence[KnownHash], relative: str) -> str:
-    """A line to paste that downloads one file again, in place of the one that is there.
+    """A command to paste that downloads one file again, in place of the present one.
 
     Args:
-        known: All that is known of the file, the hash that it should have first.
+        known: All known hashes of the file, the one that it should have first.
         relative: Its path below the folder.
     """
     first = known[0]
-    # A listing has the repo, and what a download left has the place.
+    # A listing knows the repo, and the metadata of a download know the folder.
     repo = next(filter(None, (each.repo for each in known)), None)
     at = next((each for each in known if each.origin != LISTING), first)
     if repo is not None and repo.startswith(_MODELSCOPE):

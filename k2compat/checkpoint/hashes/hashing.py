@@ -1,4 +1,4 @@
-"""Hash one file, in pieces, until it is done or the run is to stop."""
+"""Hashing of one file, in pieces, until it is done or the run stops."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -12,7 +12,7 @@ from k2compat.files import open_regular, real_path
 from k2compat.hub import Digest
 
 PIECE_BYTES: Final = 1 << 20
-"""Read and hashed at once: it stays in a core's cache, and a stop waits for one piece."""
+"""Bytes of a piece: it fits into a core's cache, and a stop waits for one piece at most."""
 
 
 class StoppedError(Exception):
@@ -21,12 +21,12 @@ class StoppedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class HashResult:
-    """What was read.
+    """The hashes of one file.
 
     Attributes:
-        state: The file's, before it was read.
+        state: The file's state before it was read.
         digests: Kind → hash in hexadecimal digits.
-        is_stable: Whether the file was the same before and after, and as long as it was said.
+        is_stable: Whether the file's state and size were the same before and after.
     """
 
     state: FileState
@@ -51,7 +51,7 @@ def hash_file(
 
     Args:
         path: The file.
-        digests: One of each kind that is wanted; their values are not looked at.
+        digests: One digest of each wanted kind; their values are ignored.
         advance: Called with the bytes that were read since the last call.
         stop: Ends the work after the piece under way.
 
@@ -79,7 +79,7 @@ def _read_through(
     advance: Callable[[int], object],
     stop: Event,
 ) -> int:
-    """Feed all bytes; returns how many there were, as far as `size` and what follows at once."""
+    """Feed all bytes up to `size` and a little more; returns how many there were."""
     piece = memoryview(bytearray(PIECE_BYTES))
     total = 0
     # Reading into one piece of memory, and hashing it, both let other threads run. A file that

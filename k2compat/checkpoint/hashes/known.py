@@ -1,7 +1,7 @@
-"""The hash that a file should have, from what a download left on this machine.
+"""The hash that a file should have, from the metadata of a download on this machine.
 
-Two programs leave one, and the Hub names both kinds by its ETag: the SHA-256 of a file in LFS,
-the git blob id of any other.
+Two programs leave such a hash. It is the Hub's ETag: the SHA-256 of a file in LFS, the git blob id
+of any other.
 
 - The Hub's cache: a snapshot links to `models--ORG--NAME/blobs/ETAG`.
 - `hf download --local-dir DIR`: `DIR/.cache/huggingface/download/PATH.metadata` has three lines:
@@ -19,7 +19,7 @@ from k2compat.files import read_regular, real_path
 from k2compat.hub import Digest, cache_entry_of, digest_of_tag
 
 DOWNLOADS: Final = ".cache/huggingface/download"
-"""Below the folder that --local-dir named."""
+"""The folder of the metadata, below the folder of --local-dir."""
 
 METADATA_BYTES_MAX: Final = 4096
 """Three lines have some 140 bytes."""
@@ -32,16 +32,16 @@ _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True, slots=True)
 class KnownHash:
-    """The hash that a file should have, and how it is known.
+    """The hash that a file should have, and its origin.
 
     Attributes:
         digest: The hash.
         origin: LISTING of a hub, DOWNLOAD (its metadata) or CACHE (the name of the blob).
-        place: What gave it: the repo's address, the metadata's file, the blob.
+        place: The place of the hash: the repo's address, the metadata's file, the blob.
         path: The file's path within its repo, where that is known.
         repo: hf's ORG/NAME, or ms://ORG/NAME; None where the origin does not have it.
-        commit: The revision that the hash belongs to, where that is known.
-        folder: What `hf download` takes as --cache-dir (CACHE) or --local-dir (the others).
+        commit: The revision of the hash, where that is known.
+        folder: The value of --cache-dir (CACHE) or --local-dir (the others) for `hf download`.
         time: Unix seconds when the file was downloaded, where that is known.
         size: Bytes of the file, where the origin has them.
     """
@@ -78,7 +78,7 @@ def hashes_on_disk(root: Path, relatives: Iterable[str]) -> Iterator[tuple[str, 
 
 def _downloaded_to(folder: Path) -> Path | None:
     """The folder that --local-dir named: this one, or one above it."""
-    # A folder of one quantisation lies below the repo's folder, which has the metadata of all.
+    # A folder of one quantisation is below the repo's folder, which has the metadata of all files.
     return next((each for each in (folder, *folder.parents) if (each / DOWNLOADS).is_dir()), None)
 
 
@@ -88,7 +88,7 @@ def _from_download(top: Path, within: str) -> KnownHash | None:
         lines = read_regular(real_path(place), METADATA_BYTES_MAX).decode("ascii").split("\n")
         commit, tag, time = (line.strip() for line in lines[:3])
         seconds = float(time)
-    except (OSError, ValueError):  # absent, damaged: the hash is not known
+    except (OSError, ValueError):  # absent or damaged: the hash is not known
         return None
     known = digest_of_tag(tag)
     if known is None or not _COMMIT.fullmatch(commit):

@@ -1,4 +1,4 @@
-"""Which files are hashed, and against what: decided before a terabyte is read."""
+"""The files to hash and the hashes to compare with, decided before a terabyte is read."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,7 +29,7 @@ _NOT_THE_MODEL_S: Final = (".cache/huggingface/", ".git/")
 
 @dataclass(frozen=True, slots=True)
 class HashJob:
-    """A file that is to be hashed.
+    """A file to hash.
 
     Attributes:
         relative: Its path below the folder, with "/".
@@ -44,15 +44,15 @@ class HashJob:
 
 @dataclass(frozen=True, slots=True)
 class HashPlan:
-    """What is to be read.
+    """The files of one run.
 
     Attributes:
         name: The checkpoint, as the user named it.
         root: Names the folder in findings.
-        jobs: The files of which a hash is known, by path.
+        jobs: The files with a known hash, by path.
         unknown: The paths of the others.
-        absent: Paths that the repo's listing has and the folder has not.
-        record: Takes what was hashed; None without one.
+        absent: Paths of the repo's listing that are not in the folder.
+        record: Keeps the hashes; None without one.
     """
 
     name: str
@@ -78,12 +78,12 @@ class _Files:
 def plan_hashes(
     place: Source | Path | str, *, repo: HubRepo | None = None, record: Path | None = None
 ) -> HashPlan:
-    """Find the files of a checkpoint and the hashes that are known of them.
+    """Find the files of a checkpoint and their known hashes.
 
     Args:
         place: A folder, a single file of weights, or a source of one of these; hf://ORG/REPO for
-            the repo's files in the Hub's cache, which the Hub's listing is compared with.
-        repo: A repo whose listing has the hashes; they count before those that a download left.
+            the repo's files in the Hub's cache, which are compared with the Hub's listing.
+        repo: A repo whose listing has the hashes; they come before those that a download left.
         record: The file that keeps what was hashed, so that a later run continues.
 
     Raises:
@@ -140,7 +140,7 @@ def _local(source: FolderSource, remote: RemoteRepo | None) -> _Files:
 
 
 def _cached(repo: HubRepo) -> _Files:
-    """A repo's files in the Hub's cache, whatever revisions brought them there."""
+    """A repo's files in the Hub's cache, of any revision."""
     remote = list_repo(repo)
     found = {
         path: blob
@@ -183,7 +183,7 @@ def _prefix(relatives: Iterable[str], listing: Iterable[str]) -> str:
     )
     most = max(prefixes.values(), default=0)
     likely = sorted(prefix for prefix, count in prefixes.items() if count == most)
-    # Of two folders with files of the same names either may be meant.
+    # If two folders have files of the same names, it is not known which one is meant.
     return likely[0] if likely and (likely[0] == "" or len(likely) == 1) else ""
 
 
@@ -219,6 +219,6 @@ def _listed(
 
 
 def _folders(files: _Files) -> frozenset[Path]:
-    """Where no record may lie: the folder and, of a snapshot, the entry of the cache."""
+    """The folders that must not hold a record: the model's, and a snapshot's cache entry."""
     entries = {cache_entry_of(path.resolve()) for path in files.paths.values()}
     return frozenset({files.folder, *filter(None, entries)})

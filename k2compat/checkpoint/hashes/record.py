@@ -1,10 +1,10 @@
-"""What an earlier run hashed, so that the next one continues: a JSON file that the user names.
+"""The hashes of earlier runs, so that the next one continues: a JSON file that the user names.
 
     {"schema": "k2compat.hash-record/1",
      "folders": {"/models/Kimi-K2": {"model-1-of-61.safetensors":
         {"size": …, "mtime_ns": …, "ctime_ns": …, "inode": …, "digests": {"sha256": "…"}}}}}
 
-An entry counts for the same path of the same folder, as long as the file's state is the same.
+An entry is valid for the same path of the same folder, as long as the file's state is the same.
 """
 
 import os
@@ -23,15 +23,15 @@ RECORD_BYTES_MAX: Final = 64 << 20
 """A file takes some 300 bytes; a folder has at most 200,000."""
 
 SECONDS_BETWEEN_WRITES: Final = 5.0
-"""At most so much work is lost where a run is killed, beside the files under way."""
+"""A killed run loses at most so much work, besides the files that are being hashed."""
 
 _SCHEMA: Final = "k2compat.hash-record/1"
 
 
 class FileState(msgspec.Struct, frozen=True):
-    """What changes with each change of a file's bytes.
+    """Values that change with each change of a file's bytes.
 
-    `ctime_ns` is the time that no program can set back: `touch -r` restores `mtime_ns` alone.
+    No program can set `ctime_ns` back: `touch -r` restores only `mtime_ns`.
     """
 
     size: int
@@ -41,7 +41,7 @@ class FileState(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, status: os.stat_result) -> Self:
-        """The state in the answer of a `stat`."""
+        """The state from the result of a `stat`."""
         return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
@@ -70,7 +70,7 @@ class HashRecord:
     """The hashes of one folder's files. May be used from several threads at once."""
 
     def __init__(self, place: _Place, folder: str) -> None:
-        """Take a file that was checked; `open_record` makes a record."""
+        """Take a checked file; use `open_record` to make a record."""
         self._place = place
         self._folder = folder
         self._lock = threading.Lock()
@@ -84,7 +84,7 @@ class HashRecord:
         return self._place.path
 
     def find(self, relative: str, state: FileState, kind: str) -> str | None:
-        """The hash of a file, in hexadecimal digits; None where it is not known, or changed."""
+        """The hash of a file, in hexadecimal digits; None where it is not known, or outdated."""
         entry = self._entries.get(_key(relative))
         if entry is None or _state(entry) != state:
             return None
@@ -99,12 +99,12 @@ class HashRecord:
             self._is_saved = False
 
     def save_at_times(self) -> None:
-        """Write what is new, unless that was done a moment ago; a failure waits for `save`."""
+        """Write new hashes, unless that was done a moment ago; `save` reports a failure."""
         if time.monotonic() - self._written >= SECONDS_BETWEEN_WRITES:
             self.save()
 
     def save(self) -> WriteError | RefusedError | None:
-        """Write what is new in one step; returns why it could not be written."""
+        """Write new hashes in one step; returns the reason if that failed."""
         with self._lock:
             if self._is_saved:
                 return None
@@ -117,7 +117,7 @@ class HashRecord:
         return None
 
     def demand_writable(self) -> None:
-        """Write the file once, before hours of work whose result it could not take.
+        """Write the file once, so that a failure is known before hours of work.
 
         Raises:
             WriteError: The system refused.
@@ -138,7 +138,7 @@ def open_record(path: Path, folder: Path, kept_out_of: frozenset[Path]) -> HashR
     Args:
         path: The file.
         folder: The folder whose files are hashed, with links resolved.
-        kept_out_of: Folders with links resolved, in which no file may be made: those of the model.
+        kept_out_of: Folders of the model, with links resolved, in which no file may be made.
 
     Raises:
         RefusedError: hash-record-inside; hash-record-foreign, for a file that is no record;
@@ -165,7 +165,7 @@ def _read(place: _Place) -> dict[str, dict[str, _Entry]]:
     with explained_reading(place.path):
         content = read_regular(place.path, RECORD_BYTES_MAX)
     try:
-        # A longer file is cut here, and so is no JSON.
+        # A longer file is cut here, so that it is no valid JSON.
         return msgspec.json.decode(content, type=_Document).folders
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise RefusedError(
@@ -180,5 +180,5 @@ def _state(entry: _Entry) -> FileState:
 
 
 def _key(relative: str) -> str:
-    """A name whose bytes are no text, as JSON can hold it."""
+    """A name in a form that JSON can hold, also if its bytes are no text."""
     return relative.encode("utf-8", "backslashreplace").decode()

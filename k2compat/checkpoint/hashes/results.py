@@ -1,4 +1,4 @@
-"""What became of each file, as values."""
+"""The results for each file, as values."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,14 +13,14 @@ from k2compat.findings import Finding
 from k2compat.printable import counted
 
 MTIME_TOLERANCE: Final = 1.0
-"""Seconds, as huggingface-hub allows: it notes the time a moment before or after the file's."""
+"""Seconds, as in huggingface-hub: it notes a time shortly before or after the file's."""
 
 _EDITABLE: Final = (".json", ".jinja", ".md")
-"""Of files that users and patch-config change on purpose. Code and weights are never meant."""
+"""Endings of files that users and patch-config change on purpose: never code or weights."""
 
 
 class HashOutcome(StrEnum):
-    """What the comparison of one file gave."""
+    """The result of the comparison of one file."""
 
     MATCHES = "matches"
     DIFFERS = "differs"
@@ -32,17 +32,17 @@ class HashOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HashedFile:
-    """A file of which a hash is known.
+    """A file with a known hash.
 
     Attributes:
         relative: Its path, with "/".
-        outcome: What the comparison gave.
-        all_known: The hashes that are known of it, the one that it should have first.
-        actual: The hash of what is there; None where it was not hashed.
+        outcome: The result of the comparison.
+        all_known: Its known hashes, the one that it should have first.
+        actual: The hash of its bytes; None where it was not hashed.
         size: Bytes; None where it could not be opened.
-        from_record: Whether the hash is an earlier run's.
+        from_record: Whether the hash is from an earlier run.
         reason: Why it is unreadable, or why it was not hashed.
-        version: The commit that it is of, where that is another and known.
+        version: Its commit, if that is known and another one.
     """
 
     relative: str
@@ -61,18 +61,18 @@ class HashedFile:
 
     @property
     def is_compared(self) -> bool:
-        """Whether its hash is that of what is there."""
+        """Whether its bytes were compared with the hash."""
         return self.actual is not None and self.outcome is not HashOutcome.CHANGED
 
 
 @dataclass(frozen=True, slots=True)
 class HashCheck:
-    """What was found.
+    """The results of a run.
 
     Attributes:
-        files: Those of which a hash is known, by path.
-        not_checked: Paths of those of which none is.
-        findings: What differs, or could not be compared.
+        files: The files with a known hash, by path.
+        not_checked: Paths of the files without one.
+        findings: Files that differ, or could not be compared.
     """
 
     files: tuple[HashedFile, ...]
@@ -86,12 +86,12 @@ class HashCheck:
 
     @property
     def hashed_bytes(self) -> int:
-        """Of the files that were hashed, in this run or the record's."""
+        """The bytes of the files that were hashed, in this run or an earlier one of the record."""
         return sum(file.size or 0 for file in self.files if file.actual is not None)
 
 
 def judge(job: HashJob, result: HashResult, *, from_record: bool = False) -> HashedFile:
-    """Compare a file's hashes with those that are known."""
+    """Compare a file's hashes with the known ones."""
     matching = [
         known for known in job.known if result.digests[known.digest.kind] == known.digest.value
     ]
@@ -124,9 +124,9 @@ def _is_edited(job: HashJob, result: HashResult) -> bool:
 
 
 def other_size(job: HashJob, state: FileState) -> HashedFile | None:
-    """The result for a file whose size alone shows that it is not the listed one."""
+    """The result for a file whose size shows that it is not the listed one."""
     known = job.known[0]
-    # Where a download left a hash, too, that tells whether the file is of another version.
+    # If a download left a hash, too, it shows whether the file is of another version.
     if known.size is None or known.size == state.size or len(job.known) > 1:
         return None
     reason = f"has {counted(state.size, 'byte')}, {abs(state.size - known.size):,} "
@@ -135,6 +135,6 @@ def other_size(job: HashJob, state: FileState) -> HashedFile | None:
 
 
 def unreadable(job: HashJob, error: OSError) -> HashedFile:
-    """The result for a file that the system does not give."""
+    """The result for a file that cannot be read."""
     reason = error.strerror or type(error).__name__
     return HashedFile(job.relative, HashOutcome.UNREADABLE, job.known, reason=reason)

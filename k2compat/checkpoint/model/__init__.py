@@ -1,4 +1,4 @@
-"""What the config describes: sizes, quantisation, and every tensor with name, shape and dtypes."""
+"""The model of a config: sizes, quantisation, and every tensor with name, shape and dtypes."""
 
 from typing import TYPE_CHECKING
 

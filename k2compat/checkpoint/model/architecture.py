@@ -1,8 +1,8 @@
 """From a config to the sizes that decide which tensors a checkpoint holds.
 
-A config is untrusted: numbers may be strings, absurd or missing. Here each becomes a
-checked `int` within the bounds of `tensor_rules.toml`, or a finding, before anything is made
-of it. A config that asks for 10¹² experts costs no more than one that asks for 384.
+A config is untrusted: numbers may be strings, absurd or missing. Before it is used, each becomes
+a checked `int` within the bounds of `tensor_rules.toml`, or a finding. A config with 10¹² experts
+costs no more than one with 384.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ from k2compat.findings import Finding, Severity
 from k2compat.printable import counted, shortened
 
 TEXT_PREFIX: Final = "language_model."
-"""Before the text model's tensors where a vision model wraps it."""
+"""The prefix of the text model's tensors in a vision model."""
 
 _LAYERS_PREFIX: Final = "model."
 
@@ -41,15 +41,15 @@ class Architecture:
 
     Attributes:
         model_type: The config's own: kimi_k2, deepseek_v3 or kimi_k25.
-        sizes: By config member and by the symbol of `tensor_rules.toml`. What the config
-            has not (q_lora_rank null, no experts) is 0.
-        traits: What holds: "q_lora" or "no_q_lora", "tied" or "untied", "shared_experts",
+        sizes: By config member and by the symbol of `tensor_rules.toml`. A size that the config
+            lacks (q_lora_rank null, no experts) is 0.
+        traits: Its traits: "q_lora" or "no_q_lora", "tied" or "untied", "shared_experts",
             "noaux_tc", "attention_bias", "indexer"; "with_model", or "draft" for an MTP layer
             that is stored by itself.
         has_vision: Whether a vision tower belongs to it.
         quantization: How its weights are stored.
-        prefix: What stands before the text model's names.
-        pattern_prefixes: What precedes "layers." in the config's lists of modules.
+        prefix: The prefix of the text model's names.
+        pattern_prefixes: The text before "layers." in the config's lists of modules.
     """
 
     model_type: str
@@ -118,7 +118,7 @@ class Architecture:
         return replace(self, sizes={**self.sizes, **changed, **symbols}, traits=traits)
 
     def is_moe(self, layer: int) -> bool:
-        """Whether a layer has experts; MTP layers have them too, where any layer has."""
+        """Whether a layer has experts; MTP layers have them, too, if any layer has."""
         return (
             self.experts > 0
             and layer >= self.sizes["first_k_dense_replace"]
@@ -136,7 +136,7 @@ def read_architecture(
         where: Names the config in findings.
 
     Returns:
-        The architecture, or None where it cannot be known; and everything that is wrong.
+        The architecture, or None where it is not known; and all findings.
     """
     defects = FileFindings(where)
     text, member = _text_config(config, defects)
@@ -172,7 +172,7 @@ def read_architecture(
 def _read_quantization(
     config: Mapping[str, Any], text: Mapping[str, Any], defects: FileFindings
 ) -> Quantization:
-    """The wrapper's own settings are for engines the same as the wrapped config's."""
+    """Read the quantisation; engines accept it in the wrapper's config and in the text model's."""
     inner, outer = text.get("quantization_config"), config.get("quantization_config")
     quantization = read_quantization(inner or outer, defects)
     if inner and outer and inner != outer:
@@ -209,7 +209,7 @@ def demand_architecture(config: Mapping[str, Any]) -> Architecture:
 def _text_config(
     config: Mapping[str, Any], defects: FileFindings
 ) -> tuple[Mapping[str, Any] | None, str]:
-    """The text model's members, and where they stand: "" or "text_config."."""
+    """The text model's members, and their place: "" or "text_config."."""
     model_type = config.get("model_type")
     if not _is_family(model_type, (*SWITCHABLE, *WRAPPERS), "model_type", defects):
         return None, ""
@@ -226,7 +226,7 @@ def _text_config(
             actual=_shown(text),
         )
         return None, ""
-    # Without one of its own, engines take it for the type they know.
+    # A text model without a type of its own has the type that engines know.
     if "model_type" in text and not _is_family(
         text["model_type"], SWITCHABLE, f"{wrapped}.model_type", defects
     ):
@@ -277,7 +277,7 @@ def _read_size(value: object, rule: SizeRule, at: str, defects: FileFindings) ->
     bounds = f"a whole number from {rule.least:,} to {rule.most:,}"
     if value is _MISSING:
         defects.add("architecture-member-missing", f"{at} is missing", at=at, expected=bounds)
-    # A bool is an int in Python; 7168.0 is none, and engines build shapes of it.
+    # A bool is an int in Python. 7168.0 is not, and engines build shapes from the value.
     elif type(value) is not int:
         message = f"{at} is not a whole number"
         defects.add("architecture-value", message, at=at, expected=bounds, actual=_shown(value))
@@ -291,7 +291,7 @@ def _read_size(value: object, rule: SizeRule, at: str, defects: FileFindings) ->
 
 def _read_vision(vision: object, defects: FileFindings) -> dict[str, int]:
     if vision is None:
-        vision = {}  # Transformers fills it in
+        vision = {}  # Transformers uses a default
     if not isinstance(vision, dict):
         defects.add(
             "architecture-value",
@@ -363,7 +363,7 @@ def _check_together(sizes: Mapping[str, int], member: str, defects: FileFindings
 
 
 def _shown(value: object) -> str:
-    """A value as a config would show it, and not for ever."""
+    """A value as in a config, shortened."""
     if value is None or value is _MISSING:
         return "null" if value is None else "nothing"
     if isinstance(value, dict | list):

@@ -1,6 +1,6 @@
-"""Model types outside of the family, in configs that describe a model of the family all the same.
+"""Model types outside of the family, in configs that still describe a model of the family.
 
-`sed s/kimi_k2/deepseek_v3/` makes deepseek_v35 of kimi_k25; forks and new releases have types of
+`sed s/kimi_k2/deepseek_v3/` turns kimi_k25 into deepseek_v35; forks and new releases have types of
 their own. The type is an error; everything else is judged as the family member that the config
 describes.
 """
@@ -33,7 +33,7 @@ def assume_member(
         where: Names the config in findings.
 
     Returns:
-        The config itself where its type is known, or nothing else says what it describes.
+        The config itself where its type is known, or its other members do not show a model.
     """
     found = FileFindings(where)
     for wrapper, member in WRAPPERS.items():
@@ -68,7 +68,7 @@ def _assume(
 
 
 def _fix(own: str, likely: str, where: str) -> Fix | None:
-    """The way back from a known accident; any other type may be meant."""
+    """The fix for a known accident; any other type may be intended."""
     if SED_ACCIDENTS.get(own) != likely or "://" in where:
         return None
     return ("sed", "-i", f's/"{own}"/"{likely}"/', where)

@@ -26,11 +26,11 @@ _SIZES: Final = {
 
 
 class FoundTensor(NamedTuple):
-    """A tensor of a module, as a file has it or as a rule that it fulfils gives it.
+    """A tensor of a module, from a file or from the rule that it fulfils.
 
     Attributes:
         suffix: Follows the module's name and a dot.
-        dtypes: The possible ones: one, where the file was read.
+        dtypes: The possible ones; exactly one if it is from a file.
         shapes: The same.
     """
 
@@ -40,11 +40,11 @@ class FoundTensor(NamedTuple):
 
 
 SUFFIXES: Final = frozenset(tensor.suffix for each in SCHEMES.values() for tensor in each.tensors)
-"""Of all tensors that any scheme stores for a module."""
+"""The suffixes of all tensors that any scheme stores for a module."""
 
 
 def is_plain(found: frozenset[FoundTensor], rows: int, columns: int) -> bool:
-    """Whether the tensors are a weight as it is."""
+    """Whether the tensors are a plain weight."""
     return len(found) == 1 and all(
         one.suffix == _WEIGHT and (rows, columns) in one.shapes and _FLOATS & {*one.dtypes}
         for one in found
@@ -59,9 +59,9 @@ def infer_storage(
 
     Args:
         found: All tensors of the module.
-        rows: Of the module's weight as it is.
-        columns: The same.
-        near: Where several storages do, the nearest to this one is taken.
+        rows: The rows of the module's plain weight.
+        columns: Its columns.
+        near: If several storages fit, the nearest to this one is returned.
     """
     return next((one for one in _storages(near) if fits(found, rows, columns, one)), None)
 

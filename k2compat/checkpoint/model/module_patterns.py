@@ -4,9 +4,9 @@
     model.layers.0.self_attn*    a glob
     re:.*self_attn.*             a regular expression, matched from the name's start
 
-The patterns come from a file that anybody may have written. `regex` matches expressions under
-a time limit, which Python's `re` does not have. Names, and the globs and expressions that only
-compare a beginning, are looked up in sets: a list of thousands takes linear time.
+The patterns come from an untrusted file. `regex` matches expressions under a time limit, which
+Python's `re` does not have. Names, and the globs and expressions that only compare a beginning, are
+looked up in sets, so that a list of thousands takes linear time.
 """
 
 import fnmatch
@@ -32,14 +32,15 @@ REPETITIONS_MAX: Final = 1_000
 """`regex` unrolls counted repetitions when it compiles: (x{1000}){1000} takes gigabytes."""
 
 Bare = Literal["exact", "below", "substring"]
-"""What a name without any wildcard covers: the module; also all modules below it and, of a name
-without a dot, each module with that part (SGLang compares parts); every module that contains it."""
+"""What a name without any wildcard covers: only the module; also all modules below it, and for a
+name without a dot each module with that part (SGLang compares parts); every module whose name
+contains it."""
 
 EXPRESSION: Final = "re:"
 _WILDCARDS: Final = "*?["
 _COUNTED: Final = re.compile(r"\{(\d*)(?:,(\d*))?\}")
 _LITERAL: Final = re.compile(r"((?:[\w-]|\\\.)+)(\$|\.\*\$?)?")
-"""An expression that compares a beginning ("model\\.layers\\.0\\.mlp.*") or a whole name."""
+"""An expression for a beginning ("model\\.layers\\.0\\.mlp.*") or a whole name."""
 
 _FUSED: Final = {
     "gate_up_proj": ("gate_proj", "up_proj"),
@@ -53,14 +54,14 @@ _ONE_EXPERT: Final = re.compile(r"experts?\W{1,4}\[?[0-9](?!-9\])")
 
 
 class PatternError(Exception):
-    """The list cannot be followed. Does not leave the room."""
+    """The list cannot be used. This room catches it."""
 
 
 class ModulePatterns:
     """Patterns of modules, matched within a time limit.
 
     Attributes:
-        patterns: As the config has them.
+        patterns: The patterns of the config.
         bare: What a name without any wildcard covers.
         is_exhausted: Whether the time limit was reached; matches after that are unknown.
         names_experts: Whether a pattern treats the experts of a layer differently.
@@ -131,7 +132,7 @@ class ModulePatterns:
         )
 
     def __hash__(self) -> int:
-        """As `==` compares."""
+        """Equal for equal lists."""
         return hash((self.patterns, self.bare))
 
     def __contains__(self, module: str) -> bool:
@@ -161,13 +162,13 @@ class ModulePatterns:
             return False
         finally:
             self._seconds = max(self._seconds - (time.monotonic() - begin), 0.0)
-            # A timeout of 0 means none to `regex`: without time left nothing is matched.
+            # To `regex` a timeout of 0 means no timeout, so nothing is matched if no time is left.
             if not self._seconds:
                 self._expressions, self.is_exhausted = [], True
 
 
 def _unfused(pattern: str) -> Iterable[str]:
-    """A pattern, or those of the modules that an engine joins under the pattern's name."""
+    """The pattern, or the patterns of the modules that an engine joins under its name."""
     for fused, halves in _FUSED.items():
         if fused in pattern:
             return [pattern.replace(fused, half) for half in halves]
@@ -195,7 +196,7 @@ def _compiled(expression: str) -> Any:
         raise PatternError(expression)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # sets such as [[a]] that a later Python reads anew
+            warnings.simplefilter("ignore")  # on sets such as [[a]], a FutureWarning
             re.compile(_short(expression))
             return regex.compile(expression)
     except (re.error, regex.error, RecursionError, OverflowError) as error:

@@ -1,7 +1,7 @@
 """How the routed experts of a checkpoint are stored, for programs that need only this.
 
-`launch` asks it at each start. The rules of the tensors, which take as long to load as this, are
-not loaded for it. Neither are the dialects of the other schemes, 5 ms, for the FP8 config that
+`launch` uses it at each start. The rules of the tensors, which take as long to load as this
+module, are not loaded. Neither are the dialects of the other schemes, 5 ms, for the FP8 config that
 Moonshot AI and DeepSeek publish.
 """
 
@@ -16,9 +16,9 @@ class StoredPrecision(NamedTuple):
     """How the routed experts of a checkpoint are stored.
 
     Attributes:
-        name: The scheme's short name, as "nvfp4"; "bf16" for weights as they are.
-        block: Neighbours in a row of the weight that share a scale; 1 where a row has one.
-        kv_cache_bits: Of an element of the KV cache that the config asks for; None for its own.
+        name: The scheme's short name, as "nvfp4"; "bf16" for plain weights.
+        block: Neighbours in a row of the weight that share a scale; 1 where a row has one scale.
+        kv_cache_bits: The bits of an element of the KV cache, if the config gives them.
     """
 
     name: str

@@ -1,10 +1,10 @@
-"""How a checkpoint's weights are stored: which scheme reaches which module.
+"""How a checkpoint's weights are stored: which scheme applies to which module.
 
     quantization_config ── dialect ──▶ groups (targets, storage), ignored modules
 
 Each program that writes such configs has a dialect in `quantization_configs/`, found by
-`quant_method`. What no dialect can read is named and left at that: which tensors such a
-checkpoint stores for a quantised module is not known, and they are not judged.
+`quant_method`. A config that no dialect can read gives only a finding: it is not known which
+tensors such a checkpoint stores for a quantised module, so they are not judged.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,11 +19,11 @@ MODULE_KINDS: Final = ("projection", "linear", "router")
 
 
 class Group(msgspec.Struct, frozen=True):
-    """Modules that are stored alike.
+    """Modules that are stored in the same way.
 
     Attributes:
         storage: Their storage; None for modules that a config excludes by name or type.
-        targets: The modules; None for all that the scheme reaches.
+        targets: The modules; None for all to which the scheme applies.
     """
 
     storage: Storage | None
@@ -40,10 +40,10 @@ class Quantization(msgspec.Struct, frozen=True):
     """How weights are stored.
 
     Attributes:
-        name: For a person: "bf16", "fp8", "int4", or what the config calls it.
+        name: For messages: "bf16", "fp8", "int4", or the config's own name.
         groups: The first whose targets include a module decides.
-        ignore: Modules that stay as they are.
-        kv_cache_bits: Of an element of the KV cache that the config asks for; None for its own.
+        ignore: Modules that are not quantised.
+        kv_cache_bits: The bits of an element of the KV cache, if the config gives them.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Quantization(msgspec.Struct, frozen=True):
 
     @property
     def bits(self) -> int | None:
-        """Of a quantised weight of the first group."""
+        """The bits of a quantised weight of the first group."""
         return self.storages[0].bits if self.storages else None
 
     @property
@@ -80,15 +80,15 @@ class Quantization(msgspec.Struct, frozen=True):
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether a list took too long to follow; what was asked after that is unknown."""
+        """Whether a list took too long to match; later results are then unknown."""
         lists = (self.ignore, *(group.targets for group in self.groups))
         return any(one is not None and one.is_exhausted for one in lists)
 
     def storage_of(self, module_kind: str, names: Sequence[str]) -> Storage | None:
-        """How a module is stored; None where its weight is as it is.
+        """How a module is stored; None where its weight is plain.
 
         Args:
-            module_kind: One of MODULE_KINDS, or "" for what no scheme reaches.
+            module_kind: One of MODULE_KINDS, or "" for modules that are never quantised.
             names: The module's names; one that matches is enough.
         """
         if module_kind not in MODULE_KINDS or any(name in self.ignore for name in names):
@@ -127,7 +127,7 @@ def labelled(groups: Sequence[Group]) -> str:
 
 
 def whole_number(value: object, least: int = 1, most: int = 1 << 16) -> int | None:
-    """A config's value as a whole number within bounds; None where it is none."""
+    """A config's value as a whole number within bounds; None for any other value."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return int(value) if least <= value <= most and value == int(value) else None

@@ -1,6 +1,6 @@
 """The rules of `tensor_rules.toml` as typed values; the table explains them.
 
-A key that is not known, or a value of another kind, is refused with its place.
+An unknown key, or a value of another kind, is refused with its place.
 """
 
 from pathlib import Path
@@ -26,8 +26,8 @@ class TensorRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A tensor, or one of each layer or expert.
 
     Attributes:
-        where: The block that the tensor belongs to.
-        name: What follows the block's prefix, with {e} for an expert's number.
+        where: The block of the tensor.
+        name: The name after the block's prefix, with {e} for an expert's number.
         shape: Expressions over sizes, see `shapes`.
         part: The word for such tensors in messages.
         module: Whether a scheme may quantise it.
@@ -49,7 +49,7 @@ class TensorRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Dtypes that are right, and those that load but have lost precision."""
+    """Right dtypes, and dtypes that load but have lost precision."""
 
     dtypes: tuple[str, ...]
     weaker: tuple[str, ...] = ()

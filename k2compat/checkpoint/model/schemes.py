@@ -16,7 +16,7 @@ UNKNOWN: Final = "unknown"
 """The scheme of modules whose tensors are not known."""
 
 WHOLE_ROW: Final = 1 << 62
-"""A group or block that no row fills: one scale for the whole row."""
+"""The size of a group or block that is longer than any row: one scale for the whole row."""
 
 
 class StoredTensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,7 +52,7 @@ class _Table(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Schemes(Mapping[str, Scheme]):
-    """The schemes of `schemes.toml`, each read when it is first asked for.
+    """The schemes of `schemes.toml`, each read when it is first used.
 
     One checkpoint has one or two of them. Python parses the whole table in 11 ms, a tenth of the
     processor time of a `launch`.
@@ -97,8 +97,8 @@ class Storage(NamedTuple):
     Attributes:
         scheme: A key of SCHEMES, or UNKNOWN.
         sizes: Pairs of a size's name and value, for the scheme's shapes.
-        traits: The settings that `when` of the scheme's tensors asks for.
-        bits: Of one weight; None where the config does not give them.
+        traits: The settings that `when` of the scheme's tensors needs.
+        bits: The bits of one weight; None where the config does not give them.
     """
 
     scheme: str
@@ -150,7 +150,7 @@ def storage(
     traits: frozenset[str] = frozenset(),
     bits: int | None = None,
 ) -> Storage:
-    """A storage of a scheme of the table; sizes and bits that are not given are the table's."""
+    """A storage by a scheme of the table, which gives the missing sizes and bits."""
     known = SCHEMES[scheme]
     values = {**known.sizes, **(sizes or {})}
     if bits is not None and "bits" in known.sizes:
@@ -164,8 +164,8 @@ def module_tensors(stored: Storage, rows: int, columns: int) -> tuple[ModuleTens
     """The tensors of a module.
 
     Args:
-        stored: Of a known scheme.
-        rows: Outputs of the module, the first dimension of its weight as it is.
+        stored: A storage of a known scheme.
+        rows: Outputs of the module, the first dimension of its plain weight.
         columns: Its inputs.
     """
     sizes = {"d0": rows, "d1": columns, **dict(stored.sizes)}

@@ -3,8 +3,8 @@
     config ── architecture ──▶ sizes, traits, quantization ──┐
     tensor_rules.toml ───────────────────────────────────────┴──▶ blocks ──▶ tensors
 
-A block is what shares a prefix: a layer, or what lies outside all layers. Layers alike share
-one table of their tensors, so that Kimi-K2's 139,644 are held as two tables of 15 and 2,327.
+A block has the tensors with one prefix: those of a layer, or those outside all layers. Equal
+layers share one table, so that Kimi-K2's 139,644 tensors need two tables of 15 and 2,327 rows.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,7 +24,7 @@ TEXT_LAYERS = "model.layers."
 VISION = "vision"
 MTP = "mtp"
 PLAIN_WEIGHTS = "plain weights"
-"""How tensors are stored that no scheme reaches."""
+"""The storage of tensors that no scheme stores."""
 
 _REQUIRED = "required"
 _SPECIAL = ("legacy", "uniform")
@@ -37,8 +37,8 @@ class Module(NamedTuple):
 
     Attributes:
         kind: "projection", "linear" or "router".
-        shape: Rows and columns of its weight as it is.
-        storage: As the config has it; None for a weight as it is.
+        shape: Rows and columns of its plain weight.
+        storage: The storage of the config; None for a plain weight.
     """
 
     kind: str
@@ -47,10 +47,10 @@ class Module(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """What tensors of one rule have in common.
+    """Common properties of the tensors of one rule.
 
     Attributes:
-        part: What a person calls them: "expert", "attention", …
+        part: Their name in messages: "expert", "attention", …
         necessity: "required", "optional" (tied embeddings), "legacy" (loaders skip them),
             "vision" or "mtp" (all of them or none), "uniform" (all of one kind or none).
         shape: Slowest dimension first; None where it is not known (an unknown quantisation).
@@ -61,7 +61,7 @@ class Kind(NamedTuple):
         model_elements: The model's own parameters in them.
         other_shapes: Further shapes that are right.
         module: The module whose tensor it is; None where no scheme may quantise it.
-        bytes: Of its data in the usual shape and dtype.
+        bytes: The bytes of its data in the usual shape and dtype.
         stored_as: The scheme and its programs, or "plain weights"; "" where it is not known.
     """
 
@@ -109,10 +109,10 @@ class Block(NamedTuple):
     """The tensors that share a prefix.
 
     Attributes:
-        prefix: What ends in a layer's number and a dot; "" outside any layer.
+        prefix: The common prefix, which ends in a layer's number and a dot; "" outside any layer.
         layer: The number; None outside any layer.
-        kinds: What follows the prefix, and what such a tensor is like. Shared by layers alike.
-            Where a quantisation is unknown, a quantised module's own name stands for all the
+        kinds: The names after the prefix, each with its kind. Equal layers share this table.
+            Where a quantisation is unknown, a quantised module's own name represents all
             tensors that it may have.
     """
 
@@ -124,7 +124,7 @@ class Block(NamedTuple):
 def expected_tensors(config: Mapping[str, Any] | Architecture) -> Iterator[ExpectedTensor]:
     """The tensors of a checkpoint, one after the other, layer by layer.
 
-    Nothing is held but the tables of two kinds of layers, however many layers there are.
+    Only the tables of two kinds of layers are kept, for any number of layers.
 
     Args:
         config: The members of a config.json, or an architecture read from one.
@@ -146,7 +146,7 @@ def expected_tensors(config: Mapping[str, Any] | Architecture) -> Iterator[Expec
 
 
 def expected_blocks(architecture: Architecture) -> Iterator[Block]:
-    """The same, a block at a time: what is outside layers, layers, MTP layers, vision's layers."""
+    """The same by blocks: outside of layers, layers, MTP layers, layers of the vision tower."""
     prefix = architecture.prefix
     outside: dict[str, Kind] = {}
     if "draft" not in architecture.traits:
@@ -231,7 +231,7 @@ def _expand(
 def _stored(
     architecture: Architecture, rule: TensorRule, stored: Storage | None, necessity: str | None
 ) -> Iterator[tuple[str, Kind]]:
-    """The tensors that store a rule's one."""
+    """The tensors that store the tensor of a rule."""
     shape = shape_of(rule.shape, architecture.sizes)
     needed = rule.kind if necessity is None or rule.kind != _REQUIRED else necessity
     module = Module(rule.module, shape, stored) if rule.module else None

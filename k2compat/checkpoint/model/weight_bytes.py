@@ -24,10 +24,10 @@ class LoadedBytes(NamedTuple):
 
 
 def loaded_bytes(config: Mapping[str, Any]) -> LoadedBytes | None:
-    """The bytes that an engine loads of a checkpoint; nothing is read but its config.
+    """The bytes that an engine loads of a checkpoint; only its config is read.
 
-    Left out is what engines load for speculative decoding and for images alone, and the legacy
-    `inv_freq`. Layers alike are summed once: 2,342 rows stand for Kimi-K2's 139,644 tensors.
+    Tensors that engines load only for speculative decoding or for images are left out, and the
+    legacy `inv_freq`. Equal layers are summed once: 2,342 rows for Kimi-K2's 139,644 tensors.
 
     Args:
         config: The members of a config.json.

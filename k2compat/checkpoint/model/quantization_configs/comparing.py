@@ -11,7 +11,7 @@ from k2compat.checkpoint.model.schemes import SCHEMES, WHOLE_ROW, Storage
 from k2compat.checkpoint.reporting import named
 from k2compat.printable import counted
 
-# Before "layers." in a name, a glob or an expression; ".*" there covers every prefix.
+# The text before "layers." in a name, a glob or an expression; ".*" there covers every prefix.
 _BEFORE_LAYERS: Final = re.compile(r"(?:re:)?\^?((?:\w+\\?\.)*)layers\\?\.")
 
 PREFIXES: Final = (
@@ -21,12 +21,12 @@ PREFIXES: Final = (
     "model.language_model.",
     "",
 )
-"""What programs write before "layers." of one and the same text model: SGLang issues 18370 and
-24477 are about lists with another one than the tensors."""
+"""The prefixes before "layers." that programs write for the same text model: SGLang issues 18370
+and 24477 are about lists with another prefix than the tensors."""
 
 
 def layer_prefixes(quantization: Quantization) -> tuple[str, ...]:
-    """What precedes "layers." in the lists of a quantisation, the most frequent first."""
+    """The prefixes before "layers." in the lists of a quantisation, the most frequent first."""
     lists = (quantization.ignore, *(group.targets for group in quantization.groups))
     found: Counter[str] = Counter()
     for one in lists:
@@ -38,9 +38,9 @@ def layer_prefixes(quantization: Quantization) -> tuple[str, ...]:
 
 
 def differences(first: Quantization, second: Quantization) -> Iterator[tuple[str, str, str]]:
-    """What two configs of one checkpoint disagree in: a name, and the value in each.
+    """The differences between two configs of one checkpoint: a name, and the value in each.
 
-    Quantisations that cannot be followed are compared by name alone.
+    Quantisations that cannot be read are compared only by name.
     """
     if first.name != second.name:
         yield "the scheme", first.name, second.name

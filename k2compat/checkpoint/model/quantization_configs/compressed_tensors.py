@@ -85,7 +85,7 @@ def _storage(config: Mapping[str, Any], group: Mapping[str, Any]) -> Storage | N
 def _traits(weights: Mapping[str, Any], inputs: Mapping[str, Any]) -> Iterator[str]:
     if weights.get("symmetric") is False:
         yield "asymmetric"
-    # "static" and "weight" reorder while calibrating, and store nothing.
+    # "static" and "weight" reorder only during calibration, and store nothing.
     if weights.get("actorder") in ("group", True):
         yield "act_order"
     # Dynamic activations store nothing; "local" ones of NVFP4 store their global scale.

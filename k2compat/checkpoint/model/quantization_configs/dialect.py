@@ -1,4 +1,4 @@
-"""What the dialects share: the error for a config that cannot be followed, and pattern lists."""
+"""Common parts of the dialects: the error for a config that cannot be read, and pattern lists."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ from k2compat.checkpoint.model.module_patterns import Bare, ModulePatterns, Patt
 
 
 class UnknownSettingError(Exception):
-    """A setting that the dialect does not know. Does not leave the room."""
+    """A setting that the dialect does not know. This room catches it."""
 
 
 def patterns(values: object, bare: Bare = "exact") -> ModulePatterns:
@@ -35,7 +35,7 @@ def compiled(values: Iterable[str], bare: Bare = "exact") -> ModulePatterns:
 
 
 def required(value: int | None, what: str) -> int:
-    """A number that the dialect cannot do without.
+    """A number that the dialect requires.
 
     Raises:
         UnknownSettingError: There is none.

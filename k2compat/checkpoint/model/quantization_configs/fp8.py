@@ -14,7 +14,7 @@ from k2compat.checkpoint.model.schemes import Storage, storage
 
 
 def read_fp8(config: Mapping[str, Any]) -> Quantization:
-    """`weight_block_size` rows and columns share a scale.
+    """Read FP8 in blocks: `weight_block_size` rows and columns share a scale.
 
     Raises:
         UnknownSettingError: See `Dialect`.
@@ -26,7 +26,7 @@ def read_fp8(config: Mapping[str, Any]) -> Quantization:
 
 
 def read_w4afp8(config: Mapping[str, Any]) -> Quantization:
-    """The routed experts in INT4, all other projections in FP8 blocks.
+    """Read W4AFP8: the routed experts in INT4, all other projections in FP8 blocks.
 
     Raises:
         UnknownSettingError: See `Dialect`.

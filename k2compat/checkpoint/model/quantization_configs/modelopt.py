@@ -37,7 +37,7 @@ _FP8: Final[Mapping[str, str]] = {
 
 
 def read_modelopt(config: Mapping[str, Any]) -> Quantization:
-    """The algorithm, and what it leaves out.
+    """Read the algorithm, and the modules that it leaves out.
 
     Raises:
         UnknownSettingError: See `Dialect`.

@@ -1,4 +1,4 @@
-"""Find the dialect of a quantization_config, read it, and report what cannot be followed."""
+"""Reading of a quantization_config by its dialect, with findings on unknown settings."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -27,8 +27,8 @@ from k2compat.checkpoint.reporting import FileFindings
 from k2compat.printable import shortened
 
 Dialect = Callable[[Mapping[str, Any]], Quantization]
-"""Reads a config. Raises UnknownSettingError where it has a setting that the dialect does not
-know: the tensors that result from it are not known then."""
+"""Reads a config. Raises UnknownSettingError for a setting that the dialect does not know: the
+resulting tensors are then not known."""
 
 DIALECTS: Final[Mapping[str, Dialect]] = {
     "fp8": read_fp8,
@@ -51,7 +51,7 @@ def read_quantization(config: object, defects: FileFindings) -> Quantization:
 
     Args:
         config: The member's value; None or {} where there is none.
-        defects: Takes what is wrong.
+        defects: Takes the findings.
     """
     if config is None or config == {}:
         return PLAIN
@@ -81,11 +81,11 @@ def read_quantization(config: object, defects: FileFindings) -> Quantization:
 
 
 def without_patterns(quantization: Quantization, defects: FileFindings) -> Quantization:
-    """An unknown quantisation in place of one whose patterns take too long to follow.
+    """An unknown quantisation in place of one whose patterns take too long to match.
 
     Args:
-        quantization: As the config has it.
-        defects: Takes what is wrong.
+        quantization: The config's quantisation.
+        defects: Takes the findings.
     """
     _add_unknown(quantization.name, defects, " (its ignore list takes too long to follow)")
     return replace(quantization, groups=(Group(Storage(UNKNOWN, bits=quantization.bits)),))
@@ -126,7 +126,7 @@ def _add_unsure(quantization: Quantization, defects: FileFindings) -> None:
 
 
 def _bits(config: Mapping[str, Any]) -> int | None:
-    """Of a weight: AWQ's, GPTQ's and MLX's `bits`, compressed-tensors' `num_bits`, W4AFP8."""
+    """The bits of a weight: `bits` (AWQ, GPTQ, MLX), `num_bits` (compressed-tensors), W4AFP8."""
     groups = member(config, "config_groups")
     weights = member(groups, next(iter(groups), ""), "weights")
     found = whole_number(weights.get("num_bits") if weights else config.get("bits"))

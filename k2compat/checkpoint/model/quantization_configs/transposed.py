@@ -14,11 +14,11 @@ from k2compat.checkpoint.model.schemes import WHOLE_ROW, Storage, storage
 
 _BITS: Final = (2, 4, 8)
 _EXCLUDED, _INCLUDED = "-:", "+:"
-"""Before the expressions of GPTQ's `dynamic`: modules that stay, and with other settings."""
+"""Signs before the expressions of GPTQ's `dynamic`: unquantised modules, other settings."""
 
 
 def read_awq(config: Mapping[str, Any]) -> Quantization:
-    """AWQ in the gemm layout; gemv and others pack otherwise.
+    """Read AWQ in the gemm layout; gemv and others pack in another way.
 
     Raises:
         UnknownSettingError: See `Dialect`.
@@ -30,7 +30,7 @@ def read_awq(config: Mapping[str, Any]) -> Quantization:
 
 
 def read_gptq(config: Mapping[str, Any]) -> Quantization:
-    """GPTQ, with exceptions in `dynamic`.
+    """Read GPTQ, with exceptions in `dynamic`.
 
     Raises:
         UnknownSettingError: See `Dialect`.
