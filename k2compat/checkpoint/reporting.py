@@ -1,7 +1,7 @@
-"""What is found out about a checkpoint, as values, and how alike findings become one.
+"""The results about a checkpoint as values, and the folding of equal findings.
 
-A file's findings are collected by `FileFindings`, which is bounded however damaged the file is.
-One mistake in many places becomes one sentence: every limit on what is shown is here.
+`FileFindings` collects a file's findings, and is bounded for any damage of the file. One mistake in
+many places becomes one sentence. All limits on the number of shown findings are here.
 """
 
 from collections import Counter
@@ -18,7 +18,7 @@ from k2compat.printable import shortened
 _codes = Codes("checkpoint")
 
 Progress = Callable[[int, int], object]
-"""Takes the number of files of weights that are done, and of all."""
+"""Takes the number of finished files of weights, and of all files."""
 
 UNKNOWN_VARIANT = "unknown"
 
@@ -26,7 +26,7 @@ FINDINGS_PER_CODE: Final = 1_000
 """A hostile file can hold a defect in each of a million tensors; the rest is only counted."""
 
 ALIKE_SHOWN: Final = 4
-"""Files with the same defect that have a finding each. More of them share one cause."""
+"""Files with the same defect that have a finding each. More of them become one finding."""
 
 NAMES_SHOWN: Final = 3
 RANGES_SHOWN: Final = 4
@@ -48,12 +48,12 @@ class FileSummary(msgspec.Struct, frozen=True):
 
 
 class StoredPart(msgspec.Struct, frozen=True):
-    """Tensors that the config has stored in one way.
+    """Tensors with the same storage in the config.
 
     Attributes:
         name: The scheme and its programs, as "MXFP4 of AMD Quark", or "plain weights".
-        tensors: Judged ones.
-        bytes: Their data, as the shards hold them.
+        tensors: The number of judged tensors.
+        bytes: The bytes of their data in the shards.
     """
 
     name: str
@@ -62,11 +62,11 @@ class StoredPart(msgspec.Struct, frozen=True):
 
 
 class Coverage(msgspec.Struct, frozen=True):
-    """How many tensors were held against a rule.
+    """How many tensors were compared with a rule.
 
     Attributes:
-        judged: How many were.
-        all: How many there are, those in files that were not or could not be read included.
+        judged: How many were compared.
+        all: How many there are, also in files that were not or could not be read.
         reasons: Why the others were not; empty where all were.
         parts: The judged ones by how they are stored, where more than one way is known.
     """
@@ -79,7 +79,7 @@ class Coverage(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """What was found out about a checkpoint.
+    """The results about a checkpoint.
 
     Attributes:
         source: As the user named it.
@@ -90,8 +90,8 @@ class Validation:
         model_parameters: The model's own: without scales and buffers, and a packed element
             counts as the weights that it holds.
         bytes: Of the tensors' data.
-        files: The files of weights that were looked into.
-        not_checked: What was not looked at, as sentences.
+        files: The files of weights that were read.
+        not_checked: Parts that were not checked, as sentences.
         report: The findings.
         coverage: Which of the tensors were judged.
     """
@@ -113,7 +113,7 @@ class FileFindings:
     """The findings about one file, in the order they were found."""
 
     def __init__(self, path: str) -> None:
-        """Take the file's path as it is to be shown; it is made printable here."""
+        """Take the file's path for messages; it is made printable here."""
         self._path = shortened(path)
         self._findings: list[Finding] = []
         self._seen: Counter[str] = Counter()
@@ -134,13 +134,13 @@ class FileFindings:
 
         Args:
             code: A key of the room's `codes.toml`.
-            message: One sentence; what it quotes from the file went through `shortened`.
+            message: One sentence; quotations from the file must be made with `shortened`.
             at: The place inside the file: a tensor, a key, a byte.
-            count: How many single things are meant.
-            expected: What should be there; shown as `str` gives it.
-            actual: What is there; shown as `str` gives it.
+            count: The number of single things.
+            expected: The expected value, shown by `str`.
+            actual: The value of the file, shown by `str`.
             fix: Advice in words, or a command as its words.
-            items: The single things, where `count` of them are meant; made printable here.
+            items: The single things, if there are `count` of them; made printable here.
         """
         self._seen[code] += 1
         if self._seen[code] > FINDINGS_PER_CODE:
@@ -159,13 +159,13 @@ class FileFindings:
         )
 
     def add_named(self, code: str, message: str, names: Collection[str], **more: Any) -> None:
-        """Note one defect of several things: it ends in the first names, and has all as items.
+        """Note one defect of several things: the message ends in the first names, `items` has all.
 
         Args:
             code: A key of the room's `codes.toml`.
             message: One sentence without the names.
             names: The things in their order, at least one.
-            more: What else `add` takes.
+            more: Further arguments of `add`.
         """
         self.add(code, f"{message}: {named(names)}", count=len(names), items=names, **more)
 
@@ -185,7 +185,7 @@ class FileFindings:
 
 
 def fold_equal(root: str, findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Findings that differ only in their file become one: a clone without LFS is one mistake.
+    """Fold findings that differ only in their file: a clone without LFS is one mistake.
 
     Args:
         root: Names the checkpoint.
@@ -200,7 +200,7 @@ def fold_equal(root: str, findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def fold_by_code(root: str, findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Findings with the same code become one, though numbers in their messages differ.
+    """Fold findings with the same code, even if numbers in their messages differ.
 
     Args:
         root: Names the checkpoint.

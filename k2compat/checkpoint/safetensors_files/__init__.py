@@ -1,4 +1,4 @@
-"""Safetensors: headers, index and shards, held against the model."""
+"""Safetensors: headers, index and shards, and their comparison with the model."""
 
 from typing import TYPE_CHECKING
 

@@ -1,10 +1,10 @@
-"""Compare the stored tensors with those that the config requires, shard by shard.
+"""Comparison of the stored tensors with those that the config requires, shard by shard.
 
     shard ──▶ add ──▶ counts, deviations        nothing else of a shard is kept
                           │
-    expected blocks ──────┴──▶ finish ──▶ deviations, what is missing included
+    expected blocks ──────┴──▶ finish ──▶ deviations, missing tensors included
 
-A tensor that is as expected leaves no trace but a name struck off its block's list.
+For a tensor that is as expected, only its name is removed from its block's list.
 """
 
 from collections import Counter
@@ -32,12 +32,12 @@ _NOT_EXPECTED = "tensors that the config does not call for"
 class UnseenTensors:
     """A block, and the names in it that have not been seen.
 
-    The names of a layer take half a megabyte as a set: it is made for the first tensor of the
-    layer, and made anew once most are seen, for a set does not shrink.
+    The names of a layer take half a megabyte as a set. The set is made for the first tensor of
+    the layer, and again once most names are seen, since a set does not shrink.
 
     Attributes:
         block: The block.
-        explained: Names that were not seen, and whose module has a deviation that says why.
+        explained: Names that were not seen, but whose module has a deviation as the reason.
     """
 
     __slots__ = ("_unseen", "block", "explained")
@@ -49,18 +49,18 @@ class UnseenTensors:
 
     @property
     def unseen(self) -> set[str]:
-        """Names that have not been seen; those that are, are removed from it."""
+        """Names that have not been seen yet; seen names are removed."""
         if self._unseen is None:
             self._unseen = set(self.block.kinds)
         return self._unseen
 
     @property
     def is_untouched(self) -> bool:
-        """Whether nothing of the block was seen."""
+        """Whether no tensor of the block was seen."""
         return self._unseen is None or len(self._unseen) == len(self.block.kinds)
 
     def shrink(self) -> None:
-        """Give back memory where most names were seen."""
+        """Free memory if most names were seen."""
         if self._unseen is not None and len(self._unseen) * 4 < len(self.block.kinds):
             self._unseen = set(self._unseen)
 
@@ -69,24 +69,24 @@ class Comparison:
     """The tensors of one checkpoint against an architecture; without one they are counted.
 
     Attributes:
-        tensors: Seen so far.
-        elements: Of all tensors seen.
+        tensors: The number of tensors seen so far.
+        elements: Their elements.
         unjudged: How many tensors no rule describes.
-        bytes: Their data.
-        deviations: What is odd about tensors seen.
+        bytes: The bytes of their data.
+        deviations: Deviations of the tensors seen.
     """
 
     def __init__(self, architecture: Architecture | None) -> None:
-        """Take what the config describes."""
+        """Take the architecture of the config."""
         self.tensors = 0
         self.elements = 0
         self.unjudged = 0
-        self._other_model_elements = 0  # of tensors that are not as a rule describes them
+        self._other_model_elements = 0  # of tensors that differ from their rule
         self.bytes = 0
         self.deviations: list[TensorDeviation] = []
         self._architecture = architecture
         self._bits = None if architecture is None else architecture.quantization.bits
-        self._names: set[str] = set()  # only where nothing else would notice a name's return
+        self._names: set[str] = set()  # only where nothing else would find a repeated name
         self._blocks: dict[str, UnseenTensors] = {}
         self._lists: tuple[str, ...] = ()
         self._uniform: dict[int, list[str]] = {}  # by the table of kinds, which layers share
@@ -113,7 +113,7 @@ class Comparison:
         count, held, elements = 0, 0, 0
         for tensor in tensors:
             name, dtype, shape, start, end = tensor
-            # Neighbours are nearly always of one layer.
+            # Neighbours nearly always belong to one layer.
             if not cut or not name.startswith(prefix):
                 prefix = self._prefix_of(name)
                 cut = len(prefix)
@@ -151,7 +151,7 @@ class Comparison:
     def _take_unusual(
         self, tensor: SafetensorsTensor, kind: Kind, layer: int | None, shard: str
     ) -> int:
-        """Judge a tensor of another shape, dtype or size than the usual; its elements."""
+        """Judge a tensor of an unusual shape, dtype or size; returns its elements."""
         self._further_bytes[kind.stored_as] += tensor.end - tensor.start - kind.bytes
         if tensor.shape != kind.shape and tensor.shape not in kind.other_shapes:
             self._other_model_elements -= kind.model_elements
@@ -169,7 +169,7 @@ class Comparison:
         self._note(Deviation.DUPLICATE, tensor, layer, kind.part, shard)
 
     def _model_elements(self, tensor: SafetensorsTensor) -> int:
-        """Of a tensor that no rule describes, or describes otherwise."""
+        """The model's parameters in a tensor without a rule, or one that differs from its rule."""
         return model_elements(tensor.name, tensor.dtype, tensor.elements, self._bits)
 
     @property
@@ -210,7 +210,7 @@ class Comparison:
         )
 
     def mark_unreadable(self, names: Iterable[str]) -> None:
-        """Take names whose entries are too damaged to be tensors: they are not missing."""
+        """Take names whose entries are too damaged to be read: they are not missing."""
         for name in names:
             prefix = self._prefix_of(name)
             opened = self._blocks.get(prefix)
@@ -223,7 +223,7 @@ class Comparison:
                 self._further_bytes[kind.stored_as] -= kind.bytes
 
     def finish(self) -> Iterator[tuple[Block, list[str]]]:
-        """What is missing: blocks, with the required names in them that were not seen."""
+        """The missing tensors: blocks with their required names that were not seen."""
         partly = self._partly_seen()
         for opened in self._blocks.values():
             kinds = opened.block.kinds
@@ -237,7 +237,7 @@ class Comparison:
                 yield opened.block, sorted(missing, key=order.__getitem__)
 
     def _partly_seen(self) -> set[str]:
-        """The forms of the uniform tensors of which some were seen."""
+        """The forms of those uniform tensors of which some were seen."""
         found: set[str] = set()
         for opened in self._blocks.values():
             if id(opened.block.kinds) not in self._uniform:
@@ -249,7 +249,7 @@ class Comparison:
         return found
 
     def blocks(self) -> Iterable[UnseenTensors]:
-        """Every block, with what was not seen of it."""
+        """Every block, with its names that were not seen."""
         return self._blocks.values()
 
     def block_of(self, name: str) -> UnseenTensors | None:
@@ -265,11 +265,11 @@ class Comparison:
         )
 
     def is_untouched(self, block: Block) -> bool:
-        """Whether nothing of a block was seen."""
+        """Whether no tensor of a block was seen."""
         return self._blocks[block.prefix].is_untouched
 
     def _prefix_of(self, name: str) -> str:
-        """What precedes a tensor's name in its layer, with the last dot; "" outside layers."""
+        """The prefix of a tensor's layer, with the last dot; "" outside layers."""
         for start in self._lists:
             if name.startswith(start):
                 end = name.find(".", len(start)) + 1
@@ -285,7 +285,7 @@ class Comparison:
         kinds: Mapping[str, Kind],
         unseen: set[str],
     ) -> None:
-        """Take a tensor of which no rule knows the name."""
+        """Take a tensor whose name is in no rule."""
         if tensor.name in self._names:
             self._note_unexpected(Deviation.DUPLICATE, tensor, layer, shard)
             return
@@ -294,7 +294,7 @@ class Comparison:
             self.unjudged += 1
             return
         if not self._architecture.quantization.is_known:
-            # Whatever a quantised module holds; and scales of the KV cache.
+            # Any tensor of a quantised module, and scales of the KV cache.
             module = rest.rpartition(".")[0]
             if module in kinds:
                 unseen.discard(module)
@@ -380,13 +380,13 @@ def _stored(kinds: Iterable[Kind]) -> tuple[Counter[str], Counter[str]]:
 
 
 def _form(rest: str) -> str:
-    """A module and its tensor, "up_proj.pre_quant_scale", whichever layer and MLP it is in."""
+    """A module and its tensor, "up_proj.pre_quant_scale", without its layer and MLP."""
     return ".".join(rest.split(".")[-2:])
 
 
 @lru_cache(maxsize=1024)
 def _shown(shape: tuple[int, ...]) -> str:
-    """A shape as text: one for all tensors that have it, since those can be a hundred thousand."""
+    """A shape as text, one object for all tensors that have it: there can be a hundred thousand."""
     return str(list(shape))
 
 

@@ -16,15 +16,15 @@ from k2compat.findings import Finding
 
 @dataclass(frozen=True, slots=True)
 class CheckpointContents:
-    """A checkpoint before its tensors are compared: values that nothing changes.
+    """A checkpoint before its tensors are compared, as unchanging values.
 
     Attributes:
         source: The files.
         root: Names the folder in findings.
         index: Its index, if it could be read.
-        index_findings: What is wrong with the index itself.
+        index_findings: Faults of the index itself.
         shards: The files to read.
-        observed: The quantised module that names of tensors show; None where they show nothing.
+        observed: The quantised module, recognised by names of tensors; None where they show none.
     """
 
     source: Source
@@ -36,23 +36,23 @@ class CheckpointContents:
 
     @property
     def names(self) -> Iterable[str]:
-        """The tensors' names: from the index, or else from as many shards as are iterated over."""
+        """The tensors' names: from the index, or from the shards, read during the iteration."""
         return self.stored_names if self.index is None else self.index.weight_map
 
     @property
     def stored_names(self) -> Iterator[str]:
-        """The tensors' names from as many shards as are iterated over."""
+        """The tensors' names from the shards, which are read during the iteration."""
         return (tensor.name for tensor in self.tensors)
 
     @property
     def tensors(self) -> Iterator[SafetensorsTensor]:
-        """The tensors of as many shards as are iterated over."""
+        """The tensors of the shards, which are read during the iteration."""
         for name in self.shards.present:
             yield from read_header(self.source, name).tensors
 
     @property
     def is_part(self) -> bool:
-        """Whether the user named one shard of a set: the rest of the set is not meant."""
+        """Whether the user named one shard of a set, without the rest of the set."""
         return self.root != self.source.name and any(map(is_numbered, self.shards.present))
 
 
@@ -80,7 +80,7 @@ def read_header(source: Source, name: str, sampler: Sampler | None = None) -> Sa
 
     Args:
         source: The files.
-        name: Of the shard.
+        name: The name of the shard.
         sampler: Samples the shard's data while it is open.
     """
     opening, path = source.open(name), f"{source.name}/{name}"

@@ -1,11 +1,11 @@
-"""How a tensor is not as the config gives it: one value for each such tensor."""
+"""Deviations of tensors from the config: one value for each such tensor."""
 
 from enum import StrEnum
 from typing import NamedTuple
 
 
 class Deviation(StrEnum):
-    """How a tensor is not as expected; the codes of the findings."""
+    """The kinds of deviation, by the codes of their findings."""
 
     MISSING = "tensor-missing"
     SCALE_MISSING = "tensor-scale-missing"
@@ -30,15 +30,15 @@ class TensorDeviation(NamedTuple):
     """A tensor that is not as expected.
 
     Attributes:
-        deviation: In which way.
-        name: Whole.
+        deviation: The kind of deviation.
+        name: The whole name.
         layer: The number of its layer, None outside any.
-        part: What a person calls such tensors; "" for one that no rule describes.
-        shard: The file it is in, or None.
-        expected: Shape or dtype, as text.
-        actual: The same.
-        dtype: Of the tensor.
-        shape: Of the tensor.
+        part: The word for such tensors in messages; "" for one that no rule describes.
+        shard: The file that holds it, or None.
+        expected: The expected shape or dtype, as text.
+        actual: The stored one.
+        dtype: The dtype of the tensor.
+        shape: The shape of the tensor.
     """
 
     deviation: Deviation

@@ -1,9 +1,9 @@
 """From the JSON text of a safetensors header to metadata and tensors.
 
-There are two ways, and they agree. Headers as the official writer makes them are cut
-up by one regular expression and judged column by column, which takes half the time of
-`json.loads` with everything that would have to be checked after it. Whatever differs
-from that in the slightest goes the strict way, which finds and names every defect.
+There are two readers with equal results. One regular expression splits headers in the form
+of the official writer, which are then judged column by column; this takes half the time of
+`json.loads` and the checks after it. Any other header goes to the strict reader, which finds
+and names every defect.
 """
 
 import json
@@ -45,17 +45,17 @@ _ENTRY = re.compile(
     rf'":\{{"dtype":"([A-Z0-9_]+)","shape":\[((?:{_NUMBER}(?:,{_NUMBER})*)?)\],'
     rf'"data_offsets":\[({_NUMBER}),({_NUMBER})\]\}}'
 )
-"""An entry after its name: beginning with a fixed text, it is found four times as fast."""
+"""An entry after its name; since it begins with a fixed text, the search is four times as fast."""
 
 _BETWEEN = ',"'
-"""What stands between one entry and the next one's name."""
+"""The text between one entry and the next one's name."""
 
 _PARTS = 5
 """`split` gives the text before a match, which ends in a name, and its four groups, and so on."""
 
 
 class Entries(NamedTuple):
-    """What a header holds: `malformed` are the names whose entries tell no tensor."""
+    """The contents of a header; `malformed` are names whose entries describe no tensor."""
 
     metadata: Mapping[str, str]
     tensors: tuple[SafetensorsTensor, ...]
@@ -71,12 +71,12 @@ class _Kind(NamedTuple):
 
 
 def read_entries(text: str, data_bytes: int, defects: FileFindings) -> Entries:
-    """Read a header's text; what is wrong with it goes to `defects`.
+    """Read a header's text; its faults are noted in `defects`.
 
     Args:
         text: The JSON, with its padding.
         data_bytes: How many bytes the file has after its header.
-        defects: Takes what is found.
+        defects: Takes the findings.
     """
     return read_canonical(text, data_bytes) or read_strictly(text, data_bytes, defects)
 
@@ -106,7 +106,7 @@ def read_canonical(text: str, data_bytes: int) -> Entries | None:
 
 
 def _are_sound(names: Sequence[str]) -> bool:
-    """Whether the names are distinct, need no escapes, and no one would stumble over them."""
+    """Whether the names are distinct, need no escapes, and hold only printable characters."""
     distinct = set(names)
     characters = "".join(distinct)
     return (
@@ -154,12 +154,12 @@ def _texts(value: JsonValue) -> dict[str, str] | None:
 
 
 def _is_unicode(text: str) -> bool:
-    """Whether it can be written down: an escape in JSON can make half a character."""
+    """Whether it can be encoded: an escape in JSON can give half a character."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def read_strictly(text: str, data_bytes: int, defects: FileFindings) -> Entries:
-    """Read any header, and name everything that is wrong with it."""
+    """Read any header, and note all of its faults."""
     values = sum(map(text.count, ",[{"))
     if values > VALUES_MAX:
         _report_too_many("values", values, VALUES_MAX, defects)
@@ -229,7 +229,7 @@ def _check_repeated(value: JsonObject, code: str, at: str, defects: FileFindings
 
 def _read_metadata(value: JsonValue, defects: FileFindings) -> dict[str, str]:
     texts = _texts(value)
-    # The official reader takes null for no metadata.
+    # For the official reader, null means no metadata.
     if texts is None and value is not None:
         defects.add(
             "safetensors-metadata",
@@ -323,7 +323,7 @@ def _naturals(value: JsonValue) -> tuple[int, ...] | None:
 
 
 def _shown(value: JsonValue) -> str:
-    """A value as it stood in the file, more or less, and not for ever."""
+    """A value, about as in the file, shortened."""
     if isinstance(value, OtherNumber):
         return value.text
     if isinstance(value, JsonObject):

@@ -1,12 +1,12 @@
-"""Read the header of a safetensors file: metadata and tensors in, every defect in one pass.
+"""Reader of the header of a safetensors file: metadata, tensors and every defect in one pass.
 
 The format (https://huggingface.co/docs/safetensors): eight bytes with the header's
 length, little-endian; the header, one JSON object, padded with spaces; the data, without
-gaps. What counts as a defect is what the official reader refuses, and what it is silent
-on though it cannot be meant: a tensor named twice, fields that no engine reads, names with
-control characters. The data are never read.
+gaps. A defect is anything that the official reader refuses. Further defects are things that it
+accepts but that cannot be intended: a tensor named twice, fields that no engine reads, names
+with control characters. The data are never read.
 
-Not called `safetensors`, so that a reader never has to ask which one is imported.
+The module is not called `safetensors`, so that an import is never ambiguous.
 """
 
 from collections.abc import Callable, Mapping
@@ -37,13 +37,13 @@ HEADER_BYTES_MAX = 100_000_000
 
 @dataclass(frozen=True, slots=True)
 class SafetensorsHeader:
-    """What the header of a safetensors file says, as far as it could be read.
+    """The header of a safetensors file, as far as it could be read.
 
     Attributes:
         path: The file, as it was named.
         metadata: The header's `__metadata__`; usually {"format": "pt"}.
         tensors: In the order of the header.
-        malformed: Names whose entries tell no tensor; they are there, but not in `tensors`.
+        malformed: Names whose entries describe no tensor, so that they are not in `tensors`.
         data_start: First byte of the data in the file, to which the tensors' offsets
             count; 0 if it could not be found.
         file_size: Bytes.
@@ -65,9 +65,9 @@ Then = Callable[[ReadableFile, SafetensorsHeader], object]
 def read_safetensors(path: Path) -> SafetensorsHeader:
     """Read the header of a safetensors file, and nothing after it.
 
-    Never raises for what it finds on disk and never waits: an absent, unreadable,
-    damaged or strange file (a FIFO, a directory, a Git-LFS pointer) is a header with
-    findings. No more than `HEADER_BYTES_MAX` bytes are read.
+    Never raises for a file on disk and never waits: an absent, unreadable, damaged or
+    special file (a FIFO, a directory, a Git-LFS pointer) gives a header with findings.
+    No more than `HEADER_BYTES_MAX` bytes are read.
     """
     return read_safetensors_from(open_file(path), str(path))
 
@@ -96,9 +96,8 @@ def read_safetensors_from(
 def header_end(first_bytes: bytes) -> int:
     """Where the header ends that begins with these bytes, at least eight.
 
-    For whoever fetches a header in pieces: so many bytes of the file are its header.
-    A length that cannot be is not believed: then it is only the eight bytes themselves,
-    which are enough to say so.
+    For callers that fetch a header in pieces: so many bytes of the file are its header.
+    For an impossible length the result is 8: these bytes are enough for the finding.
     """
     length = int.from_bytes(first_bytes[:LENGTH_BYTES], "little")
     return LENGTH_BYTES + (length if length <= HEADER_BYTES_MAX else 0)
@@ -108,7 +107,7 @@ def parse_safetensors(prefix: bytes, *, path: str, file_size: int) -> Safetensor
     """Parse a header from the first bytes of a file, on disk or fetched from elsewhere.
 
     Args:
-        prefix: The file's bytes up to `header_end`; more do no harm.
+        prefix: The file's bytes up to `header_end`, or more.
         path: Names the file in findings.
         file_size: Bytes of the whole file.
     """

@@ -1,7 +1,7 @@
 """The index of a checkpoint in shards: which tensor is in which file.
 
-It is untrusted: a path in it may lead anywhere, so none is opened that the
-checkpoint's own listing does not have.
+The index is untrusted: a path in it may lead anywhere, so only paths in the checkpoint's own
+listing are opened.
 
 The weight_map is read piece by piece. The index of Kimi-K2.5 in NVFP4 has 32 MB: read at once,
 its bytes, its text and a string for each tensor's shard take 120 MiB; in pieces, with one string
@@ -61,7 +61,7 @@ class WeightIndex:
 def read_index(
     file: ReadableFile, *, is_remote: bool = False
 ) -> tuple[WeightIndex | None, tuple[Finding, ...]]:
-    """Read an index; what is wrong with it are findings.
+    """Read an index; its faults are findings.
 
     Args:
         file: The index.
@@ -84,7 +84,7 @@ def read_index(
 
 
 def parse_index(data: bytes, where: str) -> tuple[WeightIndex | None, tuple[Finding, ...]]:
-    """Read an index; what is wrong with it are findings.
+    """Read an index; its faults are findings.
 
     Args:
         data: The file's bytes.
@@ -164,7 +164,7 @@ def _count_members(value: dict[str, Any]) -> int:
 
 
 def _check_repeated(members: JsonValue, defects: FileFindings) -> None:
-    """Note keys that stand twice; each member has a colon, so where those fit there are none."""
+    """Note repeated keys; each member has a colon, so if the colons' number fits there are none."""
     pairs = members if isinstance(members, JsonObject) else JsonObject()
     for at, value in (("", pairs), *pairs):
         keys = Counter(key for key, _ in value) if isinstance(value, JsonObject) else Counter[str]()
@@ -207,7 +207,7 @@ def _is_inside(name: str) -> bool:
         and "\\" not in name
         and "\0" not in name
         and path.name != ""
-        # Engines compare these paths as text: "./model-1-of-2" is no file of the folder to them.
+        # Engines compare these paths as text: to them "./model-1-of-2" is not in the folder.
         and str(path) == name
     )
 
@@ -232,15 +232,15 @@ def split_index(file: ReadableFile, piece_bytes: int = PIECE_BYTES) -> SplitInde
         piece_bytes: How much is read at once.
 
     Returns:
-        None for anything that is not as programs write it, damaged ones included: who reads the
-        whole document finds out what is wrong.
+        None for an index in an unusual form, or a damaged one: the reader of the whole document
+        then finds its faults.
 
     Raises:
         FileRefusedError: The file cannot be read.
     """
     try:
         return _split(_pieces(file, piece_bytes))
-    except (TypeError, ValueError, RecursionError):  # neither UTF-8 nor JSON, or nested without end
+    except (TypeError, ValueError, RecursionError):  # not UTF-8, not JSON, or nested too deeply
         return None
 
 
@@ -276,14 +276,14 @@ def _split(pieces: Iterator[str]) -> SplitIndex | None:
         text += piece
     count += _take(text[:end], weight_map, files)
     after = text[end:] + "".join(pieces)
-    # A name that comes twice, or a second map: the reader of the whole document reports them.
+    # A repeated name or a second map: the reader of the whole document reports them.
     if count != len(weight_map) or not count or _KEY in after:
         return None
     return SplitIndex(before + after, weight_map)
 
 
 def _take(text: str, weight_map: dict[str, str], files: dict[str, str]) -> int:
-    """Add a piece of the map; how many members it has.
+    """Add a piece of the map; returns how many members it has.
 
     Raises:
         ValueError, TypeError: It is no piece of a JSON object of strings.

@@ -1,4 +1,4 @@
-"""Hold the tensors of a safetensors file against each other and against the file."""
+"""Comparison of the tensors of a safetensors file with each other and with the file."""
 
 from collections.abc import Iterable, Sequence
 from math import prod
@@ -9,11 +9,11 @@ from k2compat.checkpoint.reporting import FileFindings
 from k2compat.printable import counted, shortened
 
 NUMBER_MAX = (1 << 64) - 1
-"""Readers count in unsigned 64-bit numbers and refuse what does not fit."""
+"""Readers count in unsigned 64-bit numbers and refuse larger values."""
 
 
 class SafetensorsTensor(NamedTuple):
-    """One tensor. A tuple, for a checkpoint has more than a hundred thousand.
+    """One tensor. It is a tuple, since a checkpoint has more than a hundred thousand.
 
     Attributes:
         name: As the file has it; not made printable.
@@ -36,10 +36,10 @@ class SafetensorsTensor(NamedTuple):
 
 
 def count_elements(shape: Iterable[int]) -> int | None:
-    """Number of elements; None where 64 bits do not count them.
+    """Number of elements; None where it does not fit into 64 bits.
 
-    Multiplies as the official reader does, which refuses an overflow even where a zero
-    follows. It stops there: the product of a million large numbers would take hours.
+    Multiplies like the official reader, which refuses an overflow even if a zero follows.
+    It stops at an overflow: the product of a million large numbers would take hours.
     """
     count = 1
     for dimension in shape:
@@ -50,7 +50,7 @@ def count_elements(shape: Iterable[int]) -> int | None:
 
 
 def data_size(dtype: str, shape: Iterable[int]) -> int | None:
-    """Bytes that a tensor takes; None if that is no number, or the dtype is unknown."""
+    """Bytes that a tensor takes; None if they cannot be counted, or the dtype is unknown."""
     bits = DTYPE_BITS.get(dtype)
     elements = count_elements(shape)
     if bits is None or elements is None or elements * bits % 8:
@@ -61,13 +61,13 @@ def data_size(dtype: str, shape: Iterable[int]) -> int | None:
 def check_tensors(
     tensors: Sequence[SafetensorsTensor], data_bytes: int, complete: bool, defects: FileFindings
 ) -> None:
-    """Note what is wrong with tensors whose entries are well-formed.
+    """Note faults of tensors whose entries are well-formed.
 
     Args:
         tensors: In any order.
         data_bytes: How many bytes the file has after its header.
-        complete: Whether `tensors` are all; without some, gaps are to be expected.
-        defects: Takes what is found.
+        complete: Whether `tensors` are all; otherwise gaps are expected.
+        defects: Takes the findings.
     """
     for tensor in tensors:
         _check_tensor(tensor, defects)

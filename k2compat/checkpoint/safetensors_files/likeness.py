@@ -1,7 +1,7 @@
 """Compare the tensors of two checkpoints: the same names, shapes and dtypes.
 
-For a requantised, merged or re-saved checkpoint that should look like another one, whatever its
-config is.
+This is for a requantised, merged or re-saved checkpoint that should have the tensors of another
+one. The config does not matter.
 """
 
 import re
@@ -25,11 +25,11 @@ _MESSAGES: Final = {
 
 
 class ComparedTensor(NamedTuple):
-    """What is compared of a tensor, of safetensors or of a GGUF.
+    """The compared values of a tensor of safetensors or of a GGUF.
 
     Attributes:
-        name: As the file has it.
-        dtype: The same.
+        name: The name in the file.
+        dtype: The dtype in the file.
         shape: Dimensions in the file's order.
     """
 
@@ -41,12 +41,12 @@ class ComparedTensor(NamedTuple):
 def compare_tensors(
     root: str, tensors: Iterable[ComparedTensor], other: Iterable[ComparedTensor]
 ) -> tuple[Finding, ...]:
-    """The differences between two checkpoints, one finding for all tensors that differ alike.
+    """The differences between two checkpoints: one finding for all tensors with the same one.
 
     Args:
         root: Names the first checkpoint.
-        tensors: Of the first checkpoint.
-        other: Of the checkpoint that it should be like.
+        tensors: The tensors of the first checkpoint.
+        other: The tensors of the other one.
     """
     expected = {tensor.name: (tensor.dtype, tensor.shape) for tensor in other}
     groups: defaultdict[tuple[str, str, str, str], list[str]] = defaultdict(list)

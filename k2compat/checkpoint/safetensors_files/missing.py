@@ -1,7 +1,7 @@
 """Summarise missing layers, MTP blocks and vision towers; list other missing tensors one by one.
 
-The same for layers that the config does not have. Converters drop MTP layers and vision towers, so
-these may be absent as a whole, but never in part.
+Layers that the config does not have are summarised, too. Converters drop MTP layers and vision
+towers, so these may be missing as a whole, but not in part.
 """
 
 from collections import Counter, defaultdict
@@ -29,9 +29,9 @@ class Gap(NamedTuple):
     """A tensor that the config calls for and no shard has.
 
     Attributes:
-        name: Whole.
-        block: The layer it belongs to, or what is outside of them.
-        kind: What it should be.
+        name: The whole name.
+        block: Its layer, or the block outside of layers.
+        kind: Its expected shape, dtypes and role.
     """
 
     name: str
@@ -40,10 +40,10 @@ class Gap(NamedTuple):
 
 
 class Missing(NamedTuple):
-    """What is missing.
+    """The missing tensors.
 
     Attributes:
-        findings: About missing layers, MTP blocks and vision towers.
+        findings: Findings on missing layers, MTP blocks and vision towers.
         single: All other missing tensors.
         names: Every name that is reported, in either way.
         hidden: How many may be in files that could not be read.
@@ -66,9 +66,9 @@ def find_missing(
 
     Args:
         root: Names the checkpoint.
-        architecture: What the config calls for.
-        comparison: All shards were added to it.
-        places: Where the index puts the tensors that no shard has.
+        architecture: The architecture of the config.
+        comparison: The comparison, after all shards were added.
+        places: The index's files for the tensors that no shard has.
         unread: Files that could not be read, absent ones included.
     """
     gaps = [
@@ -108,10 +108,10 @@ def find_missing(
 def split_unexpected(
     root: str, architecture: Architecture, odd: Iterable[TensorDeviation]
 ) -> tuple[list[TensorDeviation], tuple[Finding, ...]]:
-    """Take out the tensors of layers that the config does not have.
+    """Separate the tensors of layers that the config does not have.
 
     Returns:
-        The rest, and findings about those layers.
+        The other tensors, and findings on those layers.
     """
     layers: defaultdict[int, list[str]] = defaultdict(list)
     rest: list[TensorDeviation] = []
@@ -188,7 +188,7 @@ def _absent_parts(
 
 def _odd(gaps: Iterable[Gap], places: Mapping[str, str]) -> Iterator[TensorDeviation]:
     gaps = list(gaps)
-    # A scale is only worth a word of its own where its weight is there.
+    # A missing scale is reported only if its weight is there.
     weightless = {_module(gap) for gap in gaps if not gap.kind.is_scale}
     for gap in gaps:
         is_alone = gap.kind.is_scale and _module(gap) not in weightless

@@ -1,6 +1,6 @@
-"""A deeper look into a shard that is open: samples of its data, and the official reader.
+"""Further checks of an open shard: samples of its data, and the official reader.
 
-Both belong to `--deep` alone. Opening 61 shards of 139,644 tensors with `safe_open` takes 0.3 s,
+Both run only with `--deep`. Opening 61 shards of 139,644 tensors with `safe_open` takes 0.3 s,
 a third of the whole plain validation.
 """
 
@@ -20,7 +20,7 @@ from k2compat.printable import shortened
 
 
 def look_deeper(sampler: Sampler, file: ReadableFile, header: SafetensorsHeader) -> None:
-    """Sample an open shard, and ask the official reader about one that is sound and local."""
+    """Sample an open shard; if it is sound and local, open it with the official reader, too."""
     sampler.add(file, _sampled(header))
     if isinstance(file.path, Path) and not header.findings:
         sampler.note(official_opinion(file.path))
@@ -29,7 +29,7 @@ def look_deeper(sampler: Sampler, file: ReadableFile, header: SafetensorsHeader)
 def official_opinion(path: Path) -> tuple[Finding, ...]:
     """A finding where the safetensors library, which every engine uses, refuses a file.
 
-    Only the header is read: the library maps the file, and touches no tensor.
+    Only the header is read: the library maps the file, and reads no tensor.
 
     Args:
         path: A shard on this machine.

@@ -1,4 +1,4 @@
-"""Which files of a folder are the checkpoint's shards, and where its index differs from them.
+"""The files of a folder that are the checkpoint's shards, and their comparison with its index.
 
 Any numbering is accepted: `model-1-of-61`, `model-00001-of-000062`, and names without one.
 """
@@ -19,7 +19,7 @@ SUFFIX = ".safetensors"
 LEFTOVERS = (".incomplete", ".part", ".crdownload", ".tmp")
 CONTROL_FILE = ".aria2"
 WHOLE_FILE = "model.safetensors"
-"""What a checkpoint that was not split is called."""
+"""The name of a checkpoint that was not split."""
 
 _LOOKED_AT = "only its header was looked at"
 
@@ -33,10 +33,10 @@ class Shards:
     """The files to read.
 
     Attributes:
-        present: In the order to be read.
-        beside: Further safetensors, which an engine that takes every file would load, too.
-        absent: Files that the index names and the folder has not.
-        findings: What is wrong with the set.
+        present: The files in the order of reading.
+        beside: Further safetensors, which an engine that loads every file would load, too.
+        absent: Files that the index names but the folder lacks.
+        findings: Faults of the set.
     """
 
     present: tuple[str, ...]
@@ -84,13 +84,13 @@ def find_shards(
 
 
 def is_numbered(name: str) -> bool:
-    """Whether a file's name says that it is one of several."""
+    """Whether a file's name is that of one shard of several."""
     match = _NUMBERED.fullmatch(name)
     return match is not None and int(match["total"]) > 1
 
 
 def _shards_among(names: Sequence[str]) -> list[str]:
-    """Which safetensors are the checkpoint where no index says so: not an adapter beside it."""
+    """The safetensors that are the checkpoint if there is no index, without an adapter."""
     found = [name for name in names if name == WHOLE_FILE or _NUMBERED.fullmatch(name)]
     return found or list(names)
 
@@ -100,7 +100,7 @@ def _is_shard(name: str) -> bool:
 
 
 def _sets(names: Iterable[str]) -> Mapping[tuple[str, int], dict[int, str]]:
-    """Numbered shards by what their names have in common: (name, total) → number → file."""
+    """Numbered shards by the common part of their names: (name, total) → number → file."""
     sets: defaultdict[tuple[str, int], dict[int, str]] = defaultdict(dict)
     for name in names:
         match = _NUMBERED.fullmatch(name)
@@ -208,8 +208,8 @@ def _leftovers(root: str, files: set[str]) -> Iterator[Finding]:
 class IndexCheck:
     """Takes shards one after the other; the index itself does not change.
 
-    Names of a shard that holds what the index says are released at once. Kept to the end, they
-    take 20 MiB of a Kimi-K2, next to a report that may name each tensor again.
+    The names of a shard that agrees with the index are released at once. Kept to the end, they
+    would take 20 MiB for Kimi-K2, in addition to a report that may name each tensor again.
     """
 
     def __init__(self, index: WeightIndex) -> None:
@@ -218,7 +218,7 @@ class IndexCheck:
         self._waiting: defaultdict[str, list[str]] = defaultdict(list)
         for name, place in index.weight_map.items():
             self._waiting[place].append(name)
-        self._places: dict[str, str] | None = None  # the same by name, once a shard differs
+        self._places: dict[str, str] | None = None  # the same by name, after a shard that differs
         self._unlisted: list[tuple[str, str]] = []
         self._misplaced: list[tuple[str, str, str]] = []
 
@@ -248,12 +248,12 @@ class IndexCheck:
 
 @dataclass(frozen=True, slots=True)
 class IndexDifferences:
-    """Where an index and its shards differ.
+    """The differences between an index and its shards.
 
     Attributes:
         unlisted: Each tensor that the index does not name, and its shard.
-        misplaced: Each tensor in another shard, the index's file, and its shard.
-        absent: Tensor → the index's file, of each that no shard holds.
+        misplaced: Each tensor in another shard, with the index's file and its shard.
+        absent: Each tensor that no shard holds → the index's file.
     """
 
     unlisted: tuple[tuple[str, str], ...]
@@ -332,8 +332,8 @@ def check_total_size(root: str, total_size: int | None, held: int) -> tuple[Find
 
     Args:
         root: Names the checkpoint.
-        total_size: The index's; None where it has none.
-        held: Bytes of all tensors; all shards were read.
+        total_size: The index's value; None where it has none.
+        held: Bytes of all tensors, after all shards were read.
     """
     noted = FileFindings(f"{root}/{INDEX_FILE}")
     if total_size is not None and total_size != held:

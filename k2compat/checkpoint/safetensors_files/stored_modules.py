@@ -1,7 +1,7 @@
-"""Modules that are stored in another way than the config gives: one deviation for each module.
+"""Modules with another storage than in the config: one deviation for each module.
 
-Without it, a module that is quantised though the config excludes it would be a wrong dtype, a
-wrong shape and several unexpected tensors.
+Without this, a module that is quantised although the config excludes it would be reported as a
+wrong dtype, a wrong shape and several unexpected tensors.
 """
 
 from collections import Counter, defaultdict
@@ -42,7 +42,7 @@ class _Place(NamedTuple):
 
 
 class _Finding(NamedTuple):
-    """How a module is stored, and its tensors that deviate from the config."""
+    """The storage of a module, and its tensors that deviate from the config."""
 
     module: Module
     stored: Storage | None
@@ -55,8 +55,8 @@ class _Finding(NamedTuple):
     def is_of_settings(self) -> bool:
         """Whether the scheme is the config's with other settings, or with tensors left out.
 
-        Only what all of its modules share is the config's mistake. FP8 of Model Optimizer
-        without its input_scale, for one, is FP8 of compressed-tensors.
+        The config is wrong only if all of its modules share the difference. For example, FP8 of
+        Model Optimizer without its input_scale is FP8 of compressed-tensors.
         """
         expected = self.module.storage
         return (
@@ -70,7 +70,8 @@ def merge_modules(comparison: Comparison, *, accept_unsure: bool = False) -> Non
     """Replace the deviations of tensors by those of modules, where these explain them.
 
     Args:
-        comparison: All shards were added. Its deviations and unseen tensors change.
+        comparison: The comparison, after all shards were added. This changes its deviations and
+            unseen tensors.
         accept_unsure: Whether sources contradict each other about the routers' storage.
     """
     found = dict(_modules(comparison))
@@ -144,7 +145,7 @@ def _modules(comparison: Comparison) -> Iterator[tuple[_Place, _Finding]]:
         if id(kinds) not in tables:
             tables[id(kinds)] = _by_module(kinds)
         table = tables[id(kinds)]
-        for name in table:  # in the table's order, which is that of the report
+        for name in table:  # in the table's order, which the report follows
             if name not in missing and name not in of_block:
                 continue
             place = _Place(block, name)
@@ -193,7 +194,7 @@ def _judge(
 def _shared_settings(
     comparison: Comparison, found: Iterable[_Finding]
 ) -> dict[Storage | None, Storage]:
-    """For a storage of the config, the one that all modules with it have instead."""
+    """For a storage of the config, the one that all of its modules have instead."""
     others: defaultdict[Storage, list[_Finding]] = defaultdict(list)
     for one in found:
         if one.is_of_settings and one.module.storage is not None:
@@ -216,7 +217,7 @@ def _explains(
     members: Sequence[_Finding],
     shapes: Mapping[tuple[int, ...], int],
 ) -> bool:
-    """Whether a storage fits all deviating modules, and all others look the same in it."""
+    """Whether a storage fits all deviating modules, and gives all others the same tensors."""
     differing = sum(
         count
         for (rows, columns), count in shapes.items()

@@ -1,8 +1,8 @@
-"""Read JSON without losing what a plain `json.loads` hides.
+"""A reader of JSON that keeps what a plain `json.loads` loses.
 
-`json.loads` keeps the last of two equal keys, takes NaN, raises for a number of five
-thousand digits and for a thousand nested brackets in two more ways. Here objects keep
-every pair, numbers that are no plain integers stay recognisable, and there is one error.
+`json.loads` keeps only the last of two equal keys, accepts NaN, and raises two further errors
+for a number of five thousand digits and for a thousand nested brackets. Here objects keep every
+pair, numbers that are no plain integers stay recognisable, and there is only one error.
 """
 
 import json
@@ -31,8 +31,8 @@ class JsonError(Exception):
     """The text is not JSON, or nested too deeply to be read.
 
     Attributes:
-        message: What is wrong.
-        position: Character at which it is; None for nesting.
+        message: The fault.
+        position: The character of the fault; None for nesting.
     """
 
     def __init__(self, message: str, position: int | None) -> None:
@@ -45,7 +45,7 @@ def load_json(text: str) -> JsonValue:
     """Read one JSON document.
 
     Raises:
-        JsonError: It is not JSON (the position says where) or nested too deeply.
+        JsonError: It is not JSON, or nested too deeply.
     """
     try:
         value: JsonValue = json.loads(
@@ -63,7 +63,7 @@ def load_json(text: str) -> JsonValue:
 
 
 def _integer(text: str) -> int | OtherNumber:
-    # JSON has a negative zero, integers have not.
+    # JSON has a negative zero, but Python's integers do not.
     if len(text) > INTEGER_DIGITS_MAX or text == "-0":
         return OtherNumber(text)
     return int(text)

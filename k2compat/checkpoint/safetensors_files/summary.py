@@ -1,7 +1,7 @@
-"""Summarise the deviations of a hundred thousand tensors in a few sentences.
+"""Summary of the deviations of a hundred thousand tensors in a few sentences.
 
-Tensors that are odd in the same way belong to one finding: "layers 12–14: 36 expert tensors
-are missing, all in model-7-of-61.safetensors". The exact names go with it as `items`.
+Tensors with the same deviation become one finding: "layers 12–14: 36 expert tensors are missing,
+all in model-7-of-61.safetensors". Its `items` are the exact names.
 """
 
 import re
@@ -46,15 +46,15 @@ _SAYING: Mapping[Deviation, str] = {
 
 
 def group(root: str, odd: Iterable[TensorDeviation]) -> Iterator[Finding]:
-    """One finding for all tensors that are odd in the same way.
+    """One finding for all tensors with the same deviation.
 
     Args:
         root: Names the checkpoint.
-        odd: In any order.
+        odd: The tensors that deviate, in any order.
     """
     groups: defaultdict[tuple[object, ...], list[TensorDeviation]] = defaultdict(list)
     for one in odd:
-        # Of an unknown name, what it looks like tells more than where it is.
+        # Unknown names are grouped by their form, with each number replaced.
         likeness = one.part or _NUMBER.sub("N", one.name)
         groups[one.deviation, likeness, one.expected, one.actual].append(one)
     told: Counter[Deviation] = Counter()
@@ -92,7 +92,7 @@ def _finding(root: str, members: Sequence[TensorDeviation]) -> Finding:
 
 
 def _what(members: Sequence[TensorDeviation]) -> str:
-    """Words such as "36 expert tensors"; one alone, and tensors without a rule, by name."""
+    """Words such as "36 expert tensors"; the name for a single tensor or one without a rule."""
     first = members[0]
     count = len(members)
     if count == 1:

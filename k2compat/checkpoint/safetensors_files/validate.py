@@ -1,4 +1,4 @@
-"""Judge a checkpoint in safetensors: headers, index, set of shards, and tensors against config.
+"""Validation of a checkpoint in safetensors: headers, index, shards, and tensors against config.
 
 index, names of shards ──▶ CheckpointContents ──▶ Prepared ──▶ each shard's header, read once
 ├──▶ Comparison with the config
@@ -63,24 +63,24 @@ SAFETENSORS = "safetensors"
 
 
 _OF_STORAGE = ("tensor-", "module-", "quantization-undeclared", "quantization-mismatch")
-"""Codes of findings that a wrong idea of the storage causes, too."""
+"""Codes of findings that may also be consequences of a wrong storage."""
 
 _BY_RULES = ("family", "mtp")
-"""Folders of something else whose tensors the family's rules describe."""
+"""Foreign folders whose tensors the family's rules describe."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A checkpoint whose shards can be read: nothing else has to be kept of its index.
+    """A checkpoint whose shards can now be read; its index is not needed any more.
 
     Attributes:
         contents: The files, without their index.
-        foreign: What the folder holds in place of a checkpoint of the family.
-        architecture: What the config describes, if it does.
+        foreign: The kind of the folder, if it holds no checkpoint of the family.
+        architecture: The architecture of the config, if it describes one.
         comparison: Takes the tensors.
         check: Takes the names, if there is an index.
-        total_size: Of all tensors' bytes, as the index has it.
-        findings: About the config, and how the weights are stored.
+        total_size: The index's sum of all tensors' bytes.
+        findings: Findings on the config and on the storage of the weights.
         judged: How many tensors of an adapter or a draft were judged already.
     """
 
@@ -106,7 +106,7 @@ class ShardScan:
         index: The tensors against the index, if there is one.
         files: The shards.
         unread: Files of which no tensor could be read, absent ones included.
-        findings: What is wrong with single shards.
+        findings: Faults of single shards.
     """
 
     comparison: Comparison
@@ -145,7 +145,7 @@ def validate_safetensors(
         or not any(finding.code.startswith(_OF_STORAGE) for finding in validation.report)
     ):
         return validation
-    # The index is quicker to ask than the shards, and can be wrong about how they are stored.
+    # The index is faster to read than the shards, but can be wrong about the storage.
     assumed, stored = prepared.contents.observed, observe(prepared.contents.stored_names)
     if stored is None or (assumed is not None and stored.suffixes == assumed.suffixes):
         return validation
@@ -154,12 +154,12 @@ def validate_safetensors(
 
 
 def prepare(source: Source, config: ReadConfig, observed: Observed | None = None) -> Prepared:
-    """Read all but the shards, and find out what the folder holds.
+    """Read everything except the shards, and recognise the kind of the folder.
 
     Args:
         source: The files.
         config: The config that the tensors are compared with.
-        observed: How the weights are stored, where that is known better than from the index.
+        observed: The storage of the weights, if it is known from better evidence than the index.
     """
     contents = read_contents(source)
     if observed is not None:
@@ -194,7 +194,7 @@ def prepare(source: Source, config: ReadConfig, observed: Observed | None = None
 
 
 def _as_family(config: ReadConfig, foreign: ForeignFolder | None) -> ReadConfig:
-    """The config of a relative, under the type whose rules describe most of its tensors."""
+    """The config of a related model, with the type whose rules describe most of its tensors."""
     if foreign is None or config.members is None:
         return config
     known = RELATIVES.get(str(config.members.get("model_type")))
@@ -206,12 +206,12 @@ def _as_family(config: ReadConfig, foreign: ForeignFolder | None) -> ReadConfig:
 
 
 def _validate(prepared: Prepared, progress: Progress, sampler: Sampler | None) -> Validation:
-    """Read the shards, and judge what they hold."""
+    """Read the shards, and judge their contents."""
     contents, architecture = prepared.contents, prepared.architecture
     source, shards = contents.source, contents.shards
     scan = scan_shards(prepared, progress, sampler)
     comparison = scan.comparison
-    # An engine that takes every file of the folder hangs or fails on these as well.
+    # An engine that loads every file of the folder hangs or fails on these, too.
     beside = [read_header(source, name, sampler) for name in shards.beside]
     judged, hidden = _judge(contents, architecture, scan)
     findings = [
@@ -250,7 +250,7 @@ def _variant(prepared: Prepared) -> str:
 def _architecture(
     contents: CheckpointContents, config: ReadConfig
 ) -> tuple[Architecture | None, tuple[Finding, ...]]:
-    """What the config describes, under the names and in the storage that the tensors have."""
+    """The architecture of the config, with the tensors' real names and storage."""
     if config.members is None:
         return None, ()
     architecture, findings = read_architecture(config.members, config.where)
@@ -263,7 +263,7 @@ def _architecture(
         lambda: contents.names,
         lambda: contents.tensors,
     )
-    # An index can be wrong about the names: the shards are asked before a prefix is reported.
+    # An index can be wrong about the names: the shards are read before a prefix is reported.
     names = chain(contents.names, contents.stored_names)
     renamed, names_differ = rename(contents.root, architecture, names)
     if renamed is not None:
@@ -300,10 +300,10 @@ def _coverage(prepared: Prepared, comparison: Comparison, *, hidden: int, beyond
 def scan_shards(
     prepared: Prepared, progress: Progress, sampler: Sampler | None = None
 ) -> ShardScan:
-    """Read each shard's header once, and hand it to every consumer.
+    """Read each shard's header once, and pass it to every consumer.
 
     Args:
-        prepared: The shards to read, and what takes their tensors.
+        prepared: The shards to read, and the consumers of their tensors.
         progress: Called after each shard.
         sampler: Samples the data of each shard while it is open.
     """
@@ -331,7 +331,7 @@ def scan_shards(
 def _judge(
     contents: CheckpointContents, architecture: Architecture | None, scan: ShardScan
 ) -> tuple[list[Finding], int]:
-    """The findings about tensors, and how many tensors are in files that were not read."""
+    """The findings on tensors, and the number of tensors in files that were not read."""
     findings: list[Finding] = []
     hidden = 0
     reported: AbstractSet[str] = frozenset()

@@ -1,4 +1,4 @@
-"""Folders that hold something else than a checkpoint of the family."""
+"""Folders that hold something other than a checkpoint of the family."""
 
 from k2compat.checkpoint.safetensors_files.foreign.judgement import judge_foreign
 from k2compat.checkpoint.safetensors_files.foreign.recognition import (

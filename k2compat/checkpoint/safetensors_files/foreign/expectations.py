@@ -1,4 +1,4 @@
-"""What adapters and drafts should hold, as far as their own config and the model's tell.
+"""The tensors that adapters and drafts should hold, by their own config and the model's.
 
     LoRA: for a module of d0 rows and d1 columns, lora_A [rank, d1] and lora_B [d0, rank]
     EAGLE3: one layer of Llama whose input is the token's embedding beside the hidden state
@@ -56,8 +56,8 @@ class Expectation(NamedTuple):
     Attributes:
         shapes: None for a dimension that is not known.
         required: Names that must be there.
-        strangers: Names that the model has no place for.
-        deviations: What is known about modules already; their shapes are those that are stored.
+        strangers: Names of modules that the model does not have.
+        deviations: Known deviations of modules, whose `shapes` are the stored ones.
     """
 
     shapes: Mapping[str, tuple[int | None, ...]]
@@ -72,7 +72,7 @@ def expect_lora(
     """The tensors of a LoRA adapter.
 
     Args:
-        names: Of its tensors.
+        names: The names of its tensors.
         adapter: The members of adapter_config.json.
         model: The members of the model's config, if it is known.
     """
@@ -105,7 +105,7 @@ def expect_eagle3(
     Args:
         draft: The members of its own config.
         model: The members of the model's config, if it is known.
-        tensors: Of the draft.
+        tensors: The tensors of the draft.
     """
     of_model = {} if model is None else text_config(model)
     target = _size(of_model, "hidden_size") or _size(draft, "target_hidden_size")
@@ -130,13 +130,13 @@ def expect_eagle3(
             shapes[name] = shape_of(expressions, sizes)
         except KeyError:
             continue
-    # Some programs call the layer otherwise: without these names nothing is missing.
+    # Some programs give the layer another name: without these names no tensor is missing.
     required = set(shapes) - set(_MAY_LACK) if "midlayer.hidden_norm.weight" in held else set()
     return Expectation(shapes, frozenset(required))
 
 
 def layer_of(name: str) -> int | None:
-    """The number of the layer that a tensor's name gives; None outside any."""
+    """The number of the layer in a tensor's name; None outside any layer."""
     match = _LAYER.search(name)
     return None if match is None else int(match[1])
 

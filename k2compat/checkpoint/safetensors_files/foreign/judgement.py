@@ -1,4 +1,4 @@
-"""Judge adapters, drafts and MLX conversions by the shapes that configs give."""
+"""Validation of adapters, drafts and MLX conversions by the shapes that configs give."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -27,9 +27,9 @@ def judge_foreign(
     """The findings about the tensors of a foreign folder, and how many were judged.
 
     Args:
-        folder: What it is.
+        folder: Its kind.
         contents: Its files, which are small.
-        model: The members of a config that the user named, or else of the folder's own.
+        model: The members of a config that the user named, or else of the folder's config.
     """
     if folder.judged_as not in ("lora", "eagle3", "mlx"):
         return (), 0

@@ -1,4 +1,4 @@
-"""What an MLX conversion should hold: packed rows, with scales and biases for groups of a row.
+"""The tensors of an MLX conversion: packed rows, with scales and biases for groups of a row.
 
     config.json   quantization: group_size, bits and mode of all modules, and others by name
     weight        U32 [.., rows, columns * bits / 32]
@@ -35,7 +35,7 @@ _WORD: Final = 32
 
 _BITS: Final = (2, 3, 4, 5, 6, 8)
 _GROUPS: Final = (16, 32, 64, 128)
-"""The values that mlx knows."""
+"""The values that mlx supports."""
 
 Shape = tuple[int | None, ...]
 
@@ -49,7 +49,7 @@ class _Settings(NamedTuple):
 
     @property
     def words(self) -> str:
-        """As a report has them."""
+        """The settings in words, for a report."""
         bits = "any bits" if self.bits is None else f"{self.bits} bits"
         group = "any size" if self.group is None else str(self.group)
         return f"{bits} in groups of {group}{'' if self.is_affine else ', without biases'}"
@@ -58,7 +58,7 @@ class _Settings(NamedTuple):
 def expect_mlx(names: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]) -> Expectation:
     """The tensors of an MLX conversion.
 
-    A module in other settings than the config's is one deviation, not one for each tensor.
+    A module with other settings than the config's is one deviation, not one for each tensor.
 
     Args:
         names: The shapes of its tensors, by name.
@@ -147,7 +147,7 @@ def _stored_settings(
 
 
 def _differences(module: str, own: _Settings, stored: _Settings) -> Iterator[TensorDeviation]:
-    """How a module is stored otherwise than the config has it, if it is."""
+    """The differences between a module's storage and the config, if there are any."""
     if own.bits not in (None, stored.bits):
         deviation = Deviation.BITS
     elif own.group not in (None, stored.group):

@@ -1,6 +1,6 @@
-"""Folders that hold something else than a checkpoint of the family: named in one finding.
+"""Folders that hold something other than a checkpoint of the family: one finding names it.
 
-Without it, an MLX conversion is twenty findings about missing and unexpected tensors.
+Without it, an MLX conversion gives twenty findings on missing and unexpected tensors.
 """
 
 import re
@@ -20,7 +20,7 @@ from k2compat.typed_toml import read_toml
 _LAYER: Final = re.compile(r"(?:\w+\.)*layers\.([0-9]{1,9})\.")
 
 NAMES_READ: Final = 2_000
-"""Of tensors; those of two layers are among them in any order that programs write."""
+"""Names of tensors that are read; they include two layers in any usual order."""
 
 
 class ForeignFolder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,12 +47,13 @@ FOLDERS: Final = read_toml(Path(__file__).with_name("foreign.toml"), _Table).fol
 def find_foreign(
     files: Iterable[str], config: Mapping[str, Any] | None, names: Iterable[str]
 ) -> ForeignFolder | None:
-    """What a folder holds in place of a checkpoint of the family; None for the family's own.
+    """The kind of a folder that holds no checkpoint of the family; None for the family's own.
 
     Args:
         files: The folder's files.
         config: The members of its config.json, if it has a readable one.
-        names: Of its tensors; the first NAMES_READ are read, and all if these are of a draft.
+        names: The names of its tensors; the first NAMES_READ are read, and all if they belong to a
+            draft.
     """
     held = set(files)
     members = config or {}
