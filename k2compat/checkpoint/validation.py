@@ -1,4 +1,4 @@
-"""Is this checkpoint what its config says? Headers only; everything wrong in one pass."""
+"""Validation of a checkpoint against its config: by headers only, with all faults in one pass."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -50,10 +50,10 @@ if TYPE_CHECKING:
     from k2compat.checkpoint.sampling import Sampler
 
 _FOREIGN = "foreign-"
-"""Before the codes of folders that hold something else than a checkpoint of the family."""
+"""The prefix of the codes of folders that hold no checkpoint of the family."""
 
 UNREAD = "only headers were read"
-"""Why data count as not checked, unless they are sampled or hashed."""
+"""The reason why data are not checked, unless they are sampled or hashed."""
 
 SAFETENSORS, GGUF = (suffix.removeprefix(".") for suffix in WEIGHT_SUFFIXES)
 
@@ -71,11 +71,11 @@ def validate(
 
     Args:
         place: A folder, a single file, hf://ORG/REPO[@REVISION], or a source.
-        config: A config.json, or a folder with one, to hold the weights against in place of
-            the checkpoint's own.
+        config: A config.json, or a folder with one, which is compared with the weights in place
+            of the checkpoint's own.
         engine: One of `engine_names()`: its verdicts become errors.
-        like: Another checkpoint, as `place`: tensors whose names, dtypes or shapes
-            differ from its are findings.
+        like: Another checkpoint, as `place`: tensors with other names, dtypes or shapes are
+            findings.
         deep: Whether to sample the data, too: zeros, NaN, negative scales; and to open local
             shards with the safetensors library.
         progress: Called after each file of weights with the files done and the files in all.
@@ -112,7 +112,7 @@ def _unlike(source: Source, like: Source | Path | str | None) -> tuple[Finding, 
 
 
 def _tensors(checkpoint: Checkpoint) -> "Iterator[ComparedTensor]":
-    """The tensors of the format with most bytes; those of a split set of GGUFs as of one file."""
+    """The tensors of the format with most bytes; a split set of GGUFs counts as one file."""
     from k2compat.checkpoint.safetensors_files import ComparedTensor
 
     source = join_parts(checkpoint.source)
@@ -133,7 +133,7 @@ def _validate(
     progress: Progress,
     sampler: "Sampler | None",
 ) -> Validation:
-    """Everything that is judged, in the order of the report."""
+    """All checks, in the order of the report."""
     held = _formats(source)
     if not held:
         raise RefusedError(
@@ -158,7 +158,7 @@ def _validate(
             validation = replace(validation, report=Report(_behind_link(source)))
         judged = replace(judged, headers=contents.headers, found=codes, folder=folder)
     if any(finding.code.startswith(_FOREIGN) for finding in validation.report):
-        # It needs other files than a checkpoint, and other engines.
+        # Such a folder needs other files than a checkpoint, and other engines.
         return replace(validation, report=Report(fold_equal(source.name, validation.report)))
     findings = (
         *read.findings,
@@ -171,7 +171,7 @@ def _validate(
 
 
 def _weights_hint(source: Source) -> str:
-    """Where the weights may be: in a snapshot of a cache's entry, or in a folder below."""
+    """A hint where the weights may be: in a snapshot of a cache entry, or in a folder below."""
     folder = Path(source.name)
     below = {name.rpartition("/")[0] for name in source.files if name.endswith(f".{SAFETENSORS}")}
     if not source.is_remote and snapshot_hint(folder.absolute()):
@@ -197,12 +197,12 @@ def _formats(source: Source) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for name, size in source.files.items():
         for suffix in WEIGHT_SUFFIXES:
-            # Engines look for safetensors in the folder itself; splits of GGUFs may lie below.
+            # Engines search for safetensors only in the folder itself; split GGUFs may be below it.
             if name.endswith(suffix) and (suffix == ".gguf" or "/" not in name):
                 form = suffix.removeprefix(".")
                 sizes[form] = sizes.get(form, 0) + (size or 0)
     if not sizes and _linked_ggufs(source):
-        sizes[GGUF] = 0  # a staged index may lie there; the weights are the GGUFs
+        sizes[GGUF] = 0  # a staged index may be there, but the weights are the GGUFs
     elif not sizes and INDEX_FILE in source.files:
         sizes[SAFETENSORS] = 0  # an index without weights: the report names the shards it lacks
     return sizes
@@ -212,7 +212,7 @@ def _linked_ggufs(source: Source) -> list[str]:
     """Linked folders with GGUFs in them, where a folder holds no weights itself."""
     found = []
     for linked in source.linked_folders:
-        with suppress(OSError):  # what this user may not list is not known
+        with suppress(OSError):  # a folder that this user may not list
             if read_model_folder(Path(source.name, linked)).ending_with(".gguf"):
                 found.append(linked)
     return found
@@ -231,7 +231,7 @@ def _behind_link(source: Source) -> tuple[Finding, ...]:
 
 
 def _own_config(source: Source, format_name: str) -> ReadConfig:
-    # GGUFs bring their own metadata, and a file alone has nothing beside it.
+    # GGUFs hold their own metadata, and a single file has no companions.
     if CONFIG_FILE not in source.files and (format_name == GGUF or is_single_file(source)):
         return ReadConfig(None, f"{source.name}/{CONFIG_FILE}")
     return read_config(source)
@@ -245,7 +245,7 @@ def _as_member(read: ReadConfig) -> ReadConfig:
 
 
 def _other_config(path: Path) -> ReadConfig:
-    """A config that the user named; a file that cannot be read is a refusal here."""
+    """A config that the user named; a file that cannot be read is refused."""
     path = path / CONFIG_FILE if path.is_dir() else path
     try:
         with open_file(path) as file:
@@ -272,4 +272,4 @@ def _companions(source: Source, format_name: str) -> Iterator[Finding]:
     if format_name == SAFETENSORS:
         yield from check_companions(source, judged=(CONFIG_FILE,))
     else:
-        yield from check_beside(source)  # llama.cpp needs none of them, but who stages them does
+        yield from check_beside(source)  # for staging; not for llama.cpp

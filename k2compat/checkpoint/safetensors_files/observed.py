@@ -281,7 +281,7 @@ def _patterns(forms: Iterable[str]) -> ModulePatterns:
 def settle(
     architecture: Architecture | None, where: str
 ) -> tuple[Architecture | None, Comparison, tuple[Finding, ...]]:
-    """The comparison with an architecture, and the architecture if its patterns can be matched.
+    """The architecture, without patterns that take too long to match, and its comparison.
 
     Args:
         architecture: The architecture of the config, or None.

@@ -1,4 +1,4 @@
-"""Samples of the data themselves, for what no header shows."""
+"""Samples of the data, for damage that no header shows."""
 
 from typing import TYPE_CHECKING
 

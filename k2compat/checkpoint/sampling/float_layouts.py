@@ -1,8 +1,8 @@
-"""Where numbers stand in a tensor's bytes, and which bytes make them NaN or infinite.
+"""The places of numbers in a tensor's bytes, and the bytes that make them NaN or infinite.
 
-Sources: the layouts of ggml's blocks (ggml-common.h), which llama.cpp's own check
-(`ggml_validate_row_data`) looks at in the same places; IEEE 754; the OCP formats of 8 bits.
-A test holds the blocks against the dequantisation of the `gguf` package.
+Sources: the layouts of ggml's blocks (ggml-common.h), where llama.cpp's own check
+(`ggml_validate_row_data`) reads the same places; IEEE 754; the OCP formats of 8 bits.
+A test compares the blocks with the dequantisation of the `gguf` package.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ class FloatField(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """A dtype's blocks. Of a plain dtype, a block is one number."""
+    """A dtype's blocks. A block of a plain dtype is one number."""
 
     block_bytes: int
     fields: tuple[FloatField, ...]
@@ -89,10 +89,10 @@ LAYOUTS: Final[Mapping[str, Layout]] = {
     },
     "MXFP4": Layout(17, (FloatField(0, _E8M0),)),
 }
-"""By dtype, as safetensors and GGUF name them; what stands for the same in both is the same."""
+"""By dtype, with the names of safetensors and GGUF; a name in both means the same."""
 
 OPAQUE: Final = Layout(1, ())
-"""Of every other dtype: integers, and blocks that are not looked into."""
+"""The layout of every other dtype: integers, and blocks that are not read."""
 
 _POSITIVE: Final = bytes(range(0x80))
 

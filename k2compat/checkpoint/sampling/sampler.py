@@ -22,7 +22,7 @@ class Sampler:
     """
 
     def __init__(self, *, is_remote: bool) -> None:
-        """Take the budget: on the Hub each place is a request, so fewer are sampled."""
+        """Take the budget: on the Hub each place is a request, so fewer places are sampled."""
         self.sample = Sample()
         self._budget = REMOTE if is_remote else LOCAL
 
@@ -36,5 +36,5 @@ class Sampler:
         self.sample += sample_tensors(file, tensors, byte_order=byte_order, budget=self._budget)
 
     def note(self, findings: tuple[Finding, ...]) -> None:
-        """Take findings of another look into a file."""
+        """Take findings of another check of a file."""
         self.sample += Sample(findings)

@@ -1,12 +1,12 @@
-"""Look at samples of the data themselves: what a header cannot tell, at a bounded price.
+"""Sampling of the data at a bounded cost, for damage that a header cannot show.
 
-A download that was preallocated and never finished has every length right and zeros where
-bytes are missing; a broken conversion leaves NaN in scales. Both show at few places.
+A download that was preallocated and never finished has all lengths right, and zeros where
+bytes are missing; a broken conversion leaves NaN in scales. A few places show both.
 
-Where is looked, always the same for the same file: at the head and the tail of each tensor
-and evenly between, `Budget.place_bytes` at each place, whole where a tensor is no larger than
-its places. Places near each other are read at once. Where a file has more such reads than
-`Budget.reads`, evenly chosen ones, the first and the last among them.
+The places are always the same for the same file: the head and the tail of each tensor and places
+evenly between, with `Budget.place_bytes` at each. A tensor that is no larger than its places is
+read whole. Places near each other are read at once. If a file needs more reads than
+`Budget.reads`, evenly chosen ones are made, with the first and the last among them.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,7 +24,7 @@ ByteOrder = Literal["little", "big"]
 
 MERGED_GAP_BYTES: Final = 1 << 12
 MERGED_BYTES_MAX: Final = 1 << 20
-"""Reading a small gap costs less than a second read; longer reads would only hold memory."""
+"""Reading a small gap costs less than a second read; longer reads would only take memory."""
 
 FAILURES_MAX: Final = 3
 """A failing disk takes half a minute for each refusal."""
@@ -41,8 +41,8 @@ class SampledTensor(NamedTuple):
     """A tensor's data in a file.
 
     Attributes:
-        name: As the file has it.
-        dtype: As safetensors ("F8_E4M3") or GGUF ("Q4_K") names it.
+        name: The name in the file.
+        dtype: The name in safetensors ("F8_E4M3") or GGUF ("Q4_K").
         start: The first byte, from the file's beginning.
         size: Bytes.
     """
@@ -54,12 +54,12 @@ class SampledTensor(NamedTuple):
 
 
 class Budget(NamedTuple):
-    """How much of a file is looked at.
+    """How much of a file is read.
 
     Attributes:
-        places: In each tensor; at least two.
+        places: Places in each tensor; at least two.
         place_bytes: Bytes at each place.
-        reads: In the whole file, at most; at least two.
+        reads: The largest number of reads in the whole file; at least two.
     """
 
     places: int = 3
@@ -74,14 +74,14 @@ REMOTE: Final = Budget(reads=8)
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What was looked at, and what was found.
+    """The sampled amounts, and the findings.
 
     Attributes:
-        findings: Of one file, or of all that were added up.
+        findings: Findings of one file, or of all files that were added.
         bytes_read: Bytes that were read.
         bytes_stored: Bytes that the tensors have.
-        tensors_read: Tensors of which at least one place was looked at.
-        tensors: All of them.
+        tensors_read: Tensors of which at least one place was read.
+        tensors: All tensors.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -102,7 +102,7 @@ class Sample:
 
     @property
     def words(self) -> str:
-        """What share was not looked at, in words."""
+        """The share that was not read, in words."""
         percent = 100 * self.bytes_read / self.bytes_stored if self.bytes_stored else 0.0
         return (
             f"{self.bytes_stored - self.bytes_read:,} of {counted(self.bytes_stored, 'byte')} "
@@ -119,16 +119,16 @@ def sample_tensors(
     budget: Budget = LOCAL,
     progress: Callable[[int], object] = lambda _: None,
 ) -> Sample:
-    """Look at places of a file's tensors.
+    """Sample a file's tensors.
 
-    Never raises for what it finds: what cannot be read becomes a finding, too.
+    Never raises for the data: a place that cannot be read becomes a finding, too.
 
     Args:
         file: The file, open.
-        tensors: Those of its header, in any order. What has no byte in the file is passed over:
-            the header's own findings say so.
-        byte_order: Of the numbers.
-        budget: How much to look at.
+        tensors: Those of its header, in any order. Tensors without a byte in the file are left
+            out: the header's own findings report them.
+        byte_order: The byte order of the numbers.
+        budget: How much to read.
         progress: Called with the bytes that were read since the last call.
     """
     whole = sorted(
@@ -153,11 +153,11 @@ class _Span(NamedTuple):
     start: int
     end: int
     places: list[tuple[int, int, int]]
-    """Each a tensor's number, first byte and the byte after the last."""
+    """For each place its tensor's number, its first byte and the byte after the last."""
 
 
 class _Look:
-    """What was seen so far in one file."""
+    """The state of the sampling of one file."""
 
     def __init__(
         self,
@@ -175,7 +175,7 @@ class _Look:
         self._failures: list[Finding] = []
 
     def at(self, span: _Span) -> bool:
-        """Look at a span; False where there is no use in going on."""
+        """Judge a span; False if the sampling should stop."""
         try:
             data = self._file.read(span.start, span.end - span.start)
         except FileRefusedError as refusal:
@@ -189,7 +189,7 @@ class _Look:
         return True
 
     def _look(self, number: int, start: int, place: bytes) -> None:
-        # Zeros are none of the other things, and a sparse file has nothing else.
+        # Zeros are neither NaN nor negative, and a sparse file has only zeros.
         content = place.rstrip(b"\0")
         self._seen.append(Place(number, start, start + len(place), start + len(content)))
         if not content:
@@ -220,7 +220,7 @@ class _Look:
         )
 
     def _report(self, code: str, what: str, counts: dict[int, int], defects: FileFindings) -> None:
-        """One finding for each dtype: thousands of tensors go wrong in the same way."""
+        """Make one finding for each dtype: thousands of tensors have the same fault."""
         by_dtype: dict[str, list[int]] = {}
         for number in counts:
             by_dtype.setdefault(self._tensors[number].dtype, []).append(number)
@@ -264,7 +264,7 @@ def _is_near(span: _Span, start: int, end: int) -> bool:
 
 
 def _places(tensor: SampledTensor, budget: Budget) -> Iterator[tuple[int, int]]:
-    """Where to look in a tensor: whole blocks at its head, its tail and evenly between."""
+    """The places in a tensor: whole blocks at its head, its tail and evenly between."""
     unit = LAYOUTS.get(tensor.dtype, OPAQUE).block_bytes
     length = max(budget.place_bytes // unit, 1) * unit
     end = tensor.start + tensor.size

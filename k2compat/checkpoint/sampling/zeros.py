@@ -1,9 +1,9 @@
-"""From sampled places that hold nothing but zeros to what that means for a file.
+"""Judgement of sampled places that hold only zeros.
 
-Zeros up to the end are a download or a copy that stopped there: the length was set first.
-Zeros elsewhere are a piece that never came, or tensors that a tool emptied. They count only in a
-row or as a whole tensor, biases and spare rows of the vocabulary never: a sound checkpoint must not
-be suspected.
+Zeros up to the end show a download or a copy that stopped there: the length was set first.
+Zeros elsewhere show a part that never arrived, or tensors that a tool emptied. They count only if
+several places in a row or a whole tensor are zero. Biases and spare rows of the vocabulary never
+count, so that a sound checkpoint gets no finding.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ from k2compat.checkpoint.sources import ReadableFile
 from k2compat.printable import counted
 
 MAY_BE_ZERO: Final = (".bias", ".e_score_correction_bias")
-"""Biases are zero before training, and some stay so."""
+"""Biases are zero before training, and some stay zero."""
 
 VOCABULARY: Final = (
     "embed_tokens.weight",
@@ -25,7 +25,7 @@ VOCABULARY: Final = (
     "token_embd.weight",
     "output.weight",
 )
-"""A row for each token: of those that no text has, the last ones, rows may be zero."""
+"""They have a row for each token. The last tokens are in no text, so their rows may be zero."""
 
 PROBE_BYTES: Final = 1 << 12
 
@@ -54,13 +54,13 @@ class Place(NamedTuple):
 def find_zeros(
     file: ReadableFile, names: Sequence[str], places: Sequence[Place], defects: FileFindings
 ) -> int:
-    """Note zeros that cannot be meant.
+    """Note zeros that cannot be intended.
 
     Args:
-        file: Where to look for the byte from which on all is zero.
-        names: Of the tensors, by number.
+        file: The file in which to search for the byte from which on all is zero.
+        names: The names of the tensors, by number.
         places: Every place that was sampled.
-        defects: Takes what is found.
+        defects: Takes the findings.
 
     Returns:
         How many bytes were read for that.
@@ -88,7 +88,7 @@ class _Runs:
         self._sampled = sampled
 
     def means_damage(self, run: Sequence[Place], least: int) -> bool:
-        """Whether the zeros are a whole tensor, or so many places of some, that should not be."""
+        """Whether a whole tensor, or enough places in a row, are zero that should not be."""
         meant = Counter(
             place.tensor for place in run if not self.names[place.tensor].endswith(MAY_BE_ZERO)
         )
@@ -106,7 +106,7 @@ class _Runs:
 
 
 def _split(ordered: Sequence[Place]) -> tuple[Sequence[Place], Sequence[Place]]:
-    """What stands before the zeros at the end, and those."""
+    """The places before the zeros at the end, and these zeros."""
     length = len(ordered)
     while length and ordered[length - 1].zero:
         length -= 1
@@ -151,14 +151,14 @@ def _note_tail(
 
 
 class _Finder:
-    """Looks for the byte from which on a file is zero."""
+    """Searches for the byte from which on a file is zero."""
 
     def __init__(self, file: ReadableFile) -> None:
         self._file = file
         self.bytes_read = 0
 
     def beginning(self, known: int, zero: int) -> int:
-        """Halve what lies between bytes known not to be zero and those known to be."""
+        """Bisect between the last byte known not to be zero and the first known to be."""
         while zero - known > PROBE_BYTES:
             middle = known + (zero - known) // 2
             probe = self._file.read(middle, min(PROBE_BYTES, zero - middle))

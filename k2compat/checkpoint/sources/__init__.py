@@ -1,4 +1,4 @@
-"""Where a checkpoint's files come from, and how they are opened."""
+"""The sources of a checkpoint's files, and how these are opened."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""A model's folder as an engine sees it: which files are there, and where their bytes are."""
+"""A model's folder as an engine sees it: its files, and the places of their bytes."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-# No model's folder comes near; a folder above all models might.
+# No model's folder has so many files; a folder above all models may have.
 MAXIMUM_FILES = 200_000
 
 
@@ -16,12 +16,12 @@ MAXIMUM_FILES = 200_000
 class ModelFolder:
     """The files below a folder. Linked folders are named, not entered.
 
-    What is in a folder that this user may not list is not known, and engines do not ask either.
+    Folders that this user may not list are left out; engines do not read them either.
 
     Attributes:
         root: The folder.
-        files: By path within the folder, with "/", where the bytes are. That is another
-            place for files that are planned and not yet there.
+        files: Path within the folder, with "/" → place of the bytes. This is another place for
+            files that are planned and not there yet.
         linked_folders: Paths of symbolic links to folders.
         folders: Paths of the folders themselves.
     """
@@ -41,7 +41,7 @@ def read_model_folder(root: Path, planned: Mapping[str, Path] | None = None) -> 
 
     Args:
         root: The folder; it may be absent where everything is only planned.
-        planned: Files that will be there, by path, with where their bytes are now.
+        planned: Files that will be there: path → present place of the bytes.
 
     Raises:
         OSError: The system refused to list the folder itself.

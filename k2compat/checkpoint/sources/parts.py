@@ -1,6 +1,6 @@
-"""Parts of one GGUF that an uploader cut without headers, to be joined by `cat`.
+"""Parts of one GGUF that an uploader cut without headers, and that `cat` joins.
 
-No engine reads them. They are judged as the file that they will be.
+No engine reads them. They are judged as the joined file.
 """
 
 import re
@@ -31,9 +31,9 @@ class _Parts(NamedTuple):
     """The parts of one file.
 
     Attributes:
-        names: In order.
-        missing: The numbers of those that are not there.
-        total: How many the names count, from 1; 0 where they do not.
+        names: The names in order.
+        missing: The numbers of missing parts.
+        total: The number of parts that the names give; 0 where they give none.
     """
 
     names: list[str]
@@ -42,10 +42,10 @@ class _Parts(NamedTuple):
 
 
 def join_parts(source: Source) -> Source:
-    """A source in which parts stand for the file that `cat` makes of them.
+    """A source in which parts are replaced by the file that `cat` makes of them.
 
     Args:
-        source: Any source; it is returned as it is where it has no parts.
+        source: Any source; one without parts is returned unchanged.
     """
     groups = _groups(source.files)
     return _JoinedSource(source, groups) if groups else source
@@ -154,6 +154,6 @@ class _JoinedFile:
                 length -= len(piece)
                 start += len(piece)
             start -= file.size
-            if start < 0:  # the file is shorter than it was
+            if start < 0:  # the file became shorter
                 break
         return b"".join(pieces)

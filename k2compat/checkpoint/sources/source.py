@@ -1,11 +1,11 @@
-"""Where a checkpoint's files come from: a folder on disk, or a repo on the Hub.
+"""The sources of a checkpoint's files: a folder on disk, or a repo on the Hub.
 
-What is decided about a checkpoint is decided over `Source` and `ReadableFile`, so that a folder
-and a repo of a terabyte, of which only the headers are fetched, are judged by the same code.
+All checks of a checkpoint use `Source` and `ReadableFile`, so that the same code judges a folder
+and a repo of a terabyte, of which only the headers are fetched.
 
-A folder's files are opened here, and nothing but regular files: a loader that opens what it finds
-waits without end on a FIFO, reads a directory as an error without a name, and parses the three
-lines of a Git-LFS pointer as weights.
+A folder's files are opened here, and only regular files: a loader that opens any file waits for
+ever on a FIFO, gets an error without a name for a directory, and parses the three lines of a
+Git-LFS pointer as weights.
 """
 
 import errno
@@ -27,14 +27,14 @@ from k2compat.printable import shortened
 WEIGHT_SUFFIXES = (".safetensors", ".gguf")
 
 _FILE_SUFFIXES = (*WEIGHT_SUFFIXES, ".json", ".model", ".jinja", ".py")
-"""A folder with such a name is in a file's place."""
+"""Endings of files; a folder with such a name is in a file's place."""
 
 LOOK_AHEAD_BYTES = 512
-"""Enough to know a Git-LFS pointer or a web page."""
+"""Enough to recognise a Git-LFS pointer or a web page."""
 
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _PAGES = (b"<!doctype", b"<html", b"<?xml", b"<error", b"<head", b'{"error"')
-"""How the answers begin that a download without checks leaves under the file's name."""
+"""Beginnings of answers that a download without checks saves under the file's name."""
 
 _PLAIN_ANSWERS = (b"entry not found", b"not found", b"invalid username or password", b"access to")
 """The Hub's own answers in plain text, for a file that is absent or gated."""
@@ -71,7 +71,7 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """As the user named it."""
+        """The name that the user gave."""
 
     @property
     def files(self) -> Mapping[str, int | None]:
@@ -87,16 +87,17 @@ class Source(Protocol):
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """Findings about the source itself, as on an incomplete snapshot in a cache."""
+        """Findings on the source itself, such as an incomplete snapshot in a cache."""
 
     def close(self) -> None:
-        """Stop requests that are under way."""
+        """Stop running requests."""
 
     def open(self, relative: str) -> AbstractContextManager[ReadableFile]:
-        """Open one of the files, or find that it is not there.
+        """Open one of the files.
 
         Raises:
-            FileRefusedError: There is no such file, or it cannot be read; its finding says why.
+            FileRefusedError: There is no such file, or it cannot be read; its finding has the
+                reason.
             HubError: The Hub does not answer.
         """
 
@@ -107,13 +108,13 @@ def is_single_file(source: Source) -> bool:
 
 
 def root_of(source: Source) -> str:
-    """What the files' paths are below: the checkpoint, or the folder of a single file."""
+    """The root of the files' paths: the checkpoint, or the folder of a single file."""
     folder = source.name.rpartition("/")[0]
     return (folder or ".") if is_single_file(source) else source.name
 
 
 class FileRefusedError(Exception):
-    """The file cannot be read; `finding` has the reason. It is caught in this room."""
+    """The file cannot be read; `finding` has the reason. This room catches it."""
 
     def __init__(self, finding: Finding) -> None:
         super().__init__(finding.message)
@@ -124,12 +125,12 @@ class OpenFile:
     """A regular, non-empty file, open for reading.
 
     Attributes:
-        path: As it was asked for.
+        path: The path that the caller gave.
         size: Bytes, when it was opened.
     """
 
     def __init__(self, path: Path, descriptor: int, size: int) -> None:
-        """Take over an open descriptor, without the duty to close it."""
+        """Take an open descriptor, which the caller closes."""
         self.path = path
         self.size = size
         self._descriptor = descriptor
@@ -152,12 +153,12 @@ class OpenFile:
             parts.append(part)
             start += len(part)
             length -= len(part)
-        # The usual single part is passed on without copying it.
+        # A single part, the usual case, is passed on without a copy.
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 class BytesFile:
-    """A file whose bytes are at hand.
+    """A file whose bytes are in memory.
 
     Attributes:
         path: Names it in findings.
@@ -180,13 +181,13 @@ def open_file(path: Path) -> Iterator[OpenFile]:
     """Open a file that should hold weights. Links are followed.
 
     Raises:
-        FileRefusedError: Nothing there, not a regular file, empty, not readable, or
-            plainly something else: a Git-LFS pointer, a web page.
+        FileRefusedError: The file is absent, not regular, empty, not readable, or clearly something
+            else: a Git-LFS pointer, a web page.
     """
     try:
-        # Looked at before it is opened: opening alone can block on a FIFO and acts on a device.
+        # Its type is checked before it is opened: opening a FIFO can block, and a device may act.
         _demand_regular(path, path.stat())
-        # Should a FIFO take its place in between, this does not wait for a writer.
+        # If a FIFO takes its place in between, this flag prevents waiting for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         raise refused(path, *_why_not_opened(path, error)) from error
@@ -211,7 +212,7 @@ def _demand_regular(path: Path, status: os.stat_result) -> None:
 
 
 def demand_content(file: ReadableFile) -> None:
-    """Refuse a file that plainly holds something else than weights.
+    """Refuse a file that clearly holds something other than weights.
 
     Raises:
         FileRefusedError: It is empty, a Git-LFS pointer or a web page.
@@ -253,17 +254,17 @@ class FolderSource:
     """The files below a folder. Links to files are followed, linked folders are not entered.
 
     Attributes:
-        name: As the user named it.
+        name: The name that the user gave.
         folder: The listing.
         is_remote: False.
-        findings: None: what is wrong with a file is a finding of that file.
+        findings: None: a fault of a file is a finding of that file.
     """
 
     is_remote = False
     findings: tuple[Finding, ...] = ()
 
     def __init__(self, name: str, folder: ModelFolder) -> None:
-        """Take a listing; its files may lie elsewhere."""
+        """Take a listing; its files may be elsewhere."""
         self.name = name
         self.folder = folder
 
@@ -276,7 +277,7 @@ class FolderSource:
     def files(self) -> Mapping[str, int | None]:
         """Paths within the folder, with "/", and bytes; None for what is no regular file.
 
-        A directory under the name of a file is among them: whoever opens it learns what it is.
+        A directory with the name of a file is among them: opening it gives the finding.
         """
         misplaced = dict.fromkeys(_folders_for_files(self.folder))
         return {
@@ -285,7 +286,7 @@ class FolderSource:
         }
 
     def close(self) -> None:
-        """Do nothing: files are open only while they are read."""
+        """Do nothing, since files are open only while they are read."""
 
     def open(self, relative: str) -> AbstractContextManager[ReadableFile]:
         """Open one of the files.
@@ -293,7 +294,7 @@ class FolderSource:
         Raises:
             FileRefusedError: It is not there or cannot be read.
         """
-        # What the listing has not is asked for under the folder: the refusal names that place.
+        # A file that is not in the listing is opened below the folder: the refusal names it.
         return open_file(self.folder.files.get(relative, self.folder.root / relative))
 
 
@@ -304,7 +305,7 @@ def open_folder_source(path: Path) -> FolderSource:
         RefusedError: not-found or not-readable; weights-missing for a file that is none.
     """
     with explained_reading(path):
-        # Whatever has the name of weights is opened: a FIFO or a dangling link becomes a finding.
+        # Any entry with the name of weights is opened: a FIFO or a dangling link becomes a finding.
         is_named_as_weights = path.name.endswith(WEIGHT_SUFFIXES)
         mode = (path.lstat() if is_named_as_weights and not path.is_dir() else path.stat()).st_mode
         if stat.S_ISDIR(mode):
@@ -321,7 +322,7 @@ def open_folder_source(path: Path) -> FolderSource:
 
 
 def _folders_for_files(folder: ModelFolder) -> Iterator[str]:
-    """Directories in a file's place: the name is a file's, and no such file is inside."""
+    """Directories in a file's place: they have a file's name, and hold no such file."""
     for relative in (*folder.folders, *folder.linked_folders):
         suffix = PurePosixPath(relative).suffix
         if suffix in _FILE_SUFFIXES and not any(
