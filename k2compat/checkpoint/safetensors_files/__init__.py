@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 from k2compat.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from k2compat.checkpoint.safetensors_files.entries import SafetensorsTensor
     from k2compat.checkpoint.safetensors_files.header import (
         SafetensorsHeader,
         header_end,
         read_safetensors_from,
     )
     from k2compat.checkpoint.safetensors_files.index import INDEX_FILE
-    from k2compat.checkpoint.safetensors_files.layout import SafetensorsTensor
     from k2compat.checkpoint.safetensors_files.likeness import ComparedTensor, compare_tensors
     from k2compat.checkpoint.safetensors_files.shards import SUFFIX
     from k2compat.checkpoint.safetensors_files.validate import validate_safetensors
@@ -33,7 +33,7 @@ _HOMES = {
     "INDEX_FILE": "index",
     "SUFFIX": "shards",
     "SafetensorsHeader": "header",
-    "SafetensorsTensor": "layout",
+    "SafetensorsTensor": "entries",
     "compare_tensors": "likeness",
     "header_end": "header",
     "read_safetensors_from": "header",

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
+from k2compat.checkpoint.safetensors_files.entries import SafetensorsTensor
 from k2compat.checkpoint.safetensors_files.header import SafetensorsHeader, read_safetensors_from
 from k2compat.checkpoint.safetensors_files.index import INDEX_FILE, WeightIndex, read_index
-from k2compat.checkpoint.safetensors_files.layout import SafetensorsTensor
 from k2compat.checkpoint.safetensors_files.observed import Observed, observe
 from k2compat.checkpoint.safetensors_files.shards import Shards, find_shards, is_numbered
 from k2compat.checkpoint.sampling import Sampler

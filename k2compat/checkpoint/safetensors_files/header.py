@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from k2compat.checkpoint.reporting import FileFindings
-from k2compat.checkpoint.safetensors_files.entries import read_entries
-from k2compat.checkpoint.safetensors_files.layout import SafetensorsTensor
+from k2compat.checkpoint.safetensors_files.entries import SafetensorsTensor, read_canonical
+from k2compat.checkpoint.safetensors_files.strict_entries import read_strictly
 from k2compat.checkpoint.sources import FileRefusedError, ReadableFile, open_file
 from k2compat.findings import Finding
 from k2compat.printable import counted
@@ -116,7 +116,8 @@ def parse_safetensors(prefix: bytes, *, path: str, file_size: int) -> Safetensor
     if text is None:
         return SafetensorsHeader(path, file_size=file_size, findings=defects.findings())
     data_start = header_end(prefix)
-    entries = read_entries(text, file_size - data_start, defects)
+    data_bytes = file_size - data_start
+    entries = read_canonical(text, data_bytes) or read_strictly(text, data_bytes, defects)
     return SafetensorsHeader(
         path=path,
         metadata=entries.metadata,

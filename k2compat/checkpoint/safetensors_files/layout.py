@@ -1,61 +1,11 @@
 """Comparison of the tensors of a safetensors file with each other and with the file."""
 
-from collections.abc import Iterable, Sequence
-from math import prod
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from k2compat.checkpoint.model import DTYPE_BITS
 from k2compat.checkpoint.reporting import FileFindings
+from k2compat.checkpoint.safetensors_files.entries import SafetensorsTensor
 from k2compat.printable import counted, shortened
-
-NUMBER_MAX = (1 << 64) - 1
-"""Readers count in unsigned 64-bit numbers and refuse larger values."""
-
-
-class SafetensorsTensor(NamedTuple):
-    """One tensor. It is a tuple, since a checkpoint has more than a hundred thousand.
-
-    Attributes:
-        name: As the file has it; not made printable.
-        dtype: "BF16", "F8_E4M3", …
-        shape: Elements per dimension, slowest first, as PyTorch shows it.
-        start: First byte of the data, from the end of the header (`data_offsets[0]`).
-        end: The byte after the last (`data_offsets[1]`).
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    start: int
-    end: int
-
-    @property
-    def elements(self) -> int:
-        """Number of elements; 1 for a tensor without dimensions."""
-        return prod(self.shape)
-
-
-def count_elements(shape: Iterable[int]) -> int | None:
-    """Number of elements; None where it does not fit into 64 bits.
-
-    Multiplies like the official reader, which refuses an overflow even if a zero follows.
-    It stops at an overflow: the product of a million large numbers would take hours.
-    """
-    count = 1
-    for dimension in shape:
-        count *= dimension
-        if count > NUMBER_MAX:
-            return None
-    return count
-
-
-def data_size(dtype: str, shape: Iterable[int]) -> int | None:
-    """Bytes that a tensor takes; None if they cannot be counted, or the dtype is unknown."""
-    bits = DTYPE_BITS.get(dtype)
-    elements = count_elements(shape)
-    if bits is None or elements is None or elements * bits % 8:
-        return None
-    return elements * bits // 8
 
 
 def check_tensors(

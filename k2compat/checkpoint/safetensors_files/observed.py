@@ -30,7 +30,7 @@ from k2compat.checkpoint.model import (
 )
 from k2compat.checkpoint.reporting import FileFindings
 from k2compat.checkpoint.safetensors_files.comparison import Comparison
-from k2compat.checkpoint.safetensors_files.layout import SafetensorsTensor
+from k2compat.checkpoint.safetensors_files.entries import SafetensorsTensor
 from k2compat.findings import Finding
 
 _WEIGHT: Final = "weight"

@@ -11,13 +11,14 @@ from safetensors.numpy import save, save_file
 
 from k2compat.checkpoint.model.dtypes import DTYPE_BITS
 from k2compat.checkpoint.reporting import FileFindings
-from k2compat.checkpoint.safetensors_files.entries import Entries, read_canonical, read_strictly
+from k2compat.checkpoint.safetensors_files.entries import Entries, read_canonical
 from k2compat.checkpoint.safetensors_files.header import (
     SafetensorsHeader,
     header_end,
     parse_safetensors,
     read_safetensors,
 )
+from k2compat.checkpoint.safetensors_files.strict_entries import read_strictly
 from tests.checkpoint.safetensors_files.test_header_defects import entry, file, header, parse
 
 TENSORS: dict[str, "np.ndarray[Any, Any]"] = {
