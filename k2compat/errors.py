@@ -4,9 +4,6 @@ Input that k2compat judges (a checkpoint, a model's text) never raises: it ends
 in findings. Errors are for what k2compat will not or cannot do at all.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 
 class K2CompatError(Exception):
     """The base of all errors k2compat raises on purpose; any other is a bug.
@@ -34,17 +31,3 @@ class WriteError(K2CompatError):
 
 class HubError(K2CompatError):
     """The Hub (or its local cache, when offline) did not give what was asked for."""
-
-
-@contextmanager
-def reading(subject: object) -> Iterator[None]:
-    """Note on a MemoryError what was being read, so that the command's message names it.
-
-    Args:
-        subject: The file, as messages name it.
-    """
-    try:
-        yield
-    except MemoryError as error:
-        error.add_note(str(subject))
-        raise

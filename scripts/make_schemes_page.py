@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from k2compat.checkpoint.model.schemes import SCHEMES, Scheme, StoredTensor
+from k2compat.checkpoint.model.quantization import SCHEMES, Scheme, StoredTensor
 
 PAGE = Path(__file__).parents[1] / "docs" / "schemes.md"
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from k2compat.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from k2compat.checkpoint.checkpoint import Checkpoint, open_checkpoint
     from k2compat.checkpoint.companions import check_companions, described_quantization
     from k2compat.checkpoint.engines import check_ktransformers, engine_names, fold_verdicts
     from k2compat.checkpoint.gguf_files import (
@@ -50,7 +49,7 @@ if TYPE_CHECKING:
         open_folder_source,
         read_model_folder,
     )
-    from k2compat.checkpoint.validation import UNREAD, validate
+    from k2compat.checkpoint.validation import UNREAD, Checkpoint, open_checkpoint, validate
 
 __all__ = [
     "DTYPE_BITS",
@@ -96,7 +95,7 @@ __all__ = [
 
 _HOMES = {
     "BytesFile": "sources",
-    "Checkpoint": "checkpoint",
+    "Checkpoint": "validation",
     "Coverage": "reporting",
     "DTYPE_BITS": "model",
     "ExpectedGgufTensor": "gguf_files",
@@ -128,7 +127,7 @@ _HOMES = {
     "expected_tensors": "model",
     "fold_verdicts": "engines",
     "loaded_bytes": "model",
-    "open_checkpoint": "checkpoint",
+    "open_checkpoint": "validation",
     "open_folder_source": "sources",
     "plan_hashes": "hashes",
     "read_model_folder": "sources",

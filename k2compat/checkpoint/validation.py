@@ -1,4 +1,4 @@
-"""Validation of a checkpoint against its config: by headers only, with all faults in one pass."""
+"""Open a checkpoint; judge whether it is what its config says, by headers, in one pass."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from k2compat.checkpoint.checkpoint import Checkpoint, open_checkpoint, open_source
 from k2compat.checkpoint.companions import (
     ReadConfig,
     check_behaviour,
@@ -39,7 +38,7 @@ from k2compat.checkpoint.sources import (
 )
 from k2compat.config import MAXIMUM_BYTES
 from k2compat.errors import RefusedError
-from k2compat.family import CONFIG_FILE
+from k2compat.family import CONFIG_FILE, SWITCHABLE
 from k2compat.findings import Finding, Report
 from k2compat.hub import snapshot_hint
 from k2compat.printable import counted
@@ -48,6 +47,105 @@ from k2compat.shell_line import shell_line
 if TYPE_CHECKING:
     from k2compat.checkpoint.safetensors_files import ComparedTensor
     from k2compat.checkpoint.sampling import Sampler
+from collections.abc import Mapping
+from contextlib import contextmanager
+from typing import Any, Self
+
+from k2compat.checkpoint.safetensors_files import (
+    SUFFIX,
+    SafetensorsHeader,
+    SafetensorsTensor,
+    read_safetensors_from,
+)
+from k2compat.checkpoint.sources import natural, open_folder_source
+from k2compat.hub import parse_repo_url, refuse_repo_name
+
+
+class Checkpoint:
+    """The safetensors of a folder, a single file or a repo on the Hub.
+
+    To be closed, or used in a `with` statement, where it is on the Hub.
+
+    Attributes:
+        source: Its files.
+    """
+
+    def __init__(self, source: Source) -> None:
+        """Take a source; nothing is read yet."""
+        self.source = source
+
+    @property
+    def config(self) -> Mapping[str, Any] | None:
+        """The members of its config.json; None where there is none or it is damaged."""
+        return read_config(self.source).members
+
+    def headers(self) -> Iterator[SafetensorsHeader]:
+        """The header of each shard, read when it is asked for.
+
+        A damaged or unreadable file is a header with findings; nothing is raised for it.
+        """
+        for name in sorted(self.source.files, key=natural):
+            if name.endswith(SUFFIX) and "/" not in name:
+                yield read_safetensors_from(self.source.open(name), f"{self.source.name}/{name}")
+
+    def tensors(self) -> Iterator[SafetensorsTensor]:
+        """Every tensor of every shard: name, dtype, shape (slowest dimension first), offsets.
+
+        The offsets are bytes from the end of its file's header.
+        """
+        for header in self.headers():
+            yield from header.tensors
+
+    def close(self) -> None:
+        """Stop requests that are under way; a folder has nothing to close."""
+        self.source.close()
+
+    def __enter__(self) -> Self:
+        """Return the checkpoint."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+
+def open_checkpoint(place: Path | str | Source) -> Checkpoint:
+    """Open a checkpoint without reading it.
+
+    Args:
+        place: A folder, a single .safetensors file, hf://ORG/REPO[@REVISION] or the same with
+            ms://, or a source.
+
+    Raises:
+        RefusedError: not-found, not-readable, weights-missing for a file that is none, or
+            hub-url-malformed.
+        HubError: The Hub has no such repo or does not answer.
+    """
+    if isinstance(place, str):
+        repo = parse_repo_url(place)
+        if repo is not None:
+            from k2compat.checkpoint.hub_source import open_hub_source  # loads the Hub's client
+
+            return Checkpoint(open_hub_source(repo))
+        refuse_repo_name(place)
+    if isinstance(place, Path | str):
+        return Checkpoint(open_folder_source(Path(place)))
+    return Checkpoint(place)
+
+
+@contextmanager
+def open_source(place: Source | Path | str) -> Iterator[Source]:
+    """The files of a checkpoint, as `open_checkpoint` finds them.
+
+    A source that was given stays open.
+    """
+    checkpoint = open_checkpoint(place)
+    try:
+        yield checkpoint.source
+    finally:
+        if checkpoint.source is not place:
+            checkpoint.close()
+
 
 _FOREIGN = "foreign-"
 """The prefix of the codes of folders that hold no checkpoint of the family."""
@@ -86,7 +184,7 @@ def validate(
         HubError: The Hub does not answer.
     """
     with open_source(place) as opened:
-        source = join_parts(opened)
+        source = _joined(opened)
         sampler = _sampler(source) if deep else None
         validation = _validate(source, config, engine, progress, sampler)
         if sampler is None:
@@ -102,6 +200,11 @@ def validate(
         )
 
 
+def _joined(source: Source) -> Source:
+    """The source, with GGUFs that were cut into parts as whole files."""
+    return join_parts(source) if any(".gguf" in name for name in source.files) else source
+
+
 def _unlike(source: Source, like: Source | Path | str | None) -> tuple[Finding, ...]:
     if like is None:
         return ()
@@ -115,7 +218,7 @@ def _tensors(checkpoint: Checkpoint) -> "Iterator[ComparedTensor]":
     """The tensors of the format with most bytes; a split set of GGUFs counts as one file."""
     from k2compat.checkpoint.safetensors_files import ComparedTensor
 
-    source = join_parts(checkpoint.source)
+    source = _joined(checkpoint.source)
     held = _formats(source)
     if held and max(held, key=held.__getitem__) == GGUF:
         for header in read_ggufs(source, lambda _done, _total: None).headers.values():
@@ -238,8 +341,8 @@ def _own_config(source: Source, format_name: str) -> ReadConfig:
 
 
 def _as_member(read: ReadConfig) -> ReadConfig:
-    if read.members is None:
-        return read
+    if read.members is None or read.members.get("model_type") in SWITCHABLE:
+        return read  # the family's own type
     members, findings = assume_member(read.members, read.where)
     return replace(read, members=members, findings=(*read.findings, *findings))
 

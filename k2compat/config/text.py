@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from k2compat.errors import RefusedError, reading
+from k2compat.errors import RefusedError
+from k2compat.files import reading
 from k2compat.findings import Codes, Finding
 from k2compat.printable import counted
 

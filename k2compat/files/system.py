@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from k2compat.errors import RefusedError, WriteError, reading
+from k2compat.errors import RefusedError, WriteError
 from k2compat.files.steps import parent_of
 
 CHUNK_BYTES = 1024 * 1024
@@ -63,6 +63,20 @@ def explained_writing(path: Path, failed: str = "cannot be written") -> Iterator
     except OSError as error:
         code, hint = _EXPLANATIONS.get(error.errno or 0, _FAILED)
         raise WriteError(code, _sentence(error, path, failed), hint=hint) from error
+
+
+@contextlib.contextmanager
+def reading(subject: object) -> Iterator[None]:
+    """Note on a MemoryError what was being read, so that the command's message names it.
+
+    Args:
+        subject: The file, as messages name it.
+    """
+    try:
+        yield
+    except MemoryError as error:
+        error.add_note(str(subject))
+        raise
 
 
 @contextlib.contextmanager

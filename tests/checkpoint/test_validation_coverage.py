@@ -10,8 +10,7 @@ import pytest
 
 from k2compat.checkpoint import validate
 from k2compat.checkpoint.model import read_quantization
-from k2compat.checkpoint.model.parameters import model_elements
-from k2compat.checkpoint.model.tensors import ExpectedTensor
+from k2compat.checkpoint.model.tensors import ExpectedTensor, model_elements
 from k2compat.checkpoint.reporting import Coverage, FileFindings
 from k2compat.samples import VARIANTS, tiny_config
 from tests.checkpoint.gguf_files.gguf_models import Model, tiny

@@ -16,6 +16,7 @@ from k2compat.files import (
     open_regular,
     read_input,
     read_regular,
+    reading,
     sync_file_system,
     sync_folder,
     system,
@@ -160,3 +161,15 @@ def test_a_file_system_is_synced_and_says_what_went_wrong(
     monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: library)
     with open_folder(tmp_path) as folder, pytest.raises(OSError, match="Input/output"):
         sync_file_system(folder.descriptor)
+
+
+def test_the_innermost_file_is_noted_first() -> None:
+    with pytest.raises(MemoryError) as caught, reading("folder"), reading("folder/file"):
+        raise MemoryError
+    assert caught.value.__notes__ == ["folder/file", "folder"]
+
+
+def test_another_error_gets_no_note() -> None:
+    with pytest.raises(KeyError) as caught, reading("file"):
+        raise KeyError
+    assert not hasattr(caught.value, "__notes__")

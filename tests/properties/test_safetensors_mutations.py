@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from k2compat.checkpoint.model.dtypes import DTYPE_BITS
 from k2compat.checkpoint.reporting import FileFindings
-from k2compat.checkpoint.safetensors_files.entries import read_canonical
-from k2compat.checkpoint.safetensors_files.header import parse_safetensors
+from k2compat.checkpoint.safetensors_files.header import parse_safetensors, read_canonical
 from k2compat.checkpoint.safetensors_files.strict_entries import read_strictly
 from k2compat.findings import Severity
 from tests.checkpoint.safetensors_files.test_header import agree

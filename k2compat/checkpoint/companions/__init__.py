@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from k2compat.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from k2compat.checkpoint.companions.chat_template import template_faults
     from k2compat.checkpoint.companions.companions import (
         check_behaviour,
         check_beside,
@@ -15,14 +14,17 @@ if TYPE_CHECKING:
     )
     from k2compat.checkpoint.companions.config_file import (
         ReadConfig,
+        described_quantization,
         parse_config,
         read_config,
-    )
-    from k2compat.checkpoint.companions.quantization_files import (
-        described_quantization,
         with_quantization_files,
     )
-    from k2compat.checkpoint.companions.special_tokens import FAMILY_IDS, REQUIRED, VOCABULARY
+    from k2compat.checkpoint.companions.special_tokens import (
+        FAMILY_IDS,
+        REQUIRED,
+        VOCABULARY,
+        template_faults,
+    )
 
 __all__ = [
     "FAMILY_IDS",
@@ -49,13 +51,13 @@ _HOMES = {
     "check_behaviour": "companions",
     "check_beside": "companions",
     "check_companions": "companions",
-    "described_quantization": "quantization_files",
+    "described_quantization": "config_file",
     "parse_config": "config_file",
     "read_config": "config_file",
     "read_members": "companions",
     "remote_code": "companions",
-    "template_faults": "chat_template",
-    "with_quantization_files": "quantization_files",
+    "template_faults": "special_tokens",
+    "with_quantization_files": "config_file",
 }
 
 __getattr__ = lazy_names(__name__, _HOMES)

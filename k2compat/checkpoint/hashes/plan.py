@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from k2compat.checkpoint.checkpoint import open_source
 from k2compat.checkpoint.hashes.known import LISTING, KnownHash, hashes_on_disk
 from k2compat.checkpoint.hashes.record import HashRecord, open_record
 from k2compat.checkpoint.sources import WEIGHT_SUFFIXES, FolderSource, Source, root_of
+from k2compat.checkpoint.validation import open_source
 from k2compat.errors import RefusedError
 from k2compat.files import is_hidden_name, real_path
 from k2compat.hub import (

@@ -24,15 +24,16 @@ if TYPE_CHECKING:
     from k2compat.checkpoint.model.module_patterns import (
         ModulePatterns,
     )
-    from k2compat.checkpoint.model.parameters import (
-        model_elements,
-    )
     from k2compat.checkpoint.model.precision import stored_precision
     from k2compat.checkpoint.model.quantization import (
         PLAIN,
+        SCHEMES,
         Group,
         Quantization,
+        Storage,
+        evaluate,
         labelled,
+        shape_of,
         whole_number,
     )
     from k2compat.checkpoint.model.quantization_configs import (
@@ -41,11 +42,6 @@ if TYPE_CHECKING:
         read_quantization,
         without_patterns,
     )
-    from k2compat.checkpoint.model.schemes import (
-        SCHEMES,
-        Storage,
-    )
-    from k2compat.checkpoint.model.shapes import evaluate, shape_of
     from k2compat.checkpoint.model.tensors import (
         MTP,
         TEXT_LAYERS,
@@ -57,6 +53,7 @@ if TYPE_CHECKING:
         Module,
         expected_blocks,
         expected_tensors,
+        model_elements,
     )
     from k2compat.checkpoint.model.weight_bytes import LoadedBytes, loaded_bytes
 
@@ -116,9 +113,9 @@ _HOMES = {
     "ModulePatterns": "module_patterns",
     "PLAIN": "quantization",
     "Quantization": "quantization",
-    "SCHEMES": "schemes",
+    "SCHEMES": "quantization",
     "SUFFIXES": "inference",
-    "Storage": "schemes",
+    "Storage": "quantization",
     "TEXT_LAYERS": "tensors",
     "VISION": "tensors",
     "VISION_LAYERS": "tensors",
@@ -131,15 +128,15 @@ _HOMES = {
     "infer_storage": "inference",
     "is_plain": "inference",
     "labelled": "quantization",
-    "model_elements": "parameters",
+    "model_elements": "tensors",
     "read_architecture": "architecture",
     "read_quantization": "quantization_configs",
     "without_patterns": "quantization_configs",
     "fits": "inference",
     "possible_storages": "inference",
-    "module_tensors": "schemes",
-    "evaluate": "shapes",
-    "shape_of": "shapes",
+    "module_tensors": "quantization",
+    "evaluate": "quantization",
+    "shape_of": "quantization",
     "whole_number": "quantization",
     "stored_precision": "precision",
 }

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from k2compat.checkpoint.model.module_patterns import layer_prefixes
 from k2compat.checkpoint.model.quantization import Quantization
 from k2compat.checkpoint.model.quantization_configs import (
     differences,
-    layer_prefixes,
     read_quantization,
 )
 from k2compat.checkpoint.model.rules import SIZES, VISION_SIZES, SizeRule
@@ -163,7 +163,7 @@ def read_architecture(
             has_vision,
             quantization,
             prefix,
-            layer_prefixes(quantization),
+            layer_prefixes(quantization.lists),
         ),
         defects.findings(),
     )

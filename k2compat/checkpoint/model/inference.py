@@ -5,7 +5,7 @@ from functools import lru_cache
 from itertools import chain, combinations, product
 from typing import Final, NamedTuple
 
-from k2compat.checkpoint.model.schemes import (
+from k2compat.checkpoint.model.quantization import (
     SCHEMES,
     WHOLE_ROW,
     ModuleTensor,

@@ -13,6 +13,7 @@ import fnmatch
 import re
 import time
 import warnings
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Final, Literal
 
@@ -201,3 +202,57 @@ def _compiled(expression: str) -> Any:
             return regex.compile(expression)
     except (re.error, regex.error, RecursionError, OverflowError) as error:
         raise PatternError(expression) from error
+
+
+class UnknownSettingError(Exception):
+    """A setting that the dialect does not know. Does not leave the room."""
+
+
+def patterns(values: object, bare: Bare = "exact") -> ModulePatterns:
+    """A config's list of modules.
+
+    Raises:
+        UnknownSettingError: It is no list of strings, or cannot be followed.
+    """
+    if values is None:
+        values = []
+    if not isinstance(values, list) or not all(isinstance(each, str) for each in values):
+        raise UnknownSettingError("the list of modules")
+    return compiled(values, bare)
+
+
+def compiled(values: Iterable[str], bare: Bare = "exact") -> ModulePatterns:
+    """Patterns of modules.
+
+    Raises:
+        UnknownSettingError: They cannot be followed.
+    """
+    try:
+        return ModulePatterns(values, bare)
+    except PatternError as error:
+        raise UnknownSettingError("the list of modules") from error
+
+
+# Before "layers." in a name, a glob or an expression; ".*" there covers every prefix.
+_BEFORE_LAYERS: Final = re.compile(r"(?:re:)?\^?((?:\w+\\?\.)*)layers\\?\.")
+
+PREFIXES: Final = (
+    "model.",
+    "language_model.model.",
+    "language_model.",
+    "model.language_model.",
+    "",
+)
+"""What programs write before "layers." of one and the same text model: SGLang issues 18370 and
+24477 are about lists with another one than the tensors."""
+
+
+def layer_prefixes(lists: Iterable[ModulePatterns | None]) -> tuple[str, ...]:
+    """What precedes "layers." in the lists of a config, the most frequent first."""
+    found: Counter[str] = Counter()
+    for one in lists:
+        for pattern in () if one is None else one.patterns:
+            match = _BEFORE_LAYERS.match(pattern)
+            if match and match[1].replace("\\", "") in PREFIXES:
+                found[match[1].replace("\\", "")] += 1
+    return tuple(prefix for prefix, _ in found.most_common())

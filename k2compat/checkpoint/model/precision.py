@@ -54,8 +54,8 @@ def _published_fp8_block(config: dict[str, Any]) -> int:
 
 
 def _read_precision(quantization_config: object) -> StoredPrecision | None:
+    from k2compat.checkpoint.model.quantization import WHOLE_ROW
     from k2compat.checkpoint.model.quantization_configs import read_quantization
-    from k2compat.checkpoint.model.schemes import WHOLE_ROW
     from k2compat.checkpoint.reporting import FileFindings
 
     quantization = read_quantization(quantization_config, FileFindings(""))

@@ -3,20 +3,23 @@
     config ── architecture ──▶ sizes, traits, quantization ──┐
     tensor_rules.toml ───────────────────────────────────────┴──▶ blocks ──▶ tensors
 
-A block has the tensors with one prefix: those of a layer, or those outside all layers. Equal
-layers share one table, so that Kimi-K2's 139,644 tensors need two tables of 15 and 2,327 rows.
+A block is what shares a prefix: a layer, or what lies outside all layers. Layers alike share
+one table of their tensors, so that Kimi-K2's 139,644 are held as two tables of 15 and 2,327.
+
+How many of the model's own parameters a stored tensor holds is counted here, too: scales, zero
+points and buffers hold none, and a packed tensor holds several in each element.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from k2compat.checkpoint.model.architecture import Architecture, demand_architecture
 from k2compat.checkpoint.model.dtypes import DTYPE_BITS
-from k2compat.checkpoint.model.parameters import model_elements
+from k2compat.checkpoint.model.quantization import Storage, module_tensors, shape_of
 from k2compat.checkpoint.model.rules import ROLES, TENSORS, TensorRule
-from k2compat.checkpoint.model.schemes import Storage, module_tensors
-from k2compat.checkpoint.model.shapes import shape_of
 
 VISION_LAYERS = "vision_tower.encoder.blocks."
 TEXT_LAYERS = "model.layers."
@@ -284,3 +287,39 @@ def _quantised(
 
 def _bytes(elements: int, dtype: str) -> int:
     return elements * DTYPE_BITS[dtype] // 8
+
+
+DEFAULT_BITS: Final = 4
+"""Of a packed weight whose config gives none; NVFP4 and MXFP4 have no other."""
+
+# Suffixes of compressed-tensors, modelopt, Quark, AWQ, GPTQ, ModelSlim and MLX.
+_DESCRIBES: Final = re.compile(
+    r"(?:.*_)?(?:scales?|scale_inv|scale_2|scale_second|scale_bias|offset|offset_second"
+    r"|zero_point|qzeros|g_idx|biases|quant_bias|weight_shape|inv_freq)"
+)
+_PACKED: Final = ("weight", "weight_packed", "qweight")
+_CONTAINERS: Final = ("U8", "I8", "I32", "U32")
+
+
+def model_elements(name: str, dtype: str, elements: int, bits: int | None) -> int:
+    """The model's parameters in a tensor.
+
+    Args:
+        name: The tensor's, or what follows its layer's prefix.
+        dtype: As safetensors names it.
+        elements: Stored elements.
+        bits: Of one quantised weight, as the config has it; None where it has none.
+    """
+    per_element = _per_element(name.rpartition(".")[2], dtype, bits)
+    return elements * per_element
+
+
+@lru_cache(maxsize=1024)
+def _per_element(suffix: str, dtype: str, bits: int | None) -> int:
+    if _DESCRIBES.fullmatch(suffix):
+        return 0
+    if suffix not in _PACKED or dtype not in _CONTAINERS:
+        return 1
+    # An INT8 weight is an I8 of its own; only a config tells that one holds two INT4.
+    own = DTYPE_BITS[dtype] if dtype == "I8" else DEFAULT_BITS
+    return max(DTYPE_BITS[dtype] // (bits or own), 1)

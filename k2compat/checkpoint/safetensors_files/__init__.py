@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 from k2compat.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from k2compat.checkpoint.safetensors_files.entries import SafetensorsTensor
     from k2compat.checkpoint.safetensors_files.header import (
         SafetensorsHeader,
+        SafetensorsTensor,
         header_end,
         read_safetensors_from,
     )
@@ -33,7 +33,7 @@ _HOMES = {
     "INDEX_FILE": "index",
     "SUFFIX": "shards",
     "SafetensorsHeader": "header",
-    "SafetensorsTensor": "entries",
+    "SafetensorsTensor": "header",
     "compare_tensors": "likeness",
     "header_end": "header",
     "read_safetensors_from": "header",

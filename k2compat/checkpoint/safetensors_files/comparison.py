@@ -22,7 +22,7 @@ from k2compat.checkpoint.model import (
 )
 from k2compat.checkpoint.reporting import StoredPart
 from k2compat.checkpoint.safetensors_files.deviations import Deviation, TensorDeviation
-from k2compat.checkpoint.safetensors_files.entries import SafetensorsTensor
+from k2compat.checkpoint.safetensors_files.header import SafetensorsTensor
 
 REQUIRED = ("required", "vision", "mtp")
 UNIFORM = "uniform"

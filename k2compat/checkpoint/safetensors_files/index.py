@@ -26,7 +26,7 @@ from k2compat.checkpoint.safetensors_files.strict_json import (
     load_json,
 )
 from k2compat.checkpoint.sources import ReadableFile
-from k2compat.errors import reading
+from k2compat.files import reading
 from k2compat.findings import Finding
 from k2compat.printable import counted, shortened
 

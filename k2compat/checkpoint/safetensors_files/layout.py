@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from k2compat.checkpoint.model import DTYPE_BITS
 from k2compat.checkpoint.reporting import FileFindings
-from k2compat.checkpoint.safetensors_files.entries import SafetensorsTensor
+from k2compat.checkpoint.safetensors_files.header import SafetensorsTensor
 from k2compat.printable import counted, shortened
 
 

@@ -13,7 +13,7 @@ from k2compat.checkpoint.reporting import FileFindings
 from k2compat.checkpoint.safetensors_files.header import SafetensorsHeader
 from k2compat.checkpoint.sampling import SampledTensor, Sampler
 from k2compat.checkpoint.sources import ReadableFile
-from k2compat.errors import reading
+from k2compat.files import reading
 from k2compat.findings import Finding
 from k2compat.numpy_memory import demand_memory_for_numpy
 from k2compat.printable import shortened

@@ -1,7 +1,10 @@
 """Modules with another storage than in the config: one deviation for each module.
 
-Without this, a module that is quantised although the config excludes it would be reported as a
-wrong dtype, a wrong shape and several unexpected tensors.
+Without it, a module that is quantised though the config excludes it would be a wrong dtype, a
+wrong shape and several unexpected tensors.
+
+vLLM and SGLang join gate_proj and up_proj, and q_a_proj and kv_a_proj_with_mqa; both stop where
+only one of two is quantised, or both are in different schemes.
 """
 
 from collections import Counter, defaultdict
@@ -20,8 +23,11 @@ from k2compat.checkpoint.model import (
     is_plain,
     module_tensors,
 )
+from k2compat.checkpoint.reporting import FileFindings
 from k2compat.checkpoint.safetensors_files.comparison import REQUIRED, Comparison, UnseenTensors
 from k2compat.checkpoint.safetensors_files.deviations import Deviation, TensorDeviation
+from k2compat.findings import Finding
+from k2compat.printable import counted
 
 _OF_STORAGE: Final = (
     Deviation.UNEXPECTED,
@@ -235,3 +241,60 @@ def _module_shapes(comparison: Comparison) -> Mapping[Storage | None, Counter[tu
         for module, _ in _by_module(block.block.kinds).values():
             totals[module.storage][module.shape] += 1
     return totals
+
+
+_PAIRS: Final = (("gate_proj", "up_proj"), ("q_a_proj", "kv_a_proj_with_mqa"))
+
+
+class _SplitPair(NamedTuple):
+    """Two modules of a block that are stored in different ways."""
+
+    halves: tuple[str, str]
+    module: str
+    storages: tuple[Storage | None, Storage | None]
+
+
+def check_fused(root: str, blocks: Iterable[UnseenTensors]) -> tuple[Finding, ...]:
+    """A finding for each kind of pair whose halves are stored in different ways.
+
+    Args:
+        root: Names the checkpoint.
+        blocks: The layers, and what is outside of them.
+    """
+    tables: dict[int, list[_SplitPair]] = {}  # layers alike share their kinds
+    split: dict[tuple[str, str], list[str]] = {}
+    first: dict[tuple[str, str], _SplitPair] = {}
+    for each in blocks:
+        kinds = each.block.kinds
+        if id(kinds) not in tables:
+            tables[id(kinds)] = list(_split_pairs(kinds))
+        for pair in tables[id(kinds)]:
+            first.setdefault(pair.halves, pair)
+            split.setdefault(pair.halves, []).append(f"{each.block.prefix}{pair.module}")
+    found = FileFindings(root)
+    for halves, names in split.items():
+        one, other = first[halves].storages
+        found.add(
+            "quantization-fused",
+            f"the config stores {halves[0]} and {halves[1]} in two ways in "
+            f"{counted(len(names), 'place')}: engines load them as one matrix, and stop there",
+            at=names[0],
+            count=len(names),
+            expected=f"both {describe(one)}",
+            actual=f"{halves[1]} {describe(other)}",
+            items=names,
+        )
+    return found.findings()
+
+
+def _split_pairs(kinds: Mapping[str, Kind]) -> Iterator[_SplitPair]:
+    storages = {
+        name.rpartition(".")[0]: kind.module.storage
+        for name, kind in kinds.items()
+        if kind.module is not None and kind.shape is not None
+    }
+    for module, stored in storages.items():
+        for first, second in _PAIRS:
+            other = f"{module.removesuffix(first)}{second}"
+            if module.endswith(f".{first}") and storages.get(other, stored) != stored:
+                yield _SplitPair((first, second), module, (stored, storages[other]))

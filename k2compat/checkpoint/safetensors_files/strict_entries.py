@@ -4,7 +4,7 @@ import json
 from collections import Counter
 
 from k2compat.checkpoint.reporting import FileFindings
-from k2compat.checkpoint.safetensors_files.entries import (
+from k2compat.checkpoint.safetensors_files.header import (
     METADATA_KEY,
     NUMBER_MAX,
     Entries,

@@ -25,8 +25,14 @@ from k2compat.checkpoint.reporting import (
 from k2compat.checkpoint.safetensors_files.comparison import Comparison
 from k2compat.checkpoint.safetensors_files.contents import (
     CheckpointContents,
+    Observed,
+    check_pattern_prefix,
+    observe,
     read_contents,
     read_header,
+    reconcile,
+    rename,
+    settle,
 )
 from k2compat.checkpoint.safetensors_files.deviations import Deviation, TensorDeviation
 from k2compat.checkpoint.safetensors_files.foreign import (
@@ -35,23 +41,14 @@ from k2compat.checkpoint.safetensors_files.foreign import (
     foreign_finding,
     judge_foreign,
 )
-from k2compat.checkpoint.safetensors_files.fused_modules import check_fused
 from k2compat.checkpoint.safetensors_files.index import INDEX_FILE
 from k2compat.checkpoint.safetensors_files.missing import find_missing, split_unexpected
-from k2compat.checkpoint.safetensors_files.observed import (
-    Observed,
-    check_pattern_prefix,
-    observe,
-    reconcile,
-    rename,
-    settle,
-)
 from k2compat.checkpoint.safetensors_files.shards import (
     IndexCheck,
     IndexDifferences,
     check_total_size,
 )
-from k2compat.checkpoint.safetensors_files.stored_modules import merge_modules
+from k2compat.checkpoint.safetensors_files.stored_modules import check_fused, merge_modules
 from k2compat.checkpoint.safetensors_files.summary import group
 from k2compat.checkpoint.sampling import Sampler
 from k2compat.checkpoint.sources import Source
@@ -351,7 +348,8 @@ def _judge(
             findings += missing.findings
             hidden, reported = missing.hidden, missing.names
         findings += beyond
-    findings += group(root, deviations)
+    if deviations:
+        findings += group(root, deviations)
     if architecture is not None:
         findings += check_fused(root, scan.comparison.blocks())
     if scan.index is not None:

@@ -19,8 +19,8 @@ from typing import Protocol
 
 from k2compat.checkpoint.reporting import FileFindings
 from k2compat.checkpoint.sources.listing import ModelFolder, read_model_folder
-from k2compat.errors import RefusedError, reading
-from k2compat.files import explained_reading
+from k2compat.errors import RefusedError
+from k2compat.files import explained_reading, reading
 from k2compat.findings import Finding
 from k2compat.printable import shortened
 

@@ -13,8 +13,8 @@ import click
 
 from k2compat.cli.output import FOUND_ERRORS, OK, Outcome, Output
 from k2compat.cli.paths import PATH
-from k2compat.errors import RefusedError, reading
-from k2compat.files import explained_reading, read_input
+from k2compat.errors import RefusedError
+from k2compat.files import explained_reading, read_input, reading
 from k2compat.findings import Codes, Finding, Report, explanation
 from k2compat.toolcalls import Event, Message, Problem, ReasoningMode, StreamParser, marker_ids
 from k2compat.toolcalls.chat import assistant_message

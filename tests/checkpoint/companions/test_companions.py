@@ -9,8 +9,12 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from k2compat.checkpoint.companions.companions import check_companions, remote_code
-from k2compat.checkpoint.companions.remote_modules import auto_map_modules, missing_imports
+from k2compat.checkpoint.companions.companions import (
+    auto_map_modules,
+    check_companions,
+    missing_imports,
+    remote_code,
+)
 from k2compat.checkpoint.sources.source import open_folder_source
 from k2compat.errors import RefusedError
 from tests.support.file_damage import FILE_DAMAGE

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from k2compat.checkpoint import validate
 from k2compat.checkpoint.model import (
     Quantization,
     differences,
+    quantization,
     read_quantization,
     stored_precision,
 )
 from k2compat.checkpoint.model.module_patterns import ModulePatterns, PatternError
-from k2compat.checkpoint.model.schemes import storage
+from k2compat.checkpoint.model.quantization import evaluate, shape_of, storage
 from k2compat.checkpoint.reporting import FileFindings
 from k2compat.samples import tiny_config
 from tests.support.drafts import draft
@@ -329,3 +331,47 @@ def test_a_part_of_a_name_covers_what_is_below_it() -> None:
     assert "model.layers.0.self_attn.o_proj" in patterns
     assert "model.layers.0.mlp.gate" not in patterns
     assert "model.layers.0.self_attn.o_proj" not in ModulePatterns(["self_attn"])
+
+
+def test_each_scheme_of_the_table_is_there() -> None:
+    path = Path(quantization.__file__).with_name("schemes.toml")
+    whole = tomllib.loads(path.read_text("utf-8"))["scheme"]
+    assert list(quantization.SCHEMES) == list(whole)
+    assert len(quantization.SCHEMES) == len(whole)
+    for name, members in whole.items():
+        assert len(quantization.SCHEMES[name].tensors) == len(members["tensors"])
+
+
+def test_another_name_is_none_of_them() -> None:
+    with pytest.raises(KeyError):
+        quantization.SCHEMES["int3"]
+
+
+NAMES = st.sampled_from(["H", "nh", "d0", "7"])
+SIZES = {"H": 5, "nh": 3, "d0": 11}
+
+
+@given(st.lists(st.lists(NAMES, min_size=1, max_size=3), min_size=1, max_size=3))
+def test_sums_of_products_are_those_of_arithmetic(products: list[list[str]]) -> None:
+    text = " + ".join("*".join(product) for product in products)
+    assert evaluate(text, SIZES) == eval(text, {}, SIZES)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("d0/H", 3), ("d0 / H", 3), ("d0/nh/2", 2), ("nh*H + 1", 16), ("128", 128), ("", 0)],
+)
+def test_a_division_rounds_up(text: str, value: int) -> None:
+    assert evaluate(text, SIZES) == value
+
+
+def test_an_unknown_size_has_no_value() -> None:
+    assert evaluate("H*rows + 1", SIZES) is None
+    with pytest.raises(KeyError, match="rows"):
+        shape_of(["H", "rows"], SIZES)
+
+
+@pytest.mark.parametrize("text", ["H H", "H*", "+H", "H-1", "(H)", "H**2", "H+"])
+def test_what_is_no_expression_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no sum of products"):
+        evaluate(text, SIZES)

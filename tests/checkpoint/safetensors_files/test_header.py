@@ -11,11 +11,12 @@ from safetensors.numpy import save, save_file
 
 from k2compat.checkpoint.model.dtypes import DTYPE_BITS
 from k2compat.checkpoint.reporting import FileFindings
-from k2compat.checkpoint.safetensors_files.entries import Entries, read_canonical
 from k2compat.checkpoint.safetensors_files.header import (
+    Entries,
     SafetensorsHeader,
     header_end,
     parse_safetensors,
+    read_canonical,
     read_safetensors,
 )
 from k2compat.checkpoint.safetensors_files.strict_entries import read_strictly

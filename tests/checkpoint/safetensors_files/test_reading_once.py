@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import pytest
 
 from k2compat.checkpoint import validate
+from k2compat.checkpoint.safetensors_files.contents import observe
 from k2compat.checkpoint.safetensors_files.index import INDEX_FILE, WeightIndex
-from k2compat.checkpoint.safetensors_files.observed import observe
 from k2compat.samples import VARIANTS, tiny_config
 from tests.checkpoint.validations import codes
 from tests.support.memory_source import MemoryFile, MemorySource, memory_source

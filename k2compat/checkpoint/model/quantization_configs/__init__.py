@@ -3,7 +3,6 @@
 from k2compat.checkpoint.model.quantization_configs.comparing import (
     describe,
     differences,
-    layer_prefixes,
 )
 from k2compat.checkpoint.model.quantization_configs.reading import (
     read_quantization,
@@ -13,7 +12,6 @@ from k2compat.checkpoint.model.quantization_configs.reading import (
 __all__ = [
     "describe",
     "differences",
-    "layer_prefixes",
     "read_quantization",
     "without_patterns",
 ]

@@ -1,40 +1,12 @@
 """Compare quantisations with each other, and their lists with the names of modules."""
 
-import re
-from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
 from k2compat.checkpoint.model.module_patterns import ModulePatterns
-from k2compat.checkpoint.model.quantization import Quantization
-from k2compat.checkpoint.model.schemes import SCHEMES, WHOLE_ROW, Storage
+from k2compat.checkpoint.model.quantization import SCHEMES, WHOLE_ROW, Quantization, Storage
 from k2compat.checkpoint.reporting import named
 from k2compat.printable import counted
-
-# The text before "layers." in a name, a glob or an expression; ".*" there covers every prefix.
-_BEFORE_LAYERS: Final = re.compile(r"(?:re:)?\^?((?:\w+\\?\.)*)layers\\?\.")
-
-PREFIXES: Final = (
-    "model.",
-    "language_model.model.",
-    "language_model.",
-    "model.language_model.",
-    "",
-)
-"""The prefixes before "layers." that programs write for the same text model: SGLang issues 18370
-and 24477 are about lists with another prefix than the tensors."""
-
-
-def layer_prefixes(quantization: Quantization) -> tuple[str, ...]:
-    """The prefixes before "layers." in the lists of a quantisation, the most frequent first."""
-    lists = (quantization.ignore, *(group.targets for group in quantization.groups))
-    found: Counter[str] = Counter()
-    for one in lists:
-        for pattern in () if one is None else one.patterns:
-            match = _BEFORE_LAYERS.match(pattern)
-            if match and match[1].replace("\\", "") in PREFIXES:
-                found[match[1].replace("\\", "")] += 1
-    return tuple(prefix for prefix, _ in found.most_common())
 
 
 def differences(first: Quantization, second: Quantization) -> Iterator[tuple[str, str, str]]:

@@ -3,21 +3,19 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from k2compat.checkpoint.model.module_patterns import ModulePatterns
+from k2compat.checkpoint.model.module_patterns import ModulePatterns, UnknownSettingError, patterns
 from k2compat.checkpoint.model.quantization import (
     PLAIN,
+    WHOLE_ROW,
     Group,
     Quantization,
+    Storage,
     labelled,
     member,
+    required,
+    storage,
     whole_number,
 )
-from k2compat.checkpoint.model.quantization_configs.dialect import (
-    UnknownSettingError,
-    patterns,
-    required,
-)
-from k2compat.checkpoint.model.schemes import WHOLE_ROW, Storage, storage
 
 _EVERY_LINEAR: Final = "Linear"
 _INTEGER_BITS: Final = range(1, 9)

@@ -8,20 +8,17 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, Final
 
+from k2compat.checkpoint.model.module_patterns import UnknownSettingError, compiled, patterns
 from k2compat.checkpoint.model.quantization import (
     Group,
     Quantization,
+    Storage,
     labelled,
     member,
+    required,
+    storage,
     whole_number,
 )
-from k2compat.checkpoint.model.quantization_configs.dialect import (
-    UnknownSettingError,
-    compiled,
-    patterns,
-    required,
-)
-from k2compat.checkpoint.model.schemes import Storage, storage
 
 _MIXED: Final = "MIXED_PRECISION"
 _NVFP4_GROUP: Final = 16

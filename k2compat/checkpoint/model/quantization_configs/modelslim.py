@@ -4,9 +4,15 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, Final
 
-from k2compat.checkpoint.model.quantization import Group, Quantization, labelled, whole_number
-from k2compat.checkpoint.model.quantization_configs.dialect import UnknownSettingError, compiled
-from k2compat.checkpoint.model.schemes import Storage, storage
+from k2compat.checkpoint.model.module_patterns import UnknownSettingError, compiled
+from k2compat.checkpoint.model.quantization import (
+    Group,
+    Quantization,
+    Storage,
+    labelled,
+    storage,
+    whole_number,
+)
 
 _WEIGHT: Final = ".weight"
 _PLAIN: Final = "FLOAT"

@@ -3,20 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
+from k2compat.checkpoint.model.module_patterns import UnknownSettingError, compiled, patterns
 from k2compat.checkpoint.model.quantization import (
     Group,
     Quantization,
+    Storage,
     labelled,
     member,
+    required,
+    storage,
     whole_number,
 )
-from k2compat.checkpoint.model.quantization_configs.dialect import (
-    UnknownSettingError,
-    compiled,
-    patterns,
-    required,
-)
-from k2compat.checkpoint.model.schemes import Storage, storage
 
 
 def read_quark(config: Mapping[str, Any]) -> Quantization:

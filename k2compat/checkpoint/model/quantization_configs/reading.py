@@ -1,30 +1,86 @@
-"""Reading of a quantization_config by its dialect, with findings on unknown settings."""
+"""Find the dialect of a quantization_config, read it, and report what cannot be followed.
+
+FP8 in blocks, of DeepSeek and Moonshot AI, and W4AFP8 are read here; each other program's dialect
+has a module.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from msgspec.structs import replace
 
+from k2compat.checkpoint.model.module_patterns import (
+    ModulePatterns,
+    UnknownSettingError,
+    compiled,
+    patterns,
+)
 from k2compat.checkpoint.model.quantization import (
     PLAIN,
+    SCHEMES,
+    UNKNOWN,
     Group,
     Quantization,
+    Storage,
+    labelled,
     member,
+    storage,
     unknown_quantization,
     whole_number,
 )
 from k2compat.checkpoint.model.quantization_configs.compressed_tensors import (
     read_compressed_tensors,
 )
-from k2compat.checkpoint.model.quantization_configs.dialect import UnknownSettingError
-from k2compat.checkpoint.model.quantization_configs.fp8 import read_fp8, read_w4afp8
 from k2compat.checkpoint.model.quantization_configs.modelopt import read_modelopt
 from k2compat.checkpoint.model.quantization_configs.modelslim import read_modelslim
 from k2compat.checkpoint.model.quantization_configs.quark import read_quark
 from k2compat.checkpoint.model.quantization_configs.transposed import read_awq, read_gptq
-from k2compat.checkpoint.model.schemes import SCHEMES, UNKNOWN, Storage
 from k2compat.checkpoint.reporting import FileFindings
 from k2compat.printable import shortened
+
+
+def read_fp8(config: Mapping[str, Any]) -> Quantization:
+    """`weight_block_size` rows and columns share a scale.
+
+    Raises:
+        UnknownSettingError: See `Dialect`.
+    """
+    if config.get("fmt", "e4m3") != "e4m3":
+        raise UnknownSettingError("fmt")
+    stored = _blocks(config.get("weight_block_size"), config.get("scale_fmt"))
+    return Quantization("fp8", (Group(stored),), _kept(config))
+
+
+def read_w4afp8(config: Mapping[str, Any]) -> Quantization:
+    """The routed experts in INT4, all other projections in FP8 blocks.
+
+    Raises:
+        UnknownSettingError: See `Dialect`.
+    """
+    experts = compiled(["re:.*\\.experts\\."])
+    group = whole_number(config.get("group_size", 128))
+    if group is None:
+        raise UnknownSettingError("group_size")
+    groups = (
+        Group(storage("w4afp8", {"group": group}), experts),
+        Group(_blocks(config.get("weight_block_size", [128, 128]), None)),
+    )
+    return Quantization(labelled(groups[:1]), groups, _kept(config))
+
+
+def _blocks(size: object, scale_format: object) -> Storage:
+    numbers = [whole_number(each) for each in size] if isinstance(size, list) else []
+    if len(numbers) != 2 or numbers[0] is None or numbers[1] is None:
+        raise UnknownSettingError("weight_block_size")
+    scheme = "deepseek-fp8-ue8m0" if scale_format == "ue8m0" else "deepseek-fp8"
+    return storage(scheme, {"b0": numbers[0], "b1": numbers[1]})
+
+
+def _kept(config: Mapping[str, Any]) -> ModulePatterns:
+    # Transformers' name, and vLLM's; both mean modules whose names contain the text.
+    kept = config.get("modules_to_not_convert") or config.get("ignored_layers")
+    return patterns(kept, "substring")
+
 
 Dialect = Callable[[Mapping[str, Any]], Quantization]
 """Reads a config. Raises UnknownSettingError for a setting that the dialect does not know: the

@@ -3,14 +3,17 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from k2compat.checkpoint.model.quantization import Group, Quantization, member, whole_number
-from k2compat.checkpoint.model.quantization_configs.dialect import (
-    UnknownSettingError,
-    compiled,
-    patterns,
+from k2compat.checkpoint.model.module_patterns import UnknownSettingError, compiled, patterns
+from k2compat.checkpoint.model.quantization import (
+    WHOLE_ROW,
+    Group,
+    Quantization,
+    Storage,
+    member,
     required,
+    storage,
+    whole_number,
 )
-from k2compat.checkpoint.model.schemes import WHOLE_ROW, Storage, storage
 
 _BITS: Final = (2, 4, 8)
 _EXCLUDED, _INCLUDED = "-:", "+:"

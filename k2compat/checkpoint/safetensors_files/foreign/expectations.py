@@ -18,7 +18,7 @@ from k2compat.checkpoint.model import (
     whole_number,
 )
 from k2compat.checkpoint.safetensors_files.deviations import TensorDeviation
-from k2compat.checkpoint.safetensors_files.entries import SafetensorsTensor
+from k2compat.checkpoint.safetensors_files.header import SafetensorsTensor
 from k2compat.family import text_config
 
 _SIZE_MAX: Final = 1 << 24

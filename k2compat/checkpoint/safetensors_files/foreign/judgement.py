@@ -6,7 +6,6 @@ from typing import Any, Final
 from k2compat.checkpoint.companions import ReadConfig, read_config
 from k2compat.checkpoint.safetensors_files.contents import CheckpointContents
 from k2compat.checkpoint.safetensors_files.deviations import Deviation, TensorDeviation
-from k2compat.checkpoint.safetensors_files.entries import SafetensorsTensor
 from k2compat.checkpoint.safetensors_files.foreign.expectations import (
     Expectation,
     expect_eagle3,
@@ -15,6 +14,7 @@ from k2compat.checkpoint.safetensors_files.foreign.expectations import (
 )
 from k2compat.checkpoint.safetensors_files.foreign.mlx import expect_mlx
 from k2compat.checkpoint.safetensors_files.foreign.recognition import ForeignFolder
+from k2compat.checkpoint.safetensors_files.header import SafetensorsTensor
 from k2compat.checkpoint.safetensors_files.summary import group
 from k2compat.findings import Finding
 
