@@ -64,7 +64,7 @@ from k2compat.hub import parse_repo_url, refuse_repo_name
 class Checkpoint:
     """The safetensors of a folder, a single file or a repo on the Hub.
 
-    To be closed, or used in a `with` statement, where it is on the Hub.
+    If it is on the Hub, close it, or use it in a `with` statement.
 
     Attributes:
         source: Its files.
@@ -80,7 +80,7 @@ class Checkpoint:
         return read_config(self.source).members
 
     def headers(self) -> Iterator[SafetensorsHeader]:
-        """The header of each shard, read when it is asked for.
+        """The header of each shard, read on demand.
 
         A damaged or unreadable file is a header with findings; nothing is raised for it.
         """
@@ -97,7 +97,7 @@ class Checkpoint:
             yield from header.tensors
 
     def close(self) -> None:
-        """Stop requests that are under way; a folder has nothing to close."""
+        """Stop running requests; a folder has nothing to close."""
         self.source.close()
 
     def __enter__(self) -> Self:
@@ -117,7 +117,7 @@ def open_checkpoint(place: Path | str | Source) -> Checkpoint:
             ms://, or a source.
 
     Raises:
-        RefusedError: not-found, not-readable, weights-missing for a file that is none, or
+        RefusedError: not-found, not-readable, weights-missing for a file without weights, or
             hub-url-malformed.
         HubError: The Hub has no such repo or does not answer.
     """

@@ -1,4 +1,4 @@
-"""The files a model needs beside its weights: config, tokenizer, remote code.
+"""The files that a model needs besides its weights: config, tokenizer, remote code.
 
 The remote code is not run: `auto_map` names its modules, and their imports name further ones.
 """
@@ -256,7 +256,7 @@ def malformed_references(source: Source, where: str, auto_map: object) -> Iterat
 def missing_modules(
     source: Source, where: str, modules: Mapping[str, Sequence[str]]
 ) -> Iterator[Finding]:
-    """A finding for each module that an auto_map names and the checkpoint has not.
+    """A finding for each module that an auto_map names and the checkpoint lacks.
 
     Args:
         source: The model's files.
@@ -280,7 +280,7 @@ def missing_imports(source: Source, modules: Sequence[str]) -> Iterator[Finding]
 
     Args:
         source: The model's files.
-        modules: Paths of modules; those that are not there are no matter here.
+        modules: Paths of modules; missing ones are ignored here.
     """
     waiting = [module for module in modules if module in source.files]
     seen = set(waiting)
@@ -304,12 +304,12 @@ def missing_imports(source: Source, modules: Sequence[str]) -> Iterator[Finding]
 
 
 def _imported(source: Source, module: str) -> Iterator[tuple[str, str]]:
-    """Each relative import of a module: the path of the file, and of a package in its place."""
+    """Each relative import of a module: the path as a file, and the path as a package."""
     try:
         with source.open(module) as file:
             text = file.read(0, MODULE_BYTES_MAX).decode("utf-8", "replace")
     except FileRefusedError:
-        return  # whoever checks the companions reports it
+        return  # the check of the companions reports it
     for match in _RELATIVE_IMPORTS.finditer(text):
         name = match[1] or match[2]
         plain = name.lstrip(".")
@@ -325,7 +325,7 @@ def _imported(source: Source, module: str) -> Iterator[tuple[str, str]]:
 
 
 def _above(module: str, steps: int) -> PurePosixPath:
-    """The module's folder, or one so many steps above it."""
+    """The module's folder, or the one that many steps above it."""
     folder = PurePosixPath(module).parent
     for _ in range(steps):
         folder = folder.parent

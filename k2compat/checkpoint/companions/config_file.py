@@ -124,7 +124,7 @@ _SHARED: Final = ("factor", _ORIGINAL, "beta_fast", "beta_slow", "mscale", "msca
 
 
 def check_settings(where: str, config: Mapping[str, Any]) -> tuple[Finding, ...]:
-    """Find settings of rope and router that contradict each other, or are lost.
+    """Find settings of rope and router that contradict each other, or are missing.
 
     Args:
         where: Names the config.
@@ -281,9 +281,9 @@ MODELSLIM_BYTES_MAX: Final = 256 << 20
 
 
 def with_quantization_files(source: Source, config: ReadConfig) -> ReadConfig:
-    """The config, with the quantisation that a file of its own describes.
+    """The config, with the quantisation that a separate file describes.
 
-    A file that disagrees with the config is a finding; the config is followed then.
+    A file that disagrees with the config is a finding; the config is then used.
 
     Args:
         source: The model's files.
@@ -299,11 +299,11 @@ def with_quantization_files(source: Source, config: ReadConfig) -> ReadConfig:
 
 
 def described_quantization(folder: Path, members: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A config's members, with the quantisation that a file beside it describes.
+    """A config's members, with the quantisation that a separate file describes.
 
     Args:
-        folder: Of the config.
-        members: Of the config.
+        folder: The folder of the config.
+        members: The members of the config.
     """
     with closing(open_folder_source(folder)) as source:
         read = with_quantization_files(source, ReadConfig(members, str(folder)))
@@ -315,7 +315,7 @@ def _modelopt(source: Source) -> tuple[Mapping[str, Any] | None, tuple[Finding, 
     described = (read.members or {}).get("quantization")
     if not isinstance(described, dict):
         return None, read.findings
-    # A file of the KV cache's precision alone has no algorithm, and weights as they are.
+    # A file that gives only the KV cache's precision has no algorithm: the weights are plain.
     if not described.get("quant_algo"):
         return None, read.findings
     return {"quant_method": "modelopt", **described}, read.findings

@@ -1,8 +1,8 @@
 """The tokens that begin and end turns and calls, and the chat template that writes them.
 
-A shifted id loads: the model then never stops, or its calls arrive as text. The template must be
-present, one, valid Jinja, of this family, and without its old faults. It is parsed, never rendered:
-it comes from a file that anybody may have written, and a loop in it can run for hours.
+A shifted id loads: the model then never stops, or its calls arrive as text. There must be
+exactly one template, valid Jinja, of this family, and without its old faults. It is parsed, never
+rendered: it comes from an untrusted file, and a loop in it can run for hours.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -300,7 +300,7 @@ def _judge(where: str, text: str, config: Mapping[str, Any]) -> tuple[Finding, .
 
 
 class TemplateFault(NamedTuple):
-    """What is wrong with a template: the finding's code, its message and what is expected."""
+    """A fault of a template: the finding's code, its message and the expected text."""
 
     code: str
     message: str
@@ -308,11 +308,11 @@ class TemplateFault(NamedTuple):
 
 
 def template_faults(text: str, *, of_kimi_k2: bool) -> Iterator[TemplateFault]:
-    """Find what is wrong with a chat template, by parsing it.
+    """Find the faults of a chat template, by parsing it.
 
     Args:
         text: The template.
-        of_kimi_k2: Whether it has to be one of Kimi-K2.
+        of_kimi_k2: Whether it must be a template of Kimi-K2.
     """
     error = _syntax_error(text)
     if error is not None:

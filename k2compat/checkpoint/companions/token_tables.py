@@ -194,7 +194,7 @@ _LINE: Final = re.compile(rb"[A-Za-z0-9+/]+={0,2} ([0-9]{1,9})")
 
 
 def check_ranks(file: ReadableFile) -> tuple[Finding, ...]:
-    """Find a line that is no token and its rank, such as the last one of a file that was cut.
+    """Find a line that is not a token and its rank, such as the last line of a cut file.
 
     Raises:
         FileRefusedError: The file cannot be read.
@@ -219,11 +219,11 @@ def _first(lines: Sequence[bytes], is_meant: Callable[[bytes], bool]) -> int:
 
 
 def is_too_large(file: ReadableFile, limit: int, found: FileFindings) -> bool:
-    """Whether a file has more bytes than any tokenizer of the family; then it is a finding.
+    """Whether a file has more bytes than any tokenizer of the family, which is a finding.
 
     Args:
-        file: Of the tokenizer.
-        limit: Bytes that are still read.
+        file: The tokenizer's file.
+        limit: The largest number of bytes that is read.
         found: Takes the finding.
     """
     if file.size <= limit:

@@ -205,7 +205,7 @@ def _compiled(expression: str) -> Any:
 
 
 class UnknownSettingError(Exception):
-    """A setting that the dialect does not know. Does not leave the room."""
+    """A setting that the dialect does not know. This room catches it."""
 
 
 def patterns(values: object, bare: Bare = "exact") -> ModulePatterns:
@@ -233,7 +233,7 @@ def compiled(values: Iterable[str], bare: Bare = "exact") -> ModulePatterns:
         raise UnknownSettingError("the list of modules") from error
 
 
-# Before "layers." in a name, a glob or an expression; ".*" there covers every prefix.
+# The text before "layers." in a name, a glob or an expression; ".*" there covers every prefix.
 _BEFORE_LAYERS: Final = re.compile(r"(?:re:)?\^?((?:\w+\\?\.)*)layers\\?\.")
 
 PREFIXES: Final = (
@@ -243,8 +243,8 @@ PREFIXES: Final = (
     "model.language_model.",
     "",
 )
-"""What programs write before "layers." of one and the same text model: SGLang issues 18370 and
-24477 are about lists with another one than the tensors."""
+"""The prefixes before "layers." that programs write for the same text model: SGLang issues 18370
+and 24477 are about lists with another prefix than the tensors."""
 
 
 def layer_prefixes(lists: Iterable[ModulePatterns | None]) -> tuple[str, ...]:

@@ -3,8 +3,8 @@
     quantization_config ── dialect ──▶ groups (targets, storage), ignored modules
 
 Each program that writes such configs has a dialect in `quantization_configs/`, found by
-`quant_method`. What no dialect can read is named and left at that: which tensors such a
-checkpoint stores for a quantised module is not known, and they are not judged.
+`quant_method`. A config that no dialect can read gives only a finding: it is not known which
+tensors such a checkpoint stores for a quantised module, so they are not judged.
 
     schemes.toml ──▶ SCHEMES: the tensors of a quantised module, whose shapes are formulas
 """
@@ -85,7 +85,7 @@ UNKNOWN: Final = "unknown"
 """The scheme of modules whose tensors are not known."""
 
 WHOLE_ROW: Final = 1 << 62
-"""A group or block that no row fills: one scale for the whole row."""
+"""The size of a group or block that is longer than any row: one scale for the whole row."""
 
 
 class StoredTensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -121,7 +121,7 @@ class _Table(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Schemes(Mapping[str, Scheme]):
-    """The schemes of `schemes.toml`, each read when it is first asked for.
+    """The schemes of `schemes.toml`, each read when it is first used.
 
     One checkpoint has one or two of them. Python parses the whole table in 11 ms, a tenth of the
     processor time of a `launch`.
@@ -166,8 +166,8 @@ class Storage(NamedTuple):
     Attributes:
         scheme: A key of SCHEMES, or UNKNOWN.
         sizes: Pairs of a size's name and value, for the scheme's shapes.
-        traits: The settings that `when` of the scheme's tensors asks for.
-        bits: Of one weight; None where the config does not give them.
+        traits: The settings that `when` of the scheme's tensors needs.
+        bits: The bits of one weight; None where the config does not give them.
     """
 
     scheme: str
@@ -219,7 +219,7 @@ def storage(
     traits: frozenset[str] = frozenset(),
     bits: int | None = None,
 ) -> Storage:
-    """A storage of a scheme of the table; sizes and bits that are not given are the table's."""
+    """A storage by a scheme of the table, which gives the missing sizes and bits."""
     known = SCHEMES[scheme]
     values = {**known.sizes, **(sizes or {})}
     if bits is not None and "bits" in known.sizes:
@@ -233,8 +233,8 @@ def module_tensors(stored: Storage, rows: int, columns: int) -> tuple[ModuleTens
     """The tensors of a module.
 
     Args:
-        stored: Of a known scheme.
-        rows: Outputs of the module, the first dimension of its weight as it is.
+        stored: A storage of a known scheme.
+        rows: Outputs of the module, the first dimension of its plain weight.
         columns: Its inputs.
     """
     sizes = {"d0": rows, "d1": columns, **dict(stored.sizes)}
@@ -325,7 +325,7 @@ class Quantization(msgspec.Struct, frozen=True):
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether a list took too long to follow; what was asked after that is unknown."""
+        """Whether a list took too long to match; later results are then unknown."""
         return any(one is not None and one.is_exhausted for one in self.lists)
 
     def storage_of(self, module_kind: str, names: Sequence[str]) -> Storage | None:
@@ -386,7 +386,7 @@ def member(config: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
 
 
 def required(value: int | None, what: str) -> int:
-    """A number that the dialect cannot do without.
+    """A number that the dialect requires.
 
     Raises:
         UnknownSettingError: There is none.

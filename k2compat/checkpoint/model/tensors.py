@@ -3,8 +3,8 @@
     config ── architecture ──▶ sizes, traits, quantization ──┐
     tensor_rules.toml ───────────────────────────────────────┴──▶ blocks ──▶ tensors
 
-A block is what shares a prefix: a layer, or what lies outside all layers. Layers alike share
-one table of their tensors, so that Kimi-K2's 139,644 are held as two tables of 15 and 2,327.
+A block has the tensors with one prefix: those of a layer, or those outside all layers. Equal
+layers share one table, so that Kimi-K2's 139,644 tensors need two tables of 15 and 2,327 rows.
 
 How many of the model's own parameters a stored tensor holds is counted here, too: scales, zero
 points and buffers hold none, and a packed tensor holds several in each element.
@@ -290,7 +290,7 @@ def _bytes(elements: int, dtype: str) -> int:
 
 
 DEFAULT_BITS: Final = 4
-"""Of a packed weight whose config gives none; NVFP4 and MXFP4 have no other."""
+"""The bits of a packed weight whose config gives none; NVFP4 and MXFP4 always have these."""
 
 # Suffixes of compressed-tensors, modelopt, Quark, AWQ, GPTQ, ModelSlim and MLX.
 _DESCRIBES: Final = re.compile(
@@ -305,10 +305,10 @@ def model_elements(name: str, dtype: str, elements: int, bits: int | None) -> in
     """The model's parameters in a tensor.
 
     Args:
-        name: The tensor's, or what follows its layer's prefix.
-        dtype: As safetensors names it.
+        name: The tensor's name, or the part after its layer's prefix.
+        dtype: The name of its dtype in safetensors.
         elements: Stored elements.
-        bits: Of one quantised weight, as the config has it; None where it has none.
+        bits: The bits of one quantised weight in the config; None where it gives none.
     """
     per_element = _per_element(name.rpartition(".")[2], dtype, bits)
     return elements * per_element
@@ -320,6 +320,6 @@ def _per_element(suffix: str, dtype: str, bits: int | None) -> int:
         return 0
     if suffix not in _PACKED or dtype not in _CONTAINERS:
         return 1
-    # An INT8 weight is an I8 of its own; only a config tells that one holds two INT4.
+    # An I8 element is one INT8 weight, unless the config shows that it holds two INT4 weights.
     own = DTYPE_BITS[dtype] if dtype == "I8" else DEFAULT_BITS
     return max(DTYPE_BITS[dtype] // (bits or own), 1)

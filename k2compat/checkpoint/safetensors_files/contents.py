@@ -1,8 +1,8 @@
 """A checkpoint before its tensors are compared: index, shards, and how its weights are stored.
 
-The names of the first quantised module tell whether the config's schemes can be right. Where
-they cannot, the module's shapes and dtypes give the scheme, and the names the modules that it
-reaches: one finding then replaces one for each of a hundred thousand tensors.
+The names of the first quantised module show whether the config's schemes can be right. If they
+cannot, the module's shapes and dtypes give the scheme, and the names give the modules that have
+it. One finding then replaces a hundred thousand.
 """
 
 import re
@@ -50,9 +50,9 @@ _MODEL: Final = "model."
 _NUMBER: Final = re.compile(r"[0-9]+")
 
 _NEAR: Final = 64
-"""How many names around a tensor's are searched for its module's: shards keep them together.
+"""How many names around a tensor's are searched for its module: shards keep a module together.
 
-They are those of 15 modules or more."""
+These are the names of 15 modules or more."""
 
 TensorReader = Callable[[], Iterable[SafetensorsTensor]]
 """Reads the tensors of all shards, one shard after the other."""
@@ -60,13 +60,13 @@ TensorReader = Callable[[], Iterable[SafetensorsTensor]]
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What the names of the tensors tell.
+    """The storage that the names of the tensors show.
 
     Attributes:
-        module: The first quantised module; "" where none is.
-        suffixes: Of its tensors.
-        usual: Of the tensors that most modules near it have: one module with a tensor of another
-            conversion makes no other scheme.
+        module: The first quantised module; "" where there is none.
+        suffixes: The suffixes of its tensors.
+        usual: The suffixes of the tensors that most modules near it have: one module with a tensor
+            of another conversion is not another scheme.
     """
 
     module: str = ""
@@ -108,15 +108,15 @@ def _modules(near: Iterable[str], names: Iterable[str]) -> Mapping[str, frozense
 def rename(
     root: str, architecture: Architecture, names: Iterable[str]
 ) -> tuple[Architecture | None, tuple[Finding, ...]]:
-    """The architecture under the names that the tensors have, and a finding where they differ.
+    """The architecture with the prefix of the tensors' names, and a finding if that differs.
 
     Args:
         root: Names the checkpoint.
-        architecture: As the config has it.
-        names: Of the tensors.
+        architecture: The architecture of the config.
+        names: The names of the tensors.
 
     Returns:
-        None where the rules cannot follow the names.
+        None where no rule fits the names.
     """
     start = architecture.prefix + _MODEL
     found = None
@@ -140,10 +140,10 @@ def rename(
 
 
 def check_pattern_prefix(architecture: Architecture, where: str) -> tuple[Finding, ...]:
-    """A finding where the config's lists name the layers below another prefix than the tensors.
+    """A finding if the config's lists have another prefix of the layers than the tensors.
 
     Args:
-        architecture: Under the names that the tensors have.
+        architecture: The architecture with the prefix of the tensors' names.
         where: Names the config.
     """
     start = architecture.prefix + _MODEL
@@ -168,14 +168,14 @@ def reconcile(
     names: Callable[[], Iterable[str]],
     read_tensors: TensorReader,
 ) -> tuple[Architecture, tuple[Finding, ...]]:
-    """The architecture as the weights are stored, and a finding where that is not the config's.
+    """The architecture with the real storage, and a finding if that is not the config's.
 
     Args:
-        architecture: As the config has it.
-        observed: What `observe` found.
+        architecture: The architecture of the config.
+        observed: The result of `observe`.
         where: Names the config.
-        names: Gives the names of all tensors, where they are needed.
-        read_tensors: Reads the tensors, where their shapes are needed.
+        names: Gives the names of all tensors, if they are needed.
+        read_tensors: Reads the tensors, if their shapes are needed.
     """
     expected = architecture.quantization
     if observed is None or not expected.is_known or _can_be(expected, observed):
@@ -205,7 +205,7 @@ def reconcile(
 
 
 def _can_be(expected: Quantization, observed: Observed) -> bool:
-    """Whether one of the config's schemes has such tensors."""
+    """Whether one of the config's schemes has these tensors."""
     if not observed.module or expected.is_plain:
         return not observed.module and expected.is_plain
     return any(
@@ -274,7 +274,7 @@ def _form(module: str) -> str:
 
 
 def _expected_modules(architecture: Architecture) -> Mapping[str, Module]:
-    """Modules by form, from the layer's number on: the prefix may be another than the config's."""
+    """Modules by form, from the layer's number on: the prefix may differ from the config's."""
     return {
         _form(f"{block.layer}.{name.rpartition('.')[0]}"): kind.module
         for block in expected_blocks(architecture)
@@ -290,10 +290,10 @@ def _patterns(forms: Iterable[str]) -> ModulePatterns:
 def settle(
     architecture: Architecture | None, where: str
 ) -> tuple[Architecture | None, Comparison, tuple[Finding, ...]]:
-    """The comparison with an architecture, and the architecture as far as it can be followed.
+    """The architecture, without patterns that take too long to match, and its comparison.
 
     Args:
-        architecture: As the config has it, or None.
+        architecture: The architecture of the config, or None.
         where: Names the config.
     """
     comparison = Comparison(architecture)

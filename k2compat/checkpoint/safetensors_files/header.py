@@ -6,12 +6,12 @@ gaps. A defect is anything that the official reader refuses. Further defects are
 accepts but that cannot be intended: a tensor named twice, fields that no engine reads, names
 with control characters. The data are never read.
 
-Headers as the official writer makes them are cut up by one regular expression and judged column by
-column, which takes half the time of `json.loads` with everything that would have to be checked
-after it. Whatever differs from that in the slightest goes the other way (`strict_entries.py`),
-which finds and names every defect. Both give the same for a sound header.
+There are two readers with equal results. One regular expression splits headers in the form of the
+official writer, which are then judged column by column; this takes half the time of `json.loads`
+and the checks after it. Any other header goes to the strict reader (`strict_entries.py`), which
+finds and names every defect.
 
-Not called `safetensors`, so that a reader never has to ask which one is imported.
+The module is not called `safetensors`, so that an import is never ambiguous.
 """
 
 import json
@@ -34,24 +34,24 @@ from k2compat.printable import counted
 METADATA_KEY = "__metadata__"
 
 NUMBER_MAX = (1 << 64) - 1
-"""Readers count in unsigned 64-bit numbers and refuse what does not fit."""
+"""Readers count in unsigned 64-bit numbers and refuse larger values."""
 
 _NUMBER = r"(?:0|[1-9][0-9]{0,18})"
 _ENTRY = re.compile(
     rf'":\{{"dtype":"([A-Z0-9_]+)","shape":\[((?:{_NUMBER}(?:,{_NUMBER})*)?)\],'
     rf'"data_offsets":\[({_NUMBER}),({_NUMBER})\]\}}'
 )
-"""An entry after its name: beginning with a fixed text, it is found four times as fast."""
+"""An entry after its name; since it begins with a fixed text, the search is four times as fast."""
 
 _BETWEEN = ',"'
-"""What stands between one entry and the next one's name."""
+"""The text between one entry and the next one's name."""
 
 _PARTS = 5
 """`split` gives the text before a match, which ends in a name, and its four groups, and so on."""
 
 
 class SafetensorsTensor(NamedTuple):
-    """One tensor. A tuple, for a checkpoint has more than a hundred thousand.
+    """One tensor. It is a tuple, since a checkpoint has more than a hundred thousand.
 
     Attributes:
         name: As the file has it; not made printable.
@@ -74,7 +74,7 @@ class SafetensorsTensor(NamedTuple):
 
 
 class Entries(NamedTuple):
-    """What a header holds: `malformed` are the names whose entries tell no tensor."""
+    """The contents of a header; `malformed` are names whose entries describe no tensor."""
 
     metadata: Mapping[str, str]
     tensors: tuple[SafetensorsTensor, ...]
@@ -114,7 +114,7 @@ def read_canonical(text: str, data_bytes: int) -> Entries | None:
 
 
 def _are_sound(names: Sequence[str]) -> bool:
-    """Whether the names are distinct, need no escapes, and no one would stumble over them."""
+    """Whether the names are distinct, need no escapes, and hold only printable characters."""
     distinct = set(names)
     characters = "".join(distinct)
     return (
@@ -162,15 +162,15 @@ def plain_texts(pairs: Sequence[tuple[str, object]]) -> dict[str, str] | None:
 
 
 def _is_unicode(text: str) -> bool:
-    """Whether it can be written down: an escape in JSON can make half a character."""
+    """Whether it can be encoded: an escape in JSON can give half a character."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def count_elements(shape: Iterable[int]) -> int | None:
-    """Number of elements; None where 64 bits do not count them.
+    """Number of elements; None where it does not fit into 64 bits.
 
-    Multiplies as the official reader does, which refuses an overflow even where a zero
-    follows. It stops there: the product of a million large numbers would take hours.
+    Multiplies like the official reader, which refuses an overflow even if a zero follows.
+    It stops at an overflow: the product of a million large numbers would take hours.
     """
     count = 1
     for dimension in shape:
@@ -181,7 +181,7 @@ def count_elements(shape: Iterable[int]) -> int | None:
 
 
 def data_size(dtype: str, shape: Iterable[int]) -> int | None:
-    """Bytes that a tensor takes; None if that is no number, or the dtype is unknown."""
+    """Bytes that a tensor takes; None if they cannot be counted, or the dtype is unknown."""
     bits = DTYPE_BITS.get(dtype)
     elements = count_elements(shape)
     if bits is None or elements is None or elements * bits % 8:

@@ -16,7 +16,7 @@ def check_tensors(
     Args:
         tensors: In any order.
         data_bytes: How many bytes the file has after its header.
-        complete: Whether `tensors` are all; otherwise gaps are expected.
+        complete: Whether `tensors` are all; without some, gaps are to be expected.
         defects: Takes the findings.
     """
     for tensor in tensors:

@@ -1,10 +1,10 @@
 """Modules with another storage than in the config: one deviation for each module.
 
-Without it, a module that is quantised though the config excludes it would be a wrong dtype, a
-wrong shape and several unexpected tensors.
+Without this, a module that is quantised although the config excludes it would be reported as a
+wrong dtype, a wrong shape and several unexpected tensors.
 
-vLLM and SGLang join gate_proj and up_proj, and q_a_proj and kv_a_proj_with_mqa; both stop where
-only one of two is quantised, or both are in different schemes.
+vLLM and SGLang join gate_proj and up_proj, and q_a_proj and kv_a_proj_with_mqa. Both engines stop
+if only one of the two is quantised, or if the two have different schemes.
 """
 
 from collections import Counter, defaultdict
@@ -259,9 +259,9 @@ def check_fused(root: str, blocks: Iterable[UnseenTensors]) -> tuple[Finding, ..
 
     Args:
         root: Names the checkpoint.
-        blocks: The layers, and what is outside of them.
+        blocks: The layers, and the block outside of them.
     """
-    tables: dict[int, list[_SplitPair]] = {}  # layers alike share their kinds
+    tables: dict[int, list[_SplitPair]] = {}  # equal layers share their kinds
     split: dict[tuple[str, str], list[str]] = {}
     first: dict[tuple[str, str], _SplitPair] = {}
     for each in blocks:

@@ -32,7 +32,7 @@ or `"a":{},` are a header of allowed length, too, and would take gigabytes or mi
 
 
 def read_strictly(text: str, data_bytes: int, defects: FileFindings) -> Entries:
-    """Read any header, and name everything that is wrong with it."""
+    """Read any header, and note all of its faults."""
     values = sum(map(text.count, ",[{"))
     if values > VALUES_MAX:
         _report_too_many("values", values, VALUES_MAX, defects)
@@ -102,7 +102,7 @@ def _check_repeated(value: JsonObject, code: str, at: str, defects: FileFindings
 
 def _read_metadata(value: JsonValue, defects: FileFindings) -> dict[str, str]:
     texts = plain_texts(value) if isinstance(value, JsonObject) else None
-    # The official reader takes null for no metadata.
+    # For the official reader, null means no metadata.
     if texts is None and value is not None:
         defects.add(
             "safetensors-metadata",
@@ -196,7 +196,7 @@ def _naturals(value: JsonValue) -> tuple[int, ...] | None:
 
 
 def _shown(value: JsonValue) -> str:
-    """A value as it stood in the file, more or less, and not for ever."""
+    """A value, about as in the file, shortened."""
     if isinstance(value, OtherNumber):
         return value.text
     if isinstance(value, JsonObject):

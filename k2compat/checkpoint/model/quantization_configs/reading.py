@@ -40,7 +40,7 @@ from k2compat.printable import shortened
 
 
 def read_fp8(config: Mapping[str, Any]) -> Quantization:
-    """`weight_block_size` rows and columns share a scale.
+    """Read FP8 in blocks: `weight_block_size` rows and columns share a scale.
 
     Raises:
         UnknownSettingError: See `Dialect`.
@@ -52,7 +52,7 @@ def read_fp8(config: Mapping[str, Any]) -> Quantization:
 
 
 def read_w4afp8(config: Mapping[str, Any]) -> Quantization:
-    """The routed experts in INT4, all other projections in FP8 blocks.
+    """Read W4AFP8: the routed experts in INT4, all other projections in FP8 blocks.
 
     Raises:
         UnknownSettingError: See `Dialect`.
@@ -140,7 +140,7 @@ def without_patterns(quantization: Quantization, defects: FileFindings) -> Quant
     """An unknown quantisation in place of one whose patterns take too long to match.
 
     Args:
-        quantization: The config's quantisation.
+        quantization: As the config has it.
         defects: Takes the findings.
     """
     _add_unknown(quantization.name, defects, " (its ignore list takes too long to follow)")
