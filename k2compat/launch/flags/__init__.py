@@ -1,8 +1,8 @@
-"""What each engine's flags are called, at any version: the door to what the tables know.
+"""The flags of each engine at any version: the public functions over the tables.
 
 table_versions, newest_version, flag_table     the tables
-check_arguments                                what a parser would refuse in a command line
-todays_name, changes_between                   what became of a flag
+check_arguments                                the parser's refusals of a command line
+todays_name, changes_between                   the changes of a flag
 passed_through                                 `--set flag=value`
 """
 
@@ -135,7 +135,7 @@ _load = lazy_names(__name__, _HOMES)
 
 
 def todays_name(engine: str, entry: str, flag: str, version: str) -> str | None:
-    """What a flag is called at a version.
+    """The name of a flag at a version.
 
     Args:
         engine: vllm, sglang, ktransformers or trtllm.
@@ -162,13 +162,13 @@ def todays_name(engine: str, entry: str, flag: str, version: str) -> str | None:
 
 
 def changes_between(engine: str, entry: str, older: str, newer: str) -> tuple[Change, ...]:
-    """What happened to an entry point's flags after one version and up to another.
+    """The changes of an entry point's flags after one version and up to another.
 
     Args:
         engine: vllm, sglang, ktransformers or trtllm.
         entry: The entry point.
-        older: The version that one comes from, or a table's name.
-        newer: The version that one goes to, or a table's name.
+        older: The old version, or a table's name.
+        newer: The new version, or a table's name.
 
     Returns:
         The changes, oldest first. One of no known version counts if a table of the older side

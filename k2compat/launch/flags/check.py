@@ -1,4 +1,4 @@
-"""Whether an engine's parser takes a command line: every fault at once, as findings."""
+"""Whether an engine's parser accepts a command line: all faults at once, as findings."""
 
 import json
 import math
@@ -25,7 +25,7 @@ _codes = Codes("launch")
 # vLLM's human-readable numbers: 8192, 8k, 25.6k, 8K; a decimal needs a small letter.
 _SIZE: Final = re.compile(r"-?\d+|\d+[kKmMgGtT]|\d+\.\d+[kmgt]|auto")
 
-# What is wrong with a value, not with the flag.
+# Faults of a value, not of the flag.
 _OF_VALUES: Final = frozenset({"flag-choice", "flag-value"})
 
 _CODES: Final = {
@@ -41,13 +41,13 @@ _CODES: Final = {
 def check_arguments(
     engine: str, version: str, entry: str, arguments: Sequence[str]
 ) -> tuple[Finding, ...]:
-    """What an entry point would refuse, or read in another way than meant.
+    """The arguments that an entry point would refuse, or read in another way than intended.
 
     Args:
         engine: vllm, sglang, ktransformers or trtllm.
         version: The engine's version, or a table's name.
         entry: The entry point, such as "serve".
-        arguments: What follows the program and its subcommand, one argument each.
+        arguments: The words after the program and its subcommand, one argument each.
 
     Returns:
         The findings in the order of the arguments; none of severity error means that the parser
@@ -62,11 +62,11 @@ def check_arguments(
 def check_reading(
     reading: ParsedCommand, gpus_per_node: int = GPUS_PER_NODE
 ) -> tuple[Finding, ...]:
-    """`check_arguments` for a command line that was already taken apart.
+    """`check_arguments` for a parsed command line.
 
     Args:
         reading: The command line.
-        gpus_per_node: GPUs of the node it is for.
+        gpus_per_node: GPUs of the node on which it runs.
     """
     names = names_in(reading)
     overridden = _overridden(reading)
@@ -82,7 +82,7 @@ def check_reading(
 
 
 def _overridden(reading: ParsedCommand) -> frozenset[int]:
-    """The uses whose values are not read: click converts the last one of a flag only."""
+    """The uses whose values are not read: click converts only the last use of a flag."""
     if reading.table.parser != "click":
         return frozenset()
     single = [use for use in reading.uses if use.flag is not None and not use.flag.repeatable]
@@ -101,13 +101,13 @@ def change_of(
     used: Mapping[str, tuple[str, ...]],
     gpus_per_node: int = GPUS_PER_NODE,
 ) -> Change | None:
-    """What has happened to a flag by the table's version, where it matters for this use.
+    """The change of a flag up to the table's version that matters for this use.
 
     Args:
         table: The entry point at the version of interest.
         use: The flag as it was used.
         used: Every flag of the command line (`names_in`).
-        gpus_per_node: GPUs of the node it is for.
+        gpus_per_node: GPUs of the node on which it runs.
     """
     for spelling in _spellings(use):
         for change in table.changes_to(spelling):
@@ -119,14 +119,14 @@ def change_of(
 
 
 def _differs(table: FlagTable, use: FlagUse, change: Change) -> bool:
-    """Whether a change of no known version had happened, by the table that answers."""
+    """Whether a change without a known version had happened, by the table that is used."""
     if change.kind in FATAL:
         return use.flag is None
     return not table.is_oldest
 
 
 def _spellings(use: FlagUse) -> tuple[str, ...]:
-    """The names that say the same as the one used, that one first."""
+    """The used name, then the other names with the same meaning."""
     if use.flag is None:
         return (use.name,)
     written = use.resolution.full_name if isinstance(use.resolution, Abbreviated) else use.name
@@ -192,7 +192,7 @@ def _unknown(table: FlagTable, use: FlagUse, unknown: Unknown) -> Iterator[Findi
 
 
 def changed(table: FlagTable, use: FlagUse, change: Change) -> Finding:
-    """The finding for a flag that something has happened to."""
+    """The finding for a flag that has changed."""
     since = f" since {change.since}" if change.since else ""
     arguments = change.arguments(use.name, use.values)
     new = " ".join(arguments or ())
@@ -220,7 +220,7 @@ def changed(table: FlagTable, use: FlagUse, change: Change) -> Finding:
 
 
 def _typed(arguments: Sequence[str]) -> str:
-    """Arguments as they are typed: a placeholder such as $PORT is not quoted away."""
+    """Arguments as a user types them: a placeholder such as $PORT is not quoted."""
     return " ".join(word if has_placeholder(word) else shell_line(word) for word in arguments)
 
 
@@ -270,7 +270,7 @@ def _check_value(use: FlagUse, flag: Flag, value: str) -> Iterator[Finding]:
 
 
 def _wrong_type(wanted: str, value: str) -> str:
-    """What the value should have been, "" if it is that."""
+    """The expected kind of value; "" if the value is of that kind."""
     try:
         match wanted:
             case "int":

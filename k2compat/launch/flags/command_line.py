@@ -1,7 +1,7 @@
 """A command line as the engine's parser reads it: which flag, which values, which arguments.
 
-Nothing is judged here and nothing is dropped: what a parser would refuse is kept with how it
-resolved, so that the checks can name every fault at once, where a parser stops at the first.
+Nothing is judged or dropped here. Words that a parser would refuse are kept with the result of
+their resolution, so that the checks report all faults at once; a parser stops at the first.
 """
 
 import re
@@ -23,7 +23,7 @@ from k2compat.launch.flags.table import (
 )
 from k2compat.launch.request import PLACEHOLDER
 
-# What argparse takes for a negative number, not for a flag.
+# argparse reads this as a negative number, not as a flag.
 _NEGATIVE_NUMBER: Final = re.compile(r"-\d+|-\d*\.\d+")
 
 _END: Final = "--"
@@ -35,8 +35,8 @@ class FlagUse(msgspec.Struct, frozen=True):
 
     Attributes:
         name: As written, without `=value`.
-        resolution: What the parser makes of the name.
-        values: What follows it, as far as the parser takes it for the flag's.
+        resolution: The flag that the parser finds by the name.
+        values: The following words that the parser reads as the flag's values.
         joined: Whether the value was written as `--flag=value` (or `-xvalue`).
         at: The flag's place among the arguments, counted from 0.
     """
@@ -63,7 +63,7 @@ class PositionalArgument(msgspec.Struct, frozen=True):
 
 
 class ParsedCommand(msgspec.Struct, frozen=True):
-    """A command line taken apart. `uses` and `loose` are in the order written."""
+    """A parsed command line. `uses` and `loose` are in the written order."""
 
     table: FlagTable
     uses: tuple[FlagUse, ...]
@@ -71,16 +71,16 @@ class ParsedCommand(msgspec.Struct, frozen=True):
 
 
 def has_placeholder(value: str) -> bool:
-    """Whether a value holds something that is filled in later: `$NAME`, `${NAME}`, `<NAME>`."""
+    """Whether a value holds a part that is filled in later: `$NAME`, `${NAME}`, `<NAME>`."""
     return PLACEHOLDER.search(value) is not None
 
 
 def read_arguments(table: FlagTable, arguments: Sequence[str]) -> ParsedCommand:
-    """Take a command line apart the way the entry point's parser does.
+    """Parse a command line in the same way as the entry point's parser.
 
     Args:
         table: The entry point.
-        arguments: What follows the program (and its subcommand).
+        arguments: The words after the program (and its subcommand).
     """
     reader = _Reader(table, tuple(arguments))
     reader.read()
@@ -114,8 +114,7 @@ class _Reader:
     def _is_flag(self, argument: str) -> bool:
         """Whether the parser looks for a flag here.
 
-        argparse leaves negative numbers and texts with blanks to the values, unless they name
-        a flag.
+        argparse reads negative numbers and texts with spaces as values, unless they name a flag.
         """
         if not argument.startswith("-") or argument == "-":
             return False
@@ -145,7 +144,7 @@ class _Reader:
         return resolution.flag.max_values
 
     def _values(self, most: int) -> tuple[str, ...]:
-        """Up to `most` arguments that follow: click takes whatever comes, argparse no flags."""
+        """Up to `most` arguments that follow: click accepts any argument, argparse no flags."""
         values: list[str] = []
         while self.at < len(self.arguments) and len(values) < most:
             argument = self.arguments[self.at]
@@ -189,9 +188,9 @@ class _Reader:
 
 
 def values_of(argv: Sequence[str], *flags: str) -> list[str]:
-    """The values that a command gives any of these flags, in their order, whatever program it is.
+    """The values that a command of any program gives to any of these flags, in their order.
 
-    "--flag value" and "--flag=value" are alike.
+    "--flag value" and "--flag=value" mean the same.
     """
     joined = [
         (at, value)
@@ -203,7 +202,7 @@ def values_of(argv: Sequence[str], *flags: str) -> list[str]:
 
 
 def has_word(argv: Sequence[str], word: str) -> bool:
-    """Whether a command holds a word; "--flag=value" also where the two are apart."""
+    """Whether a command holds a word; "--flag=value" may also be two words."""
     flag, equals, value = word.partition("=")
     if equals:
         return value in values_of(argv, flag)

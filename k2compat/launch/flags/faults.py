@@ -1,4 +1,4 @@
-"""What is known to go wrong with a command line: flags together, and faults of a release."""
+"""Known faults of a command line: combinations of flags, and faults of a release."""
 
 from collections.abc import Iterable, Iterator
 
@@ -18,7 +18,7 @@ def check_harm(
     reading: ParsedCommand,
     where: str = "",
 ) -> Iterator[Finding]:
-    """What is known to go wrong with a command line in this release.
+    """Find known faults of a command line in this release.
 
     Args:
         engine: The engine.
@@ -26,7 +26,7 @@ def check_harm(
         entry: The entry point, by the name of its flag table.
         forbidden: The combinations of flags that apply.
         reading: The command line.
-        where: Names the command; "": a combination's flags do.
+        where: Names the command; "": the flags of the combination are the place.
     """
     combinations, faults = harm_of(engine, situation, entry, forbidden, _present_in(reading))
     for each in combinations:

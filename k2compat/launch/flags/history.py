@@ -1,6 +1,6 @@
-"""What became of each engine's flags: `engines/ENGINE/history.toml` as values.
+"""The changes of each engine's flags: `engines/ENGINE/history.toml` as values.
 
-Each change has the version from which on it holds, what takes the flag's place, and its source:
+Each change has its first version, the flag's replacement, and its source:
 
     [[change]]
     entry = "sglang.launch_server"
@@ -14,12 +14,12 @@ Each change has the version from which on it holds, what takes the flag's place,
     takes = 0                                # "added" alone, for a flag that no table has: its
                                              # arity, as the tables write it
 
-A change may hold under conditions only: `requires` and `unless` name other flags of the same
-command, `values` are the values it holds for, `containing` a part of the value, `above_gpus` means
-that the value must exceed the GPUs of a node (its product with the values of the flags in `times`),
-`count` how many values there must be. With `each`, `to` is written once for each value. `{--flag}`
-becomes another flag's value; a `*` at a flag's
-end for any rest, which is `{rest}` in `to`.
+A change may have conditions: `requires` and `unless` name other flags of the same command, `values`
+are the values to which it applies, `containing` is a part of the value, `above_gpus` means that
+the value must exceed the GPUs of a node (after multiplication with the values of the flags in
+`times`), `count` is the required number of values. With `each`, `to` is written once for each
+value. `{--flag}` becomes another flag's value. A `*` at a flag's end means any rest, which is
+`{rest}` in `to`.
 """
 
 import re
@@ -61,29 +61,29 @@ _OTHER: Final = re.compile(r"\{(--?[\w-]+)\}")
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One thing that happened to a flag.
+    """One change of a flag.
 
     Attributes:
-        engine: The engine whose folder holds it; never written there.
+        engine: The engine whose folder holds it; not a key of the file.
         entry: The entry point.
         flag: The name, with its dashes.
-        kind: What happened.
-        since: The first version it holds for; None where only the tables tell, by their
-            difference, that it happened between them.
-        to: The arguments that say the same today, with `{value}` for the old value (for several
+        kind: The kind of change.
+        since: The first version with the change; None where it is known only from the difference
+            of two tables.
+        to: Today's arguments with the same meaning, with `{value}` for the old value (for several
             values, `{value}` becomes all of them); None: not known.
-        requires: Other flags that must be in the command for this to hold.
-        unless: Other flags that keep it from holding.
-        values: The values it holds for; empty: any.
+        requires: Other flags that must be in the command.
+        unless: Other flags that must not be in the command.
+        values: The values to which it applies; empty: any.
         above_gpus: Whether the value must exceed the GPUs of a node.
-        times: Flags whose values multiply the value, before it is held against the GPUs.
+        times: Flags whose values multiply the value, before it is compared with the GPUs.
         count: How many values it must have; None: any number.
-        containing: What the value must contain, in any case; "": anything.
+        containing: A text that the value must contain, in any case; "": any value.
         each: Whether `to` is written once for each value.
-        takes: How many values a flag takes that came and went between two tables; None: a table
-            knows.
-        reason: Why, one sentence.
-        source: Where that can be read.
+        takes: How many values a flag takes that was added and removed between two tables; None: a
+            table has it.
+        reason: The reason, in one sentence.
+        source: The source of the reason.
     """
 
     engine: str = ""
@@ -106,13 +106,13 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     @property
     def conditional(self) -> bool:
-        """Whether it holds for some values or in some commands only."""
+        """Whether it applies only to some values or some commands."""
         limits = (self.requires, self.unless, self.values, self.containing)
         return any(limits) or self.above_gpus or self.count is not None
 
     @property
     def moves_flag(self) -> bool:
-        """Whether the parser knows the flag on one side of it only."""
+        """Whether the parser has the flag only before or only after it."""
         return self.kind in GONE or self.kind == "added"
 
     @property
@@ -122,7 +122,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return tuple(name for name in flags if not name.endswith(_REST))
 
     def is_about(self, flag: str) -> bool:
-        """Whether it is this flag that it happened to."""
+        """Whether it is a change of this flag."""
         if self.flag.endswith(_ANY_REST):
             return flag.startswith(self.flag.removesuffix(_ANY_REST))
         return flag == self.flag
@@ -136,8 +136,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """Whether its conditions are met.
 
         Args:
-            used: The flags in the command, under their tables' names, with their values.
-            values: The values this flag has there.
+            used: The flags in the command, by their names in the tables, with their values.
+            values: The values of this flag there.
             gpus_per_node: GPUs of the node that the command runs on.
         """
         return (
@@ -150,7 +150,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         )
 
     def _world(self, used: Mapping[str, tuple[str, ...]], values: tuple[str, ...]) -> int:
-        """The value times those of the other flags; 0 where it is no number."""
+        """The product of the value and those of the other flags; 0 where one is no number."""
         numbers = [values[-1:], *(used.get(flag, ("1",))[-1:] for flag in self.times)]
         return prod(int(one[0]) if one and one[0].isdecimal() else 0 for one in numbers)
 
@@ -165,8 +165,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             others: The values of other flags there, for `{--flag}`.
 
         Returns:
-            The arguments that say the same; empty where nothing needs to; None where that is
-            not known, or the value of another flag is missing.
+            The arguments with the same meaning; empty if none are needed; None if they are not
+            known, or the value of another flag is missing.
         """
         if self.to is None:
             return None
@@ -187,15 +187,14 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def changes_of(engine: str, entry: str) -> tuple[Change, ...]:
-    """Every change of an entry point's flags, oldest first; those of no known version first."""
+    """Every change of an entry point's flags, the oldest first, after those without a version."""
     return tuple(change for change in _history(engine) if change.entry == entry)
 
 
 def changes_to(engine: str, entry: str, flag: str, version: Version) -> tuple[Change, ...]:
-    """What had happened to a flag by a version, the newest first; conditions are not looked at.
+    """The changes of a flag up to a version, the newest first, without regard to conditions.
 
-    A change of no known version counts: whether it had happened is decided by the table of that
-    version.
+    Changes without a known version are included: the table of the version decides about them.
 
     Args:
         engine: The engine.
@@ -208,18 +207,18 @@ def changes_to(engine: str, entry: str, flag: str, version: Version) -> tuple[Ch
         for change in _changes_about(engine, flag)
         if change.entry == entry and (change.since is None or _parsed(change.since) <= version)
     ]
-    # Of one version's changes the first in the data counts: those with conditions come first.
+    # For several changes of one version the first in the file counts: conditional ones are first.
     return tuple(sorted(happened, key=_version, reverse=True))
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
-    """A history.toml as it is written."""
+    """The form of a history.toml."""
 
     change: tuple[Change, ...] = ()
 
 
 def _changes_about(engine: str, flag: str) -> list[Change]:
-    """The changes of one flag, as the history orders them.
+    """The changes of one flag, in the order of the history.
 
     Only their sections are parsed: a launch uses 10 of vLLM's flags, and parsing all 63 changes
     takes 3 ms, a thirtieth of its time.
@@ -240,7 +239,7 @@ def _sections(engine: str) -> tuple[tuple[str, str], ...]:
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     _, *sections = f"\n{text}".split(_SECTION)
     named = ((_FLAG.search(section), section) for section in sections)
-    # A flag that is written in another way is looked for in the parsed section.
+    # A flag in another spelling is searched for in the parsed section.
     return tuple((match[1] if match else _ANY_REST, section) for match, section in named)
 
 
@@ -267,5 +266,5 @@ def _version(change: Change) -> Version:
 
 @cache
 def _parsed(version: str) -> Version:
-    """A version as a value; each command asks for the same 40 a thousand times."""
+    """A version as a value; each command uses the same 40 versions a thousand times."""
     return Version(version)

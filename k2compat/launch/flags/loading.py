@@ -1,11 +1,10 @@
-"""The tables of flags, and which of them answers for a version.
+"""The tables of flags, and the choice of the table for a version.
 
 The tables are data (`engines/ENGINE/flags.json`), made by `scripts/refresh_engines.py` from
-the engines' parsers or sources. A table for each version would be a hundred files that no one
-reviews; so each engine has tables for a few versions, and its history (`history.toml`) names what
-came and went between two of them. For a version between two tables the nearer one answers, after
-what the history knows. A choice that either table has is accepted there: refusing one that the
-version knows would stop a command that works.
+the engines' parsers or sources. A table for each version would be a hundred files without review.
+So each engine has tables for a few versions, and its history (`history.toml`) has the changes
+between them. A version between two tables uses the nearer one, corrected by the history. It
+accepts a choice that is in either table: a wrong refusal would stop a command that works.
 """
 
 from collections.abc import Iterable, Mapping
@@ -29,7 +28,7 @@ _ARITIES: Final[Mapping[int | str, tuple[int, int | None]]] = {
 
 
 class _Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A flag as flags.json writes it; what is usual is left out. `off`: the negative names."""
+    """A flag in flags.json, which leaves out the usual values. `off`: the negative names."""
 
     names: tuple[str, ...]
     nargs: int | Literal["?", "*", "+"] = 1
@@ -68,7 +67,7 @@ class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The entry points of one version.
 
     Attributes:
-        stands_for: A version to sort it by, where its name is none.
+        stands_for: A version to sort it by, if its name is no version.
         read_from: The modules that declare the flags.
     """
 
@@ -80,7 +79,7 @@ class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
-    """A flags.json as it is written."""
+    """The form of a flags.json."""
 
     engine: str
     tables: tuple[_Table, ...]
@@ -134,11 +133,11 @@ def entry_points(engine: str) -> tuple[str, ...]:
 
 
 def flag_table(engine: str, version: str, entry: str) -> FlagTable:
-    """What an entry point accepts at a version: the nearer table, corrected by the history.
+    """The flags of an entry point at a version: the nearer table, corrected by the history.
 
     The first number in which the versions of the two tables differ decides which is nearer; of
-    two equally near tables the newer answers. Whether the entry point still exists at that version
-    is another question (`entry_points.entry_at`).
+    two equally near tables the newer is used. `entry_points.entry_at` checks whether the entry
+    point still exists at that version.
 
     Args:
         engine: One of the engines.
@@ -196,7 +195,7 @@ def _nearest(tables: list[_Table], wanted: Version) -> _Table:
     before, after = Version(_sorts_as(older[-1])), Version(_sorts_as(newer[0]))
     width = max(len(v.release) for v in (before, wanted, after))
     releases = [_padded(v, width) for v in (before, wanted, after)]
-    # Two pre-releases of one version differ in no number; the older one answers.
+    # Two pre-releases of one version differ in no number; the older one is used.
     triples = (triple for triple in zip(*releases, strict=True) if triple[0] != triple[2])
     low, middle, high = next(triples, (0, 0, 1))
     return older[-1] if middle - low < high - middle else newer[0]
@@ -213,7 +212,7 @@ def _sorts_as(table: _Table) -> str:
 def _with_history(
     others: Mapping[str, tuple[Flag, ...]], base: str, engine: str, entry: str, wanted: Version
 ) -> tuple[Flag, ...]:
-    """The base table's flags, without what was not there at that version, with what was."""
+    """The base table's flags, without those that the version lacks, with those that it adds."""
     known = {name: flag for flags in others.values() for flag in flags for name in flag.names}
     flags = {name: flag for flag in others[base] for name in flag.names}
     changes = [change for change in changes_of(engine, entry) if change.since is not None]
@@ -222,10 +221,10 @@ def _with_history(
             known[change.flag] = Flag((change.flag,), change.takes, change.takes)
     for change in changes:
         _apply(flags, known, change, happened=Version(str(change.since)) <= wanted)
-    for change in changes:  # what went later was not there before it came
+    for change in changes:  # a flag that was removed later may not have been added yet
         if change.kind == "added" and Version(str(change.since)) > wanted:
             flags.pop(change.flag, None)
-    # A flag may have lost one of its names only.
+    # A flag may have lost only one of its names.
     alive: dict[tuple[str, ...], Flag] = {}
     for flag in flags.values():
         names = tuple(name for name in flag.names if name in flags)
@@ -237,7 +236,7 @@ def _with_history(
 
 
 def _with_merged_choices(flag: Flag, tables: Iterable[tuple[Flag, ...]]) -> Flag:
-    """The flag with the choices of all tables: between two of them, which hold is not known."""
+    """The flag with the choices of all tables: between two of them the right ones are not known."""
     same = [
         other for flags in tables for other in flags if not set(flag.names).isdisjoint(other.names)
     ]

@@ -1,7 +1,7 @@
-"""What one entry point of an engine accepts at one version, and finding a flag in it.
+"""The flags of one entry point of an engine at one version, and the search for a flag.
 
-The values are structs of msgspec, as the tables are: Python takes 0.5 ms to make one dataclass,
-and every launch makes them all.
+The values are structs of msgspec, like the tables: Python takes 0.5 ms to create one dataclass,
+and every launch would create them all.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,15 +24,15 @@ class Flag(msgspec.Struct, frozen=True):
     """One flag of an entry point, as its parser declares it.
 
     Attributes:
-        names: Every spelling, with its dashes; the first is how it is shown.
+        names: Every spelling, with its dashes; messages use the first.
         min_values: How many values it needs at least.
         max_values: How many values it takes at most; None is any number.
         negative_names: The names that switch the flag off (`--no-x`, `--disable-x`).
-        type: What a value must look like.
-        choices: The only values allowed; empty where any is.
+        type: The kind of a value.
+        choices: The only allowed values; empty if any value is allowed.
         required: Whether the parser refuses a command line without it.
         deprecated: Whether it still works and warns.
-        repeatable: Whether each use adds; otherwise the last one wins.
+        repeatable: Whether each use adds a value; otherwise the last one wins.
         default: The parser's default where it is a number or a short text.
     """
 
@@ -49,7 +49,7 @@ class Flag(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """How the flag is shown: the first of its long names that does not switch it off."""
+        """Its name in messages: the first of its long names that does not switch it off."""
         long = (
             name for name in self.names if name.startswith("--") and name not in self.negative_names
         )
@@ -62,14 +62,14 @@ class Flag(msgspec.Struct, frozen=True):
 
 
 class Exact(msgspec.Struct, frozen=True):
-    """The name is a flag's. `member` is what follows the dot in vLLM's `--flag.member`."""
+    """The name is a flag's. `member` is the part after the dot in vLLM's `--flag.member`."""
 
     flag: Flag
     member: str = ""
 
 
 class Abbreviated(msgspec.Struct, frozen=True):
-    """The name is the beginning of one flag's name only; argparse takes it for that."""
+    """The name is the beginning of exactly one flag's name, which argparse then uses."""
 
     flag: Flag
     full_name: str
@@ -103,17 +103,17 @@ class FlagTable(msgspec.Struct, frozen=True, dict=True):  # it keeps an index of
     Attributes:
         engine: Its engine.
         version: The version asked for.
-        checked_by: The version of the table that answers for it.
+        checked_by: The version of the table that is used for it.
         entry: The entry point, such as "serve" or "sglang.launch_server".
-        parser: What reads the command line: prefixes are argparse's, click has none.
+        parser: The parser's library: argparse accepts prefixes, click does not.
         dialect: "vllm" for vLLM's own additions to argparse, otherwise "".
         flags: Every flag.
         positionals: The arguments without names, in order.
         source: Where the table comes from.
-        passes_on: The table of the program that gets every flag this one does not know, as
-            `kt run` hands on to SGLang's server.
+        passes_on: The table of the program that gets every unknown flag, as `kt run` passes them on
+            to SGLang's server.
         at: The version asked for, as a value that compares.
-        is_oldest: Whether the engine's oldest table answers.
+        is_oldest: Whether the engine's oldest table is used.
     """
 
     engine: str
@@ -130,7 +130,7 @@ class FlagTable(msgspec.Struct, frozen=True, dict=True):  # it keeps an index of
     is_oldest: bool = False
 
     def changes_to(self, flag: str) -> tuple[Change, ...]:
-        """What had happened to a flag by this version; see `history.changes_to`."""
+        """The changes of a flag up to this version; see `history.changes_to`."""
         return changes_to(self.engine, self.entry, flag, self.at)
 
     def find(self, name: str) -> Flag | None:
@@ -138,7 +138,7 @@ class FlagTable(msgspec.Struct, frozen=True, dict=True):  # it keeps an index of
         return self._by_name.get(name)
 
     def resolve(self, name: str) -> Resolution:
-        """What this entry point's parser makes of a flag's name.
+        """The flag that this entry point's parser finds by a name.
 
         Args:
             name: A name with its dashes, without `=value`.
@@ -153,7 +153,7 @@ class FlagTable(msgspec.Struct, frozen=True, dict=True):  # it keeps an index of
                 return Exact(resolution.flag, member)
             return resolution
         if self.passes_on is not None and self.passes_on.find(spelled) is not None:
-            return Unknown("")  # the next program's own; no abbreviation of a flag of this one
+            return Unknown("")  # the next program has it; no abbreviation
         beginnings = tuple(self._beginning_with(spelled)) if self.parser == "argparse" else ()
         if len(beginnings) > 1:
             return Ambiguous(tuple(full for full, _ in beginnings))

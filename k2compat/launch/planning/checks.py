@@ -1,7 +1,7 @@
-"""Hold a plan against the model: whether it can be divided so, and whether it fits. Pure.
+"""Checks of a plan against the model: whether it can be divided in this way, and fits. Pure.
 
 The memory that the engine may use, the context and the cache's type are read from the commands
-themselves, so that flags passed through count too.
+themselves, so that the user's own flags count, too.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,7 +46,7 @@ _CAPITAL_SIZES = {"K": 1024, "M": 1024**2}
 def check_plan(
     plan: Plan, config: Mapping[str, Any], loaded: tuple[int, int] | None = None
 ) -> Iterator[Finding]:
-    """Find what of the model a plan does not divide, and whether it fits its GPUs.
+    """Find parts of the model that a plan does not divide evenly, and whether it fits its GPUs.
 
     Args:
         plan: The plan.
@@ -86,7 +86,7 @@ def check_plan(
 
 
 def _distinct(plan: Plan) -> Mapping[str, Layout]:
-    """Group → layout, of several groups of one role and one size the first."""
+    """Group → layout; of several groups with one role and one size only the first."""
     seen: set[tuple[str, int, Layout]] = set()
     found: dict[str, Layout] = {}
     for group, layout in plan.layouts.items():
@@ -110,7 +110,7 @@ def _spreads_unevenly(engine: str, words: Sequence[str]) -> bool:
 def _check_gpu(
     plan: Plan, gpu: str, flags: MemoryFlags, model: ModelDimensions
 ) -> Iterator[Finding]:
-    """Find GPUs that the engine does not run on, or that do not suit the weights or the heads."""
+    """Find GPUs that do not fit the engine, the weights or the number of heads."""
     facts = gpu_facts(gpu)
     if facts and flags.vendors and facts.isdisjoint(flags.vendors):
         yield _codes.finding(
@@ -144,7 +144,7 @@ def _errors(findings: Iterator[Finding]) -> Iterator[Finding]:
 
 
 def _check_without_gpu(plan: Plan, group: str, sizes: ModelSizes) -> Iterator[Finding]:
-    """What a GPU must hold, where none was named, and which of the table's is the smallest."""
+    """The memory that a GPU must have, where none was named, and the smallest such GPU."""
     flags = memory_flags_of(plan.engine)
     suitable = (
         (name, _fit(plan, group, sizes, gib))
@@ -163,7 +163,7 @@ def _check_without_gpu(plan: Plan, group: str, sizes: ModelSizes) -> Iterator[Fi
             return
     gpus = plan.cluster.gpus_per_node + plan.cluster.gpus_idle
     nodes = plan.cluster.size(group)
-    from k2compat.launch.memory import nearest_fit  # loads what else fits, for this case alone
+    from k2compat.launch.memory import nearest_fit  # lazy: only this case needs it
 
     near = nearest_fit(sizes, fit, nodes=nodes, gpus_per_node=gpus)
     yield _codes.finding(
@@ -183,7 +183,7 @@ def _context(fit: Fit) -> str:
 
 
 def _check_fits(plan: Plan, sizes: ModelSizes) -> Iterator[Finding]:
-    from k2compat.launch.memory import check_fit  # loads what else fits, for a named GPU alone
+    from k2compat.launch.memory import check_fit  # lazy: only for a named GPU
 
     flags = memory_flags_of(plan.engine)
     gpus = plan.cluster.gpus_per_node
@@ -202,7 +202,7 @@ def _check_fits(plan: Plan, sizes: ModelSizes) -> Iterator[Finding]:
 
 
 def fits_of(plan: Plan, sizes: ModelSizes) -> Mapping[str, Fit]:
-    """The sum of each group of nodes, of groups alike the first's; none where no GPU is named.
+    """The sum of each group of nodes, once for equal groups; none where no GPU is named.
 
     Raises:
         RefusedError: unknown-gpu.
@@ -243,10 +243,10 @@ def _fit(plan: Plan, group: str, sizes: ModelSizes, gib: float) -> Fit:
 
 
 def refusal_of(findings: Iterator[Finding] | Sequence[Finding]) -> RefusedError | None:
-    """The refusal of a plan that cannot fit, with what does; None where it may.
+    """The refusal of a plan that cannot fit, with a plan that fits; None where it may fit.
 
-    Other errors in a plan are no refusal: the plan is shown with what is wrong in it (exit 1). A
-    plan that cannot fit has nothing to show.
+    Other errors do not refuse a plan: it is shown together with them (exit 1). A plan that cannot
+    fit is of no use.
     """
     for finding in findings:
         if finding.code == "does-not-fit":
@@ -301,7 +301,7 @@ def _fraction(value: str | None) -> float | None:
 
 
 def _cache_bytes(plan: Plan, group: str, flags: MemoryFlags, own: int) -> int:
-    """Bytes of an element of the KV cache: a flag's type, or what the checkpoint asks for.
+    """Bytes of an element of the KV cache, by the type of a flag or of the checkpoint.
 
     The packed 4-bit types are counted as 1: with their scales they take more than a half.
     """
@@ -312,7 +312,7 @@ def _cache_bytes(plan: Plan, group: str, flags: MemoryFlags, own: int) -> int:
 
 
 def _size(value: str | None) -> int | None:
-    """A number of tokens or requests as vLLM's parser reads it too: 8192, 128k, 128K."""
+    """A number of tokens or requests in the forms of vLLM's parser: 8192, 128k, 128K."""
     scales = {**_SMALL_LETTER_SIZES, **_CAPITAL_SIZES}
     scale = scales.get(value[-1:], 1) if value else 1
     digits = value[:-1] if value and scale > 1 else value or ""
@@ -320,7 +320,7 @@ def _size(value: str | None) -> int | None:
 
 
 def _value(arguments: Sequence[str], *flags: str) -> str | None:
-    """The last value that any of these flags is given."""
+    """The last value of any of these flags."""
     return next(reversed(values_of(arguments, *flags)), None)
 
 

@@ -1,4 +1,4 @@
-"""The draft of a plan: whether engine and model take it, and what it takes of a GPU. Pure."""
+"""The draft of a plan: whether engine and model support it, and its memory on a GPU. Pure."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ _OPTION = "--draft"
 
 
 def demand_draft(draft: Draft, request: Request, profile: Profile) -> Iterator[Finding]:
-    """Find that a draft does not go with the model.
+    """Check that a draft fits the model.
 
     Raises:
         RefusedError: draft-not-offered, where no entry of the engine's profile renders one.
@@ -34,7 +34,7 @@ def demand_draft(draft: Draft, request: Request, profile: Profile) -> Iterator[F
 
 
 def draft_sizes(draft: Draft, sizes: ModelSizes) -> DraftSizes | None:
-    """What a draft takes; None where its config lacks a dimension."""
+    """The memory of a draft; None where its config lacks a dimension."""
     if draft.kind == MTP:
         return mtp_sizes(sizes, draft.config)
     return eagle3_sizes(draft.config, draft.stored)

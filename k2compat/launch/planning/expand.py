@@ -1,4 +1,4 @@
-"""From the entries of a profile to commands: choose what applies, fill in the values. Pure."""
+"""From the entries of a profile to commands: choose the entries, fill in the values. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
@@ -14,11 +14,11 @@ from k2compat.launch.request import Argument, Node
 
 
 class NodeContext(msgspec.Struct, frozen=True):
-    """A node with everything that templates and conditions ask about it.
+    """A node with all values and facts for templates and conditions.
 
     Attributes:
         node: The node.
-        situation: With the facts that hold there.
+        situation: The situation, with the node's facts.
         values: Name → value, for `{name}` in templates.
         lists: Name → values, for commands with `each`.
     """
@@ -46,7 +46,7 @@ def compose(profile: Profile, places: Sequence[NodeContext]) -> tuple[Command, .
 def mounts_of(profile: Profile, place: NodeContext) -> tuple[Mount, ...]:
     """The folders that a container must see, each once.
 
-    A name of the Hub cannot be mounted, nor a relative path, whose start is not known.
+    Names of the Hub and relative paths cannot be mounted.
     """
     found: dict[Argument, Mount] = {}
     for template in profile.mounts:
@@ -61,7 +61,7 @@ def mounts_of(profile: Profile, place: NodeContext) -> tuple[Mount, ...]:
 def _after(
     template: CommandTemplate, place: NodeContext, made: Mapping[str, Sequence[Command]]
 ) -> Iterator[str]:
-    """What must have been started: on its own node where it runs on each, else everywhere."""
+    """The commands to start before: those of the same node if they run on each node, else all."""
     for name in template.after:
         everywhere = made.get(name, ())
         here = [command for command in everywhere if command.node == place.node]
@@ -130,7 +130,7 @@ def _command(
 
 
 def _program(profile: Profile, template: CommandTemplate, situation: Situation) -> Sequence[str]:
-    """What precedes the flags: the command's own, or that of the profile's programs."""
+    """The words before the flags: the command's own, or those of the profile's programs."""
     if not template.program:
         return template.argv
     programs = profile.programs[template.program]
@@ -159,7 +159,7 @@ def _rows(profile: Profile, groups: Iterable[str], situation: Situation) -> Iter
 def _files(
     profile: Profile, template: CommandTemplate, place: NodeContext
 ) -> Iterator[tuple[str, str, frozenset[str]]]:
-    """Path, text, and the options that have a part in it; entries of one path make one file."""
+    """Path, text, and the user's options in it; entries of one path make one file."""
     parts: dict[str, list[FileTemplate]] = {}
     shared = (entry for group in template.file_groups for entry in profile.files[group])
     for entry in (*template.files, *shared):
@@ -206,7 +206,7 @@ def _merge(members: dict[str, Any], more: Mapping[str, Any]) -> None:
 
 
 def _line(template: str, path: str, place: NodeContext) -> Argument:
-    """A line of a file, which nothing expands later.
+    """A line of a file, in which placeholders are never expanded.
 
     Raises:
         RefusedError: placeholder-in-file.

@@ -1,4 +1,4 @@
-"""What a format of the output changes of what was asked for, before anything is planned. Pure.
+"""Changes of a request for a format of the output, before the plan is made. Pure.
 
 Slurm and Kubernetes choose the nodes themselves, so their addresses become names that the job
 fills in; and where they watch a process, no command may go into the background.
@@ -37,8 +37,8 @@ HEAD = "head"
 def for_format(request: Request, output_format: str) -> Request:
     """The request as a format needs it, with the facts of the format.
 
-    Those of "sh" are "scripted"; those of what a scheduler or a container runs are "supervised"
-    and "format=NAME" too; "text" has none, since a person types its commands.
+    "sh" has the fact "scripted"; formats for a scheduler or a container have "supervised" and
+    "format=NAME", too; "text" has none, since a person types its commands.
 
     Raises:
         RefusedError: format-not-offered, or hosts-not-ours for hosts that a scheduler chooses.
@@ -64,7 +64,7 @@ def shows_image(output_format: str, *, given: bool) -> bool:
 
 
 def _demand_within_limits(request: Request, output_format: str) -> None:
-    """Refuse what the format cannot hold: the limits of the engine's profile."""
+    """Refuse a request beyond the format's limits in the engine's profile."""
     nodes = max(len(request.cluster.nodes), 1) if request.cluster else 1
     for limit in read_profile(request.engine).limits:
         if (
@@ -94,7 +94,7 @@ def _lws(request: Request) -> Request:
 
 
 def _compose(request: Request) -> Request:
-    """Each node runs one container, which is there before its commands."""
+    """Each node runs one container, which is started before its commands."""
     return request
 
 
@@ -108,7 +108,7 @@ def _ray(request: Request) -> Request:
         )
     cluster = request.cluster or Cluster(())
     if cluster.groups not in ((), ("",)):
-        return request  # which no plan takes: what Ray starts has no groups
+        return request  # which no plan uses: Ray has no groups
     first = cluster.nodes[0].address if cluster.nodes else Argument.parse("$HEAD_ADDRESS")
     member = cluster.nodes[0] if cluster.nodes else Node(HEAD, Argument.literal(0), first)
     head = replace(member, name=HEAD)
@@ -149,7 +149,7 @@ def _of_unnamed_nodes(request: Request, who: str) -> Cluster:
 
 
 def _default_nodes(request: Request) -> tuple[Node, ...]:
-    """As many nodes as the profile takes where none were named."""
+    """The number of the profile's default nodes."""
     clusters = read_profile(request.engine).clusters[request.profile]
     groups = clusters.get(request.strategy or "", ())
     if not any(entry.group for entry in groups):
@@ -175,7 +175,7 @@ def _leaders_and_workers(cluster: Cluster) -> Cluster:
 
 
 def _any_worker(members: Sequence[Node]) -> Node | None:
-    """What one script for every worker knows of its node: the devices that all of them have."""
+    """The node of a script for all workers: it has the devices that are the same on all of them."""
     if len(members) < 2:
         return None
     worker = members[1]

@@ -1,7 +1,7 @@
-"""Ports that `--set` gives: values of the plan, as the command's own options give them. Pure.
+"""Ports of `--set` as values of the plan, like the command's own options for ports. Pure.
 
-The plan waits for a port, asks it for health and names it to a load balancer. A port that changed
-in one command alone would leave all of these at the old number.
+The plan also uses a port for waits, health checks and the load balancer's addresses. If only one
+command changed, all of these would keep the old number.
 """
 
 from msgspec.structs import replace
@@ -16,8 +16,8 @@ def with_given_ports(request: Request, profile: Profile, situation: Situation) -
     """The request with the ports of its settings among its values.
 
     Args:
-        request: Its settings stay as they are.
-        profile: The engine's: a row whose value is one port says which flag is that port.
+        request: Its settings do not change.
+        profile: The engine's profile: a row whose value is one port gives the flag of the port.
         situation: Decides which rows can apply.
     """
     names = _port_flags(profile, situation)

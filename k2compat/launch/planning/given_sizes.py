@@ -1,7 +1,7 @@
-"""The parallel sizes that flags give: those of `--set`, and those of a command that was read. Pure.
+"""The parallel sizes in flags: those of `--set`, and those of a command that was read. Pure.
 
-This is the one place where a flag becomes a size of a plan. The layout is decided from the sizes,
-the flags of the commands are rendered from the layout, and reading them back gives it again.
+Only this module turns a flag into a size of a plan. The layout is decided from the sizes, the flags
+of the commands are rendered from the layout, and reading them again gives the same layout.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ _codes = Codes("launch")
 def given_sizes(
     profile: Profile, situation: Situation, release: EngineRelease, settings: Sequence[str]
 ) -> GivenSizes:
-    """The sizes that a user's `--set` options give, under whatever names.
+    """The sizes that a user's `--set` options give, under any of their names.
 
     Args:
         profile: The engine's.
@@ -29,8 +29,8 @@ def given_sizes(
         settings: Each "flag=value" or "flag".
 
     Raises:
-        RefusedError: setting-refused, for a flag that the engine has not and for a size that is a
-            placeholder: nothing of such a plan could be judged.
+        RefusedError: setting-refused, for a flag that the engine lacks and for a size that is a
+            placeholder: such a plan could not be judged.
     """
     entry = settable_entry(profile, situation)
     if not settings or entry is None or memory_flags_of(profile.engine).parallel is None:
@@ -51,7 +51,7 @@ def given_sizes(
 
 
 def settable_entry(profile: Profile, situation: Situation) -> str | None:
-    """The entry point of the commands that take the user's flags; None where none does."""
+    """The entry point of the commands that get the user's flags; None where none does."""
     commands = (each for each in profile.commands if each.settable and each.applies(situation))
     return next((command.entry for command in commands), None)
 
@@ -75,9 +75,9 @@ def demand_nodes(engine: str, settings: Sequence[str], cluster: Cluster) -> None
 
 
 def check_rendered(plan: Plan) -> Iterator[Finding]:
-    """Find a size that was given and that the command's other flags override.
+    """Find a given size that other flags of the command override.
 
-    With DeepEP, SGLang spreads the experts over all ranks whatever --ep-size says.
+    With DeepEP, SGLang spreads the experts over all ranks and ignores --ep-size.
     """
     for group, layout in plan.layouts.items():
         server = plan.server(group)
@@ -102,9 +102,9 @@ def _with_files(plan: Plan, server: Command) -> Sequence[str]:
 
 
 def layout_in(engine: str, words: Sequence[str]) -> Layout | None:
-    """The layout that the flags of a whole command ask for; None where a size is no number.
+    """The layout that the flags of a whole command give; None where a size is not a number.
 
-    An engine that divides nothing by flags has none, either.
+    It is also None for an engine without such flags.
     """
     sizes = sizes_in(engine, words)
     return None if sizes is None else sizes.layout()

@@ -1,7 +1,7 @@
-"""A goal becomes settings: those that the engine's own documents give for it. Pure.
+"""The settings of a goal, from the engine's own documents. Pure.
 
-They enter the plan as `--set` does, in front of the user's own, so that layout, flags and fit
-follow from them and are judged.
+They are added to the plan like those of `--set`, before the user's own, so that layout, flags and
+fit follow from them and are checked.
 """
 
 from msgspec.structs import replace

@@ -1,4 +1,4 @@
-"""What templates and conditions can ask about a node: its values and its facts. Pure."""
+"""The values and facts of a node for templates and conditions. Pure."""
 
 from collections.abc import Mapping
 
@@ -20,9 +20,9 @@ def contexts_of(
     """Every node with its values and facts, in the order of the cluster.
 
     Args:
-        request: The user's own values go before the profile's.
-        profile: The engine's.
-        terms: What the profile makes of the request.
+        request: The user's own values override the profile's.
+        profile: The engine's profile.
+        terms: The profile's terms for the request.
         cluster: The nodes.
         layouts: Group → how its GPUs are divided.
     """

@@ -1,8 +1,8 @@
-"""Which options of the user decided something, and those that did not.
+"""The options of the user that had an effect, and those that had none.
 
-No list names the options that an engine takes: that follows from its profile. A value that is
-given is noted in each argument that is filled with it (`Argument.options`). A condition decides
-where another answer to it would let other entries of the profile apply (`ProfileTerms.options`).
+There is no list of the options of an engine: they follow from its profile. Each argument keeps the
+options whose values it was filled with (`Argument.options`). An option that is a condition has an
+effect if other entries of the profile would apply without it (`ProfileTerms.options`).
 """
 
 from collections.abc import Collection, Iterator
@@ -21,10 +21,10 @@ _DEVICES: Final = frozenset({"interface", "ib_device"})
 def unused_options(
     request: Request, plan: Plan, output_format: str, given: Collection[str]
 ) -> Iterator[Finding]:
-    """Find options that no command takes.
+    """Find options that no command uses.
 
     Args:
-        request: What was asked for.
+        request: The request.
         plan: Its plan.
         output_format: One of FORMATS.
         given: The options that were given, by the names of their parameters.
@@ -47,6 +47,6 @@ def unused_options(
 
 
 def _judged(request: Request) -> frozenset[str]:
-    """The options that only commands can take; others decide more than commands."""
+    """The options that affect only commands; others affect more."""
     devices = _DEVICES if request.cluster is not None and request.cluster.nodes else frozenset()
     return devices.union(request.values, {"amx", "executor"})

@@ -1,9 +1,9 @@
-"""Decide a plan, in one line of steps; each takes values and returns values. Pure.
+"""The decisions of a plan as a sequence of steps, from values to values. Pure.
 
     request ─▶ release ─▶ strategy, cluster ─▶ facts ─▶ profile's terms ─▶ layouts
             ─▶ nodes with their values and facts ─▶ commands ─▶ checks of their flags ─▶ plan
 
-What the user asked for goes before the profile, and nothing is guessed.
+The user's values override the profile's, and nothing is guessed.
 """
 
 import re
@@ -46,7 +46,7 @@ _NAMES_SHOWN = 4
 
 _codes = Codes("launch")
 
-# What an unquoted variable of a shell does not survive.
+# Characters that an unquoted variable of a shell does not preserve.
 _TAKEN_APART = re.compile(r"[\s*?\[]")
 
 
@@ -151,7 +151,7 @@ def _with_proposed(
 
 
 def _with_request(command: Command, release: EngineRelease, request: Request) -> Command:
-    """A command with the flags and variables that the request brings."""
+    """A command with the flags and variables of the request."""
     if request.settings:
         command = with_settings(command, release, request.settings)
     given = {name: Argument.literal(value) for name, value in request.environment.items()}
@@ -161,10 +161,10 @@ def _with_request(command: Command, release: EngineRelease, request: Request) ->
 def _used(
     cluster: Cluster, layouts: Mapping[str, Layout], engine: str
 ) -> tuple[Cluster, Sequence[Finding]]:
-    """The cluster with the GPUs that the layouts use, and the finding of those that they leave.
+    """The cluster with the GPUs that the layouts use, and a finding on unused ones.
 
-    Schedulers, MPI and containers are asked for as many GPUs as the processes take. A layout that
-    does not use equally many GPUs of each node stays as it is; the checks say so.
+    Schedulers, MPI and containers get as many GPUs as the processes use. A layout that does not use
+    the same number of GPUs on each node stays unchanged; the checks report it.
     """
     used = {layout.world_size / cluster.size(group) for group, layout in layouts.items()}
     gpus = int(max(used))
@@ -187,7 +187,7 @@ def _used(
 
 
 def _demand_whole(commands: Sequence[Command]) -> None:
-    """Refuse arguments that a command's own program would take apart."""
+    """Refuse arguments that a command's own program would split."""
     for command in commands:
         for word in command.argv[command.head :] if command.splits else ():
             if _TAKEN_APART.search(str(word)) or not word.parts:
@@ -212,7 +212,7 @@ def _beyond_tables(release: EngineRelease) -> Iterator[Finding]:
 
 
 def _strategy(request: Request, profile: Profile, named: Mapping[str, int]) -> str:
-    """The strategy asked for, or the one that suits the nodes that were named, by their group."""
+    """The requested strategy, or the one that fits the groups of the named nodes."""
     offered = profile.clusters[request.profile]
     strategy, cluster = request.strategy, request.cluster
     if strategy is None and tuple(named) not in ((), ("",)):
@@ -299,8 +299,8 @@ def _profile_findings(entries: Sequence[FindingTemplate], model: Argument) -> It
 
 
 def _open_placeholders(commands: Sequence[Command], known: AbstractSet[str]) -> Iterator[Finding]:
-    """One finding for all: a plan for many nodes has many, and all ask for the same."""
-    spellings: dict[str, str] = {}  # $X and ${X} are one: the first spelling is shown
+    """Make one finding for all: a plan for many nodes has many placeholders with one cure."""
+    spellings: dict[str, str] = {}  # $X and ${X} are the same: the first spelling is shown
     for command in commands:
         for placeholder in (each for word in command.words for each in word.placeholders):
             if placeholder.name not in known:
