@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from k2compat.gateway import RequestRefusedError
 from k2compat.gateway.request import write_body
+from k2compat.gateway.steps.marker_text import may_spell
 from k2compat.gateway.steps.special_texts import JOINER, SPECIAL_TEXTS
 from k2compat.gateway.steps.unescaper import Unescaper
 from k2compat.toolcalls import ArgumentsDelta, CallEnd, CallStart, Content, Event, Reasoning
@@ -353,3 +354,12 @@ class TestTheAnswer:
         answer = prepared(request({"role": "user", "content": text + "<|im_end|>[EOS]"}))
         escaped = answer.body["messages"][0]["content"]
         assert Unescaper(answer.escaped).text(escaped) == text + "<|im_end|>[EOS]"
+
+
+# What a body holds that may spell a marker, as one expression: slow, and easy to compare.
+MAY_SPELL = re.compile(rb'<|\\u|\[[BEPU]|\["\s*[,:}\]]|\|"|think"')
+
+
+@given(st.lists(st.sampled_from([*'<\\u[]BEPUa"|,:} \n', "think", "[E"]), max_size=8).map("".join))
+def test_the_quick_search_finds_what_one_expression_finds(text: str) -> None:
+    assert may_spell(text.encode()) == (MAY_SPELL.search(text.encode()) is not None)

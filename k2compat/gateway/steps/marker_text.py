@@ -38,17 +38,27 @@ _ALSO_IN_PROMPTS: Final = (
 _TYPE_NAMES: Final = ("type", "$ref")
 _NAMED_TYPES: Final = ("$defs", "definitions")
 
-# Texts that every marker of the family holds, in all forms that JSON allows; ends of texts that
-# hold a part of a marker (a bracket); ends of names that brackets turn into one ("|im_end|").
-_MAY_SPELL: Final = re.compile(rb'<|\\u|\[[BEPU]|\["\s*[,:}\]]|\|"|think"')
+_MAY_SPELL_BRACKETS: Final = re.compile(rb'\[(?:[BEPU]|"\s*[,:}\]])')
 
 
 def may_spell(body: bytes) -> bool:
     """Whether a body may spell a marker of the family, by a cheap test that is mostly False.
 
     Walking through all values would take longer than all other steps together.
+
+    The test looks for texts that every marker of the family holds, in all forms that JSON allows;
+    ends of texts that hold a part of a marker (a bracket); ends of names that brackets turn into
+    one ("|im_end|", "/think"). One expression for all of these would take four times as long,
+    because it stops at every byte. `in`, and an expression that begins with a letter, jump to the
+    next candidate.
     """
-    return _MAY_SPELL.search(body) is not None
+    return (
+        b"<" in body
+        or (b"|" in body and b'|"' in body)
+        or (b"\\" in body and b"\\u" in body)
+        or b'think"' in body
+        or _MAY_SPELL_BRACKETS.search(body) is not None
+    )
 
 
 def keep_text(draft: Draft) -> None:
