@@ -143,6 +143,13 @@ class Exchange:
         """How many calls the answer holds."""
         return self._reading.calls
 
+    def get_ready(self) -> None:
+        """Do what need not wait for the upstream, so that the first text is read sooner.
+
+        For a caller that waits anyway. A whole answer seldom needs it (`take_plain`).
+        """
+        self._reading.get_ready()
+
     def begin(self, status: int, content_type: str) -> bytes:
         """Take the head of the upstream's answer.
 

@@ -1,6 +1,7 @@
 """POST /v1/chat/completions: an `Exchange` between two sockets."""
 
 import asyncio
+import contextlib
 import time
 
 import aiohttp
@@ -25,6 +26,7 @@ class Chat:
     def __init__(self, settings: Settings, upstream: Upstream) -> None:
         """Take what all requests share."""
         self._body_timeout = settings.body_timeout
+        self._body_limit = settings.body_limit
         self._upstream = upstream
         kept = settings.remember_thoughts
         self._memory = ThoughtMemory(kept) if kept else None
@@ -67,8 +69,12 @@ class Chat:
             record.take_usage(exchange.usage)
 
     async def _body(self, request: web.BaseRequest) -> bytes:
-        if request.content.is_eof():  # it came with the headers
-            return await request.read()
+        content = request.content
+        if content.is_eof():  # it came with the headers
+            body = content.read_nowait()
+            if len(body) > self._body_limit:
+                raise web.HTTPRequestEntityTooLarge(self._body_limit)
+            return body
         async with asyncio.timeout(self._body_timeout):
             return await request.read()
 
@@ -79,6 +85,8 @@ class Chat:
         upstream: aiohttp.ClientResponse | None = None
         try:
             with pacing:
+                if exchange.prepared.streams:
+                    _get_ready_meanwhile(exchange)
                 upstream = await self._upstream.post(
                     request.headers, record.request_id, exchange.upstream_body
                 )
@@ -103,12 +111,32 @@ class Chat:
         return Recall(self._memory, client, time.monotonic())
 
 
+def _get_ready_meanwhile(exchange: Exchange) -> None:
+    """Prepare the reading of the answer once the request is on its way.
+
+    aiohttp writes it in a task of its own, which runs in the loop's next round; this runs in the
+    round behind that. What goes wrong here goes wrong again where the answer is read.
+    """
+
+    def get_ready() -> None:
+        with contextlib.suppress(Exception):
+            exchange.get_ready()
+
+    loop = asyncio.get_running_loop()
+    loop.call_soon(loop.call_soon, get_ready)
+
+
 async def _pass_on(
     upstream: aiohttp.ClientResponse, answer: ClientAnswer, exchange: Exchange, pacing: Pacing
 ) -> None:
     answer.headers = client_headers(upstream.headers, answer.headers["X-Request-Id"])
     content_type = upstream.headers.get("Content-Type", "")
-    await answer.send(exchange.begin(upstream.status, content_type))
+    written = exchange.begin(upstream.status, content_type)
+    # What came with the head goes on with the head, in one packet.
+    if data := upstream.content.read_nowait():
+        pacing.received()
+        written += exchange.receive(data)
+    await answer.send(written)
     if exchange.head is not None and exchange.head.streams:
         pacing.beat(answer.beat)
     while not exchange.done and (data := await upstream.content.readany()):
