@@ -13,6 +13,17 @@ from k2compat.gateway.record import Record
 _STREAM_HEADERS: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
+class _Streamed(web.StreamResponse):
+    """An answer whose head may wait for the first bytes of its body: one packet holds both then.
+
+    `web.Response` asks aiohttp for this in the same way; other releases send the head at once.
+    """
+
+    def __init__(self, *, status: int, headers: dict[str, str], waits: bool) -> None:
+        super().__init__(status=status, headers=headers)
+        self._send_headers_immediately = not waits
+
+
 class ClientAnswer:
     """Sends an exchange's bytes to the client.
 
@@ -47,7 +58,7 @@ class ClientAnswer:
                 self._note_first_byte()
                 return
             self._is_upstreams = not head.streams
-            self._response = web.StreamResponse(status=head.status, headers=headers)
+            self._response = _Streamed(status=head.status, headers=headers, waits=bool(data))
             self.is_blocked = True
             await self._response.prepare(self._request)
         if data:
