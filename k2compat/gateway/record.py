@@ -4,6 +4,7 @@ It holds codes, counts and times. It has no place for a key, a prompt or an argu
 """
 
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -55,7 +56,9 @@ class Record:
 
     def take_usage(self, usage: Mapping[str, Any] | None) -> None:
         """Take the token counts, and nothing else of the usage object."""
-        counts = {kind: (usage or {}).get(kind) for kind in _TOKENS}
+        if usage is None:
+            return
+        counts = {kind: usage.get(kind) for kind in _TOKENS}
         self.tokens = {
             kind: count for kind, count in counts.items() if type(count) is int and count >= 0
         }
@@ -86,13 +89,21 @@ def log(event: str, level: int = logging.INFO, /, **members: object) -> None:
         **members: codes, counts, times and names from the settings; never text of a request.
     """
     if LOGGER.isEnabledFor(level):
-        log_lines([line_of(event, logging.getLevelName(level).lower(), members)], level)
+        line = line_of(event, logging.getLevelName(level).lower(), members, time.time())
+        log_lines([line], level)
 
 
-def line_of(event: str, level: str, members: dict[str, object]) -> bytes:
-    """One line of JSON; the arguments are those of `log`, the level in small letters."""
-    now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return encode({"time": now, "level": level, "event": event, **members})
+def line_of(event: str, level: str, members: dict[str, object], at: float) -> bytes:
+    """One line of JSON.
+
+    Args:
+        event: what happened.
+        level: the level in small letters.
+        members: as for `log`.
+        at: when it happened, in seconds since 1970.
+    """
+    moment = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+    return encode({"time": moment, "level": level, "event": event, **members})
 
 
 def log_lines(lines: list[bytes], level: int = logging.INFO) -> None:

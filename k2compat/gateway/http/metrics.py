@@ -27,6 +27,9 @@ CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 
 _SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
+_TOGETHER: Final = 64
+"""So many requests are counted together; they are kept until then."""
+
 
 class _Counts:
     """A counter with labels."""
@@ -94,11 +97,26 @@ class Metrics(Collector):
         self._duration = _Times(
             "k2compat_request_seconds", "Seconds from the request to the end of its answer."
         )
+        self._ended: list[Record] = []
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
     def count(self, record: Record) -> None:
-        """Count a request that has ended."""
+        """Count a request that has ended.
+
+        Requests are counted together, or when the numbers are asked for: the code is in the processor's cache
+        for all but the first.
+        """
+        self._ended.append(record)
+        if len(self._ended) >= _TOGETHER:
+            self._count_ended()
+
+    def _count_ended(self) -> None:
+        ended, self._ended = self._ended, []
+        for record in ended:
+            self._count(record)
+
+    def _count(self, record: Record) -> None:
         self._requests.values[record.route, str(record.status)] += 1
         if record.error is not None:
             self._errors.values[(record.error,)] += 1
@@ -117,6 +135,7 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The families, as prometheus-client takes them."""
+        self._count_ended()
         for counts in (
             self._requests,
             self._errors,

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import logging
+import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -26,6 +28,19 @@ def test_lines_that_come_together_are_one_record_of_the_logger(
     lines = [json.loads(line) for line in record.getMessage().splitlines()]
     assert [line["id"] for line in lines] == ["0", "1", "2"]
     assert {line["event"] for line in lines} == {"request"}
+
+
+def test_a_line_has_the_time_at_which_its_request_ended(caplog: pytest.LogCaptureFixture) -> None:
+    now = datetime.now(UTC)
+
+    async def session() -> None:
+        log = RequestLog()
+        log.add(Record("earlier", "chat", time.monotonic() - 5, seconds=2))
+        log.flush()
+
+    asyncio.run(session())
+    written = datetime.fromisoformat(json.loads(caplog.messages[0])["time"])
+    assert abs(written - (now - timedelta(seconds=3))) < timedelta(seconds=1)
 
 
 def test_a_gateway_that_stops_writes_what_waits(caplog: pytest.LogCaptureFixture) -> None:
