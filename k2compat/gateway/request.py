@@ -4,7 +4,9 @@ Each step has a name, for --skip and the log line, and notes what it did under c
 `codes.toml` explains. Fields that no step names pass through unchanged.
 """
 
+import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from k2compat.gateway.draft import Draft, Json, Note, RequestRefusedError
@@ -140,9 +142,8 @@ def _prepared(
         draft.may_spell = may_spell(body)
     asked = _asked(draft.body)
     is_plain = draft.is_plain
-    for step in STEPS:
-        if step.name not in options.skip and not (is_plain and step.of_history):
-            step.take(draft)
+    for take in _taken(options.skip, is_plain):
+        take(draft)
     if options.model is not None:
         draft.body["model"] = options.model
     return PreparedRequest(
@@ -162,6 +163,14 @@ def _prepared(
     )
 
 
+@lru_cache(maxsize=8)
+def _taken(skip: frozenset[str], is_plain: bool) -> tuple[Callable[[Draft], None], ...]:
+    """The steps of a request; a conversation of plain text has nothing for those of history."""
+    return tuple(
+        step.take for step in STEPS if step.name not in skip and not (is_plain and step.of_history)
+    )
+
+
 def write_body(prepared: PreparedRequest) -> bytes:
     """The upstream's body as JSON.
 
@@ -175,7 +184,7 @@ def write_body(prepared: PreparedRequest) -> bytes:
 
 
 # The releases since Kimi-K2.5 end their prompts with <think>.
-_PREFILLED: Final = ("k2.5", "k2-5", "k25", "k2.6", "k2-6", "k26", "k2.7", "k2-7", "k27")
+_PREFILLED: Final = re.compile(r"k2[.-]?[567]")
 
 
 def reasoning_mode(body: Mapping[str, Any], options: Options) -> ReasoningMode:
@@ -186,7 +195,7 @@ def reasoning_mode(body: Mapping[str, Any], options: Options) -> ReasoningMode:
     if options.reasoning != "auto":
         return options.reasoning
     name = str(options.model or body.get("model") or "").lower()
-    return "prefilled" if any(part in name for part in _PREFILLED) else "tagged"
+    return "prefilled" if _PREFILLED.search(name) else "tagged"
 
 
 def _asked(body: Json) -> dict[str, Any]:
