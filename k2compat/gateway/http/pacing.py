@@ -13,6 +13,13 @@ _TICK_MIN: Final = 0.01
 _TICK_MAX: Final = 0.25
 _TICKS_A_LIMIT: Final = 10
 
+_NO_FIRST_BYTE: Final = (
+    "upstream-first-byte-timeout",
+    "The upstream did not begin its answer in time.",
+    504,
+)
+_GAP: Final = ("upstream-gap-timeout", "The upstream's answer stopped.", 504)
+
 
 class Pace:
     """The time limits of all exchanges, and the one timer that checks them.
@@ -70,13 +77,14 @@ class Pacing:
         reason: code, message and status of the error that the client gets then.
     """
 
+    __slots__ = (
+        *("_beat", "_beating", "_began", "_cancelling", "_gap", "_heartbeat", "_is_expired"),
+        *("_is_stopped", "_limit", "_loop", "_received", "_sent", "_task", "reason"),
+    )
+
     def __init__(self, pace: Pace, loop: asyncio.AbstractEventLoop) -> None:
         """Take the limits; `Pace.begin` calls this."""
-        self.reason = (
-            "upstream-first-byte-timeout",
-            "The upstream did not begin its answer in time.",
-            504,
-        )
+        self.reason = _NO_FIRST_BYTE
         self._loop = loop
         self._limit = pace.first_byte
         self._gap = pace.gap
@@ -98,7 +106,7 @@ class Pacing:
         """
         if self._is_stopped:
             raise TimeoutError
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._loop)
         assert task is not None, "a handler runs in a task"  # noqa: S101
         self._task, self._cancelling = task, task.cancelling()
         self._received = self._sent = self._loop.time()
@@ -126,7 +134,7 @@ class Pacing:
         if not self._began:
             self._began = True
             self._limit = self._gap
-            self.reason = ("upstream-gap-timeout", "The upstream's answer stopped.", 504)
+            self.reason = _GAP
 
     def sent(self) -> None:
         """Something was sent to the client."""

@@ -4,10 +4,11 @@ import asyncio
 import contextlib
 import errno
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import aiohttp
+from aiohttp import hdrs
 from yarl import URL
 
 from k2compat.gateway.http.headers import upstream_headers
@@ -23,6 +24,17 @@ _IDLE_CONNECTION: Final = 4.0
 _CLOSING_SERVERS: Final = frozenset({"llama.cpp"})
 # The end of the chunked encoding follows [DONE] in a packet of its own.
 _LAST_CHUNK_TIMEOUT: Final = 0.05
+
+
+class _Request(aiohttp.ClientRequest):
+    """A request to which aiohttp adds the header Accept alone.
+
+    The session's `skip_auto_headers` has the same effect, and copies all headers for it.
+    """
+
+    def update_auto_headers(self, _skipped: Iterable[str] | None) -> None:
+        """Add Accept."""
+        self.headers.setdefault(hdrs.ACCEPT, "*/*")
 
 
 class Upstream:
@@ -61,6 +73,7 @@ class Upstream:
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=self._connect_timeout, connect=None
             ),
+            request_class=_Request,
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("User-Agent",),
         )
@@ -74,7 +87,7 @@ class Upstream:
     ) -> aiohttp.ClientResponse:
         """Send a chat request; once more only if the connection was refused, before any byte."""
         headers = self._headers(client_headers, request_id)
-        headers["Content-Type"] = "application/json"
+        headers[hdrs.CONTENT_TYPE] = "application/json"
         if not self._keeps_connections:
             headers["Connection"] = "close"
         for attempt in (1, 2):
@@ -82,7 +95,7 @@ class Upstream:
                 return self._learn(
                     await self._client.post(
                         self._chat,
-                        data=body if len(body) < _BIG else io.BytesIO(body),
+                        data=_payload(body),
                         headers=headers,
                         allow_redirects=False,
                     )
@@ -131,6 +144,13 @@ class Upstream:
     def _client(self) -> aiohttp.ClientSession:
         assert self._session is not None, "the application has not started"  # noqa: S101
         return self._session
+
+
+def _payload(body: bytes) -> Any:
+    if len(body) >= _BIG:
+        return io.BytesIO(body)
+    # aiohttp makes the same of bytes, after a search for what they might be.
+    return aiohttp.BytesPayload(body)
 
 
 async def read_body(upstream: aiohttp.ClientResponse, limit: int) -> bytes | None:
