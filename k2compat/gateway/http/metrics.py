@@ -104,8 +104,8 @@ class Metrics(Collector):
     def count(self, record: Record) -> None:
         """Count a request that has ended.
 
-        Requests are counted together, or when the numbers are asked for: the code is in the processor's cache
-        for all but the first.
+        It is done for many requests together, or when the text is asked for: the code is in the
+        processor's cache for all but the first then.
         """
         self._ended.append(record)
         if len(self._ended) >= _TOGETHER:
