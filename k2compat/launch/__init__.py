@@ -1,12 +1,12 @@
-"""Launching a model: what was asked for becomes a plan; the plan is shown, checked, or run.
+"""Launching a model: a request becomes a plan, which is shown, checked or run.
 
     from k2compat.launch import Request, plan_launch, read_model, render_plan
 
     plan = plan_launch(Request(engine="vllm", model=read_model("moonshotai/Kimi-K2-Instruct")))
     render_plan(plan, "sh")
 
-Other rooms import launch through these names alone; `k2compat.launch.flags` is public, too. The
-names are loaded when they are first asked for.
+Other rooms import only these names of launch; `k2compat.launch.flags` is public, too. Each name is
+loaded when it is first used.
 """
 
 from typing import TYPE_CHECKING

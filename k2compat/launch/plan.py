@@ -1,8 +1,8 @@
 """The plan of a launch: which commands, on which node, in which order. Plain values.
 
 A plan is decided once, from a profile, a model and a cluster. Renderers show it (text,
-scripts, JSON), preflight holds it against a node, `--run` becomes one of its commands; none
-of them decides anything again.
+scripts, JSON), preflight compares it with a node, `--run` executes the commands of a node; none
+of them makes a decision again.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,9 +22,9 @@ class Port(msgspec.Struct, frozen=True):
     """A port that a command listens on.
 
     Attributes:
-        name: What it is for: "http", "rpc", "bootstrap", …
+        name: Its purpose: "http", "rpc", "bootstrap", …
         number: The port, or a placeholder.
-        health: Of a port that speaks HTTP: the path that answers 200 once requests can be taken;
+        health: For a port with HTTP, the path that answers 200 once the server accepts requests;
             "" where the server has none.
     """
 
@@ -38,23 +38,23 @@ class Command(msgspec.Struct, frozen=True):
 
     Attributes:
         id: Unique in the plan.
-        role: What it does: "serve", "ray-head", "prefill", "load-balancer", "prepare", …
-        node: Where it runs.
-        argv: The engine's own program first. Never quoted here.
+        role: Its role: "serve", "ray-head", "prefill", "load-balancer", "prepare", …
+        node: Its node.
+        argv: Its words, the engine's own program first. Never quoted here.
         head: How many words of `argv` precede the flags; a person writes them on one line.
         environment: Variables set for it alone.
         files: Path → text of the files it reads, which do not exist yet.
-        ports: What it listens on.
-        after: Ids of the commands that must have been started before.
-        inside: The container that it runs in, started before; None for the node itself.
-        creates: A file that it makes; where that is there, it need not run. None: it always runs.
+        ports: The ports on which it listens.
+        after: Ids of the commands that must be started before.
+        inside: The container in which it runs, started before; None for the node itself.
+        creates: A file that it makes; if the file exists, it is not run. None: it always runs.
         entry: The flag table's entry point that reads `argv`; None for programs without one.
         settable: Whether the user's own flags (`--set`) go to it.
         stays: Whether it runs until it is stopped; others do their work and end.
-        spread: Whether a scheduler starts it on all nodes at once, one process a GPU.
+        spread: Whether a scheduler starts it on all nodes at once, one process for each GPU.
         splits: Whether its program splits the arguments after `head` again at white space.
-        reasons: Flag or variable → why it is there.
-        file_options: The options of the user that have a part in its files.
+        reasons: Flag or variable → its reason.
+        file_options: The options of the user in its files.
     """
 
     id: str
@@ -78,13 +78,13 @@ class Command(msgspec.Struct, frozen=True):
 
     @property
     def options(self) -> frozenset[str]:
-        """The options of the user that have a part in it, by their names."""
+        """The names of the user's options in it."""
         words = (*self.argv, *self.environment.values(), *((self.inside,) if self.inside else ()))
         return self.file_options.union(*(word.options for word in words))
 
     @property
     def words(self) -> Iterator[Argument]:
-        """Everything in it that may hold a placeholder."""
+        """All of its words that may hold a placeholder."""
         yield from self.argv
         yield from self.environment.values()
         yield from (port.number for port in self.ports)
@@ -105,11 +105,11 @@ class Mount(msgspec.Struct, frozen=True):
 
 
 class Prerequisite(msgspec.Struct, frozen=True):
-    """What must be there before the commands run.
+    """A prerequisite of the commands.
 
     Attributes:
         text: One sentence.
-        command: How it is got, as a line to paste, or None.
+        command: A line to paste that installs it, or None.
     """
 
     text: str
@@ -126,16 +126,16 @@ class Plan(msgspec.Struct, frozen=True):
         strategy: "tp", "tep", "dp-ep", "tp-pp" or "pd".
         cluster: The nodes.
         layouts: Group of nodes → how its GPUs are divided.
-        commands: In the order they are started.
-        image: The container image, where the profile or the user names one.
+        commands: The commands in the order of their start.
+        image: The container image, if the profile or the user names one.
         image_given: Whether the user named it.
-        mounts: What a container of it must see.
-        model: The model, as the engine is given it.
-        draft: What drafts tokens for the model; None: nothing.
-        prerequisites: What must be there before.
-        findings: What is wrong or worth knowing.
-        deciding: The options of the user that are conditions, by their names: "amx", "executor".
-            Without them other commands would be made. What commands hold is `Command.options`.
+        mounts: The folders that its container must have.
+        model: The model, in the form of the engine's argument.
+        draft: The draft that proposes tokens for the model; None: no draft.
+        prerequisites: The prerequisites of the commands.
+        findings: The findings on the plan.
+        deciding: The names of the user's options that are conditions: "amx", "executor". Without
+            them the commands would be others. `Command.options` has those within commands.
     """
 
     engine: str
@@ -156,7 +156,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     @property
     def amd(self) -> bool:
-        """Whether the GPUs are AMD's; those that nothing is known of are NVIDIA's."""
+        """Whether the GPUs are AMD's; unknown GPUs count as NVIDIA's."""
         return "amd" in gpu_facts(self.cluster.gpu)
 
     @property

@@ -1,4 +1,4 @@
-"""Become a node's command: the process is replaced, so signals and exit status are the engine's."""
+"""Execution of a node's commands in this process: signals and exit status are the engine's."""
 
 import os
 import signal
@@ -12,15 +12,15 @@ from k2compat.launch.request import Node
 
 
 def become_node(plan: Plan, node: Node, environment: Mapping[str, str]) -> NoReturn:
-    """Replace this process by what runs on a node.
+    """Replace this process by the commands of a node.
 
-    One command is executed as it is, without a shell. Several are the node's script, whose
-    last step is the engine itself.
+    One command is executed without a shell. Several commands are executed as the node's script,
+    whose last step is the engine itself.
 
     Args:
-        plan: With the values of this node's variables in place.
+        plan: The plan, with the values of this node's variables filled in.
         node: One of its nodes.
-        environment: The variables of this process; the commands' own go before them.
+        environment: The variables of this process; the commands' own override them.
 
     Raises:
         RefusedError: placeholder-unset, run-needs-files, nothing-to-run or program-not-found;
@@ -57,7 +57,7 @@ def _demand_runnable(node: Node, commands: Sequence[Command]) -> None:
 
 
 def _execute(words: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
-    # Python ignores it, and what is ignored stays so in the new process.
+    # Python ignores this signal, and the new process would inherit that.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         os.execvpe(words[0], list(words), dict(environment))  # noqa: S606 - no shell is meant

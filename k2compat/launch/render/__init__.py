@@ -1,4 +1,4 @@
-"""A plan for readers: text for a person, scripts, a cluster's own formats. Pure.
+"""Rendering of a plan: text for a person, scripts, a cluster's own formats. Pure.
 
 Each format has a module here; `document` gives the members of the JSON document.
 """

@@ -1,4 +1,4 @@
-"""A plan as files for `docker compose`, one a node: each node's script in a container. Pure."""
+"""A plan as files for `docker compose`, one for each node: its script in a container. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -35,7 +35,7 @@ https://rocm.docs.amd.com/projects/ai-ecosystem/en/latest/inference/vllm.html
 
 
 def as_compose(plan: Plan) -> Mapping[str, Script]:
-    """One file a node."""
+    """One file for each node."""
     return {
         f"compose-{node.name}.yaml": Script(
             as_yaml(
@@ -81,7 +81,7 @@ def _service(plan: Plan, node: Node) -> dict[str, Any]:
 
 
 def _health_check(health: Health) -> dict[str, Any]:
-    """Healthy once requests can be taken; a model that still loads is no failure."""
+    """A check that is healthy once the server accepts requests; loading is no failure."""
     return {
         "test": ["CMD", "bash", "-c", _literal(health.test)],
         "interval": "30s",

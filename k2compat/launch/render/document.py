@@ -7,9 +7,9 @@ from k2compat.launch.request import Draft
 
 
 def as_document(plan: Plan) -> dict[str, Any]:
-    """The members beside schema and findings.
+    """The members besides schema and findings.
 
-    argv is a list, never quoted; placeholders stand in it as they were written.
+    argv is a list, never quoted; it holds placeholders as they were written.
     """
     return {
         "engine": plan.engine,

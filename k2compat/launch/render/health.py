@@ -1,8 +1,7 @@
-"""How a node's server is asked whether it can take requests: in scripts, compose and Kubernetes.
+"""Health checks of a node's server, for scripts, compose and Kubernetes.
 
 The path is the engine's own: vLLM, SGLang and its router, and TensorRT-LLM answer /health with 200
-once the model is loaded. KTransformers' old server has no such path; that it listens is all that
-can be asked.
+once the model is loaded. KTransformers' old server has no such path, so only its port is checked.
 """
 
 import shlex
@@ -25,14 +24,14 @@ TRY_SERVER: Final = "k2compat check-endpoint {url}"
 
 
 class Health(msgspec.Struct, frozen=True):
-    """A server that can be asked.
+    """A server with a health check.
 
     Attributes:
-        command: What listens.
-        host: Where the node itself reaches it.
+        command: The command that listens.
+        host: Its address on the node itself.
         port: The port, or a placeholder.
-        path: The path that answers 200; "": the port is tried alone.
-        seen_from_outside: Where others reach it; None: the plan's address of the group.
+        path: The path that answers 200; "": only the port is checked.
+        seen_from_outside: Its address for other machines; None: the plan's address of the group.
     """
 
     command: Command
@@ -43,14 +42,14 @@ class Health(msgspec.Struct, frozen=True):
 
     @property
     def wait(self) -> Wait:
-        """Until it can take requests."""
+        """The wait until it accepts requests."""
         place = (shell_word(self.host), shell_word(self.port))
         test = ("answers", *place, self.path) if self.path else ("listens", *place)
         return Wait(f"{self.command.id} to take requests", LOADS_WITHIN, test)
 
     @property
     def test(self) -> str:
-        """The question as one line of bash, which ends with 0 where the answer is yes."""
+        """The check as one line of bash, with exit status 0 if the server is healthy."""
         connect = f"exec 3<> /dev/tcp/{shell_word(self.host)}/{shell_word(self.port)}"
         if not self.path:
             return connect
@@ -73,13 +72,13 @@ class Health(msgspec.Struct, frozen=True):
 
 
 def health_of(plan: Plan, node: Node) -> Health | None:
-    """The node's server; the last one where several listen: what leads to the others."""
+    """The node's server; the last one if several listen, since it forwards to the others."""
     found = list(_servers(command for command in plan.commands if command.node == node))
     return found[-1] if found else None
 
 
 def entrances(plan: Plan) -> list[Health]:
-    """What clients connect to: servers on first nodes that nothing else stands in front of."""
+    """The servers to which clients connect: those on first nodes without a router in front."""
     led_to = {name for command in plan.commands for name in command.after}
     return [
         health
@@ -89,7 +88,7 @@ def entrances(plan: Plan) -> list[Health]:
 
 
 def try_line(plan: Plan, health: Health) -> str:
-    """The command that tries a server from anywhere."""
+    """The command that tries a server from any machine."""
     host = health.seen_from_outside or plan.cluster.first(health.command.node.group)
     place = Argument.fill("http://{place}/v1", {"place": host_port(host, health.port)})
     return TRY_SERVER.format(url=shell_word(place))
@@ -98,8 +97,8 @@ def try_line(plan: Plan, health: Health) -> str:
 def ready_lines(plan: Plan, healths: Iterable[Health]) -> Iterator[str]:
     """Lines that report, in the background, when servers can take requests.
 
-    The report is no child of the engine, which takes the script's place: the outer parentheses
-    end at once. SGLang counts the children that end (its handler of SIGCHLD).
+    The report must not be a child of the engine, which replaces the script: so the outer
+    parentheses end at once. SGLang counts the children that end (its handler of SIGCHLD).
     """
     for health in healths:
         ready = shlex.quote(f"{health.command.id} takes requests. Try it:")

@@ -48,7 +48,7 @@ def _set(plan: Plan, group: str) -> dict[str, Any]:
         "restartPolicy": "RecreateGroupOnPodRestart",
         "leaderTemplate": _pod(plan, leader, {"app": name, "role": LEADER}),
     }
-    # A set of one node has a template of workers too: the field is required.
+    # A set of one node has a template of workers, too: the field is required.
     template["workerTemplate"] = _pod(plan, workers[0] if workers else leader, {"app": name})
     return {
         "apiVersion": "leaderworkerset.x-k8s.io/v1",
@@ -101,7 +101,7 @@ def _pod(plan: Plan, node: Node, labels: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _security(plan: Plan) -> dict[str, Any]:
-    """What the container may do; for AMD's GPUs as vLLM's page of Kubernetes has it.
+    """The container's permissions; for AMD's GPUs those of vLLM's page on Kubernetes.
 
     https://docs.vllm.ai/en/stable/deployment/k8s/
     """
@@ -119,7 +119,7 @@ def _script(plan: Plan, node: Node) -> str:
 
 
 def _literal(text: str) -> str:
-    """Text that Kubernetes gives to a container unchanged.
+    """Text that Kubernetes passes to a container unchanged.
 
     It replaces $(NAME) and makes one dollar of two, and treats what follows another dollar as a
     single byte (k8s.io/kubernetes third_party/forked/golang/expansion).
@@ -128,7 +128,7 @@ def _literal(text: str) -> str:
 
 
 def _mountable(path: Argument) -> str:
-    """A folder that Kubernetes mounts.
+    """A folder that Kubernetes can mount.
 
     Raises:
         RefusedError: mount-malformed, for a colon or a part "..", which its API refuses.

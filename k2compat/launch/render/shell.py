@@ -1,8 +1,8 @@
-"""A plan as scripts: one a node, which starts everything that belongs on it. Pure.
+"""A plan as scripts: one for each node, which starts all of its processes. Pure.
 
-What ends (`ray start`, `docker pull`) runs in order; what stays becomes the script's process
-by `exec`, so that signals and the exit status are the engine's. Where two processes stay on
-one node, the script waits for the first that ends and takes the other with it.
+Commands that end (`ray start`, `docker pull`) run in order. A command that stays replaces the
+script's process by `exec`, so that signals and the exit status are the engine's. If two processes
+stay on one node, the script waits for the first that ends and stops the other.
 """
 
 import shlex
@@ -81,19 +81,19 @@ def as_scripts(plan: Plan) -> Mapping[str, Script]:
 
 
 def lies_beside(path: str) -> bool:
-    """Whether the file lies with the scripts; others are written where their path says."""
+    """Whether the file is in the folder of the scripts; others have an absolute path."""
     return not PurePosixPath(path).is_absolute()
 
 
 def node_script(plan: Plan, node: Node, *, reports: bool = True, before: str = "") -> str:
-    """What starts everything that belongs on a node.
+    """The script that starts all processes of a node.
 
-    Nodes are started in any order: each command waits for what must be there before it.
+    Nodes are started in any order: each command waits for the processes that it needs.
 
     Args:
         plan: The plan.
         node: One of its nodes.
-        reports: Whether a line is printed once the node's server takes requests; formats with a
+        reports: Whether a line is printed once the node's server accepts requests; formats with a
             health check of their own leave it out.
         before: Lines that set variables which the plan leaves open.
     """
@@ -135,7 +135,7 @@ def _looks_expandable(part: str | Placeholder) -> bool:
 
 
 def _brings_files(command: Command) -> bool:
-    """Whether it reads its files where its script has written them."""
+    """Whether it reads files that its script writes."""
     places = (placeholder for word in command.argv for placeholder in word.placeholders)
     return bool(command.files) and any(place.name == FILES for place in places)
 
@@ -145,10 +145,10 @@ def _body(
     waiting: Mapping[str, Sequence[Wait]],
     ready: Sequence[str],
 ) -> Iterator[str]:
-    """The commands, each after the lines that hold it up."""
+    """The commands, each after its lines of waiting."""
     staying = [command for command in commands if command.stays]
     brings_files = any(_brings_files(command) for command in commands)
-    # A shell that has to remove files afterwards cannot become the command.
+    # A shell that has to remove files afterwards cannot be replaced by the command.
     started = {_container_of(command) for command in commands if "-d" in map(str, command.argv)}
     outlives = [c for c in staying if c.inside is not None and shell_word(c.inside) in started]
     several = len(staying) > 1 or brings_files or bool(outlives)
@@ -156,7 +156,7 @@ def _body(
         yield from _processes(outlives, _REMOVE if brings_files else "")
     for command in (*(c for c in commands if not c.stays), *staying):
         background, waits = several and command.stays, [w.line for w in waiting[command.id]]
-        # What waits in the background is a shell of its own, which becomes the command.
+        # A command that waits in the background has its own shell, which the command replaces.
         becomes = command.stays and (not background or bool(waits))
         *comments, call = _command(command, becomes=becomes, outlived=bool(outlives))
         if staying and command is staying[0]:
@@ -178,8 +178,8 @@ def _command(command: Command, *, becomes: bool, outlived: bool) -> Iterator[str
 
     Args:
         command: The command.
-        becomes: Whether it takes the shell's place.
-        outlived: Whether the node's container is to end with the script.
+        becomes: Whether it replaces the shell.
+        outlived: Whether the node's container must end with the script.
     """
     after = f", after {', '.join(command.after)}" if command.after else ""
     yield f"\n# {command.id}{after}"
@@ -221,7 +221,7 @@ def _container_of(command: Command) -> str | None:
 def _refusal_of_leftover(name: str) -> Iterator[str]:
     """Lines that end the script before `docker run`, where an earlier run's container is there.
 
-    It is not removed: it may serve at this moment.
+    It is not removed, since it may be serving.
     """
     yield f"if docker container inspect {name} > /dev/null 2>&1; then"
     yield f'    echo "A container of an earlier run is there. Remove it:" docker rm -f {name} >&2'
@@ -230,7 +230,7 @@ def _refusal_of_leftover(name: str) -> Iterator[str]:
 
 
 def _here_document(command: Command, path: str, text: str) -> Iterator[str]:
-    """Write a file where its path says, without expanding anything in it."""
+    """Write a file to its path, without expanding anything in it."""
     folder, file = shlex.quote(str(PurePosixPath(path).parent)), shlex.quote(path)
     if lies_beside(path):
         file = f'"${{{FILES}}}"/{file}'

@@ -1,4 +1,4 @@
-"""Words as a POSIX shell reads them: text quoted, placeholders as quoted variables."""
+"""Words for a POSIX shell: text is quoted, placeholders are quoted variables."""
 
 import shlex
 from collections.abc import Container, Iterable, Iterator
@@ -10,17 +10,17 @@ _LINE = 88
 
 
 def shell_word(word: Argument) -> str:
-    """One argument; whatever is in it, the shell passes it on as one and expands only placeholders.
+    """One argument, which the shell passes on as one word, with only placeholders expanded.
 
-    `<IMAGE>` becomes "${IMAGE}", since a shell takes < for a redirection.
+    `<IMAGE>` becomes "${IMAGE}", since a shell reads < as a redirection.
     """
     return "".join(map(_part, word.parts)) or "''"
 
 
 def flag_lines(command: Command) -> list[str]:
-    """A command's arguments in lines as people break them: each flag with its value.
+    """A command's arguments in lines: each flag with its value.
 
-    What stands before the flags is one line, unless it is long.
+    The words before the flags are one line, unless it is long.
     """
     lines = [" ".join(map(shell_word, command.argv[: command.head]))]
     taken = command.head
@@ -44,8 +44,8 @@ def call_lines(command: Command, *, becomes: bool = False) -> list[str]:
     """The whole call, in lines: variables, `docker exec` for a container, the arguments.
 
     Args:
-        command: What is called.
-        becomes: Whether it takes the shell's place.
+        command: The command.
+        becomes: Whether it replaces the shell.
     """
     variables = assignments(command)
     lines = flag_lines(command)
@@ -59,7 +59,7 @@ def call_lines(command: Command, *, becomes: bool = False) -> list[str]:
 
 
 def open_names(commands: Iterable[Command]) -> list[str]:
-    """The variables that placeholders of these commands stand for, those of every shell apart."""
+    """The variables of the placeholders in these commands, without those of every shell."""
     return names_in(word for command in commands for word in command.words)
 
 

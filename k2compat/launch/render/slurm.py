@@ -1,8 +1,8 @@
 """A plan as one sbatch file: Slurm chooses the nodes, each runs its script as a step. Pure.
 
-What Slurm itself spreads (a command with `spread`) is one step over all nodes, with a task for
-each GPU. With an image that the user named, the steps run in containers, which pyxis adds to
-srun (https://github.com/NVIDIA/pyxis/wiki/Usage).
+A command with `spread` is one step over all nodes, with a task for each GPU. If the user named an
+image, the steps run in containers, which pyxis adds to srun
+(https://github.com/NVIDIA/pyxis/wiki/Usage).
 """
 
 import re
@@ -82,10 +82,10 @@ def _lines(plan: Plan) -> Iterator[str]:
 
 
 def _step_everywhere(plan: Plan) -> list[str]:
-    """All ranks are one step, which PMIx brings together; rank 0 is on the first node.
+    """All ranks as one step, which PMIx connects; rank 0 is on the first node.
 
-    A rank that ends before MPI_Init is not PMIx's to notice: without --kill-on-bad-exit the others
-    wait for it, with all GPUs (tried with Slurm 22.05).
+    PMIx does not notice a rank that ends before MPI_Init: without --kill-on-bad-exit the others
+    wait for it and keep all GPUs (tried with Slurm 22.05).
     """
     nodes, gpus = len(plan.cluster.nodes), plan.cluster.gpus_per_node
     return [

@@ -1,8 +1,8 @@
-"""The address of each node of a Slurm job, which the job finds out itself.
+"""The address of each node of a Slurm job, which the job finds itself.
 
-Each node is asked for the IPv4 address of the interface that its GPUs use. What its own name
-resolves to is not asked first: Debian and Ubuntu put 127.0.1.1 there, and names may be known to
-Slurm alone. IPv6 addresses are not taken: behind a variable they cannot be put in brackets.
+Each node gives the IPv4 address of the interface that its GPUs use. Its own name is not resolved
+first: Debian and Ubuntu resolve it to 127.0.1.1, and only Slurm may know some names. IPv6 addresses
+are not used: the value of a variable cannot be put in brackets.
 """
 
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ _END: Final = "END_OF_ADDRESS"
 def address_lines(plan: Plan) -> Iterator[str]:
     """Lines that set and export each node's variable; the job ends, with a reason, without one.
 
-    What the environment of `sbatch` holds under these names is of another job.
+    Variables of these names in the environment of `sbatch` belong to another job.
     """
     nodes = plan.cluster.nodes
     names = [node.address.placeholders[0].name for node in nodes]

@@ -1,4 +1,4 @@
-"""A plan for a person: what must be there, then the commands of each node, with reasons."""
+"""A plan for a person: the prerequisites, then the commands of each node, with reasons."""
 
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ def as_text_file(plan: Plan) -> Mapping[str, Script]:
 
 
 def as_text(plan: Plan) -> str:
-    """The whole plan, to be read and to be pasted from."""
+    """The whole plan, for reading and for pasting."""
     return "\n".join(_lines(plan))
 
 
@@ -61,7 +61,7 @@ def _size(plan: Plan) -> str:
 
 
 def _command(command: Command, told: AbstractSet[tuple[str, str]]) -> Iterator[str]:
-    """A command; a reason that stands above in the text is not given again."""
+    """A command; a reason that the text has already is not repeated."""
     yield ""
     after = f", after {', '.join(command.after)}" if command.after else ""
     yield _comment(f"{command.id}{after}")

@@ -1,7 +1,7 @@
-"""What scripts wait for: a port, a file, HTTP; each has a limit and prints a line a minute.
+"""Waits of scripts for a port, a file or HTTP; each has a limit and prints a line each minute.
 
-A wait without a limit holds a job's GPUs for ever, and one without a line looks like a hang. The
-functions are bash: curl is not in every container, /dev/tcp is in every bash.
+A wait without a limit keeps a job's GPUs for ever, and one without output looks like a hang. The
+functions are bash: curl is not in every container, but /dev/tcp is in every bash.
 """
 
 import shlex
@@ -14,9 +14,9 @@ from k2compat.launch.plan import Command, Plan
 from k2compat.launch.render.shell_words import shell_word
 from k2compat.launch.request import Argument, Node, host_port
 
-# What is made or started at once on another node: keys, sshd, Ray's head.
+# For files and processes that are ready quickly on another node: keys, sshd, Ray's head.
 STARTS_WITHIN: Final = 600
-# A server that reads a terabyte of weights, from shared storage at worst.
+# For a server that reads a terabyte of weights, possibly from shared storage.
 LOADS_WITHIN: Final = 7200
 
 _WAIT: Final = """
@@ -69,13 +69,13 @@ _FUNCTIONS: Final = {
 
 
 class Wait(msgspec.Struct, frozen=True):
-    """A condition that holds a script up.
+    """A condition for which a script waits.
 
     Attributes:
-        what: What is waited for, in words.
-        seconds: How long at most.
-        test: The command that succeeds once it is so: "listens", "answers", "ray_has_nodes" or
-            "test", and its arguments as the shell reads them.
+        what: The condition in words.
+        seconds: The limit.
+        test: The command that succeeds once the condition is true: "listens", "answers",
+            "ray_has_nodes" or "test", and its arguments in the form of the shell.
     """
 
     what: str
@@ -99,7 +99,7 @@ def function_lines(waits: Iterable[Wait]) -> Iterator[str]:
 
 
 def waits_of(plan: Plan, command: Command) -> Iterator[Wait]:
-    """What must be there before a command, on nodes that are started in any order."""
+    """The waits of a command, on nodes that are started in any order."""
     by_id = {other.id: other for other in plan.commands}
     for other in (by_id[name] for name in command.after):
         elsewhere = other.node != command.node
@@ -116,12 +116,12 @@ def waits_of(plan: Plan, command: Command) -> Iterator[Wait]:
 
 
 def address_for_others(plan: Plan, node: Node) -> Argument | None:
-    """Where other nodes reach it; None for a symbolic node, which stands for many."""
+    """Its address for other nodes; None for a symbolic node, which represents many."""
     if node.is_first:
         return plan.cluster.first(node.group)
     return None if node.rank.placeholders else node.address
 
 
 def _limit(command: Command) -> int:
-    """A command with an entry point of the engine loads the model before it listens."""
+    """The limit: a command with an entry point of the engine loads the model before it listens."""
     return LOADS_WITHIN if command.entry else STARTS_WITHIN

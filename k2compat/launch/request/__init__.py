@@ -1,4 +1,4 @@
-"""What a user asks of a launch: engine, model, cluster, values."""
+"""The request of a user: engine, model, cluster, values."""
 
 from typing import TYPE_CHECKING
 

@@ -1,8 +1,8 @@
 """Words of a command that may hold placeholders: `$NAME`, `${NAME}`, `<NAME>`.
 
-A placeholder is something the user will know later: an address, a port, an image. It stands
-for a whole value or for the host of `host:port`; anywhere else a dollar is a dollar. A word is
-kept in parts, so that no renderer has to guess again which dollar was meant:
+A placeholder is a value that the user will know later: an address, a port, an image. It is a
+whole value or the host of `host:port`; anywhere else a dollar is plain text. A word is
+kept in parts, so that no renderer has to guess which dollar is a placeholder:
 
     Argument.parse("$MASTER_IP:50000")  →  (Placeholder MASTER_IP) + ":50000"
     Argument.parse("$(reboot)")         →  the nine characters
@@ -22,10 +22,10 @@ PLACEHOLDER: Final = re.compile(rf"\$(?:({_NAME})|\{{({_NAME})\}})|<([A-Za-z_][A
 """`$NAME`, `${NAME}` or `<NAME>`; guides write <my-image> too, a name with a dash."""
 _PORT = re.compile(r":[0-9]{1,5}")
 FILES: Final = "K2COMPAT_FILES"
-"""The folder that a script writes its files into where no file lies next to it."""
+"""The folder into which a script writes its files if they are not in the script's folder."""
 
 ALWAYS_SET: Final = frozenset({"PWD", "HOME", "HOSTNAME", FILES})
-"""Names of placeholders that every shell, or every script of ours, knows the value of."""
+"""Names of placeholders whose value every shell, or every rendered script, has."""
 
 _FIELD = re.compile(rf"\{{({_NAME})\}}")
 
@@ -52,9 +52,9 @@ class Argument:
 
     Attributes:
         parts: Text and placeholders, in their order.
-        options: The options of the user that have a part in it, by their names. They are passed
-            on while templates are filled, so that an option without an effect is known without
-            planning again; they do not count when arguments are compared.
+        options: The names of the user's options in it. They are passed on while templates are
+            filled, so that an option without an effect is found without planning again. They are
+            ignored when arguments are compared.
     """
 
     parts: tuple[str | Placeholder, ...]
@@ -116,7 +116,7 @@ class Argument:
         return cls(tuple(merged), frozenset(options))
 
     def given_by(self, *options: str) -> "Argument":
-        """The same, with options that have a part in it."""
+        """The same, with the user's options in it."""
         return replace(self, options=self.options.union(options))
 
     @property
@@ -132,14 +132,14 @@ class Argument:
 def user_value(text: str, what: str, *, joined: bool = False) -> Argument:
     """A user's path, name or setting as one argument; a placeholder stays one.
 
-    Any text can be quoted for a shell. Two kinds still do harm: what begins with a dash is a
-    flag to the engine, however it is quoted; and what does not print can end a line in files
-    that have no quotes (sshd_config, a YAML comment, sbatch headers).
+    Any text can be quoted for a shell. Two kinds still do harm: a text with a dash in front is a
+    flag to the engine even if it is quoted, and a character that does not print can end a line in
+    files that have no quotes (sshd_config, a YAML comment, sbatch headers).
 
     Args:
         text: What the user gave.
         what: Its name on the command line, for the message.
-        joined: Whether it follows `--flag=`, where a dash at its front does no harm.
+        joined: Whether it follows `--flag=`, where a dash in front does no harm.
 
     Raises:
         RefusedError: value-malformed.

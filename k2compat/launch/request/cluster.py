@@ -30,7 +30,7 @@ from k2compat.launch.request.arguments import Argument
 GPUS_PER_NODE: Final = 8
 GPUS_MAX: Final = 1_024
 NODES_MAX: Final = 4_096
-"""More is a mistyped range."""
+"""A larger number is a typing error."""
 
 ROLES: Final = ("", "prefill", "decode")
 GROUPS_MAX: Final = 1_024
@@ -51,7 +51,7 @@ class Node(msgspec.Struct, frozen=True):
     Attributes:
         name: Unique in the plan; also a file's name.
         rank: Its place in its group, from 0; a placeholder where one command is for all nodes.
-        address: How the other nodes reach it.
+        address: Its address for the other nodes.
         group: "" or, for strategy pd, "prefill" or "decode"; of several groups of a role
             "prefill-0", "prefill-1", ….
         interface: The network interface that carries the traffic; None if it is not known.
@@ -67,7 +67,7 @@ class Node(msgspec.Struct, frozen=True):
 
     @property
     def role(self) -> str:
-        """What its group does: "", "prefill" or "decode"."""
+        """The role of its group: "", "prefill" or "decode"."""
         return role_of(self.group)
 
     @property
@@ -119,7 +119,7 @@ class Cluster(msgspec.Struct, frozen=True):
 
 
 def role_of(group: str) -> str:
-    """What a group does: "", "prefill" or "decode"."""
+    """The role of a group: "", "prefill" or "decode"."""
     return group.partition("-")[0]
 
 
@@ -144,7 +144,7 @@ def nodes_at(addresses: Sequence[str], group: str = "") -> tuple[Node, ...]:
     """Nodes by their addresses, in the order of their ranks.
 
     A number alone means so many nodes whose addresses are not known: $NODE0, $NODE1, … Slurm and
-    Kubernetes choose the nodes themselves, so their formats take nothing else.
+    Kubernetes choose the nodes themselves, so their formats accept only a number.
 
     Raises:
         RefusedError: host-malformed or host-twice.
@@ -227,7 +227,7 @@ def device(text: str, what: str) -> Argument:
 
 
 def with_devices(nodes: Iterable[Node], interface: str | None, ib_device: str | None) -> list[Node]:
-    """The nodes, with these devices where they name none of their own."""
+    """The nodes, with these devices if they name none of their own."""
     card = device(interface, "interface") if interface else None
     fabric = device(ib_device, "IB device") if ib_device else None
     return [
@@ -243,12 +243,12 @@ def read_cluster(path: Path) -> Cluster:
         RefusedError: cluster-file-malformed, host-malformed, host-twice, device-malformed;
             not-found or not-readable.
     """
-    from k2compat.files import explained_reading, read_input  # 7 ms, for files alone
+    from k2compat.files import explained_reading, read_input  # lazy: 7 ms, needed only for files
 
     with explained_reading(path):
         content = read_input(path)
     try:
-        members = tomli.loads(content.decode("utf-8-sig"))  # some editors begin with a BOM
+        members = tomli.loads(content.decode("utf-8-sig"))  # some editors write a BOM first
     except (UnicodeDecodeError, tomli.TOMLDecodeError, RecursionError) as error:
         raise _malformed(path, f"is no TOML: {error}") from error
     return _cluster(path, members)

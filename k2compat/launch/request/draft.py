@@ -1,8 +1,7 @@
 """The draft of speculative decoding: an EAGLE3 folder or name, or the model's own MTP layer.
 
-A folder's config.json and the headers of its weights are read. A name is assumed to be what
-`drafts.toml` says, as MODEL is by its name. "mtp" is the layer that the model's own checkpoint
-stores.
+A folder's config.json and the headers of its weights are read. For a name, the config in
+`drafts.toml` is assumed, as for MODEL. "mtp" is the layer that the model's own checkpoint stores.
 """
 
 import os
@@ -40,14 +39,14 @@ _codes = Codes("launch")
 
 
 class _AssumedDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is assumed of a draft's name: the config of one kind."""
+    """The config that is assumed for the names of one kind of draft."""
 
     pattern: str
     config: str
 
 
 class _Drafts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """drafts.toml as it is written."""
+    """The form of drafts.toml."""
 
     whole_models: str
     configs: dict[str, dict[str, Any]]
@@ -55,7 +54,7 @@ class _Drafts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
-    """What drafts the tokens that the model verifies.
+    """The draft of the tokens that the model verifies.
 
     Attributes:
         kind: "eagle3" or "mtp".
@@ -63,7 +62,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
             "mtp".
         config: The members of the draft's config.json, or those assumed; for "mtp" the model's.
         stored: Tensor of the folder's files → bytes; None where no folder was read.
-        findings: What should be known about it.
+        findings: Findings on the draft.
     """
 
     kind: str
@@ -74,7 +73,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def facts(self) -> frozenset[str]:
-        """What profiles ask of a draft."""
+        """The facts of a draft for profiles."""
         if self.kind == MTP:
             return frozenset({MTP})
         layers = self.config.get("num_hidden_layers")
@@ -152,12 +151,12 @@ def _from_folder(path: Path) -> Draft:
 
 
 def _lacks_config(path: Path) -> bool:
-    """Whether a folder has no config: an adapter's has none."""
+    """Whether a folder has no config, as the folder of an adapter."""
     return path.is_dir() and not os.path.lexists(path / CONFIG_FILE)
 
 
 def _demand_eagle3(path: Path, config: Mapping[str, Any]) -> None:
-    """Refuse a folder that holds something else, with what it holds."""
+    """Refuse a folder that holds something else, and name its contents."""
     from k2compat.checkpoint import validate
 
     if config.get("n_routed_experts"):
@@ -204,12 +203,12 @@ def _assumed(named: Argument, model: LaunchModel) -> Draft:
 
 
 def check_draft(draft: Draft, model: LaunchModel) -> Iterator[Finding]:
-    """Find that a draft does not go with a model.
+    """Find that a draft does not fit a model.
 
-    A draft takes hidden states of the model and embeds the model's tokens, so these two sizes are
-    the model's. It may write fewer tokens (draft_vocab_size); d2t then gives each its token of the
-    model. Sources: wheel vllm 0.33.0, model_executor/models/deepseek_eagle3.py; wheel sglang
-    0.5.23, models/kimi_k25_eagle3.py.
+    A draft reads hidden states of the model and embeds the model's tokens, so these two sizes are
+    the model's. It may have a smaller vocabulary (draft_vocab_size); d2t then maps each of its
+    tokens to one of the model. Sources: wheel vllm 0.33.0, model_executor/models/
+    deepseek_eagle3.py; wheel sglang 0.5.23, models/kimi_k25_eagle3.py.
     """
     config = draft.config
     own = {
@@ -231,7 +230,7 @@ def check_draft(draft: Draft, model: LaunchModel) -> Iterator[Finding]:
 
 
 def _check_map(draft: Draft) -> Iterator[Finding]:
-    """Find a draft that writes fewer tokens than it reads and lacks the map between them."""
+    """Find a draft with a smaller vocabulary than the model and without the map between them."""
     own, whole = draft.config.get("draft_vocab_size"), draft.config.get("vocab_size")
     if own is None or own == whole or draft.stored is None:
         return

@@ -1,7 +1,7 @@
-"""The register of facts: what can hold of a launch, and what a profile may ask for in `when`.
+"""The register of facts: the conditions of a launch that a profile may use in `when`.
 
 A fact is a plain string in a profile and in the engines' `derive.py`. This register is the only
-list of them: a profile that asks for another one is refused when it is read, with its name.
+list of them: a profile with another fact is refused when it is read, with the fact's name.
 """
 
 from collections.abc import Container
@@ -42,9 +42,9 @@ FACTS: Final = {
     "tensor_parallel": "several GPUs share the attention of one request",
     "vision": "the model has a vision tower",
 }
-"""Name → what it means."""
+"""Name → meaning."""
 
-# Families of facts, by what is in front of the name.
+# Families of facts, by their prefix.
 GIVEN: Final = "given:"
 """`given:NAME`: the user gave the value of this name."""
 GPU: Final = "gpu="
@@ -57,8 +57,8 @@ FORMAT: Final = "format="
 """`format=NAME`: the format of the output."""
 
 SUPERVISED: Final = "supervised"
-"""Something watches the processes: each stays in the foreground, and no files lie next to a
-script."""
+"""A scheduler or a container watches the processes: each stays in the foreground, and no files
+are in the folder of a script."""
 
 SCRIPTED: Final = "scripted"
 """A script, or --run, runs the commands of a node: each may stay in the foreground."""
@@ -79,11 +79,11 @@ VALUES: Final = frozenset(
 
 
 def is_fact(name: str, more: Container[str] = ()) -> bool:
-    """Whether a fact of this name can hold.
+    """Whether there is a fact of this name.
 
     Args:
         name: Its name, without the "!" that negates it in a profile.
-        more: The facts that an engine adds: its features, and what its `derive.py` derives.
+        more: The facts that an engine adds: its features, and those of its `derive.py`.
     """
     if name.startswith(GIVEN):
         return name.removeprefix(GIVEN) in VALUES

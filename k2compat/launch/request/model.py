@@ -42,17 +42,17 @@ _codes = Codes("launch")
 
 
 class _AssumedModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is assumed of a name.
+    """The assumptions for a name.
 
     Attributes:
         name: The model.
-        pattern: A regular expression for the names that mean it.
+        pattern: A regular expression for its names.
         quantisation: A key of the table's quantisations.
         config: The members of its config that differ from the family's.
         wrapper: The model_type of the config around it, of a model with vision.
         thinks: Whether it thinks before it answers; None: with a wrapper or INT4 weights it does.
-        routed_bytes: What an engine loads of the routed experts.
-        other_bytes: What it loads of everything else.
+        routed_bytes: The bytes that an engine loads of the routed experts.
+        other_bytes: The bytes that it loads of everything else.
     """
 
     name: str
@@ -66,7 +66,7 @@ class _AssumedModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Models(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """models.toml as it is written. `sizes`: the family's members of a config."""
+    """The form of models.toml. `sizes`: the family's members of a config."""
 
     other_families: str
     sizes: dict[str, int | str | bool]
@@ -75,16 +75,16 @@ class _Models(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LaunchModel(msgspec.Struct, frozen=True):
-    """A model as an engine is given it.
+    """A model in the form of an engine's argument.
 
     Attributes:
         name: The argument: a folder's absolute path, a repo's name, or a placeholder.
         config: The members of its config.json, or those assumed.
-        folder: Where it lies on this machine, if it does.
-        findings: What should be known about it.
-        thinks: Whether it thinks before it answers; None: its config alone tells.
-        loaded_bytes: What an engine loads of its routed experts and of everything else, where that
-            is known without reading a config.
+        folder: Its folder, if it is on this machine.
+        findings: Findings on the model.
+        thinks: Whether it thinks before it answers; None: its config decides.
+        loaded_bytes: The bytes that an engine loads of its routed experts and of everything else,
+            if they are known without reading a config.
     """
 
     name: Argument
@@ -101,16 +101,16 @@ class LaunchModel(msgspec.Struct, frozen=True):
 
     @property
     def experts(self) -> int:
-        """Routed experts of one layer; 0 where the config does not say."""
+        """Routed experts of one layer; 0 where the config does not give the number."""
         experts = self.text_config.get("n_routed_experts")
         return experts if isinstance(experts, int) and experts > 0 else 0
 
     @property
     def facts(self) -> frozenset[str]:
-        """What profiles ask of a model.
+        """The facts of a model for profiles.
 
         "fp8", "int4", "bf16", "nvfp4" or "mxfp4"; "reasoning"; "vision"; "patched" for a Kimi-K2
-        that is called deepseek_v3, "deepseek" for a real one.
+        with the type deepseek_v3, "deepseek" for a real DeepSeek-V3.
         """
         facts: set[str] = set()
         wrapped = str(self.config.get("model_type")) in WRAPPERS
@@ -124,7 +124,7 @@ class LaunchModel(msgspec.Struct, frozen=True):
         return frozenset(facts)
 
     def _precision(self) -> str | None:
-        """How the routed experts are stored, as profiles call it; None where that is not known."""
+        """The storage of the routed experts, by its name in profiles; None if it is not known."""
         settings = self.text_config.get("quantization_config")
         settings = settings or self.config.get("quantization_config")
         method = settings.get("quant_method") if isinstance(settings, dict) else None
@@ -139,8 +139,9 @@ class LaunchModel(msgspec.Struct, frozen=True):
 def read_model(text: str) -> LaunchModel:
     """The model that an argument names: a folder with a config, or a name.
 
-    A name that does not exist here is taken for the model that it names (`models.toml`): assuming
-    Instruct for Kimi-K2-Thinking would count twice its weights. Any other name is Kimi-K2-Instruct.
+    For a name that does not exist here, the model of that name is assumed (`models.toml`): to
+    assume Instruct for Kimi-K2-Thinking would double its weights. Any other name means
+    Kimi-K2-Instruct.
 
     Raises:
         RefusedError: model-other-architecture, model-without-config, not-a-folder,
@@ -155,9 +156,9 @@ def read_model(text: str) -> LaunchModel:
 
 
 def facts_of_name(text: str) -> frozenset[str]:
-    """The facts of the model that a name or path means by itself; nothing is read.
+    """The facts of a model by its name or path alone; nothing is read.
 
-    Other models, and text that is no name, have none.
+    Names of other models, and text that is no name, have no facts.
     """
     try:
         named = user_value(text, "MODEL")
@@ -168,12 +169,12 @@ def facts_of_name(text: str) -> frozenset[str]:
 
 
 def plain_name(text: str) -> str:
-    """A name as the tables of names are written: without regard to case, spaces, "-" and "_"."""
+    """A name in the form of the tables: without regard to case, spaces, "-" and "_"."""
     return _NOT_IN_NAMES.sub("", text.lower())
 
 
 def repo_id_of(text: str) -> str | None:
-    """The repo of an address on the Hub; None for what is no address."""
+    """The repo of an address on the Hub; None for any other text."""
     if "://" not in text:
         return None
     from k2compat.hub import parse_hub_url  # 8 ms, for addresses alone
@@ -191,7 +192,7 @@ def _from_folder(path: Path) -> LaunchModel:
 
 
 def _with_quantization(folder: Path, members: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The members, with the quantisation that exports describe in a file beside config.json."""
+    """The members, with the quantisation that some exports describe in a separate file."""
     if not any((folder / name).is_file() for name in (MODELOPT_FILE, MODELSLIM_FILE)):
         return members
     from k2compat.checkpoint import described_quantization  # 20 ms, for these exports alone
@@ -215,7 +216,7 @@ def read_config(path: Path) -> Mapping[str, Any]:
             hint=f"Name the folder that holds {CONFIG_FILE}.",
         )
     config = path / CONFIG_FILE
-    with explained_reading(config):  # a folder that is closed to this user is no missing config
+    with explained_reading(config):  # a folder that this user may not read does not lack a config
         is_there = config.exists()
     if not is_there:
         raise RefusedError(

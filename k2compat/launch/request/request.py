@@ -1,4 +1,4 @@
-"""What a person asks for, before anything is decided."""
+"""The request of a user, before any decision."""
 
 from collections.abc import Mapping
 
@@ -24,11 +24,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         values: Values for templates that the user gave, by name: "port", "image", …
         facts: Conditions that the user asked for: "amx", "ray".
         filled: Placeholders that the format fills in itself: an address that a job sets.
-        settings: Flags to be passed through, each "flag=value" or "flag".
-        goal: What the settings are for: "latency", "throughput" or "context"; None: nothing.
-        proposed: Settings that the goal brings; those of the user go before them.
-        environment: Variables that the goal brings, for the engine's processes.
-        draft: What drafts tokens for the model to verify; None: the model writes each itself.
+        settings: The user's own flags of the engine, each "flag=value" or "flag".
+        goal: The goal of the settings: "latency", "throughput" or "context"; None: no goal.
+        proposed: Settings of the goal; those of the user override them.
+        environment: Variables of the goal, for the engine's processes.
+        draft: The draft that proposes tokens for the model to verify; None: no draft.
     """
 
     engine: str

@@ -1,4 +1,4 @@
-"""What the templates and conditions of a profile can ask of a request. Pure.
+"""The values and facts of a request for the templates and conditions of a profile. Pure.
 
 Values are for `{name}` in templates, facts for `when`: those of the whole launch first, then those
 of each node.
@@ -23,7 +23,7 @@ START_RANK: Final = "DATA_PARALLEL_START_RANK"
 def request_facts(request: Request, cluster: Cluster) -> frozenset[str]:
     """The facts that hold on every node, before the engine adds its own.
 
-    "multi_node"; "interfaces_differ"; what the model and the draft are; what the user asked for;
+    "multi_node"; "interfaces_differ"; the facts of the model and the draft; the user's conditions;
     "given:NAME" for each value that the user gave.
     """
     facts = {*request.model.facts, *request.facts}
@@ -42,10 +42,10 @@ def shared_values(
     """The values that are the same on every node: name → value.
 
     Args:
-        request: The user's own values go before the profile's.
+        request: The user's own values override the profile's.
         cluster: The nodes.
         engine_version: The engine's version.
-        templates: The profile's values: name → template, in which earlier values may stand.
+        templates: The profile's values: name → template, which may use earlier values.
     """
     values = {
         "model": request.model.name,
@@ -85,11 +85,11 @@ def _value(template: str, values: Mapping[str, Argument]) -> Argument:
 
 
 class NodeTerms(msgspec.Struct, frozen=True):
-    """What templates and conditions can ask about one node.
+    """The values and facts of one node for templates and conditions.
 
     Attributes:
-        facts: Those that hold there alone.
-        values: Name → value, those of the whole launch included.
+        facts: The facts of this node only.
+        values: Name → value, with those of the whole launch.
         lists: Name → values, for commands with `each`.
     """
 
@@ -105,7 +105,7 @@ def node_terms(
     shared: Mapping[str, Argument],
     products: Mapping[str, Sequence[str]],
 ) -> NodeTerms:
-    """What templates and conditions can ask about one node.
+    """The values and facts of one node for templates and conditions.
 
     Args:
         node: The node.
@@ -179,7 +179,7 @@ def _start_rank(node: Node, local: int) -> Argument:
 def _products(
     products: Mapping[str, Sequence[str]], values: Mapping[str, Argument]
 ) -> Mapping[str, Argument]:
-    """Numbers of a whole group, from those of one rank."""
+    """Numbers of a whole group, computed from those of one rank."""
     found: dict[str, Argument] = {}
     for name, factors in products.items():
         words = [values.get(factor) or Argument.literal(factor) for factor in factors]
