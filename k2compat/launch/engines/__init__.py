@@ -1,17 +1,17 @@
-"""The engines: one folder each, which holds all that launch knows of it.
+"""The engines: one folder for each, with all that launch knows about it.
 
-    profile.toml        what is rendered (`profile.py`)
+    profile.toml        the flags and commands to render (`profile.py`)
     flags.json          the flags that its parsers accept, at a few versions (`flags/table.py`)
-    history.toml        what became of its flags (`flags/history.py`)
+    history.toml        the changes of its flags (`flags/history.py`)
     entry_points.toml   how its programs are started (`flags/programs.py`)
     ask_parser.py       how the installed engine reads a command line (`preflight/engine_parser.py`)
-    requirements.toml   what it needs of a node (`preflight/requirements.py`)
-    memory.toml         which of its flags decide about memory (`memory_flags.py`)
+    requirements.toml   its requirements of a node (`preflight/requirements.py`)
+    memory.toml         its flags that affect memory (`memory_flags.py`)
     goals.toml          documented settings for a goal (`goals.py`); may be absent
     faults.toml         releases with a known fault (`faults.py`); may be absent
     derive.py           facts and values that no table can express (`derivation.py`); may be absent
 
-A folder with a profile.toml is an engine: there is no other list of them.
+A folder with a profile.toml is an engine: there is no other list of engines.
 """
 
 from functools import cache
@@ -103,9 +103,9 @@ _PROFILE = "profile.toml"
 
 
 def engine_names() -> tuple[str, ...]:
-    """Every engine, by the alphabet.
+    """Every engine, in alphabetical order.
 
-    The folders are found through the package's `__path__`, so that a test can add one elsewhere.
+    The folders are found by the package's `__path__`, so that a test can add one elsewhere.
     """
     return tuple(_folders(tuple(__path__)))
 

@@ -1,4 +1,4 @@
-"""What only one engine derives: conditions and values that no table can express."""
+"""Facts and values of a single engine that no table can express."""
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -11,21 +11,21 @@ from k2compat.launch.request import Argument, Cluster
 
 
 class Derivation:
-    """An engine that derives nothing; an engine's `derive.py` overrides what it needs.
+    """An engine that derives nothing; an engine's `derive.py` overrides methods of it.
 
     Attributes:
-        adds: The facts that `facts` may return, with what each means.
+        adds: The facts that `facts` may return, each with its meaning.
     """
 
     adds: ClassVar[Mapping[str, str]] = {}
 
     def facts(self, situation: Situation) -> AbstractSet[str]:
-        """Conditions that follow from those that are known."""
+        """Facts that follow from the known ones."""
         del situation
         return frozenset()
 
     def node_facts(self, situation: Situation) -> AbstractSet[str]:
-        """Conditions that follow on one node, from those that are known there."""
+        """Facts of one node that follow from the known ones."""
         del situation
         return frozenset()
 
@@ -61,7 +61,7 @@ _NOTHING = Derivation()
 
 
 def derivation_of(engine: str) -> Derivation:
-    """What an engine derives.
+    """The derivation of an engine.
 
     Raises:
         RefusedError: engine-unknown.

@@ -12,7 +12,7 @@
     fix = "…"
     source = "the engine's issue, and what shows the release that ended it"
 
-A range needs both ends: a fault that no release has ended is no reason to take another one.
+A range needs both ends: if no release is without the fault, another release does not help.
 """
 
 from collections.abc import Iterable
@@ -34,13 +34,13 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     Attributes:
         versions: The releases, from the first to before the one that ended it.
         entry: The entry point whose command meets it, by the name of its flag table.
-        where: What the finding points to.
-        message: What happens.
-        fix: What avoids it.
+        where: The place of the finding.
+        message: The effect of the fault.
+        fix: The way to avoid it.
         source: The engine's issue.
         fatal: Whether the command does not work at all; otherwise some requests show it.
-        flags: Flags that the command must have, "--flag=value" where only that value is meant.
-        unless: Flags of which one is enough to avoid it, written likewise.
+        flags: Flags that the command must have, "--flag=value" if only that value counts.
+        unless: Flags of which one is enough to avoid it, in the same form.
         when: Facts of the model and the hardware that must hold.
     """
 
@@ -56,12 +56,12 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     when: tuple[str, ...] = ()
 
     def is_met(self, situation: Situation, entry: str, present: AbstractSet[str]) -> bool:
-        """Whether a command meets it.
+        """Whether a command has the fault.
 
         Args:
             situation: The release, with the facts of the model and the hardware.
             entry: The command's entry point, by the name of its flag table.
-            present: The command's flags, as `flags` writes them.
+            present: The command's flags, in the form of `flags`.
         """
         return (
             entry == self.entry
@@ -79,7 +79,7 @@ def harm_of(
     forbidden: Iterable[Forbidden],
     present: AbstractSet[str],
 ) -> tuple[list[Forbidden], list[Fault]]:
-    """The combinations of flags that do harm, and the known faults, that a command meets.
+    """The forbidden combinations of flags and the known faults of a command.
 
     Args:
         engine: Its engine.
@@ -95,7 +95,7 @@ def harm_of(
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
-    """A faults.toml as it is written."""
+    """The form of a faults.toml."""
 
     fault: tuple[Fault, ...] = ()
 

@@ -1,4 +1,4 @@
-"""What engines' own documents set for a goal: `ENGINE/goals.toml`.
+"""Settings for a goal, from the engines' own documents: `ENGINE/goals.toml`.
 
     [[goal]]
     goal = "throughput"                   # latency, throughput or context
@@ -11,7 +11,7 @@
     figure = "what was published of it"
     source = "where"
 
-A goal without an entry that applies is refused: what no one has measured is not proposed.
+A goal without an entry that applies is refused: only measured settings are proposed.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,9 +34,9 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     Attributes:
         goal: "latency", "throughput" or "context".
         strategy: One of STRATEGIES.
-        figure: What was published of it; "" where the document gives no figure.
+        figure: The published figure; "" where the document gives none.
         source: The document.
-        gpus: GPUs of the whole plan that it is documented for; 0: any number.
+        gpus: The documented number of GPUs of the whole plan; 0: any number.
         when: Facts of the model and the hardware that must hold.
         versions: Of the engine.
         settings: Each "flag=value" or "flag", as `--set` takes them.
@@ -62,7 +62,7 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         )
 
     def __str__(self) -> str:
-        """What it is documented for, in words."""
+        """The documented conditions, in words."""
         return describe([self])
 
 
@@ -72,7 +72,7 @@ _OF_MODEL: Final = frozenset({"reasoning", "vision", *_PRECISIONS})
 
 
 def describe(goals: Iterable[Goal]) -> str:
-    """What goals are documented for, in words; those that differ in the number of GPUs are one."""
+    """The documented conditions of goals, in words; those that differ only in GPUs are one."""
     alike: dict[tuple[str, ...], list[int]] = {}
     for goal in goals:
         gpu = next((each.removeprefix(GPU) for each in goal.when if each.startswith(GPU)), "GPU")
@@ -101,7 +101,7 @@ def _model(when: Sequence[str]) -> str:
 
 
 def _conditions(goal: Goal) -> Iterator[str]:
-    """The versions, and facts that are no model's and no GPU's, as the register explains them."""
+    """The versions, and the facts besides model and GPU, in the words of the register."""
     for limit in filter(None, goal.versions.split(",")):
         yield f"from {limit[2:]} on" if limit.startswith(">=") else f"before {limit[1:]}"
     for fact in goal.when:
@@ -117,7 +117,7 @@ def _holds(condition: str, facts: AbstractSet[str]) -> bool:
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
-    """A goals.toml as it is written."""
+    """The form of a goals.toml."""
 
     goal: tuple[Goal, ...] = ()
 

@@ -1,4 +1,4 @@
-"""Which flags of an engine decide about memory: its `memory.toml` as a value."""
+"""The flags of an engine that affect memory: its `memory.toml` as a value."""
 
 from functools import cache
 
@@ -70,24 +70,24 @@ class ParallelFlags(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class MemoryFlags(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The flags of an engine that decide about memory, each under all of its names.
+    """The flags of an engine that affect memory, each with all of its names.
 
     Attributes:
         context: The longest request, in tokens.
         cache_type: The type of the KV cache's elements.
         share: The share of a GPU's memory that the engine may use.
-        static_share: The share of weights and KV cache alone.
+        static_share: The share of only the weights and the KV cache.
         sequences: The number of sequences, for an engine that warms up with its default number in
             memory outside of its share; empty for others.
-        parallel: How the GPUs are divided; None where no flag decides it.
+        parallel: The flags that divide the GPUs; None where there are none.
         batch: Sizes that data-parallel ranks share; None where the engine has none.
         unpacks_fp4: Whether the engine unpacks 4-bit floating-point weights by itself on NVIDIA's
             GPUs that do not multiply in them.
-        vendors: Whose GPUs the engine runs on; empty: any.
-        amd_heads: What each GPU's attention heads must be a multiple of on AMD's GPUs, for the
-            engine's own kernels; 1: any number.
-        not_estimated: Why the fit of this engine is not estimated, as the rest of a sentence; "":
-            it is estimated.
+        vendors: The vendors of GPUs on which the engine runs; empty: any.
+        amd_heads: The divisor of each GPU's attention heads that the engine's kernels need on AMD's
+            GPUs; 1: any number of heads.
+        not_estimated: The reason why the fit of this engine is not estimated, as the rest of a
+            sentence; "": it is estimated.
     """
 
     context: tuple[str, ...] = ()
@@ -105,12 +105,12 @@ class MemoryFlags(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 @cache
 def size_flag(engine: str, name: str) -> str | None:
-    """The flag with which an engine takes a size that is asked for under another engine's name.
+    """The flag of an engine for a size that has the name of any engine's flag.
 
     People know one engine's flags: `--tp`, `--tp-size` and `--tensor-parallel-size` mean one size.
 
     Args:
-        engine: The engine that is asked.
+        engine: The engine.
         name: A flag's name, with or without dashes in front; underscores count as dashes.
 
     Returns:
@@ -134,7 +134,7 @@ def _size_flags(engine: str) -> dict[str, tuple[str, ...]]:
     flags = memory_flags_of(engine)
     kinds = msgspec.structs.asdict(flags.parallel) if flags.parallel else {}
     found = {name: kinds[name] for name in _SIZES if name in kinds}
-    # SGLang's --dp-size makes copies, vLLM's --data-parallel-size divides; both are typed as dp.
+    # SGLang's --dp-size makes copies, vLLM's --data-parallel-size divides; both are called dp.
     found["data"] = (*found.pop("replicas", ()), *found.get("data", ()))
     return {**found, "context": flags.context, "cache_type": flags.cache_type}
 
@@ -145,7 +145,7 @@ def _stem(name: str) -> str:
 
 @cache
 def memory_flags_of(engine: str) -> MemoryFlags:
-    """The flags of an engine that decide about memory.
+    """The flags of an engine that affect memory.
 
     Raises:
         RefusedError: engine-unknown.

@@ -1,4 +1,4 @@
-"""Launch profiles: what to run, as data. One TOML file an engine, `ENGINE/profile.toml`.
+"""Launch profiles: the commands as data. One TOML file for each engine, `ENGINE/profile.toml`.
 
     engine = "vllm"
     [strategies.tp]                       # strategy → how the GPUs are divided
@@ -80,7 +80,7 @@ from k2compat.launch.engines.profile_entries import (
 from k2compat.launch.request import is_fact
 from k2compat.typed_toml import read_toml
 
-# What the table of sources names besides groups of rows.
+# Keys of the table of sources besides groups of rows.
 _OTHER_SOURCES = ("", "findings", "prerequisites")
 
 PROFILES: Final = ("default", "guide")
@@ -95,18 +95,18 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         features: Name → the first version with it, pre-releases compared as such, for `when`.
         nodes_max: How many nodes the engine can use; None: any number.
         strategies: Strategy → how the GPUs are divided; see `layout.layouts_of`.
-        exceptions: Strategy → profile → group → what is divided otherwise there.
+        exceptions: Strategy → profile → group → the sizes that differ there.
         values: Profile → strategy ("" for all) → name → template.
         products: Profile → name → factors: numbers, or names of a node's values.
         clusters: Profile → strategy → the nodes where none were named; see `DefaultNodes`.
         versions: Profile → the engine's version where none was named.
         rows: Group → flags or variables.
-        refused: Strategy, or option ("--draft"), that people ask for → what to use for it.
-        aliases: Profile → strategy asked for → the one that is meant by it there.
+        refused: Strategy or option ("--draft") that is not offered → its replacement.
+        aliases: Profile → requested strategy → the strategy that is used there.
         files: Group → files.
-        programs: Name → what it is called; the first that applies.
-        mounts: What a container must see.
-        limits: What a format cannot hold.
+        programs: Name → the programs; the first that applies is used.
+        mounts: The folders that a container must have.
+        limits: The limits of the formats.
     """
 
     engine: str
@@ -140,7 +140,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def rendered(self) -> Iterator[Entry]:
-        """The entries that can be seen in what is rendered."""
+        """The entries that are visible in the rendered output."""
         for entries in (*self.rows.values(), *self.files.values(), *self.programs.values()):
             yield from entries
         for command in self.commands:
@@ -148,7 +148,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         yield from (*self.prerequisites, *self.mounts)
 
     def features_at(self, version: Version) -> AbstractSet[str]:
-        """The features that a version has; they are facts of a situation."""
+        """The features of a version, which are facts of a situation."""
         return {name for name, first in self.features.items() if Version(first) <= version}
 
     def division(self, profile: str, strategy: str, group: str) -> Mapping[str, str]:
@@ -170,7 +170,7 @@ _Division = dict[str, str]
 
 
 class _File(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A profile.toml as it is written."""
+    """The form of a profile.toml."""
 
     engine: str
     versions: dict[str, str]
@@ -240,7 +240,7 @@ def _texts(members: Mapping[str, str | _Division]) -> _Division:
 def _by_group(
     members: Mapping[str, Mapping[str, str | _Division]],
 ) -> Mapping[str, Mapping[str, _Division]]:
-    """Profile → group → what is divided otherwise there."""
+    """Profile → group → the sizes that differ there."""
     return {
         profile: {group: value for group, value in groups.items() if isinstance(value, dict)}
         for profile, groups in members.items()
@@ -253,7 +253,7 @@ def _by_strategy(entries: Mapping[str, str | _Division]) -> Mapping[str, Mapping
 
 
 def _with_source(entries: tuple[_E, ...], sources: Mapping[str, str], group: str) -> tuple[_E, ...]:
-    """The entries; one that names no source has that of its group, or of the file."""
+    """The entries; one without a source gets that of its group, or of the file."""
     source = sources.get(group) or sources.get("", "")
     return tuple(
         entry if entry.source else msgspec.structs.replace(entry, source=source)
@@ -262,7 +262,7 @@ def _with_source(entries: tuple[_E, ...], sources: Mapping[str, str], group: str
 
 
 def _refuse_unknown_facts(path: str, profile: Profile) -> None:
-    """A misspelt fact would never hold, and the row would silently be missing from every plan."""
+    """Refuse unknown facts: a row with a misspelt fact would be missing from every plan."""
     known = {*profile.features, *derivation_of(profile.engine).adds}
     for entry in profile.entries:
         for condition in entry.when:

@@ -11,13 +11,13 @@ from k2compat.launch.engines.version_range import in_range
 
 
 class Situation(msgspec.Struct, frozen=True):
-    """What decides which entries of a profile apply.
+    """The values that decide which entries of a profile apply.
 
     Attributes:
         profile: "default" or "guide".
         strategy: One of STRATEGIES.
-        version: Of the engine.
-        facts: What holds, by name: "multi_node", "first_node", "reasoning", …
+        version: The version of the engine.
+        facts: The facts, by name: "multi_node", "first_node", "reasoning", …
     """
 
     profile: str
@@ -31,7 +31,7 @@ class Situation(msgspec.Struct, frozen=True):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The members of every entry of a profile: when it applies, and its source."""
+    """The members of every entry of a profile: its conditions and its source."""
 
     profiles: tuple[str, ...] = ()
     strategies: tuple[str, ...] = ()
@@ -40,7 +40,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     source: str = ""
 
     def applies(self, situation: Situation) -> bool:
-        """Whether all that it asks for holds."""
+        """Whether all of its conditions are true."""
         return (
             (not self.profiles or situation.profile in self.profiles)
             and (not self.strategies or situation.strategy in self.strategies)
@@ -55,9 +55,9 @@ class Row(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes:
         flag: "--port", or the name of a variable.
         value: A template; several for a flag with several values; None for one without.
-        each: The name of a list of values; the flag is there once for each, as `{item}`.
+        each: The name of a list of values; the flag is written once for each, as `{item}`.
         all_of: The name of a list of values, which all follow the flag.
-        reason: Why it is there; shown to people.
+        reason: Its reason, which is shown to people.
     """
 
     flag: str
@@ -80,10 +80,10 @@ class FileTemplate(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class PortTemplate(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A port that a command listens on: what it is for, and the number's template.
+    """A port that a command listens on: its purpose, and the number's template.
 
     Attributes:
-        name: What it is for.
+        name: Its purpose.
         number: The template of its number.
         health: See `plan.Port`.
     """
@@ -94,7 +94,7 @@ class PortTemplate(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class ProgramTemplate(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A program that several commands start, and what precedes their flags."""
+    """A program that several commands start, and the words before their flags."""
 
     argv: tuple[str, ...]
 
@@ -106,20 +106,20 @@ class CommandTemplate(Entry, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         id: Becomes "id-NODE".
         role: See `plan.Command`.
         on: "each", "first" or "others" node, or each of "prefill" or "decode".
-        argv: Templates: the program and what precedes the flags.
+        argv: Templates: the program and the words before the flags.
         program: In place of `argv`, the name of the profile's programs; the first that applies.
         flags: Names of groups of rows, in their order.
-        tail: Templates of what follows the flags.
+        tail: Templates of the words after the flags.
         environment: Names of groups of rows.
-        files: What it reads.
+        files: The files that it reads.
         file_groups: Names of groups of files that it reads, too.
-        ports: What it listens on.
-        after: Ids of templates whose commands must have been started before.
+        ports: The ports on which it listens.
+        after: Ids of templates whose commands must be started before.
         each: The name of a list of values; there is one command for each, as `{item}`.
-        inside: Template of the container that it runs in.
+        inside: Template of the container in which it runs.
         creates: See `plan.Command`.
         entry: The flag table's entry point that reads what follows `argv`.
-        settable: Whether `--set` is about this command.
+        settable: Whether `--set` applies to this command.
         stays: See `plan.Command`.
         spread: See `plan.Command`.
         splits: See `plan.Command`.
@@ -160,13 +160,13 @@ class MountTemplate(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Limit(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a format cannot hold of this engine.
+    """A limit of a format for this engine.
 
     Attributes:
-        format: Its name.
-        nodes_max: With how many nodes it still can; 0: never.
-        reason: Why, as the rest of a sentence.
-        hint: What to do instead.
+        format: The name of the format.
+        nodes_max: The largest number of nodes; 0: the format is not possible.
+        reason: The reason, as the rest of a sentence.
+        hint: The replacement.
     """
 
     format: str
@@ -188,19 +188,19 @@ class FindingTemplate(Entry, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class PrerequisiteTemplate(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What must be there before."""
+    """A prerequisite of the commands."""
 
     text: str
     command: str | None = None
 
 
 class Forbidden(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Flags that may not stand in one command.
+    """Flags that must not be in one command.
 
     Attributes:
-        flags: All of them; "--flag=value" where only that value is meant.
-        unless: A flag beside which they do no harm; "": none.
-        reason: What happens otherwise.
+        flags: All of them; "--flag=value" if only that value counts.
+        unless: A flag with which they do no harm; "": none.
+        reason: The effect of the combination.
     """
 
     flags: tuple[str, ...]
@@ -208,29 +208,29 @@ class Forbidden(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reason: str
 
     def is_met(self, present: AbstractSet[str]) -> bool:
-        """Whether a command has the combination, given its flags as `flags` writes them."""
+        """Whether a command has the combination, by its flags in the form of `flags`."""
         return self.unless not in present and present >= set(self.flags)
 
     @property
     def title(self) -> str:
-        """The combination as messages name it."""
+        """The combination in the form of messages."""
         without = f" without {self.unless}" if self.unless else ""
         return f"{' with '.join(self.flags)}{without}"
 
     @property
     def fix(self) -> str:
-        """What to do."""
+        """The fix."""
         if self.unless:
             return f"Add {self.unless}."
         return "Leave one of them out." if len(self.flags) > 1 else "Leave it out."
 
 
 class DefaultNodes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The nodes of a group where the user named none.
+    """The nodes of a group if the user named none.
 
     Attributes:
         group: "" or "prefill" or "decode".
-        addresses: One a node, or one for all where `count` is given.
+        addresses: One for each node, or one for all if `count` is given.
         count: How many nodes one symbolic node represents.
         rank: The placeholder for its rank.
         first: The address of the group's first node, where `count` is given.

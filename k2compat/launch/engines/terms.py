@@ -1,4 +1,4 @@
-"""What a profile makes of a request: the situation, and what depends on it alone. Pure."""
+"""A profile's terms for a request: the situation, and values that depend only on it. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -16,12 +16,12 @@ _EXECUTORS: Final = frozenset({"executor=mp", "executor=ray"})
 
 
 class ProfileTerms(msgspec.Struct, frozen=True):
-    """What a profile makes of a request, before a node is looked at.
+    """A profile's terms for a request, which are the same on every node.
 
     Attributes:
-        situation: With the facts that hold on every node.
-        options: The options of the user that are conditions, and without which other entries of
-            the profile would apply: "amx", "executor".
+        situation: The situation, with the facts of every node.
+        options: The user's options that are conditions, and without which other entries of the
+            profile would apply: "amx", "executor".
         divisions: Group of nodes → how its GPUs are divided; see `layout.layouts_of`.
         values: Name → template.
         products: Name → factors: numbers, or names of a node's values.
@@ -41,11 +41,11 @@ class ProfileTerms(msgspec.Struct, frozen=True):
 
 
 def terms_of(profile: Profile, situation: Situation, groups: Iterable[str]) -> ProfileTerms:
-    """What a profile makes of a request.
+    """A profile's terms for a request.
 
     Args:
-        profile: The engine's.
-        situation: What the user asked for, with the facts of the request.
+        profile: The engine's profile.
+        situation: The user's choices, with the facts of the request.
         groups: The groups of nodes.
     """
     situation = situation.with_facts(*profile.features_at(situation.version))
@@ -65,7 +65,7 @@ def terms_of(profile: Profile, situation: Situation, groups: Iterable[str]) -> P
 
 
 def _decisive_options(profile: Profile, situation: Situation) -> Iterator[str]:
-    """The options that decide: another answer to them would let other entries apply."""
+    """The options that have an effect: without them other entries would apply."""
     facts = situation.facts
     if "amx" in facts and _decides(profile, situation, facts - {"amx"}):
         yield "amx"

@@ -1,4 +1,4 @@
-"""Ranges of versions, as the tables of engines write them: ">=0.5.1,<0.5.10", "<0.11"."""
+"""Ranges of versions in the form of the engines' tables: ">=0.5.1,<0.5.10", "<0.11"."""
 
 import re
 from functools import lru_cache
@@ -11,11 +11,11 @@ _RANGE: Final = re.compile(r"(?:>=(?P<first>[^,<>=]+))?(?:(?:^|,)<(?P<end>[^,<>=
 
 @lru_cache(maxsize=4096)  # every row asks it for every node: 16 nodes ask the same 2,000 times
 def in_range(versions: str, version: Version) -> bool:
-    """Whether a version lies in a range; a pre-release counts as the version it precedes.
+    """Whether a version is in a range; a pre-release counts as the version that it precedes.
 
     `packaging.specifiers` is not used: it loads packaging.tags, subprocess and logging, which
-    takes 14-20 ms, a tenth of a whole launch. It also lets no pre-release into a range, and
-    0.5.3rc1 has what 0.5.3 has.
+    takes 14-20 ms, a tenth of a whole launch. It also excludes every pre-release from a range, but
+    0.5.3rc1 has the features of 0.5.3.
 
     Args:
         versions: ">=FIRST", "<END", both in this order with a comma, or "" for every version.

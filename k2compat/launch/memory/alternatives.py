@@ -1,4 +1,4 @@
-"""What a fit means for a plan, and the plans near to one that does not fit, that do."""
+"""The findings on a fit, and the nearest plans that fit."""
 
 from collections.abc import Iterator
 
@@ -15,15 +15,15 @@ _codes = Codes("launch")
 
 _MOST_NODES = 16
 _CONTEXT_STEP = 1024
-_LEAST_CONTEXT = 4096  # below it no chat with tools is possible
+_LEAST_CONTEXT = 4096  # with a smaller context no chat with tools is possible
 
 
 class Alternative(msgspec.Struct, frozen=True):
     """A plan that fits.
 
     Attributes:
-        change: What is different, in words for a person.
-        nodes: Nodes it needs.
+        change: The difference, in words for a person.
+        nodes: The nodes that it needs.
         fit: Its sum, with its layout, KV cache and context.
     """
 
@@ -35,7 +35,7 @@ class Alternative(msgspec.Struct, frozen=True):
 def check_fit(
     sizes: ModelSizes, fit: Fit, *, nodes: int, gpus_per_node: int, decode_context: str = ""
 ) -> Iterator[Finding]:
-    """Say that a plan does not fit, with what does; or that it is tight.
+    """Report that a plan does not fit, with a plan that fits; or that it is tight.
 
     Args:
         sizes: The model.
@@ -65,7 +65,7 @@ def check_fit(
     found = alternatives(
         sizes, fit, nodes=nodes, gpus_per_node=gpus_per_node, decode_context=decode_context
     )
-    if fit.verdict is Verdict.TIGHT:  # another tight plan is no way out of one
+    if fit.verdict is Verdict.TIGHT:  # another tight plan does not help
         found = [each for each in found if each.fit.verdict is Verdict.FITS]
     yield _codes.finding(
         code,
@@ -93,10 +93,10 @@ def alternatives(
 ) -> list[Alternative]:
     """Plans that fit, at most one of each kind, the least change first.
 
-    Tried in this order: the same GPUs divided otherwise; the KV cache cut among the tensor-parallel
-    ranks (decode context parallelism); an FP8 KV cache; more nodes; a
-    smaller context, as large as fits, with the KV cache as it is and in FP8. Where one kind has
-    only plans that are tight, the first of those comes after all that surely fit.
+    They are tried in this order: another division of the same GPUs; the KV cache divided among the
+    tensor-parallel ranks (decode context parallelism); an FP8 KV cache; more nodes; the largest
+    smaller context that fits, with the present KV cache and in FP8. If all plans of one kind are
+    tight, the first of them comes after all plans that surely fit.
     """
     kinds = (
         _divided_otherwise(sizes, refused, nodes, gpus_per_node),
@@ -113,7 +113,7 @@ def alternatives(
 
 
 def _best(candidates: list[Alternative]) -> Alternative | None:
-    """The first that surely fits, else the first that fits where the estimate is right."""
+    """The first that surely fits, else the first that fits if the estimate is right."""
     for least in (0, 1):
         for candidate in candidates:
             fit = candidate.fit
@@ -131,7 +131,7 @@ def _divided_otherwise(
 
 
 def _cut_cache(sizes: ModelSizes, refused: Fit, nodes: int, flag: str) -> Iterator[Alternative]:
-    """The same layout with the KV cache cut, whose whole every tensor-parallel rank has else."""
+    """The same layout with the KV cache divided among the ranks, which else all have it whole."""
     ranks = refused.layout.tensor_parallel
     if not flag or refused.layout.decode_context_parallel > 1:
         return
@@ -180,7 +180,7 @@ def _smaller_context(
 def _layouts(
     sizes: ModelSizes, nodes: int, gpus_per_node: int, first: Layout | None = None
 ) -> Iterator[Layout]:
-    """Layouts that the model allows on these GPUs: TP as wide as it goes, then PP over nodes."""
+    """Layouts that the model allows on these GPUs: TP as wide as possible, then PP over nodes."""
     if first is not None:
         yield first
     gpus = nodes * gpus_per_node

@@ -1,8 +1,8 @@
-"""From a strategy and the sizes that were given to the layout of each group of nodes. Pure.
+"""From a strategy and given sizes to the layout of each group of nodes. Pure.
 
-A strategy of a profile divides the GPUs by formulas ("world", "nodes"); a size that the user gives
-takes the place of its formula, and the formulas share the GPUs that it leaves. So the sizes are
-values of the plan: the flags are rendered from them, and the checks judge them.
+A strategy of a profile divides the GPUs by formulas ("world", "nodes"). A size of the user
+replaces its formula, and the other formulas share the remaining GPUs. So the sizes are values of
+the plan: the flags are rendered from them, and the checks judge them.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from k2compat.launch.memory.layout import PURE_TENSOR_PARALLEL_MAX, Layout
 
 
 class GivenSizes(msgspec.Struct, frozen=True, kw_only=True):
-    """Parallel sizes that flags give; None: they give none.
+    """Parallel sizes in flags; None: no flag gives the size.
 
     Attributes:
         tensor: Tensor-parallel ranks.
@@ -41,7 +41,7 @@ class GivenSizes(msgspec.Struct, frozen=True, kw_only=True):
     decode_context: int | None = None
 
     def layout(self) -> Layout:
-        """The layout of a command that holds these flags: what none gives is 1."""
+        """The layout of a command with these flags: a size without a flag is 1."""
         return _layout({"tensor_parallel": "1"}, 1, 1, 0, self)
 
 
@@ -64,7 +64,7 @@ def layouts_of(
         nodes: Group → its nodes.
         gpus_per_node: GPUs of each node.
         experts: Routed experts of one layer; 0 where they are not known.
-        given: What the user asked for; it goes before the strategy.
+        given: The user's sizes, which override the strategy.
     """
     return {
         group: _layout(division, nodes[group], gpus_per_node, experts, given or _NONE)
@@ -106,7 +106,7 @@ def _ranks(division: Mapping[str, str], free: int, given: GivenSizes) -> tuple[i
     Args:
         division: The strategy's formulas.
         free: The ranks that a stage can have if all GPUs are used.
-        given: What the user asked for.
+        given: The user's sizes.
     """
     divides_data = division.get("data_parallel") == "world"
     tensor, data = given.tensor, given.data

@@ -1,8 +1,8 @@
-"""What a draft takes on a GPU: its weights, and its part of the KV cache.
+"""The memory of a draft on a GPU: its weights, and its part of the KV cache.
 
-Tensor parallelism cuts the layer and the head; `fc`, which joins the model's hidden states, is
-whole on each GPU (vLLM's ReplicatedLinear, SGLang's Linear). The embedding is the model's own: both
-engines give the draft the model's in place of a stored one.
+Tensor parallelism divides the layer and the head; `fc`, which joins the model's hidden states, is
+whole on each GPU (vLLM's ReplicatedLinear, SGLang's Linear). The embedding is not counted: in both
+engines the draft uses that of the model in place of a stored one.
 """
 
 from collections.abc import Mapping
@@ -21,14 +21,14 @@ _FC: Final = "fc.weight"
 
 
 class DraftSizes(msgspec.Struct, frozen=True, kw_only=True):
-    """What a draft takes.
+    """The memory of a draft.
 
     Attributes:
         divided_bytes: Weights that the tensor-parallel ranks share.
         whole_bytes: Weights that are on each GPU.
-        routed_bytes: Weights that are divided as the model's routed experts are.
-        cache_elements: Of the KV cache, for one token.
-        cache_parts: Into how many parts tensor parallelism can cut that; 1 for MLA.
+        routed_bytes: Weights that are divided like the model's routed experts.
+        cache_elements: Elements of the KV cache for one token.
+        cache_parts: Into how many parts tensor parallelism can divide them; 1 for MLA.
     """
 
     divided_bytes: int
@@ -45,7 +45,7 @@ def eagle3_sizes(
 
     Args:
         config: The members of its config.json.
-        stored: Tensor → bytes, where its files were read; else the config tells.
+        stored: Tensor → bytes, if its files were read; otherwise the config decides.
 
     Returns:
         The sizes; None where the config lacks a dimension.
@@ -83,7 +83,7 @@ def mtp_sizes(sizes: ModelSizes, config: Mapping[str, Any]) -> DraftSizes:
 
 
 def _cache(config: Mapping[str, Any]) -> tuple[int, int]:
-    """Elements of the cache for one token, and into how many parts it can be cut."""
+    """Elements of the cache for one token, and into how many parts it can be divided."""
     layers = config.get("num_hidden_layers", 1)
     if config.get("kv_lora_rank"):
         return layers * (config["kv_lora_rank"] + config["qk_rope_head_dim"]), 1
@@ -120,7 +120,7 @@ def _attention(config: Mapping[str, Any]) -> int:
 
 
 def _of_files(stored: Mapping[str, int]) -> tuple[int, int]:
-    """Bytes of the layer and the head, and of `fc`, as the files hold them."""
+    """Bytes of the layer and the head, and of `fc`, in the files."""
     loaded = {name: size for name, size in stored.items() if not name.endswith(_UNLOADED)}
     whole = sum(size for name, size in loaded.items() if name.endswith(_FC))
     return sum(loaded.values()) - whole, whole

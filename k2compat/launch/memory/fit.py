@@ -4,8 +4,9 @@
 
 all of one GPU. The overhead (activations, CUDA graphs, communication buffers, the runtime) is
 calibrated on one published figure, Kimi-K2-Thinking on 8 × H200 with TP8 and vLLM: 715,072
-tokens. Other engines and batch sizes differ by several GiB, so every answer has a range: a plan
-fits, does not fit, or is tight. Only what does not fit at the better end of the error is refused.
+tokens. Other engines and batch sizes differ by several GiB, so every result has a range: a plan
+fits, does not fit, or is tight. Only a plan that does not fit with the smallest overhead is
+refused.
 """
 
 from collections.abc import Iterator
@@ -39,7 +40,7 @@ GIB = 2**30
 OVERHEAD_GIB = 10.4
 OVERHEAD_ERROR_GIB = 5.0
 
-# For a plan without the flag and a parser without a default; engines' defaults lie at or near it.
+# For a plan without the flag and a parser without a default; engines' defaults are near it.
 DEFAULT_UTILISATION = 0.9
 
 # vLLM warms up with its default of up to 1024 sequences, in memory outside of its share. With 9.6
@@ -67,7 +68,7 @@ class Fit(msgspec.Struct, frozen=True):
         context: The longest request that must fit, in tokens.
         weights_gib: Weights on this GPU, the draft's included.
         kv_bytes_per_token: KV cache on this GPU for one token, the draft's included.
-        draft: What a draft takes; None where there is none.
+        draft: The memory of a draft; None where there is none.
         draft_gib: The draft's part of the weights.
     """
 
@@ -83,7 +84,7 @@ class Fit(msgspec.Struct, frozen=True):
 
     @property
     def room_gib(self) -> float:
-        """What is left for the KV cache; negative where weights and overhead are too much."""
+        """The room for the KV cache; negative if weights and overhead are too large."""
         return self.gpu_gib * self.utilisation - self.weights_gib - OVERHEAD_GIB
 
     @property
@@ -103,8 +104,8 @@ class Fit(msgspec.Struct, frozen=True):
     def verdict(self) -> Verdict:
         """Whether one request of the wanted context fits.
 
-        Weights and overhead that leave no room do not fit, whatever the error: a server at the
-        better end of the error would run out of memory with the first longer request.
+        A plan without room for the KV cache does not fit, even within the error: a server with the
+        smallest overhead would run out of memory with the first longer request.
         """
         least, most = self.tokens_range
         if self.room_gib <= 0 or most < self.context:
@@ -125,7 +126,7 @@ def estimate_fit(
     context: int | None = None,
     draft: DraftSizes | None = None,
 ) -> Fit:
-    """Work out the sum for one GPU.
+    """Compute the sum for one GPU.
 
     Args:
         sizes: The model.
@@ -134,7 +135,7 @@ def estimate_fit(
         utilisation: The part of it the engine may use, above 0 and up to 1.
         kv_cache_bytes: 2 for BF16, 1 for FP8.
         context: The longest request in tokens; the model's own where None.
-        draft: What a draft takes, which is whole on the last pipeline stage.
+        draft: The memory of a draft, which is whole on the last pipeline stage.
     """
     stage = ceil(sizes.layers / layout.pipeline_parallel) / sizes.layers  # the fullest stage's part
     kv_bytes = sizes.kv_bytes_per_token(kv_cache_bytes) * stage
@@ -175,7 +176,7 @@ def _draft_per_gpu(sizes: ModelSizes, draft: DraftSizes, layout: Layout) -> floa
 
 
 def explain_fit(fit: Fit) -> list[str]:
-    """The sum in lines, to be read by a person."""
+    """The sum in lines, for a person."""
     usable = fit.gpu_gib * fit.utilisation
     least, most = fit.tokens_range
     ranks = fit.layout.data_parallel

@@ -1,4 +1,4 @@
-"""What is known of a GPU by its name: memory, generation, formats; the table is `gpus.toml`."""
+"""The properties of a GPU by its name: memory, generation, formats; the table is `gpus.toml`."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ _TABLE = Path(__file__).with_name("gpus.toml")
 _MAXIMUM_GIB = 4096  # a number above it is bytes or MiB, not GiB
 _MIB_PER_GIB = 1024
 
-# Accelerators that people name and that no command here is for: pattern → why.
+# Accelerators for which no command is rendered: pattern → reason.
 _OTHERS = {
     r"ascend|atlas|^910": "Ascend runs vLLM and SGLang through plug-ins of their own (vllm-ascend, "
     "sgl-kernel-npu), with other flags, variables and weights (ModelSlim's W8A8)",
@@ -53,10 +53,10 @@ def gpu_memory_gib(name: str) -> float:
 
 
 def gpu_facts(name: str | None) -> frozenset[str]:
-    """What conditions of profiles can ask about a GPU: "gpu=NAME", "arch=NAME", "amd".
+    """The facts of a GPU for conditions of profiles: "gpu=NAME", "arch=NAME", "amd".
 
     Args:
-        name: As for `gpu_memory_gib`; of a memory in GiB, and of None, nothing is known.
+        name: As for `gpu_memory_gib`; a memory in GiB, and None, have no facts.
 
     Raises:
         RefusedError: unknown-gpu, gpu-not-supported.
@@ -131,7 +131,7 @@ def gpu_names() -> tuple[str, ...]:
 def _unknown(name: str, wanted: str) -> RefusedError:
     from difflib import get_close_matches
 
-    # 141gb is near to a name of the H20, and may be any GPU's memory.
+    # 141gb is similar to a name of the H20, but may be any GPU's memory.
     near = get_close_matches(wanted, gpu_names(), n=1) if wanted[:1].isalpha() else []
     hint = f"Did you mean {near[0]}? " if near else ""
     known = ", ".join(gpu_names())

@@ -1,4 +1,4 @@
-"""How a model is divided among GPUs, and what can be divided so."""
+"""The division of a model among GPUs, and its checks."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,7 +20,7 @@ PURE_TENSOR_PARALLEL_MAX: Final = 16
 class Layout(msgspec.Struct, frozen=True):
     """The parallel sizes of one engine (a replica, or the prefill or decode side of one).
 
-    Attention decides what a size means. SGLang's `--tp-size 32 --dp-size 32
+    The sizes are those of the attention. SGLang's `--tp-size 32 --dp-size 32
     --enable-dp-attention` is `Layout(1, data_parallel=32, expert_parallel=32)`: each GPU runs
     the attention of its own requests.
 
@@ -54,7 +54,7 @@ class Layout(msgspec.Struct, frozen=True):
         return self.tensor_parallel * self.data_parallel
 
     def __str__(self) -> str:
-        """As people write it: TP8·PP2, or TP1·DP16·EP16."""
+        """The usual short form: TP8·PP2, or TP1·DP16·EP16."""
         further = (
             ("PP", self.pipeline_parallel),
             ("DP", self.data_parallel),
@@ -74,11 +74,11 @@ def check_divisibility(
     *,
     uneven_experts: bool = False,
 ) -> Iterator[Finding]:
-    """Find what of the model or the cluster a layout does not divide.
+    """Find parts of the model or the cluster that a layout does not divide evenly.
 
-    All findings about the sizes have one fix, a layout for the same GPUs that has none of them.
-    Two fixes for two findings of one plan contradict each other: 2048 / 32 asks for 16 ranks,
-    18432 / 32 for 24 or 48.
+    All findings on the sizes have the same fix, a layout for the same GPUs without these findings.
+    Separate fixes could contradict each other: 2048 / 32 would give 16 ranks, 18432 / 32 would
+    give 24 or 48.
 
     Args:
         sizes: The model.
@@ -105,7 +105,7 @@ def _check_sizes(
 
 
 def check_world_size(layout: Layout, nodes: int, gpus_per_node: int) -> Iterator[Finding]:
-    """Find a layout that is not for so many GPUs."""
+    """Find a layout for another number of GPUs."""
     gpus = nodes * gpus_per_node
     if layout.world_size != gpus:
         copies = f" × {layout.replicas}" if layout.replicas > 1 else ""
@@ -166,7 +166,7 @@ def _check_heads(sizes: ModelDimensions, layout: Layout) -> Iterator[Finding]:
 
 
 def _check_widths(sizes: ModelDimensions, layout: Layout) -> Iterator[Finding]:
-    """Each rank's part of an MLP must be whole blocks of the quantisation.
+    """Check that each rank's part of an MLP consists of whole blocks of the quantisation.
 
     The routed experts are cut among the ranks of one expert group, everything else among the
     tensor-parallel ranks; the routed and shared experts have one width. What the quantisation
@@ -242,7 +242,7 @@ def check_batch_sizes(
     largest_cuda_graph: int | None = None,
     dispatch_tokens: int | None = None,
 ) -> Iterator[Finding]:
-    """Find SGLang's sizes of a whole server that its data-parallel ranks cannot share.
+    """Find SGLang's sizes of a whole server that its data-parallel ranks cannot divide evenly.
 
     Under DP attention `--max-running-requests` and `--chunked-prefill-size` are those of the
     server and divided by the ranks. In the deployment guide 46080 requests on 96 ranks are 480

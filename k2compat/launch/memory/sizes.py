@@ -1,4 +1,4 @@
-"""What a model takes on a GPU: its weights, split by how they are divided, and its KV cache.
+"""The memory of a model on a GPU: its weights, split by their division, and its KV cache.
 
 The sums are over the tensors that an engine loads: those of the layers, without the legacy
 `inv_freq` and without layers for multi-token prediction, which engines load only for
@@ -19,7 +19,7 @@ _codes = Codes("launch")
 
 _BF16 = 2
 
-# Far above any model of the architecture; sums over larger ones are not worth doing.
+# Far above any model of the architecture; larger ones are not summed.
 _MAXIMUM = 10**9
 
 _REQUIRED = (
@@ -50,9 +50,9 @@ class ModelDimensions(msgspec.Struct, frozen=True, kw_only=True):
         kv_elements: Elements of the KV cache for one token in one layer (MLA: latent + rope).
         context: The longest context the config allows, in tokens.
         widths: The MLP widths that tensor parallelism cuts, by the config's names.
-        block: What a rank's part of a width must be a multiple of, by the quantisation.
-        kv_cache_bytes: Bytes of one element of the KV cache that the config asks for: 1 for FP8.
-            Engines follow it where no flag says otherwise.
+        block: The divisor of a rank's part of a width, from the quantisation.
+        kv_cache_bytes: Bytes of one element of the KV cache in the config: 1 for FP8. Engines use
+            it unless a flag overrides it.
     """
 
     precision: str

@@ -7,7 +7,7 @@ from k2compat.launch.engines.derivation import Derivation
 from k2compat.launch.engines.profile_entries import Situation
 
 _NATIVE = {"fp8", "int4", "bf16"}
-# What KTransformers' tutorials for Kimi-K2-Thinking and Kimi-K2.5 have values for.
+# Numbers of GPUs for which KTransformers' tutorials for Kimi-K2-Thinking and Kimi-K2.5 have values.
 _TUTORIAL_GPUS = {"gpus=1", "gpus=2", "gpus=4", "gpus=8"}
 _TUTORIAL_GPUS_VISION = {"gpus=4"}
 _AMX_TUTORIAL = {"converted", "amx", "int4", "gpu=l20", "gpus=8"}
@@ -15,7 +15,10 @@ _48_GB = {"gpu=4090-48g", "gpu=l20"}
 
 
 class KTransformers(Derivation):
-    """Adds where kt-kernel finds the experts: "converted", "gguf_experts" or "native"."""
+    """Adds the weights from which kt-kernel reads the experts, as one of three facts.
+
+    They are "converted", "gguf_experts" and "native".
+    """
 
     adds: ClassVar = {
         "converted": "the experts on the CPU are read from weights converted for AMX",

@@ -1,4 +1,4 @@
-"""SGLang: whether DeepEP can be used, and where the load balancer finds the groups."""
+"""SGLang: whether DeepEP can be used, and the addresses of the groups for the load balancer."""
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -15,12 +15,12 @@ _WITHOUT_DEEPEP: Final = frozenset({"int4", "nvfp4", "mxfp4", "amd"})
 
 
 class Sglang(Derivation):
-    """Adds "deepep"; and the URLs of the groups, whose first nodes answer for all of them."""
+    """Adds "deepep", and the URLs of the groups, which are those of their first nodes."""
 
     adds: ClassVar = {"deepep": "DeepEP can carry the tokens to the experts"}
 
     def facts(self, situation: Situation) -> AbstractSet[str]:
-        """Whether DeepEP can carry the tokens."""
+        """Whether DeepEP can be used."""
         return {"deepep"} if situation.facts.isdisjoint(_WITHOUT_DEEPEP) else frozenset()
 
     def lists(

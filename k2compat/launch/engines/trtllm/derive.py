@@ -1,4 +1,4 @@
-"""TensorRT-LLM: what its container is given of this machine."""
+"""TensorRT-LLM: the folders and hosts of its container."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -16,10 +16,11 @@ _MODEL_FOLDER = Argument((Placeholder("YOUR_MODEL_DIR", "<YOUR_MODEL_DIR>"),))
 
 
 class TensorRTLLM(Derivation):
-    """Adds what the container is given, and where things are then.
+    """Adds the folders that the container gets, and their paths in it.
 
-    "hosts" for mpirun; "model_folder" to mount, and "served", where it is then; "files_folder",
-    with the settings; "draft_served", where the draft is then; two folders that every shell knows.
+    "hosts" for mpirun; "model_folder" to mount, and "served", its path in the container;
+    "files_folder", with the settings; "draft_served", the draft's path in the container; two
+    folders that every shell knows.
     """
 
     def values(
@@ -42,7 +43,7 @@ class TensorRTLLM(Derivation):
 
 
 def _hosts(cluster: Cluster) -> Argument:
-    """HOST:SLOTS, as mpirun's -H takes them; an IPv6 address in brackets."""
+    """HOST:SLOTS for mpirun's -H; an IPv6 address in brackets."""
     gpus = Argument.literal(cluster.gpus_per_node)
     return Argument.join(
         ",",
@@ -57,7 +58,7 @@ def _hosts(cluster: Cluster) -> Argument:
 
 
 def _model_folder(model: Argument, *, mounted: bool) -> Argument:
-    """The folder of the model; of a model that is only a name, the guide's placeholder.
+    """The folder of the model; the guide's placeholder for a model that is only a name.
 
     Raises:
         RefusedError: mount-malformed.

@@ -2,7 +2,7 @@
 
 vLLM moves the modules of its parser from release to release. The program `vllm` is in the metadata
 of each, so it is started as in a shell, up to the point where its parser would read the command
-line: argparse then hands over the parser.
+line: there argparse gives access to the parser.
 """
 
 import argparse
@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 _COMMAND = "serve"
-# An unknown flag: should no parser be handed over, the program refuses it and starts nothing.
+# An unknown flag: if no parser is found, the program refuses it and starts nothing.
 _HARMLESS = ["vllm", _COMMAND, "model", "--k2compat-asks-for-the-parser"]
 
 
 class _Found(BaseException):
-    """A parser has been reached. No `except Exception` of the engine stops it."""
+    """A parser was reached. No `except Exception` of the engine catches this."""
 
     def __init__(self, parser: argparse.ArgumentParser) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ def serve() -> Callable[[list[str]], object]:
 
 
 def _program() -> Callable[[], object]:
-    """What the console script `vllm` calls, of whichever distribution: builds have their own."""
+    """The function of the console script `vllm`, of any distribution: builds have their own."""
     for script in importlib.metadata.entry_points(group="console_scripts"):
         if script.name == "vllm":
             program: Callable[[], object] = script.load()
@@ -89,9 +89,9 @@ def _has_command(parser: argparse.ArgumentParser) -> bool:
 
 
 def _validate(found: argparse.Namespace) -> None:
-    """What the program checks after parsing: flags that need one another.
+    """Run the program's checks after parsing: flags that need one another.
 
-    The parser names the function that starts the server; the object that checks is of its module.
+    The parser names the function that starts the server; the object that checks is in its module.
     """
     start = getattr(found, "dispatch_function", None)
     module = sys.modules.get(getattr(start, "__module__", ""))
@@ -101,7 +101,7 @@ def _validate(found: argparse.Namespace) -> None:
 
 
 def dynamo() -> Callable[[list[str]], object]:
-    """The parser of `python -m dynamo.vllm`, which hands on to vLLM's."""
+    """The parser of `python -m dynamo.vllm`, which passes flags on to vLLM's."""
     from dynamo.vllm.args import parse_args
 
     return parse_args

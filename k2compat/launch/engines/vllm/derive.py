@@ -14,7 +14,7 @@ FIRST_WITH_NNODES = Version("0.11.2")
 """From here on `--nnodes` can start several nodes without Ray."""
 
 FIRST_REFUSING = Version("0.13")
-"""Before it, vLLM takes Ray by itself for more GPUs than a node has; from it on, it refuses."""
+"""Older versions use Ray by themselves for more GPUs than a node has; from here on they refuse."""
 
 FIRST_ROCM_IMAGE = Version("0.14")
 """From here on vLLM itself publishes an image for ROCm (docs.vllm.ai, Using Docker)."""
@@ -23,7 +23,7 @@ _ONE_MODEL_OVER_NODES = {"tp", "tep", "tp-pp"}
 
 
 class Vllm(Derivation):
-    """Adds "ray" or "nnodes", where one copy of the model spans several nodes."""
+    """Adds "ray" or "nnodes", if one copy of the model spans several nodes."""
 
     adds: ClassVar = {
         "nnodes": "vLLM itself starts the processes of the other nodes",
@@ -31,7 +31,7 @@ class Vllm(Derivation):
     }
 
     def facts(self, situation: Situation) -> AbstractSet[str]:
-        """Who starts the other nodes' processes; the guide leaves that open."""
+        """The way to start the other nodes' processes, which the guide leaves open."""
         if (
             situation.profile == "guide"
             or "multi_node" not in situation.facts
@@ -46,7 +46,7 @@ class Vllm(Derivation):
     def values(
         self, situation: Situation, cluster: Cluster, values: Mapping[str, Argument]
     ) -> Mapping[str, Argument]:
-        """For AMD's GPUs the image for ROCm; before there was one, the user's to name."""
+        """The image for ROCm on AMD's GPUs; for older versions the user must name one."""
         del cluster
         if "amd" not in situation.facts or "given:image" in situation.facts:
             return {}
