@@ -24,7 +24,7 @@ _MESSAGE_AT_MOST: Final = 300
 # 0.3 s, but tells less of each (measured with 0.60).
 FAULTS_EXPLAINED_MAX: Final = 10_000
 
-# No model reads more messages, and a list of 100,000 wrong items must not make 100,000 of them.
+# A model reads no more messages, and a list of 100,000 wrong items must not give 100,000.
 PROBLEMS_AT_MOST: Final = 100
 
 
@@ -42,7 +42,7 @@ class ArgumentProblem:
 
 
 class Cause(NamedTuple):
-    """Why a value does not fit: `types` are those it should have had, if that is why."""
+    """The reason why a value does not fit; `types` are the expected ones, if the type is wrong."""
 
     path: ValuePath
     message: str
@@ -101,14 +101,14 @@ def causes_in(arguments: str, validator: "Validator") -> list[Cause]:
 
 
 def _place_and_message(error: "EvaluationErrorEntry") -> Cause:
-    """One of very many errors; what type the value should have had is not told apart."""
+    """The place and message of one of very many errors, without the expected type."""
     steps = error["instanceLocation"].split("/")[1:]
     path = tuple(step.replace("~1", "/").replace("~0", "~") for step in steps)
     return Cause(path, _shortened(error["error"]))
 
 
 def _causes(error: "ValidationError") -> Iterator[Cause]:
-    """What is behind an error; for a choice of schemas, what the fitting one says."""
+    """The causes of an error; for a choice of schemas, those of the only one of the right type."""
     path = tuple(map(str, error.instance_path))
     message = _shortened(error.message)
     if error.kind.name == "type":
@@ -139,7 +139,7 @@ def _types_at(path: ValuePath, *branches: list[Cause]) -> frozenset[str]:
 
 
 def _shortened(message: str) -> str:
-    """A message quotes the value, which may be megabytes; its end tells what is wrong."""
+    """A message without most of the quoted value, which may be megabytes; its end has the fault."""
     half = _MESSAGE_AT_MOST // 2
     if len(message) <= _MESSAGE_AT_MOST:
         return message

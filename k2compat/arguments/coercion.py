@@ -59,7 +59,7 @@ class Coerced:
 
 
 def coerce(arguments: str, tool: Mapping[str, Any]) -> Coerced:
-    """Give values of the wrong type the type the schema asks for, where that is sure.
+    """Give values of the wrong type the type that the schema asks for, where that is certain.
 
     A string becomes the number, boolean, null, object or array whose exact JSON
     text it holds; a number becomes a string of its digits as written. That is

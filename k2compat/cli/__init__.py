@@ -1,1 +1,1 @@
-"""The command line: `commands/` with one file a command, one output sink."""
+"""The command line: `commands/` with one file for each command, and one output sink."""

@@ -1,6 +1,6 @@
 """The options that every command takes.
 
-The sink needs them before click has parsed anything, because wrong usage is printed in the
+The sink needs them before click has parsed anything, because usage errors are printed in the
 same form. So they are read from the words of the command line, and click only checks them.
 """
 
@@ -21,7 +21,7 @@ def has_option(arguments: Sequence[str], name: str) -> bool:
 
 
 def with_common_options(command: click.Command) -> click.Command:
-    """Add the options that the command has not yet."""
+    """Add the options that the command does not have yet."""
     known = {name for parameter in command.params for name in parameter.opts}
     command.params += [
         click.Option([name], is_flag=True, expose_value=False, help=text)

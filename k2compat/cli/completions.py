@@ -1,4 +1,4 @@
-"""What a shell completes as the values of options: codes, GPUs, an engine's flags."""
+"""Completions of a shell for the values of options: codes, GPUs, an engine's flags."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -8,20 +8,20 @@ import click
 from k2compat.findings import catalogue
 
 if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem  # 1 ms, loaded where a shell completes
+    from click.shell_completion import CompletionItem  # lazy: 1 ms, needed only for completion
 
 
 def complete_code(
     _context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list["CompletionItem"]:
-    """The codes that begin so."""
+    """The codes with this beginning."""
     return list(_codes(incomplete))
 
 
 def complete_codes(
     _context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list["CompletionItem"]:
-    """A list of codes whose last one begins so; those that the list has already are left out."""
+    """Completions of the last code of a list; codes that the list has already are left out."""
     from click.shell_completion import CompletionItem
 
     *listed, last = incomplete.split(",")
@@ -36,7 +36,7 @@ def complete_codes(
 def complete_gpu(
     _context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[str]:
-    """The GPUs of the table that begin so."""
+    """The GPUs of the table with this beginning."""
     from k2compat.launch import gpu_names
 
     return [name for name in gpu_names() if name.startswith(incomplete.lower())]

@@ -1,4 +1,4 @@
-"""A check of an endpoint, as commands run and print it."""
+"""A check of an endpoint, for the commands that run and print it."""
 
 from typing import TYPE_CHECKING
 

@@ -1,7 +1,7 @@
-"""An engine's flags on our command line, where they are no options.
+"""Errors for an engine's flags on our command line, which are not options of ours.
 
-People type `--tp 16` or `--max-model-len 4096` as the engine takes them. The message names the
-way that the command has: `--set`, or an option of its own.
+People type `--tp 16` or `--max-model-len 4096` as for the engine. The message names the right form:
+`--set`, or an option of the command.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ from k2compat.launch.flags import (
 )
 from k2compat.shell_line import shell_line
 
-# What people type for options of ours; no engine has a flag of these names.
+# Names that people type for options of ours; no engine has a flag of these names.
 _OTHER_NAMES: Mapping[str, str] = {
     "gpus": "--gpus-per-node",
     "gpu-count": "--gpus-per-node",
@@ -36,7 +36,7 @@ _OTHER_NAMES: Mapping[str, str] = {
 
 
 class EngineCommand(SectionedCommand):
-    """A command whose first argument is an engine: its message names the way for a flag of it."""
+    """A command whose first argument is an engine: errors name the form for the engine's flags."""
 
     def make_context(
         self,
@@ -48,7 +48,7 @@ class EngineCommand(SectionedCommand):
         """Parse the arguments.
 
         Raises:
-            RefusedError: wrong-usage, for an option that the command has not.
+            RefusedError: wrong-usage, for an option that the command does not have.
         """
         words = list(args)  # click takes words from the list
         try:
@@ -58,7 +58,7 @@ class EngineCommand(SectionedCommand):
 
 
 def flags_of(engine: str) -> Iterator[Flag]:
-    """The flags of an engine's entry points at its newest version; none for no engine."""
+    """The flags of an engine's entry points at its newest version; none without an engine."""
     for table in _tables(engine):
         yield from table.flags
 
@@ -79,7 +79,7 @@ def _unknown_option(words: Sequence[str], error: click.NoSuchOption) -> RefusedE
 
 
 def _as_typed(words: Sequence[str], option: str) -> tuple[str, str | None]:
-    """The word that click refused, and its value; of `-tp 4` click names `-t` alone."""
+    """The word that click refused, and its value; for `-tp 4` click names only `-t`."""
     for word, after in zip(words, (*words[1:], "-"), strict=True):
         name, equals, value = word.partition("=")
         is_short = not option.startswith("--") and name.startswith(option)
@@ -113,7 +113,7 @@ def _way_out(words: Sequence[str], name: str, value: str | None, error: click.No
 
 
 def _find(engine: str, name: str, *, abbreviated: bool = False) -> Flag | None:
-    """The flag of that name, whatever its dashes; or the one whose name begins so."""
+    """The flag of that name without regard to dashes, or the one whose name begins with it."""
     stem = _stem(name)
     for flag in flags_of(engine):
         if stem in map(_stem, flag.names):

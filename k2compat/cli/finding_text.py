@@ -15,14 +15,14 @@ from typing import NamedTuple
 from k2compat.findings import Finding, Report, Severity
 
 LOCATIONS_SHOWN = 3
-"""Of findings that differ in their place alone."""
+"""Places that are shown for findings that differ only in their place."""
 
-# A message without a subject of its own is the predicate of its place.
+# A message without a subject is the predicate of its place.
 _PREDICATE = re.compile(r"(?:is|does|has|holds|begins|cannot) ")
 
 
 class FindingText(NamedTuple):
-    """What is printed of one finding, or of several that differ in their place alone.
+    """The text of one finding, or of several that differ only in their place.
 
     Attributes:
         severity: The label of the headline.
@@ -36,7 +36,7 @@ class FindingText(NamedTuple):
 
 
 def finding_texts(report: Report) -> Iterator[FindingText]:
-    """A report's findings as text; those that differ in their place alone are one."""
+    """A report's findings as text; those that differ only in their place are one text."""
     alike: dict[tuple[str | None, ...], list[Finding]] = {}
     for finding in report:
         key = (
@@ -74,7 +74,7 @@ def sentence(place: str, message: str) -> str:
 
 
 def _overlap(place: str, message: str) -> int:
-    """How many characters at the message's begin repeat the place's last words or path names."""
+    """How many characters at the message's beginning repeat the end of the place."""
     starts = [0, *(found.end() for found in re.finditer(r": |[/.\s]", place))]
     ends = (place[start:] for start in starts if start < len(place))
     return next((len(end) for end in ends if _begins(message, end)), 0)

@@ -1,4 +1,4 @@
-"""The demo's last part: a server that leaks, the gateway before it, and a client's answer."""
+"""The demo's last part: a server that leaks markers, the gateway, and a client's answer."""
 
 import json
 import subprocess
@@ -26,8 +26,8 @@ def ask_through_gateway(model: Path, gguf: Path) -> tuple[tuple[str, ...], int, 
         gguf: The same model, which llama.cpp serves where it is installed.
 
     Returns:
-        What follows `k2compat` on the gateway's command line, its exit status, what the client
-        got without it and with it, and the gateway's log.
+        The words after `k2compat` on the gateway's command line, its exit status, the client's
+        answers without it and with it, and the gateway's log.
     """
     with _leaking_upstream(gguf) as upstream:
         filled_in = {"URL": upstream, "FOLDER": model.name}

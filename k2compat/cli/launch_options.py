@@ -1,4 +1,4 @@
-"""What `launch` and `preflight` take: an engine, a model, a cluster; read into a Request."""
+"""The arguments of `launch` and `preflight`: engine, model and cluster, read into a Request."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -189,11 +189,11 @@ def launch_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def read_request(options: Mapping[str, Any]) -> Request:
-    """The request that the options make.
+    """The request that the options describe.
 
     Raises:
-        RefusedError: A value that cannot be meant; its hint names the way out.
-        click.UsageError: Options that do not go together.
+        RefusedError: An invalid value; the hint names the fix.
+        click.UsageError: Options that cannot be combined.
     """
     executor = options["executor"]
     facts = {name for name in ("amx",) if options[name]}

@@ -1,4 +1,4 @@
-"""The `k2compat` program: finds the command, and gives every end of it one form."""
+"""The `k2compat` program: finds the command, and prints every result and failure in one form."""
 
 import contextlib
 import importlib
@@ -42,7 +42,7 @@ helps takes five times as long as importing click.
 
 _COMPLETION = "_K2COMPAT_COMPLETE"
 
-# What an interrupted command leaves. Those that are not named write nothing.
+# The state after an interrupted command. Commands that are not listed write nothing.
 _AFTER_INTERRUPTION = {
     "stage-gguf": "Run the same command again: it continues where it stopped.",
     "patch-config": "Every file is the old one or the new one. Run the same command again.",
@@ -89,7 +89,7 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or name the nearest one."""
+        """Find the command, or report the nearest name."""
         name = args[0]
         if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
             from difflib import get_close_matches
@@ -112,7 +112,7 @@ def program() -> None:
 
 
 class Ended(BaseException):
-    """A signal that ends the program. It passes every `finally`, so nothing half made stays."""
+    """A signal that ends the program. Every `finally` runs, so that nothing unfinished stays."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -120,16 +120,16 @@ class Ended(BaseException):
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line; returns the exit status. Every failure ends here in its form."""
+    """Run one command line; returns the exit status. Every failure is printed here."""
     output = Output(as_json=has_option(arguments, "--json"), quiet=has_option(arguments, "--quiet"))
     name = _command_name(arguments)
     try:
         return _run(output, name, arguments)
-    except BrokenPipeError:  # stdout's reader is gone, as with `| head`
+    except BrokenPipeError:  # stdout's reader has ended, as with `| head`
         return 128 + signal.SIGPIPE
     except OutputLostError as error:
         return output.report_lost_output(error)
-    except (KeyboardInterrupt, Ended) as end:  # a second one, before the first was answered
+    except (KeyboardInterrupt, Ended) as end:  # a second signal before the first was handled
         output.drop_answer()
         return 128 + _signal_of(end)
 
@@ -227,5 +227,5 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     status = run(sys.argv[1:] if arguments is None else arguments)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, signal.SIG_DFL)  # all is printed: a traceback would follow it
+            signal.signal(number, signal.SIG_DFL)  # else a traceback would follow
     sys.exit(status)

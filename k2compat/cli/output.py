@@ -1,8 +1,8 @@
 """The one place that prints. The answer goes to stdout; findings and status go to stderr.
 
-Every command returns an Outcome; with --json the sink prints it as one document, without it
-as text. A failure goes the same way, so that a caller always gets a document to parse. Nothing
-follows a document on stdout, whole or cut off: an error that comes later goes to stderr.
+Every command returns an Outcome, which the sink prints as one document with --json and as text
+without it. A failure is printed in the same way, so that a caller always gets a document to parse.
+Nothing follows a document on stdout, whole or cut off: a later error goes to stderr.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ _COLORS = {"error": "31", "warning": "33", "info": "36", "hint": "32"}
 
 
 class Outcome(NamedTuple):
-    """What a command did or found.
+    """The result of a command.
 
     Attributes:
         document: The members of the JSON document, without schema and findings.
@@ -57,11 +57,11 @@ class Outcome(NamedTuple):
 
 
 class OutputLostError(Exception):
-    """stdout did not take the answer, as on a full disk."""
+    """The answer could not be written to stdout, as on a full disk."""
 
 
 class Output:
-    """Where a command's status, findings and answer go."""
+    """The sink for a command's status, findings and answer."""
 
     def __init__(self, *, as_json: bool, quiet: bool = False) -> None:
         """Choose between one JSON document and text.
@@ -83,7 +83,7 @@ class Output:
 
     @property
     def width(self) -> int | None:
-        """Columns of the terminal that the answer goes to; None where it is none."""
+        """Columns of the answer's terminal; None where stdout is no terminal."""
         return _width() if self._stdout is not None and self._stdout.isatty() else None
 
     def status(self, words: str) -> None:
@@ -130,7 +130,7 @@ class Output:
             self._print_labelled(text.severity, text.headline)
             for label, words in text.details:
                 line = printable(f"  {label}: {words}")
-                if label == "fix":  # it is pasted: no line of a command is cut
+                if label == "fix":  # for pasting: no line of a command is wrapped
                     self._print_line("\n    ".join(_sentences(line)))
                 else:
                     self._print_line(_wrapped(line, indent="    "))
@@ -138,7 +138,7 @@ class Output:
     def print_error(self, command: str, error: K2CompatError) -> int:
         """Print an error; returns the exit status.
 
-        With --json it is a document, unless stdout holds one or the begin of one.
+        With --json it is a document, unless stdout already has one or the beginning of one.
         """
         if self.as_json and not self._has_document:
             words = {"code": error.code, "message": error.message, "hint": error.hint}
@@ -150,14 +150,14 @@ class Output:
         return REFUSED
 
     def report_lost_output(self, error: OutputLostError) -> int:
-        """Print that the answer is lost; returns the exit status. What was done stays done."""
+        """Print that the answer is lost; returns the exit status. Changes of the command remain."""
         self._print_labelled("error", f"The answer could not be written: {error} [output-failed]")
         hint = "Free space where stdout goes, or send it elsewhere, and run the command again."
         self._print_labelled("hint", hint)
         return FOUND_ERRORS
 
     def drop_answer(self) -> None:
-        """Drop what stdout has not taken yet, so that the end waits for no slow reader."""
+        """Drop output that is not written yet, so that the end does not wait for a slow reader."""
         if self._has_document:
             self._drop_stdout()
 
@@ -224,7 +224,7 @@ def _wrapped(words: str, taken: int = 0, indent: str = "  ") -> str:
 
 
 def _sentences(line: str) -> list[str]:
-    """A line that is longer than the terminal is wide, cut after its sentences and commands."""
+    """A line longer than the terminal's width, cut after its sentences and commands."""
     if sys.stderr is None or not sys.stderr.isatty() or len(line) <= _width():
         return [line]
     found = _AFTER_A_SENTENCE.finditer(line, 2)  # the indent is none

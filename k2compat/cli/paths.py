@@ -9,10 +9,10 @@ from k2compat.errors import RefusedError
 
 
 class _Named(click.Path):
-    """A path that names something.
+    """A path that is not empty.
 
-    An empty one is what a shell makes of an unset variable. Python reads it as the current
-    folder, which the user does not mean to change.
+    A shell turns an unset variable into an empty path. Python would read it as the current folder,
+    which the user does not mean to change.
     """
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -22,7 +22,7 @@ class _Named(click.Path):
 
 
 class _Local(_Named):
-    """A path on this machine; the address of a repo is none."""
+    """A path on this machine, and not the address of a repo."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if isinstance(value, str) and "://" in value:
@@ -49,9 +49,9 @@ def _label(param: click.Parameter | None) -> str:
     return "what is needed here" if param is None else str(param.metavar or param.name).upper()
 
 
-# A path that cannot be read is the command's to refuse, with the system's reason and a way out.
+# The command refuses a path that cannot be read, with the system's reason and a hint.
 PATH = _Local(path_type=Path, readable=False)
 """A path on this machine."""
 
 NAMED = _Named(path_type=str, readable=False)
-"""What names a model, as the user typed it: ./ORG/REPO is a path, ORG/REPO may be a repo."""
+"""The name of a model, as the user typed it: ./ORG/REPO is a path, ORG/REPO may be a repo."""

@@ -10,7 +10,7 @@ from k2compat.cli.output import Output
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
 
-# What is done before a person looks needs no bar.
+# Short work needs no bar.
 PATIENCE_SECONDS = 1.0
 
 

@@ -1,4 +1,4 @@
-"""Where the installed program begins, before anything heavy is imported."""
+"""The start of the installed program, before any slow import."""
 
 import gc
 import signal
@@ -12,8 +12,8 @@ _OBJECTS_BEFORE_COLLECTION = 10_000
 def main() -> None:
     """Run the program.
 
-    While its modules are being imported nothing was begun that a Ctrl-C could leave half done,
-    so the process just ends, without a traceback.
+    While its modules are being imported, a Ctrl-C cannot interrupt any work, so the process ends
+    without a traceback.
     """
     gc.set_threshold(_OBJECTS_BEFORE_COLLECTION)
     handler = signal.getsignal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""The options of validate --hash, and what it adds to the answer and to the document."""
+"""The options of validate --hash, and its parts of the answer and the document."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -57,7 +57,7 @@ def hash_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @dataclass(slots=True)
 class HashOptions:
-    """The options' values, and in the course of the command what came of them."""
+    """The options' values, and later their results."""
 
     wanted: bool
     repo: HubRepo | None
@@ -78,7 +78,7 @@ class HashOptions:
         return cls(wanted, None if repo is None else _repo(repo), record, values["hash_threads"])
 
     def plan(self, place: Path | str) -> None:
-        """Find out what is hashed. Nothing is read yet, but whatever is refused is refused here."""
+        """Find the files to hash. Nothing is read yet, but all refusals are raised here."""
         if self.repo is not None and isinstance(place, str):
             raise click.UsageError("--hash-repo goes with a folder: a repo has its own hashes.")
         if self.wanted:
@@ -87,7 +87,7 @@ class HashOptions:
             self._plan = plan_hashes(place, repo=self.repo, record=self.record)
 
     def check(self, validation: Validation, output: Output) -> Validation:
-        """Hash the files; returns the validation with what was found."""
+        """Hash the files; returns the validation with the findings."""
         if self._plan is None:
             return validation
         from k2compat.checkpoint import check_hashes
@@ -102,9 +102,9 @@ class HashOptions:
         )
 
     def lines(self) -> list[str]:
-        """What the answer for a person has of it."""
+        """The lines of the answer for a person."""
         check = self._check
-        if check is None or not check.files:  # `not_checked` says that no hash is known
+        if check is None or not check.files:  # `not_checked` reports that no hash is known
             return []
         recorded = sum(file.from_record for file in check.files)
         of_record = f" ({recorded:,} of them from the record)" if recorded else ""
@@ -113,7 +113,7 @@ class HashOptions:
         return [f"{read}: {check.matching:,} as known."]
 
     def document(self) -> dict[str, object]:
-        """The document's member `hashes`, only where hashes were asked for."""
+        """The document's member `hashes`, only with --hash."""
         check = self._check
         if check is None:
             return {}
@@ -151,7 +151,7 @@ def _repo(text: str) -> HubRepo:
 
 
 def _not_checked(validation: Validation, check: "HashCheck") -> Iterator[str]:
-    """The sentences of the validation, without the one that hashing has made wrong."""
+    """The sentences of the validation, without the one that is wrong after hashing."""
     from k2compat.checkpoint import UNREAD
 
     compared = {file.relative for file in check.files if file.is_compared}

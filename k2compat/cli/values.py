@@ -1,4 +1,4 @@
-"""The types of values on the command line, each with a message that names the way out."""
+"""The types of values on the command line, each with a message that names the fix."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ _SCALES = {"k": 1_000, "K": 1_024, "m": 1_000**2, "M": 1_024**2}  # as vLLM read
 
 
 class _Text(click.types.StringParamType):
-    """Any text but none: an empty value is what a shell makes of an unset variable."""
+    """Any text that is not empty: a shell turns an unset variable into an empty value."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not str(value).strip():

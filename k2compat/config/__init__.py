@@ -4,8 +4,8 @@
                             │                        │
                             └──── family's rules ────┴──▶ Patch(old bytes, new bytes, findings)
 
-Planning is pure: bytes in, a plan out. `target` finds the file a person means, and `apply`
-and `overlay` carry a plan out through the files room.
+Planning is pure: from bytes to a plan. `target` finds the file that the user means; `apply` and
+`overlay` carry a plan out through the room `files`.
 """
 
 from typing import TYPE_CHECKING

@@ -19,7 +19,7 @@ def patch_in_place(
     backup: bool = False,
     waiting: Callable[[], None] | None = None,
 ) -> Patch:
-    """Plan on the file's present bytes and write the result, alone in the folder.
+    """Plan with the file's present bytes and write the result, under the folder's lock.
 
     Args:
         target: The config.
@@ -42,7 +42,7 @@ def patch_in_place(
 
 
 def notes_on_place(target: Target) -> tuple[Finding, ...]:
-    """What to know about a file that is, or would be, replaced in place."""
+    """Findings on a file that is, or would be, replaced in place."""
     if target.names == 1:
         return ()
     more = target.names - 1

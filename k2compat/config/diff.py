@@ -7,7 +7,7 @@ from k2compat.config.patch import Patch
 
 
 def unified_diff(patch: Patch, name: str) -> str:
-    """The change as `diff -u` and `patch` know it; empty where nothing changes."""
+    """The change in the form of `diff -u` and `patch`; empty where nothing changes."""
     from difflib import unified_diff as diff
 
     quoted = _quoted(name)

@@ -1,4 +1,4 @@
-"""A patched config without touching the model: a folder of links beside it."""
+"""A patched config without a change of the model: a folder with links to it."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -49,7 +49,7 @@ class Overlay:
         return self.folder / CONFIG_FILE
 
     def exists(self, new: bytes) -> bool:
-        """Whether the folder holds this very overlay already.
+        """Whether the folder already holds exactly this overlay.
 
         Raises:
             RefusedError: overlay-exists where it holds anything else.
@@ -82,7 +82,7 @@ class Overlay:
         """Make the folder; it appears whole or not at all.
 
         Returns:
-            Whether it was made: not if another process has just made the very same.
+            Whether it was made: not if another process has just made the same overlay.
 
         Raises:
             RefusedError: overlay-exists, if another process has made another folder there.
@@ -92,7 +92,7 @@ class Overlay:
         return build_folder(self.folder, contents, waiting, unless=lambda: self.exists(new))
 
     def findings(self) -> tuple[Finding, ...]:
-        """Which links the overlay consists of, and what breaks them."""
+        """Findings on the links of the overlay, and on what breaks them."""
         return (
             _codes.finding(
                 "overlay-links",
@@ -108,8 +108,8 @@ class Overlay:
 def _rest(folder: Path) -> Iterator[tuple[str, Path]]:
     """Relative name and absolute path of everything in a folder but its own config.
 
-    Folders are walked, links are not followed. What k2compat prepares in the folder at this
-    moment, or left there when it was killed, does not belong to the model.
+    Folders are walked, links are not followed. Hidden files that k2compat prepares there, or left
+    when it was killed, do not belong to the model.
     """
     for parent, folders, files in os.walk(folder, onerror=_raise):
         linked = [name for name in folders if (Path(parent) / name).is_symlink()]

@@ -28,16 +28,16 @@ _codes = Codes("config")
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """What to write, and what is to be known about it.
+    """The bytes to write, and findings on them.
 
     Attributes:
         at: The member that holds the text model's config; None: the top level.
         source: The present model_type.
-        target: The model_type that was asked for.
+        target: The requested model_type.
         old: The file's bytes as read.
         new: The bytes to write; equal to `old` where nothing is to be done.
-        findings: What is unusual about the file.
-        costs: What the change costs; none where nothing changes.
+        findings: Unusual properties of the file.
+        costs: The costs of the change; none where nothing changes.
     """
 
     at: str | None
@@ -71,8 +71,8 @@ def plan_patch(
         where: The file's name, for messages.
         result: The name of the file that will hold the new bytes, if it is another.
         at: Name of the nested config to change ("text_config" in Kimi-K2.5), None for the top.
-        force: Go to kimi_k2 although the config carries no known fingerprint. It never makes
-            a Kimi-K2 out of a config with DeepSeek-V3's fingerprint.
+        force: Change to kimi_k2 although the config has no known fingerprint. It never turns a
+            config with DeepSeek-V3's fingerprint into a Kimi-K2.
 
     Raises:
         RefusedError: The file is no config of this family, or its model_type is not
@@ -204,15 +204,15 @@ def _check_fingerprint(config: Mapping[str, Any], where: str, *, force: bool) ->
 
 
 def cost_of(to: str, at: str | None, where: str) -> tuple[Finding, ...]:
-    """What a model_type costs the model that carries it; kimi_k2 costs nothing.
+    """The costs of a model_type for its model; kimi_k2 has none.
 
     vLLM is not among the costs: 0.24 and 0.32 with `--tool-call-parser kimi_k2` send native ids
     for a patched checkpoint, too. TensorRT-LLM's choice is read in its source, not run.
 
     Args:
         to: The model_type.
-        at: Name of the nested config that carries it, None for the top.
-        where: The config file that will carry it.
+        at: Name of the nested config with the type, None for the top.
+        where: The config file with the type.
     """
     if to != DEEPSEEK_V3:
         return ()

@@ -1,4 +1,4 @@
-"""The config file that a person means, and whether it may be written in place.
+"""The config file that the user means, and whether it may be written in place.
 
 A folder may be a link: model folders are often reached by a link to the disk that has room for
 them. A config that is itself a link is refused: the file behind it belongs to another folder.
@@ -31,10 +31,10 @@ class Target:
     """A config file.
 
     Attributes:
-        path: The file as the person named it.
+        path: The file as the user named it.
         folder: The model's folder, all links resolved.
         is_link: Whether the file itself is a symbolic link.
-        cache_entry: The Hub cache's entry it lies in or links into, if it does.
+        cache_entry: The entry of the Hub cache in which it is, or into which it links.
         names: How many names (hard links) the file has.
         owner: The ids of its user and group.
     """
@@ -56,7 +56,7 @@ class Target:
             return read_regular(real_path(self.path), MAXIMUM_BYTES + 1)
 
     def refuse_write(self) -> None:
-        """Refuse to write in place where that would damage what others use.
+        """Refuse to write in place if that would change a file that others use.
 
         Raises:
             RefusedError: config-in-hub-cache or config-is-link.
@@ -132,7 +132,7 @@ def find_target(model: Path | str) -> Target:
 
 
 def _is_listed(path: Path) -> bool:
-    """Whether a folder has a file, which may be a link to nothing.
+    """Whether a folder has a file, which may be a link without a target.
 
     Raises:
         RefusedError: not-readable, the folder is closed to this user.
@@ -148,7 +148,7 @@ def _is_listed(path: Path) -> bool:
 
 
 def _refuse_repo(model: str) -> None:
-    """Refuse an address on the Hub, and what may be a repo's name where no such path exists."""
+    """Refuse an address on the Hub, and a possible name of a repo if no such path exists."""
     repo = parse_repo_url(model)
     if repo is not None:
         raise RefusedError(

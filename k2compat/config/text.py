@@ -42,7 +42,7 @@ class ConfigText:
 
         Args:
             where: The file's name, for the finding.
-            file: The file that the fix edits; None where it lies on the Hub.
+            file: The file that the fix edits; None where it is on the Hub.
         """
         if not self.byte_order_mark:
             return ()
@@ -58,8 +58,8 @@ class ConfigText:
 def read_text(data: bytes, where: str) -> ConfigText:
     """Read a config.
 
-    What Python's json module reads is accepted (so NaN and Infinity are), because that is
-    what every engine reads a config with.
+    The text may be anything that Python's json module reads (also NaN and Infinity), because every
+    engine reads a config with it.
 
     Args:
         data: The file's bytes.

@@ -9,8 +9,8 @@ Both come from one order of steps: write under a hidden name beside the target, 
 durable, give it the target's name in one system call, make the folder durable. A run that
 was killed leaves hidden names only; the next one under the same lock removes them.
 
-Each step down to a file is by descriptor and follows no link (steps.py): a folder that is
-swapped for a link while a command runs is never written through.
+Each folder on the way to a file is opened by descriptor without following links (steps.py). So if
+a folder is replaced by a link while a command runs, nothing is written through the link.
 """
 
 from k2compat.files.bundle import NewFile, write_bundle

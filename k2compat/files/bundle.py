@@ -19,7 +19,7 @@ from k2compat.files.workspace import Workspace, publish
 
 
 class NewFile(NamedTuple):
-    """A file to be: its bytes, and whether it is a program."""
+    """A file to write: its bytes, and whether it is a program."""
 
     content: bytes
     executable: bool = False
@@ -32,7 +32,7 @@ def write_bundle(
     replace: bool = False,
     waiting: Callable[[], None] | None = None,
 ) -> tuple[str, ...]:
-    """Write the files; one that is there with the same bytes is left as it is.
+    """Write the files; an existing one with the same bytes is not changed.
 
     Args:
         folder: Made if it is absent.
@@ -44,7 +44,7 @@ def write_bundle(
         The paths that were written.
 
     Raises:
-        RefusedError: output-differs; nothing was written. Or what is there cannot be read.
+        RefusedError: output-differs; nothing was written. Or an existing file cannot be read.
         WriteError: The system refused.
     """
     with exclusive(Path(os.path.realpath(folder)), waiting, make=True) as place:

@@ -1,4 +1,4 @@
-"""An open folder: what stands below it is reached by descriptors, never through a link."""
+"""An open folder: entries below it are reached by descriptors, never through a link."""
 
 import contextlib
 import os
@@ -20,7 +20,7 @@ class Folder:
     """
 
     def __init__(self, path: Path, descriptor: int) -> None:
-        """Take over a descriptor; `open_folder` and `below` make folders."""
+        """Take a descriptor; use `open_folder` or `below` to make a Folder."""
         self.path = path
         self.descriptor = descriptor
 
@@ -32,7 +32,7 @@ class Folder:
             make: Whether missing folders on the way are made.
 
         Raises:
-            RefusedError: changed-meanwhile; a link or a file stands on the way.
+            RefusedError: changed-meanwhile; a link or a file is on the way.
             WriteError: The system refused.
         """
         place = self.path / relative
@@ -71,7 +71,7 @@ def open_folder(path: Path) -> Folder:
         path: Its path with all links resolved.
 
     Raises:
-        RefusedError: changed-meanwhile; a link or a file stands on the way by now.
+        RefusedError: changed-meanwhile; a link or a file is on the way now.
         WriteError: The system refused.
     """
     with explained_writing(path, "cannot be opened"):
@@ -101,12 +101,12 @@ def open_new_folder(path: Path, made: Made) -> Folder:
     """Make a folder and its missing parents, and open it.
 
     Args:
-        path: Its path with all links resolved. It is not resolved here: who swaps a folder for a
-            link after the caller looked would be followed.
+        path: Its path with all links resolved. It is not resolved here: that would follow a link
+            which has replaced a folder after the caller's check.
         made: Called after each folder that was made, with the number of its name in the path.
 
     Raises:
-        RefusedError: changed-meanwhile; a link stands on the way by now.
+        RefusedError: changed-meanwhile; a link is on the way now.
         WriteError: As `make_folder`.
     """
     numbers: list[int] = []

@@ -1,4 +1,4 @@
-"""One k2compat at a time in a folder, and no traces of a killed one."""
+"""A lock for one k2compat process in a folder, which also removes files of a killed one."""
 
 import contextlib
 import errno
@@ -18,14 +18,14 @@ _POLL_SECONDS = 0.1
 
 _HIDDEN = re.compile(r"\.k2compat-[0-9a-f]{8}(-.*)?", re.DOTALL)
 
-# What a file system answers that has no locks on folders (some NFS).
+# Errors of file systems without locks on folders (some NFS).
 _UNLOCKABLE = frozenset({errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
 
 
 def hidden_name(suffix: str = "") -> str:
-    """A fresh name for what is being prepared; `exclusive` clears such names.
+    """A new name for a file or folder in preparation; `exclusive` removes such names.
 
-    Of the suffix so much is kept as fits into a name: 255 bytes, and a character may take four.
+    The suffix is cut to fit into a name: 255 bytes, and a character may take four.
     """
     return f".k2compat-{os.urandom(4).hex()}" + (f"-{suffix[:50]}" if suffix else "")
 
@@ -39,17 +39,17 @@ def is_hidden_name(name: str) -> bool:
 def exclusive(
     path: Path, waiting: Callable[[], None] | None = None, *, make: bool = False
 ) -> Iterator[Folder]:
-    """Keep other k2compat processes out of a folder, and clear what a killed one left.
+    """Keep other k2compat processes out of a folder, and remove the files of a killed one.
 
-    The lock is on the folder itself, so it leaves no file and dies with the process. File
-    systems that cannot lock a folder (some NFS) go without: then nothing is cleared, and the
-    atomic steps alone protect the files.
+    The lock is on the folder itself, so it leaves no file and ends with the process. On file
+    systems that cannot lock a folder (some NFS) nothing is removed, and only the atomic steps
+    protect the files.
 
     Args:
         path: The folder's path with all links resolved.
         waiting: Called once if another process holds the lock.
-        make: Whether the folder and its missing parents are made. Those that this call made go
-            again if the block fails and leaves them empty.
+        make: Whether the folder and its missing parents are made. Those that this call made are
+            removed if the block fails and leaves them empty.
 
     Yields:
         The folder, open: what is written below it goes through its descriptor.
@@ -96,7 +96,7 @@ def _is_there(folder: Folder) -> bool:
 
 
 def _lock(folder: Folder, waiting: Callable[[], None] | None) -> bool:
-    # Wait, not fail: in a Slurm job all nodes run one command on one shared folder, and all should
+    # Waits, since in a Slurm job all nodes run one command on one shared folder, and all should
     # succeed.
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
@@ -132,13 +132,13 @@ def _remove_hidden(folder: int) -> None:
 
 
 def remove_hidden_file(folder: int, name: str) -> None:
-    """Remove a file that was prepared and is not wanted."""
+    """Remove a prepared file that is not needed."""
     with contextlib.suppress(OSError):
         os.unlink(name, dir_fd=folder)
 
 
 def remove_hidden_folder(folder: int, name: str) -> None:
-    """Remove what was prepared and is not wanted; links in it are not followed."""
+    """Remove a prepared folder that is not needed; links in it are not followed."""
     import shutil  # with it come three compressors, which a plain patch never needs
 
     shutil.rmtree(name, ignore_errors=True, dir_fd=folder)

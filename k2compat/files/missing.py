@@ -1,4 +1,4 @@
-"""The way out for a path that is not there: a name near it, or the part that is missing."""
+"""The hint for a path that does not exist: a similar name, or the part that is missing."""
 
 import os
 from itertools import islice
@@ -11,7 +11,7 @@ _NAMES_COMPARED = 10_000
 
 
 def missing_hint(path: Path) -> str:
-    """What to do about a path that does not exist.
+    """The hint for a path that does not exist.
 
     Args:
         path: The path, as the user named it.

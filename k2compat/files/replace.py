@@ -122,5 +122,5 @@ def _copy_attributes(like: int, descriptor: int) -> None:
         return
     with contextlib.suppress(OSError):
         for name in os.listxattr(like):
-            with contextlib.suppress(OSError):  # a label that cannot be kept is no reason to fail
+            with contextlib.suppress(OSError):  # labels may be lost
                 os.setxattr(descriptor, name, os.getxattr(like, name))

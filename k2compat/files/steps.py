@@ -1,8 +1,8 @@
 """The way down to a file or folder, one descriptor after the other, following no link.
 
-A path is looked up anew by each system call. Between the check of a path and a write to it
-another user may put a link in the place of a folder, and the write goes where the link leads.
-A descriptor stays with the folder that was checked.
+Each system call resolves a path again. Between the check of a path and a write to it another user
+may replace a folder by a link, and the write would follow the link. A descriptor stays with the
+folder that was checked.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ TO_LIST = os.O_RDONLY | _NO_LINK
 """Opens a folder that is listed, locked or synced."""
 
 TO_PASS = getattr(os, "O_PATH", os.O_RDONLY) | _NO_LINK
-"""Opens a folder on the way, which this user may be allowed to search only. O_PATH is Linux's."""
+"""Opens a folder on the way, for which search permission is enough. O_PATH is Linux's."""
 
 
 Made = Callable[[int], None]

@@ -1,4 +1,4 @@
-"""System calls as the other modules want them: explained, bounded, following no link."""
+"""System calls for the other modules: with explained errors, bounded, following no link."""
 
 import contextlib
 import errno
@@ -13,7 +13,7 @@ from k2compat.files.steps import parent_of
 
 CHUNK_BYTES = 1024 * 1024
 
-# What a system answers when it cannot do a thing at all, rather than this time.
+# Errors for operations that a system does not support at all.
 UNSUPPORTED = frozenset(
     {
         errno.EINVAL,
@@ -27,13 +27,13 @@ UNSUPPORTED = frozenset(
     }
 )
 
-# What the shell has opened for a process: <(…), a redirection.
+# Files that the shell has opened for a process: <(…), a redirection.
 _OPENED = re.compile(r"/(?:dev|proc/self)/fd/(\d{1,4})|/dev/stdin")
 
 _SPACE = ("no-space", "Free some space, or choose another place; then run the command again.")
 _FORBIDDEN = ("not-writable", "Run as a user who may write there, or choose another folder.")
 _FAILED = ("write-failed", "Remove the cause, or choose another place; then run the command again.")
-# /proc, a removed folder and a dead link answer so: waiting changes nothing.
+# Errors of /proc, a removed folder and a dead link: waiting does not help.
 _NO_PLACE = ("write-failed", "Choose another place: nothing can be made there.")
 
 _EXPLANATIONS = {
@@ -52,7 +52,7 @@ _EXPLANATIONS = {
 
 @contextlib.contextmanager
 def explained_writing(path: Path, failed: str = "cannot be written") -> Iterator[None]:
-    """Turn the system's refusals to write into WriteErrors that name the way out.
+    """Turn the system's refusals to write into WriteErrors with a hint.
 
     Args:
         path: What is written.
@@ -81,7 +81,7 @@ def reading(subject: object) -> Iterator[None]:
 
 @contextlib.contextmanager
 def explained_reading(path: Path, failed: str = "cannot be read") -> Iterator[None]:
-    """Turn the system's refusals to read into RefusedErrors that name the way out.
+    """Turn the system's refusals to read into RefusedErrors with a hint.
 
     Args:
         path: What is read.
@@ -129,7 +129,7 @@ def real_folder(path: Path, *, hint: str) -> Path:
 
 @contextlib.contextmanager
 def open_regular(path: Path) -> Iterator[int]:
-    """Open a regular file for reading, and nothing else: no FIFO hangs, no link is followed.
+    """Open only a regular file for reading: no FIFO can block, and no link is followed.
 
     Args:
         path: The file's path with all links resolved.
@@ -182,8 +182,8 @@ def _read(descriptor: int, limit: int) -> bytes:
 def read_input(path: Path) -> bytes:
     """The bytes of a small file that the user named: a regular one, or one that is open already.
 
-    What the shell opens for a process (`<(…)`, a redirection to /dev/fd/N) is read to its end:
-    nothing waits for a writer that may never start. A FIFO by name is refused.
+    A file that the shell opens for a process (`<(…)`, a redirection to /dev/fd/N) is read to its
+    end. A FIFO by name is refused, since its writer may never start.
 
     Raises:
         OSError: As open_regular, or what reading the descriptor raises.

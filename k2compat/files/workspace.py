@@ -1,4 +1,4 @@
-"""Prepare new files out of sight, then let them appear."""
+"""Preparation of new files under hidden names, and their publication."""
 
 import contextlib
 import errno
@@ -26,7 +26,7 @@ from k2compat.files.system import (
 # Linux: FICLONE = _IOW(0x94, 9, int), see ioctl_ficlone(2).
 _FICLONE = 0x40049409
 
-# How much one call of copy_file_range(2) may take on: between two calls Ctrl-C is heard.
+# Bytes of one call of copy_file_range(2): Ctrl-C is handled between two calls.
 _SYSTEM_CHUNK_BYTES = 64 * 1024 * 1024
 
 
@@ -47,9 +47,9 @@ class Prepared(NamedTuple):
 
 
 class Workspace:
-    """A hidden folder in which new files are prepared, to appear together.
+    """A hidden folder in which new files are prepared, so that they appear together.
 
-    Use as a context manager; whatever was not published is removed at the end.
+    Use it as a context manager; files that were not published are removed at the end.
     """
 
     def __init__(self, folder: Folder) -> None:
@@ -74,12 +74,12 @@ class Workspace:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Remove what was not published."""
+        """Remove files that were not published."""
         self._inside.close()
         remove_hidden_folder(self._folder.descriptor, self._name)
 
     def write(self, content: bytes | Iterable[bytes], *, executable: bool = False) -> Prepared:
-        """Prepare a file with these bytes; a program may be run by whom the umask allows.
+        """Prepare a file with these bytes; the umask decides who may run a program.
 
         Args:
             content: The bytes, or their pieces one after the other.
@@ -124,7 +124,7 @@ class Workspace:
         """Prepare a file that shares its blocks with `source` until one of them is written.
 
         Raises:
-            UnsupportedLinkError: The file system has no clones, or `source` lies on another.
+            UnsupportedLinkError: The file system has no clones, or `source` is on another.
         """
         prepared = self._next()
         with explained_reading(source), open_regular(source) as reader:
@@ -144,7 +144,7 @@ class Workspace:
         """Prepare a second name of the file itself.
 
         Raises:
-            UnsupportedLinkError: `source` lies on another file system, or has no hard links.
+            UnsupportedLinkError: `source` is on another file system, or on one without hard links.
         """
         prepared = self._next()
         with explained_reading(source), parent_of(source) as (parent, name):
@@ -189,7 +189,7 @@ def _chunks(reader: int, source: Path) -> Iterator[bytes]:
 
 
 def _copy_within_system(reader: int, writer: int) -> bool:
-    """Let the system copy a file: no byte passes through us, and it may share blocks.
+    """Let the system copy a file: no byte passes through this process, and blocks may be shared.
 
     Returns:
         False where it cannot (nothing was written then), or has nothing to copy.
@@ -228,7 +228,7 @@ def publish(prepared: Prepared, folder: Folder, relative: str, *, replace: bool 
 
     Raises:
         FileExistsError: The name is taken and `replace` is False.
-        RefusedError: changed-meanwhile; a link or a file stands in the place of a folder.
+        RefusedError: changed-meanwhile; a link or a file is in the place of a folder.
         OSError: The system refused.
     """
     parent, _, name = relative.rpartition("/")
@@ -282,8 +282,8 @@ def build_folder(
         contents: By relative path: a file's bytes, or the absolute path a symbolic link
             points to.
         waiting: Called once if another k2compat is writing in the parent folder.
-        unless: Asked when no other k2compat can write there any more: whether there is
-            nothing to make after all.
+        unless: Called when no other k2compat can write there any more: whether the folder is
+            not needed after all.
 
     Returns:
         Whether the folder was made.

@@ -1,11 +1,11 @@
-"""Bring a model's files, all but its weights, beside its GGUFs.
+"""Staging of a model's files, except its weights, in the folder of its GGUFs.
 
     model's folder ── source ──▶ ModelFiles ─┐
                                              ├─ plan ──▶ StagingPlan ── apply ──▶ files, findings
     GGUF folder ─── target ──▶ StagingTarget ┘
 
-A plan says of each file whether it is new, the same or in conflict. Applying it prepares all
-files out of sight first, so that a refusal of the system leaves the target as it was.
+In a plan each file is new, the same or in conflict. Applying a plan first prepares all files under
+hidden names, so that a refusal of the system leaves the target unchanged.
 """
 
 from k2compat.staging.apply import LinkMode

@@ -39,16 +39,16 @@ def apply_plan(
     *,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Finding, ...]:
-    """Write what the plan calls new or replaced; durable on return.
+    """Write the new and replaced files of the plan; durable on return.
 
-    Nothing appears before all of it is on the disk, so a full disk leaves the target as it
-    was. A run that is cut off while files appear is continued by the next one: each file is
+    No file appears before all of them are on the disk, so a full disk leaves the target
+    unchanged. If a run is cut off while files appear, the next one continues it: each file is
     absent or whole.
 
     Args:
         plan: The plan.
         folder: Its target, open and held by this process.
-        mode: How the bytes get there. What the file system cannot do becomes a copy.
+        mode: How the bytes get there. If the file system does not support it, files are copied.
         progress: Called with the number of bytes each prepared file has.
 
     Returns:
@@ -92,7 +92,7 @@ def _publish(hidden: Prepared, folder: Folder, file: PlannedFile) -> None:
 
 
 class _Room:
-    """Whether the bytes of all files fit on the disk; looked up once, before the first copy."""
+    """Whether the bytes of all files fit on the disk; checked once, before the first copy."""
 
     def __init__(self, folder: Folder, files: list[PlannedFile]) -> None:
         self._folder = folder
@@ -115,7 +115,7 @@ class _Room:
 
 
 class _Maker:
-    """Prepares files in the way asked for, or in the way the file system can."""
+    """Prepares files in the requested way, or in one that the file system supports."""
 
     def __init__(self, workspace: Workspace, mode: LinkMode, room: _Room) -> None:
         self._workspace = workspace
@@ -136,7 +136,7 @@ class _Maker:
         try:
             return self._link(file.origin)
         except UnsupportedLinkError:
-            # One refusal speaks for all: the model lies on one file system.
+            # One refusal applies to all files: the model is on one file system.
             self._mode, self._fell_back = LinkMode.COPY, True
             return self._copy(file.origin)
 

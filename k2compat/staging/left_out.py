@@ -1,4 +1,4 @@
-"""What of a model's folder is not staged, as data: the first row that matches decides."""
+"""The files of a model's folder that are not staged, as data: the first matching row decides."""
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -44,12 +44,12 @@ LEFT_OUT: Final = (
 
 EXCLUDED: Final = LeftOut("left-out-excluded", "excluded by you", ())
 
-# What the Hub need not send at all.
+# Files that are not fetched from the Hub at all.
 DOWNLOAD_NOT: Final = tuple(pattern for row in LEFT_OUT[:2] for pattern in row.patterns)
 
 
 def reason_to_leave_out(relative: str, exclude: tuple[str, ...] = ()) -> LeftOut | None:
-    """Why a file or folder is not staged, or None if it is.
+    """The reason why a file or folder is not staged; None if it is staged.
 
     Args:
         relative: Its path within the model's folder.

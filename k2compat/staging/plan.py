@@ -35,12 +35,12 @@ class PlannedFile:
     Attributes:
         relative: Its path within the target.
         action: What becomes of it.
-        size: In bytes, as it will stand in the target.
-        origin: The file whose bytes it gets; for a link to a GGUF, where it points.
+        size: Its bytes in the target.
+        origin: The file whose bytes it gets; for a link to a GGUF, its target.
         content: Bytes to write in place of the origin's (a patched config).
         remote: The file on the Hub whose bytes it gets.
         is_link: Whether it is a link to a GGUF.
-        obstacle: Why not even --force can put it there.
+        obstacle: The reason why even --force cannot put it there.
     """
 
     relative: str
@@ -55,7 +55,7 @@ class PlannedFile:
 
 @dataclass(frozen=True, slots=True)
 class StagingPlan:
-    """What staging does; skipped files are not part of it.
+    """The plan of a staging, without skipped files.
 
     Attributes:
         target: The folder that receives the files.
@@ -138,7 +138,7 @@ def _plan_link(target: Path, name: str, destination: Path) -> PlannedFile:
 
 
 def _obstacle(target: Path, relative: str) -> str | None:
-    """What stands in the way of a file and is not to be removed, in words."""
+    """The obstacle in the place of a file that must not be removed, in words."""
     *parents, _ = relative.split("/")
     place = target
     for name in parents:
@@ -158,7 +158,7 @@ def _has_bytes(place: Path, file: SourceFile, content: bytes | None) -> bool:
     try:
         real = real_path(place)
         status = real.stat()
-    except OSError:  # a link that leads nowhere, or to itself
+    except OSError:  # a link without a target, or to itself
         return False
     if not stat.S_ISREG(status.st_mode):
         return False

@@ -1,4 +1,4 @@
-"""What a plan means, as findings."""
+"""The findings on a plan."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ _codes = Codes("staging")
 
 
 def plan_findings(plan: StagingPlan, source: ModelFiles) -> Iterator[Finding]:
-    """Conflicts, and what is left out."""
+    """Findings on conflicts and left-out files."""
     conflicts = plan.having(StagingAction.CONFLICT)
     differing = [file for file in conflicts if file.obstacle is None]
     if differing:

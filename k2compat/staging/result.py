@@ -1,4 +1,4 @@
-"""What KTransformers makes of the target, as it is or as it will be."""
+"""KTransformers' verdict on the target, with the files of the plan."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -19,7 +19,7 @@ from k2compat.staging.plan import PlannedFile, StagingAction, StagingPlan
 
 
 def check_plan(plan: StagingPlan) -> tuple[Finding, ...]:
-    """Check the target as if the plan were carried out; of the Hub only small files are fetched.
+    """Check the target as if the plan were carried out; only small files are fetched from the Hub.
 
     Raises:
         RefusedError: not-readable.

@@ -1,4 +1,4 @@
-"""Stage a model's files beside its GGUFs, from the folders as named to the findings."""
+"""One whole staging, from the named folders to the findings."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from k2compat.staging.result import check_plan
 from k2compat.staging.source import ModelFiles, list_source, read_source
 from k2compat.staging.target import find_staging_target
 
-# With these GGUFs no staged file makes KTransformers serve the model.
+# With these GGUFs KTransformers cannot serve the model, whatever is staged.
 _POINTLESS = frozenset(
     {"gguf-split-mixed", "ktransformers-other-architecture", "ktransformers-other-model"}
 )
@@ -25,7 +25,7 @@ _POINTLESS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagingRequest:
-    """What to stage, and how.
+    """The request of a staging.
 
     Attributes:
         model: The model's folder, text as the user typed it; or its repo, listed.
@@ -50,12 +50,12 @@ class StagingRequest:
 
 @dataclass(frozen=True, slots=True)
 class Staging:
-    """What was done, or would be.
+    """The result of a staging, or of its plan.
 
     Attributes:
-        source: The model, walked.
-        plan: What became of each file.
-        report: The findings, the check of the result for KTransformers included.
+        source: The model's files.
+        plan: The plan, with the action for each file.
+        report: The findings, with those of the check for KTransformers.
     """
 
     source: ModelFiles
@@ -73,14 +73,14 @@ def stage(
     """Stage a model's files.
 
     Args:
-        request: What to stage, and how.
+        request: The request.
         write: False to plan only.
         waiting: Called once if another k2compat holds the target.
         progress: Called with the number of bytes of each file that is ready.
 
     Raises:
-        RefusedError: The folders do not do, a file is not what it should be, it cannot be
-            read, or the GGUFs are not those of one model with this config; nothing was changed.
+        RefusedError: A folder is not suitable, a file is not of the right kind or cannot be read,
+            or the GGUFs are not those of one model with this config; nothing was changed.
         HubError: The Hub does not give a file as it listed it.
         WriteError: The system refused; each file is absent, old or new, never in between.
     """
@@ -117,7 +117,7 @@ def _refuse_pointless(findings: Iterable[Finding], target: Path) -> None:
 
 
 def _with_place(finding: Finding, target: Path) -> str:
-    """The message, with the path of its file where that lies in a folder below the target."""
+    """The message, with the path of its file if that is in a folder below the target."""
     message = finding.message.removesuffix(".")
     where = Path(finding.where)
     if where.parent == target or not where.is_relative_to(target):
@@ -153,7 +153,7 @@ def _patch(source: ModelFiles, to: str | None) -> Patch | None:
 
 
 def _cost(patch: Patch | None, target: Path) -> tuple[Finding, ...]:
-    """What the patch costs; other engines' ways around it are no matter beside a GGUF."""
+    """The costs of the patch, without alternatives in other engines, which do not use the GGUF."""
     if patch is None:
         return ()
     findings = cost_of(patch.target, patch.at, str(target / CONFIG_FILE))

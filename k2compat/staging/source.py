@@ -1,7 +1,7 @@
-"""The files of a model that are to be staged; what looks like one but is not, is refused.
+"""The files of a model to stage; entries that only look like such files are refused.
 
-Links lead to one Hub cache entry at most: staging copies what links lead to, often as root, so a
-link that leads anywhere else is a question to the user.
+Links may lead only to one Hub cache entry: staging copies the targets of links, often as root, so
+the user must confirm any other link.
 """
 
 import errno
@@ -60,13 +60,13 @@ class SkippedFile:
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """A model's folder, walked, or its repo, listed.
+    """The files of a model's folder or repo.
 
     Attributes:
         name: The folder or the repo's address, for messages.
         folder: The folder, all links resolved; None for a repo.
-        files: What is to be staged, sorted by path.
-        skipped: What is left out, sorted by path.
+        files: The files to stage, sorted by path.
+        skipped: The files to leave out, sorted by path.
     """
 
     name: str
@@ -120,14 +120,14 @@ def read_source(
 
 
 def list_source(repo: RemoteRepo, *, exclude: tuple[str, ...] = ()) -> ModelFiles:
-    """The same of a repo; nothing of it is fetched yet.
+    """The same for a repo; no file is fetched yet.
 
     Raises:
         RefusedError: config-missing.
         HubError: hub-hash-missing.
     """
     reasons = {path: reason_to_leave_out(path, exclude) for path in repo.sizes}
-    # A folder that is left out takes what is in it along.
+    # With a left-out folder all files in it are left out.
     for path in repo.sizes:
         folders = (path[:place] for place, letter in enumerate(path) if letter == "/")
         above = (reason_to_leave_out(folder, exclude) for folder in folders)
@@ -161,7 +161,7 @@ def naming(names: Sequence[str], most: int = 5) -> str:
 
 
 class _Walk:
-    """What a walk has found so far, refusals included: they are reported all at once."""
+    """The results of a walk, with refusals, which are all reported at once."""
 
     def __init__(self, folder: Path, *, follow_links: bool, exclude: tuple[str, ...]) -> None:
         self.files: list[SourceFile] = []
@@ -199,7 +199,7 @@ class _Walk:
             self._special.append(relative)
 
     def _follow(self, link: Path, relative: str) -> Path | None:
-        """Where a link leads; None where it may not be followed, which is noted."""
+        """The target of a link; None if the link must not be followed, which is noted."""
         try:
             real = real_path(link)
         except OSError as error:
@@ -223,7 +223,7 @@ class _Walk:
             )
 
     def refuse(self) -> None:
-        """Raise for the links and special files that were met."""
+        """Raise an error for the links and special files that were found."""
         if self._cycles:
             raise RefusedError(
                 "link-cycle",
@@ -245,9 +245,9 @@ class _Walk:
 
 
 class _Allowed:
-    """Where links may lead: inside the model, or to one Hub cache entry's blobs.
+    """The allowed targets of links: inside the model, or the blobs of one Hub cache entry.
 
-    Every file of a snapshot is such a link, and every file of an overlay of one.
+    Every file of a snapshot, and of an overlay of a snapshot, is such a link.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -277,7 +277,7 @@ def _entries(folder: Path) -> list["os.DirEntry[str]"]:
 def _size(entry: "os.DirEntry[str]") -> int:
     try:
         return entry.stat().st_size if entry.is_file() else 0
-    except OSError:  # a weight that is a dangling link is left out all the same
+    except OSError:  # weights are left out, also if they are dangling links
         return 0
 
 

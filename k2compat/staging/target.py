@@ -12,13 +12,13 @@ from k2compat.staging.source import naming
 
 _SUFFIX = ".gguf"
 
-# How deep GGUFs are looked for when the folder itself has none; Hub repos have one level.
+# The depth of the search for GGUFs if the folder itself has none; Hub repos have one level.
 _DEPTH = 3
 
 
 @dataclass(frozen=True, slots=True)
 class StagingTarget:
-    """Where files go.
+    """The target of a staging.
 
     Attributes:
         folder: The folder that receives them, all links resolved; may be absent with --into.
@@ -30,7 +30,7 @@ class StagingTarget:
 
 
 def find_staging_target(gguf_folder: Path, source: Path | None, into: Path | None) -> StagingTarget:
-    """Check the folders against each other.
+    """Find the target, and check the folders against each other.
 
     Args:
         gguf_folder: The folder that holds the GGUFs.

@@ -1,1 +1,1 @@
-"""The commands, one module each; a module holds its click command as `command`."""
+"""The commands, one module for each; its click command is called `command`."""

@@ -147,9 +147,9 @@ def _with_figures(report: EndpointReport, baseline: dict[str, str]) -> EndpointR
 
 
 def _listed(base: str, requests: Sequence[Request], lines: list[str]) -> Outcome:
-    """What would be sent."""
+    """The requests that would be sent."""
     tokens = sum(request.estimated_tokens for request in requests)
-    # The list of models is a request too, without tokens.
+    # The list of models is a request, too, without tokens.
     sent = counted(len(requests) + 1, "request")
     total = f"{sent} to {base}, about {counted(tokens, 'token')}; none was sent."
     document = {
@@ -169,7 +169,7 @@ def _listed(base: str, requests: Sequence[Request], lines: list[str]) -> Outcome
 
 
 def _text_lines(requests: Sequence[Request], columns: int | None) -> list[str]:
-    """One line a request for grep; on a terminal a purpose goes on below its begin."""
+    """One line for each request, for grep; on a terminal the purpose is indented and wrapped."""
     width = max(len(request.name) for request in requests)
     lines = [
         f"{request.name:{width}} {request.estimated_tokens:6,} tokens  {request.purpose}"

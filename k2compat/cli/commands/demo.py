@@ -1,4 +1,4 @@
-"""k2compat demo: the main jobs on the talking model, a small Kimi-K2 made on the spot."""
+"""k2compat demo: the main jobs on the talking model, a small generated Kimi-K2."""
 
 import os
 import subprocess
@@ -27,11 +27,11 @@ DAMAGED = "Kimi-K2-talking-damaged"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A command, and why a person would type it.
+    """A command, and its reason.
 
     Attributes:
-        why: One line for a person.
-        arguments: What follows `k2compat`.
+        why: The reason, in one line.
+        arguments: The words after `k2compat`.
         exit_code: The exit status it must have.
     """
 
@@ -42,7 +42,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A step that was run: what was typed, and what came of it."""
+    """A step that was run: its command, and the result."""
 
     why: str
     command: str
@@ -109,7 +109,7 @@ def command(output: Output, keep: Path | None) -> Outcome:
         done.append(gateway)
         _narrate(output, "\n".join(_lines(gateway)))
     failed = [result for result in done if result.exit_code != result.expected_exit_code]
-    if failed and output.quiet:  # what failed is not above
+    if failed and output.quiet:  # the failed command is not shown above
         output.print_part("\n".join(line for result in failed for line in _lines(result)))
     succeeded = not failed
     answer = "All of it went as it should." if succeeded else "The demo failed: see above."
@@ -131,7 +131,7 @@ def _narrate(output: Output, text: str) -> None:
 
 @contextmanager
 def _folder(keep: Path | None) -> Iterator[Path]:
-    """A folder of its own to work in: a temporary one, or one that stays.
+    """A folder for the demo: a temporary one, or one that stays.
 
     Raises:
         RefusedError: folder-not-empty, or not-readable.
@@ -176,7 +176,7 @@ def make_models(folder: Path) -> Path:
 
 
 def run_step(step: Step, folder: Path) -> Done:
-    """Run one command in a process of its own, as a person would."""
+    """Run one command in a process of its own, as in a shell."""
     process = subprocess.run(  # noqa: S603 - our own program and arguments
         [sys.executable, "-m", "k2compat", *step.arguments],
         cwd=folder,
@@ -198,7 +198,7 @@ def run_step(step: Step, folder: Path) -> Done:
 def show_gateway(model: Path, gguf: Path) -> Done:
     """Ask a server that leaks, without the gateway and through it."""
     arguments, exit_code, shown, log = ask_through_gateway(model, gguf)
-    # Without the extra, serve refuses and says what to install.
+    # Without the extra, serve refuses with the command that installs it.
     expected = OK if find_spec("aiohttp") and find_spec("prometheus_client") else REFUSED
     return Done(WHY, shell_line("k2compat", *arguments), exit_code, expected, shown, log)
 

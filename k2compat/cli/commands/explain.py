@@ -35,7 +35,7 @@ def _as_dict(entry: Explanation) -> dict[str, str]:
 
 
 def _list(entries: list[Explanation], columns: int | None) -> str:
-    """One line a code for grep; on a terminal a summary goes on below its begin."""
+    """One line for each code, for grep; on a terminal the summary is indented and wrapped."""
     width = max(len(entry.code) for entry in entries)
     lines = (f"{entry.code:{width}}  {entry.summary}" for entry in entries)
     if columns is not None:

@@ -89,7 +89,7 @@ def command(
     """
     if explain:
         _demand_sum_alone(run=run, written=folder is not None or output_format != FORMATS[0])
-    # What --run starts ends with this process, as in a script.
+    # The processes that --run starts end with this process, as in a script.
     request = for_format(read_request(options), "sh" if run else output_format)
     plan = plan_launch(request)
     given = [name for name, value in options.items() if value not in (None, False)]
@@ -112,7 +112,7 @@ def command(
         answer = _write(folder, files, force, output)
         document["written"] = [str(folder / name) for name in files]
     elif output.as_json and output_format == FORMATS[0]:
-        answer = ""  # a person's text, which the document replaces
+        answer = ""  # the text for a person, which the document replaces
     else:
         answer = _only(render_plan(plan, output_format), output_format)
     code = FOUND_ERRORS if report.has_errors else OK
@@ -164,7 +164,7 @@ def _demand_run(run: bool, node_rank: str | None, output_format: str, folder: Pa
 def _run(
     request: Request, plan: Plan, node_rank: str, skip_preflight: bool, output: Output
 ) -> Outcome:
-    """Become the node's process; returns only where its preflight found errors."""
+    """Run the node's commands in this process; returns only if its preflight found errors."""
     from k2compat.launch import become_node, node_of, preflight_plan, resolve_plan
 
     if not skip_preflight:
@@ -187,7 +187,7 @@ def _gguf_path(request: Request) -> str | None:
 
 
 def _only(files: Mapping[str, Script], output_format: str) -> str:
-    """The one file that can go to stdout."""
+    """The only file, which can be written to stdout."""
     if len(files) > 1:
         raise click.UsageError(
             f"--format {output_format} makes {counted(len(files), 'file')} here; say where: "

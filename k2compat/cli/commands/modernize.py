@@ -1,4 +1,4 @@
-"""k2compat modernize: an old command line in, today's out."""
+"""k2compat modernize: translate an old command line into today's."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -139,7 +139,7 @@ def _findings(modernized: Modernized) -> Iterator[Finding]:
 
 
 def _line(finding: Finding) -> int:
-    """The line of the text that a finding is about; 0: none."""
+    """The line of the text to which a finding belongs; 0: none."""
     number = finding.where.removeprefix("line ").partition(":")[0]
     return int(number) if number.isdecimal() else 0
 

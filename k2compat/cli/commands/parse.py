@@ -1,4 +1,4 @@
-"""k2compat parse: a model's raw output in, OpenAI's message or the events out."""
+"""k2compat parse: turn a model's raw output into OpenAI's message or into events."""
 
 import codecs
 import json
@@ -19,10 +19,10 @@ from k2compat.findings import Codes, Finding, Report, explanation
 from k2compat.toolcalls import Event, Message, Problem, ReasoningMode, StreamParser, marker_ids
 from k2compat.toolcalls.chat import assistant_message
 
-# What is read at once at most; a pipe gives what it has.
+# The largest read; a pipe gives the bytes that it has.
 _CHUNK_BYTES = 64 * 1024
 
-# How an event is called in JSON Lines.
+# The names of the events in JSON Lines.
 _TYPES = {
     "ArgumentsDelta": "arguments_delta",
     "CallEnd": "call_end",
@@ -32,7 +32,7 @@ _TYPES = {
     "Reasoning": "reasoning",
 }
 
-# The engine or the model is another than expected: no later text can be right.
+# The engine or the model is not the expected one: no later text can be right.
 _OTHER_SETUP = ("markers-stripped", "other-format")
 
 _codes = Codes("toolcalls")
@@ -138,7 +138,7 @@ def _opened(file: Path) -> Iterator[int]:
 
 
 def _text(file: Path, descriptor: int) -> Iterator[str]:
-    """The text as it arrives; a character that is cut waits for its rest."""
+    """The text as it arrives; a cut character is held until its rest arrives."""
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     with explained_reading(file):
         while chunk := os.read(descriptor, _CHUNK_BYTES):

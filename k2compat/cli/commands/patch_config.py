@@ -85,7 +85,7 @@ def command(
 
 @dataclass(frozen=True, slots=True)
 class _Result:
-    """A patch that was written, or would be, at `path`."""
+    """A patch that was written at `path`, or would be."""
 
     patch: Patch
     path: Path
@@ -111,7 +111,7 @@ def _as_overlay(output: Output, overlay: Overlay, patch: Patch, *, write: bool) 
 
 def _outcome(result: _Result, *, dry_run: bool, check: bool, with_diff: bool) -> Outcome:
     patch = result.patch
-    # A person who changes something sees its costs; a script that asks whether to, does not.
+    # A user who changes the file sees the costs; a script that only checks does not.
     costs = patch.costs if result.changed and not check else ()
     report = Report((*costs, *result.findings))
     diff = unified_diff(patch, str(result.path)) if with_diff and patch.changes else None

@@ -1,4 +1,4 @@
-"""k2compat preflight: what would stop a launch, found before it."""
+"""k2compat preflight: find what would stop a launch, before it."""
 
 import json
 from collections.abc import Iterable, Sequence

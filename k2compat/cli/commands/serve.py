@@ -1,4 +1,4 @@
-"""k2compat serve: the gateway before a server that cannot be changed."""
+"""k2compat serve: the gateway in front of a server that cannot be changed."""
 
 import os
 from collections.abc import Callable
@@ -116,7 +116,7 @@ def command(
     settings = read_settings(given, os.environ, path)
     from k2compat.gateway.service import make_gateway
 
-    gateway = make_gateway(settings)  # reads the files that the settings name
+    gateway = make_gateway(settings)  # this reads the files that the settings name
     if check_config:
         return Outcome({"settings": settings.shown()}, _shown(settings))
     if check:
@@ -126,7 +126,7 @@ def command(
 
 
 def _check(output: Output, settings: Settings) -> Outcome:
-    """What is wrong with the upstream, and which steps of the gateway repair it."""
+    """The faults of the upstream, and the steps of the gateway that repair them."""
     from k2compat.cli.endpoint_check import BUDGET, outcome_of, run_check
     from k2compat.endpoint import Target, base_url, plan, read_key
     from k2compat.endpoint.check import Work
@@ -171,7 +171,7 @@ def _run(gateway: "Gateway", settings: Settings) -> None:
 
 
 def _shown(settings: Settings) -> str:
-    """The settings as a file for --config holds them."""
+    """The settings in the form of a file for --config."""
     import json
 
     shown = settings.shown()

@@ -1,4 +1,4 @@
-"""k2compat stage-gguf: every file of a model but its weights, beside its GGUFs."""
+"""k2compat stage-gguf: put every file of a model except its weights into its GGUFs' folder."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from k2compat.hub import RemoteRepo, find_companions, parse_repo_url
 from k2compat.printable import printable
 from k2compat.staging import DOWNLOAD_NOT, LinkMode, Staging, StagingAction, StagingRequest, stage
 
-# Of a model with more files than any has, the rest is shown as a number.
+# For a model with more files than usual, the rest is shown as a number.
 _SHOWN_FILES = 40
 
 
@@ -87,7 +87,7 @@ def command(
 
 
 def _find(model: str) -> tuple[str | RemoteRepo | Path, tuple[Finding, ...]]:
-    """The model's folder or repo, and what should be known about it."""
+    """The model's folder or repo, and findings on it."""
     repo = parse_repo_url(model)
     if repo is None:
         return model, ()

@@ -1,4 +1,4 @@
-"""k2compat validate: check that a checkpoint is what its config says."""
+"""k2compat validate: check that a checkpoint matches its config."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -83,7 +83,7 @@ def command(
     report = _selected(validation.report, wanted, unwanted)
     shown = report
     if not (output.as_json or engine) and (not wanted or _FOLD in wanted):
-        # The fold is a finding of its own, chosen by its own code.
+        # The folded verdicts are one finding, which has a code of its own.
         folded = fold_verdicts(_selected(validation.report, frozenset(), unwanted))
         shown = _selected(folded, wanted, unwanted)
     return Outcome(
@@ -96,7 +96,7 @@ def command(
 
 
 def _selected(report: Report, wanted: frozenset[str], unwanted: frozenset[str]) -> Report:
-    """The findings that --select names, all without it, and --ignore does not."""
+    """The findings that --select names (all without it), except those that --ignore names."""
     return Report(
         tuple(
             finding
@@ -109,7 +109,8 @@ def _selected(report: Report, wanted: frozenset[str], unwanted: frozenset[str]) 
 def _verdict(counts: Mapping[str, int], left_out: int, coverage: Coverage) -> str:
     """The last line.
 
-    What --select and --ignore leave out, and what was not judged, make no checkpoint sound.
+    A checkpoint is not called sound because of findings that --select and --ignore leave out, or
+    of tensors that were not judged.
     """
     found = ", ".join(counted(count, word) for word, count in counts.items() if count)
     if left_out:
@@ -129,7 +130,7 @@ def _count(report: Report, *severities: str) -> int:
 
 
 def _codes(listed: str | None) -> frozenset[str]:
-    """The codes in a list; one that does not exist is refused, with the nearest that does."""
+    """The codes in a list; an unknown one is refused, and the nearest code is named."""
     codes = frozenset(code.strip() for code in (listed or "").split(",")) - {""}
     for code in sorted(codes):
         explanation(code)
