@@ -47,7 +47,7 @@ def run_as_user(*arguments: object) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def program_can_be_started() -> None:
     if run_as_user("--version")[0] != 0:
         pytest.skip("this user cannot start k2compat where it is installed")
@@ -74,6 +74,7 @@ CLOSED = {
 }
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("part", CLOSED)
 def test_what_is_closed_is_named(model: Path, part: str) -> None:
     place, mode, code, words = CLOSED[part]
