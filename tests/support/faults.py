@@ -16,7 +16,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Generic, TypeVar
@@ -175,16 +175,25 @@ def each_failure(
     prepare: Callable[[], State],
     action: Callable[[State], object],
     expected: tuple[type[Exception], ...] = (K2CompatError,),
+    errors: Sequence[int] = ERRORS,
+    every: int = 11,
 ) -> Iterator[Failed[State]]:
     """Run `action` on a fresh state again and again, each time with another call failing.
 
     Every counted call fails once with every error, alone and with all that follow it; in the
-    daily run every fifth of these. An exception that is not `expected` passes through: it is a bug.
+    daily run each eleventh time, once or twice for each call.
+
+    Args:
+        prepare: Makes a fresh state.
+        action: What is run on it.
+        expected: An exception that is none of these passes through: it is a bug.
+        errors: Numbers of errno.
+        every: The step of the daily run.
     """
     sound = prepare()
     names = calls_of(lambda: action(sound))
-    failures = itertools.product(range(len(names)), ERRORS, (False, True))
-    for number, code, lasting in sampled(failures, every=5):
+    failures = itertools.product(range(len(names)), errors, (False, True))
+    for number, code, lasting in sampled(failures, every):
         state = prepare()
         watch = Watch(number, lasting, _failing(code))
         with watched(watch):
@@ -212,14 +221,18 @@ def each_kill(
 ) -> Iterator[tuple[State, str]]:
     """Run `action` in a child that is killed (SIGKILL) before each counted call in turn.
 
-    A write is also killed half way through.
+    A write is also killed half way through. In the daily run every third of these.
     """
     sound = prepare()
-    for number, name in enumerate(calls_of(lambda: action(sound))):
-        for effect in (_kill, _kill_half_way) if name == "write" else (_kill,):
-            state = prepare()
-            _in_child(action, state, Watch(number, lasting=False, effect=effect))
-            yield state, f"killed at call {number}, {name}"
+    kills = (
+        (number, name, effect)
+        for number, name in enumerate(calls_of(lambda: action(sound)))
+        for effect in ((_kill, _kill_half_way) if name == "write" else (_kill,))
+    )
+    for number, name, effect in sampled(kills, every=3):
+        state = prepare()
+        _in_child(action, state, Watch(number, lasting=False, effect=effect))
+        yield state, f"killed at call {number}, {name}"
 
 
 def _in_child(action: Callable[[State], object], state: State, watch: Watch) -> None:
