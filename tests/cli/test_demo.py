@@ -9,15 +9,23 @@ from k2compat.cli import gateway_demo
 from k2compat.cli.commands import demo
 from k2compat.cli.main import run
 from k2compat.samples import llama_server
+from k2compat.samples.talking import GGUF_FILE
+from tests.support.amount import only_in_test_all
+from tests.support.talking_models import talking_model
 
 
-def test_every_command_of_the_work_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
-    assert run(["demo"]) == 0
-    shown = capfd.readouterr().out
-    for step in demo.STEPS:
-        assert f"# {step.why}" in shown
-    assert f"# {gateway_demo.WHY}" in shown
-    assert shown.endswith("All of it went as it should.\n")
+@pytest.fixture
+def without_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Making the models takes a second."""
+    gguf = talking_model("gguf") / GGUF_FILE
+    monkeypatch.setattr(demo, "make_models", lambda folder: gguf)
+
+
+@pytest.fixture
+def without_gateway(monkeypatch: pytest.MonkeyPatch, without_models: None) -> None:
+    """The gateway's part goes well at once: it starts three servers."""
+    sound = demo.Done(gateway_demo.WHY, "k2compat serve", 0, 0, "", "")
+    monkeypatch.setattr(demo, "show_gateway", lambda model, gguf: sound)
 
 
 def test_its_document_holds_each_step(capfd: pytest.CaptureFixture[str]) -> None:
@@ -32,10 +40,13 @@ def test_its_document_holds_each_step(capfd: pytest.CaptureFixture[str]) -> None
     (call,) = json.loads(through)["tool_calls"]
     assert json.loads(through)["content"]  # the model's words before the call are no thought
     assert call["id"] == "functions.get_weather:0"
+    installed = llama_server.llama_cpp_is_installed()
+    assert json.loads(call["function"]["arguments"]) == {"city": "Paris" if installed else "北京"}
     change = next(step for step in document["steps"] if step["command"].endswith("deepseek_v3"))
     assert "nothing to do" not in change["stdout"]
 
 
+@pytest.mark.usefixtures("without_gateway")
 def test_a_step_that_fails_fails_the_demo(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -47,11 +58,18 @@ def test_a_step_that_fails_fails_the_demo(
     assert "The demo failed" in shown
 
 
-def test_the_folder_stays_when_asked(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+@only_in_test_all  # tests/docs/test_commands.py works in the folder that README's demo keeps
+def test_every_command_is_shown_and_the_folder_stays_when_asked(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     folder = tmp_path / "new" / "k2 demo"
     assert run(["demo", "--keep", str(folder)]) == 0
     shown = capfd.readouterr().out
     assert shown.startswith(f"In {folder}: ")
+    for step in demo.STEPS:
+        assert f"# {step.why}" in shown
+    assert f"# {gateway_demo.WHY}" in shown
+    assert "All of it went as it should.\n" in shown
     assert shown.endswith(f"cd '{folder}'\n")
     assert {path.name for path in folder.iterdir()} == {
         demo.MODEL,
@@ -79,6 +97,7 @@ def test_a_folder_in_use_is_refused(
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.usefixtures("without_models")
 def test_a_gateway_that_cannot_run_fails_the_demo(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,22 +109,18 @@ def test_a_gateway_that_cannot_run_fails_the_demo(
     assert "exit status 2, expected 0" in shown
 
 
-@pytest.mark.parametrize("installed", [False, True])
-def test_the_leaking_server_is_llama_cpp_where_it_is_installed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, installed: bool
-) -> None:
-    if installed:
-        pytest.importorskip("xllamacpp", reason="no wheel of xllamacpp for this platform")
-    monkeypatch.setattr(llama_server, "llama_cpp_is_installed", lambda: installed)
-    done = demo.show_gateway(tmp_path / demo.MODEL, demo.make_models(tmp_path))
+def test_without_llama_cpp_a_stand_in_leaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(llama_server, "llama_cpp_is_installed", lambda: False)
+    done = demo.show_gateway(talking_model(tokenizer="tiktoken"), Path("no.gguf"))
     assert done.exit_code == done.expected_exit_code == 0
     without, through = (line.partition(": ")[2] for line in done.stdout.splitlines())
     assert "<|tool_call_begin|>" in json.loads(without)["content"]
     (call,) = json.loads(through)["tool_calls"]
-    assert json.loads(through)["content"]  # the model's words before the call are no thought
-    assert json.loads(call["function"]["arguments"]) == {"city": "Paris" if installed else "北京"}
+    assert json.loads(through)["content"]
+    assert json.loads(call["function"]["arguments"]) == {"city": "北京"}
 
 
+@pytest.mark.usefixtures("without_gateway")
 def test_quiet_says_the_answer_alone(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,6 +129,7 @@ def test_quiet_says_the_answer_alone(
     assert capfd.readouterr() == ("All of it went as it should.\n", "")
 
 
+@pytest.mark.usefixtures("without_gateway")
 def test_quiet_shows_a_step_that_failed(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
