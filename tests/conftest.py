@@ -1,6 +1,7 @@
 """Fixtures that all tests may use."""
 
 import signal
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from k2compat.cli.main import run
+from tests.support.amount import EVERYTHING, examples
 from tests.support.command import Result
 from tests.support.configs import KIMI
 
@@ -23,7 +25,7 @@ for number, handler in (
         signal.signal(number, handler)
 
 # Two shared cores in CI say nothing about how long one example takes.
-settings.register_profile("k2compat", deadline=None, max_examples=60)
+settings.register_profile("k2compat", deadline=None, max_examples=examples(60))
 settings.load_profile("k2compat")
 
 # What starts programs or servers, reads full-size checkpoints or runs long loops. `make check`
@@ -59,11 +61,29 @@ SLOW = (
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of the places in SLOW."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests of the places in SLOW, and leave out cases that the daily run does not try."""
     for item in items:
         if item.nodeid.startswith(SLOW):
             item.add_marker(pytest.mark.slow)
+    # Who names tests with -k means all of their cases.
+    if not EVERYTHING and not config.option.keyword:
+        _sample(config, items)
+
+
+def _sample(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect all but each n-th case of a test that is marked with sample(n)."""
+    numbers: Counter[str] = Counter()
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
+    for item in items:
+        mark = item.get_closest_marker("sample")
+        step = mark.args[0] if mark else 1
+        test = item.nodeid.partition("[")[0]
+        (left_out if numbers[test] % step else kept).append(item)
+        numbers[test] += 1
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = kept
 
 
 @pytest.fixture

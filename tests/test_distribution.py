@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.amount import only_in_test_all
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "k2compat"
 
@@ -31,6 +33,7 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@only_in_test_all
 def test_both_hold_the_code_and_its_data(distributions: Path) -> None:
     code = {str(path.relative_to(ROOT)) for path in PACKAGE.rglob("*.py")}
     assert "k2compat/py.typed" in DATA
@@ -43,6 +46,7 @@ def test_both_hold_the_code_and_its_data(distributions: Path) -> None:
     assert code | DATA | {"README.md", "LICENSE", "requirements.lock", "Makefile"} <= names
 
 
+@only_in_test_all
 def test_the_wheel_alone_runs_the_demo(distributions: Path, tmp_path: Path) -> None:
     """The wheel goes into an environment of its own; dependencies are lent by this one."""
     environment = tmp_path / "environment"
@@ -113,6 +117,7 @@ print(count, *sorted(others - {"__main__", "_virtualenv", "sitecustomize"}))
 """
 
 
+@only_in_test_all
 def test_the_parser_s_own_distribution_reads_every_transcript(tmp_path: Path) -> None:
     """It is built of the same folder, and installed with nothing else."""
     source = ROOT / "distributions" / "toolcalls"

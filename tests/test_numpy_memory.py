@@ -31,6 +31,7 @@ def test_nothing_is_asked_for_once_numpy_is_there(monkeypatch: pytest.MonkeyPatc
     demand_memory_for_numpy()
 
 
+@pytest.mark.sample(5)
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="ulimit -v limits nothing elsewhere")
 @pytest.mark.parametrize("kilobytes", range(40_000, 400_000, 20_000))

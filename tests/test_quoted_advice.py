@@ -16,6 +16,7 @@ from k2compat.files import open_folder, replace_content
 from k2compat.files.missing import missing_hint
 from k2compat.hub import snapshot_hint
 from k2compat.staging.target import find_staging_target
+from tests.support.amount import examples
 
 PACKAGE = Path(k2compat.__file__).parent
 PATHS = {"candidates", "entry", "file", "folder", "path", "place", "relative", "target"}
@@ -99,7 +100,7 @@ NAMES = st.text(st.sampled_from("a 'é模\"$`;&*(\\-"), min_size=1, max_size=8).
 @given(name=NAMES)
 @example(name="m x; touch pwned")
 @example(name="模型 'K2'")
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=examples(25))
 def test_a_shell_reads_the_path_in_the_advice(advise: Callable[[Path], str], name: str) -> None:
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made).resolve() / f"{name}-long-enough-to-be-near"

@@ -4,11 +4,13 @@ import pytest
 
 from k2compat.checkpoint import validate
 from k2compat.findings import Severity
+from tests.support.amount import only_in_test_all
 from tests.support.configs import config_values
 from tests.support.memory_source import memory_source
 from tests.support.stand_ins import STAND_INS, stand_in
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize(
     ("repo", "legacy", "tensors", "parameters", "own", "data_bytes"),
     [
@@ -60,6 +62,7 @@ def test_a_sound_checkpoint_is_called_sound(
     )
 
 
+@only_in_test_all
 @pytest.mark.parametrize("name", STAND_INS)
 def test_a_stand_in_of_each_quantisation_is_judged_to_the_last_tensor(name: str) -> None:
     validation = validate(memory_source(stand_in(name)))

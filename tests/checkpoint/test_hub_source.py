@@ -285,6 +285,7 @@ def test_offline_the_index_tells_where_the_library_keeps_no_listing(
     refused_offline()
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     "index", [b"{", b"[]", b"{}", b'{"weight_map": 1}', b"[" * 100_000, b"\xff", None]
 )

@@ -45,6 +45,7 @@ def with_nvfp4_experts() -> list[ExpectedTensor]:
     return made
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_everything_is_judged_in_a_known_storage(tmp_path: Path, variant: str) -> None:
     config = tiny_config(variant)
@@ -209,6 +210,7 @@ def test_the_bits_of_an_unknown_quantisation(quantization: object, expected: int
     assert read_quantization(quantization, FileFindings("config.json")).bits == expected
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_stored_parts_are_counted_as_the_shards_hold_them(tmp_path: Path, variant: str) -> None:
     """A wider dtype, a tensor twice, and one of no rule twice."""

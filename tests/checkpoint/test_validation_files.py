@@ -34,6 +34,7 @@ PLACES = {
 }
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("damage", FILE_DAMAGE)
 @pytest.mark.parametrize("place", PLACES)
 def test_what_stands_in_the_place_of_a_file_is_named(
@@ -47,6 +48,7 @@ def test_what_stands_in_the_place_of_a_file_is_named(
     assert {f.code for f in found} <= {code, "shard-unlisted", "shard-sets-mixed"}
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("damage", FILE_DAMAGE)
 @pytest.mark.parametrize("place", PLACES)
 def test_a_headline_is_a_sentence_that_begins_with_the_place(
@@ -77,6 +79,7 @@ def test_the_same_damage_in_many_files_is_one_finding(tmp_path: Path, folder: st
     )
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("damage", FILE_DAMAGE)
 @pytest.mark.parametrize(
     "name", ["K2-00001-of-00002.gguf", "K2-00002-of-00002.gguf", "config.json", "tiktoken.model"]

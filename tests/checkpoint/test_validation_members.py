@@ -31,6 +31,7 @@ def test_what_sed_makes_of_a_wrapper_is_named_and_judged(tmp_path: Path) -> None
     assert validation.variant.startswith("kimi_k25")
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_type_of_a_fork_is_named_and_everything_else_judged(tmp_path: Path, variant: str) -> None:
     made = draft(variant)

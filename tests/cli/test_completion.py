@@ -17,6 +17,7 @@ def test_each_shell_gets_its_script(shell: str) -> None:
     assert "_K2COMPAT_COMPLETE" in result.document["script"]
 
 
+@pytest.mark.sample(5)
 @needs_bash
 @pytest.mark.parametrize(
     ("line", "expected"),

@@ -127,6 +127,7 @@ def test_answers_fit_a_terminal_of_80_columns(tmp_path: Path) -> None:
     assert any(line.startswith("wrong-usage ") for line in on_a_terminal("explain"))
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm", "ktransformers"])
 @pytest.mark.parametrize("profile", ["default", "guide"])
 def test_a_plan_fits_a_terminal_of_80_columns(engine: str, profile: str) -> None:

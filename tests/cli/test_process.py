@@ -28,6 +28,7 @@ def test_version_and_help_go_to_stdout() -> None:
     assert b"patch-config" in k2compat("-h").out
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("environment", [{"LANG": "C", "LC_ALL": "C"}, {"PYTHONUTF8": "0"}])
 @pytest.mark.parametrize(
     "name", [b"\xe6\xa8\xa1\xe5\x9e\x8b", b"\xff\xfe", b"a\nb\x1b[31m"], ids=ascii
@@ -109,6 +110,7 @@ def test_an_answer_that_is_lost_is_told(command: str) -> None:
     assert "[output-failed]\nhint: " in result.words
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("delay", [0.0, 0.01, 0.1])
 def test_nothing_follows_a_document_that_ctrl_c_cuts_off(
     delay: float, number: signal.Signals
@@ -132,6 +134,7 @@ def test_nothing_follows_a_document_that_ctrl_c_cuts_off(
     assert b"[interrupted]" in err
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize(
     ("arguments", "file"),
     [

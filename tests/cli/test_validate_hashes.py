@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.amount import only_in_test_all
 from tests.support.command import ENVIRONMENT, PROGRAM, Result, k2compat
 from tests.support.hub_client import REPO, client_environment, repo_files
 from tests.support.hub_endpoint import Hub
@@ -46,6 +47,7 @@ def flip(path: Path) -> None:
     path.resolve().write_bytes(content)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("layout", ["cache", "local"])
 def test_a_bit_is_found_and_the_printed_command_cures_it(
     environment: dict[str, str], tmp_path: Path, layout: str
@@ -124,6 +126,7 @@ def test_refusals_come_before_the_work(
     assert list(tmp_path.glob("record*")) == []
 
 
+@only_in_test_all
 def test_a_terminal_sees_bytes_done_of_all(environment: dict[str, str], tmp_path: Path) -> None:
     folder = download(environment, "--local-dir", tmp_path / "local")
     begin = (
@@ -154,6 +157,7 @@ def read(terminal: int) -> bytes:
         return b""
 
 
+@only_in_test_all
 def test_ctrl_c_keeps_the_record(tmp_path: Path) -> None:
     """A small file and one that takes long; the second run hashes only the latter."""
     folder, record = tmp_path / "model", tmp_path / "record"

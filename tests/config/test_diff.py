@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from k2compat.config import plan_patch, unified_diff
+from tests.support.amount import examples
 from tests.support.json_texts import ConfigFile, config_files
 
 needs_patch = pytest.mark.skipif(shutil.which("patch") is None, reason="needs patch(1)")
@@ -20,7 +21,7 @@ def diff_of(data: bytes, name: str) -> tuple[str, bytes]:
 
 
 @needs_patch
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(file=config_files())
 def test_patch_applies_it(file: ConfigFile) -> None:
     diff, new = diff_of(file.holding("kimi_k2"), "config.json")

@@ -36,6 +36,7 @@ def test_a_fault_is_named_first_and_alone(name: str) -> None:
     assert judgement.report.findings[0].code == code
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("name", OVER_HTTP)
 def test_a_fault_is_named_over_real_http(name: str) -> None:
     server, code = ZOO[name]

@@ -36,6 +36,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
         yield f"{url}/v1", str(talking_model(special_markers=stripped))
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("tools", [False, True], ids=["no tools", "tools"])
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("keyword", KEYWORDS)

@@ -57,6 +57,7 @@ def expected(script: Script) -> Message:
     return parse(script.text, TOOLS, reasoning=script.reasoning)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("keyword", SCRIPTS)
 class TestRawCompletions:
     def test_the_whole_answer_is_the_script(self, plain: str, keyword: str) -> None:
@@ -80,6 +81,7 @@ class TestRawCompletions:
         assert parser.message == expected(script)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("keyword", SCRIPTS)
 def test_token_ids_return_what_special_markers_took_from_the_text(
     special: str, ids: dict[int, str], keyword: str
@@ -124,6 +126,7 @@ def chat_of(keyword: str) -> dict[str, Any]:
     }
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("keyword", WELL_FORMED)
 class TestItsOwnParser:
     """llama.cpp recognises the chat template and reads the calls itself."""

@@ -17,10 +17,11 @@ from k2compat.config.target import find_target
 from k2compat.errors import K2CompatError
 from k2compat.files import NewFile, build_folder, workspace, write_bundle
 from k2compat.staging import LinkMode, StagingRequest, stage
+from tests.support.amount import EVERYTHING
 from tests.support.configs import KIMI
 from tests.support.models import tree
 
-RUNS = 200
+RUNS = 200 if EVERYTHING else 40
 
 Action = Callable[[Path, int], object]
 

@@ -103,9 +103,9 @@ class TestTheRequest:
         assert "secret" not in caught.value.message
         assert prepared(request(USER), marker_text="refuse").body == request(USER)
 
-    def test_of_10_000_hostile_conversations_none_reaches_the_upstream_with_a_marker(self) -> None:
+    def test_no_hostile_conversation_reaches_the_upstream_with_a_marker(self) -> None:
         chance = random.Random(20261130)
-        for number in range(10_000):
+        for number in range(10_000 if EVERYTHING else 1_000):
             body = hostile_conversation(chance)
             skip = chance.sample(["content", "history-ids", "arguments", "thoughts"], 2)
             upstream = json.loads(write_body(prepared(body, skip=skip)))

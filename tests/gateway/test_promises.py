@@ -244,6 +244,7 @@ def test_a_refused_connection_is_tried_once_more() -> None:
 # Time limits.
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
     ("stage", "setting", "code"),
@@ -308,6 +309,7 @@ async def raw_client(url: str, data: bytes) -> bytes:
     return answer
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("sent", "answer"),
     [

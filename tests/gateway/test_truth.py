@@ -37,7 +37,7 @@ from tests.toolcalls.transcripts import (
 
 STRIPPED = "stripped"
 IDS = {marker: token_id for token_id, marker in FAMILY_MARKER_IDS.items()}
-SAMPLE = 23
+SAMPLE = 47
 SIZES = (1, 3, 17, 10_000)
 BATCHES = 16
 

@@ -206,6 +206,7 @@ class TestTheClientsLog:
     def _retries(self, server: ModelScope) -> None:
         server.statuses = [503]
 
+    @pytest.mark.sample(3)
     @pytest.mark.parametrize("options", [[], ["--json", "--quiet"]])
     def test_stderr_has_nothing_of_it(
         self, server: ModelScope, tmp_path: Path, options: list[str]

@@ -17,6 +17,7 @@ from k2compat.samples import tiny_config
 from tests.checkpoint.gguf_files.gguf_bytes import ARRAY, BOOL, STRING, UINT8, Bytes, Tensor
 from tests.checkpoint.gguf_files.gguf_models import tiny
 from tests.checkpoint.gguf_files.test_header import agree, write
+from tests.support.amount import examples
 
 B = Bytes()
 INTERESTING = [0, 1, 2, 5, 8, 9, 13, 31, 32, 64, 255, 2**16, 2**31, 2**32 - 1, 2**62, 2**64 - 1]
@@ -83,7 +84,7 @@ TINY_BYTES, TINY_DATA = TINY.parts()
 
 
 @given(content=mutations(TINY_BYTES))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_a_mutated_model_is_always_compared(content: bytes) -> None:
     size = len(content) + TINY_DATA
     header = parse_gguf(content, path="x.gguf", file_size=size)
@@ -120,7 +121,7 @@ changed_values = st.one_of(
         max_size=4,
     ),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_any_values_and_shapes_are_compared(
     changes: dict[str, tuple[str, object]],
     dropped: set[str],
@@ -153,7 +154,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @given(st.data())
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 def test_mutated_files_are_always_read(data: st.DataObject) -> None:
     content = data.draw(handmade.flatmap(mutations))
     check(parse_gguf(content, path="x.gguf", file_size=len(content)))
@@ -168,7 +169,9 @@ def test_any_bytes_after_the_magic_are_read(rest: bytes) -> None:
 
 @given(data=st.data())
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(150),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_what_is_called_sound_the_official_reader_reads_alike(
     data: st.DataObject, sound: bytes, tmp_path: Path
@@ -187,7 +190,7 @@ def test_what_is_called_sound_the_official_reader_reads_alike(
 
 
 @given(st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_a_prefix_never_says_anything_else_than_the_whole(data: st.DataObject) -> None:
     content = data.draw(handmade.flatmap(mutations))
     whole = parse_gguf(content, path="x.gguf", file_size=len(content))

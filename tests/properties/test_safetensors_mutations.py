@@ -21,6 +21,7 @@ from tests.checkpoint.safetensors_files.test_peers import (
     is_silent,
 )
 from tests.properties.test_gguf_mutations import mutations
+from tests.support.amount import examples
 
 names = st.text(st.characters(exclude_categories=["C", "Z"]), max_size=8)
 shapes = st.lists(st.integers(0, 5).map(lambda number: number * 8), max_size=3)
@@ -84,14 +85,14 @@ def test_both_ways_of_reading_agree(header: tuple[str, int]) -> None:
 
 
 @given(st.data())
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 def test_mutated_files_are_judged_as_the_official_reader_does(data: st.DataObject) -> None:
     text, data_bytes = data.draw(headers())
     check(data.draw(mutations(file(text, data_bytes))))
 
 
 @given(headers(), tokens, st.data())
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 def test_headers_with_other_json_in_them(
     header: tuple[str, int], text: str, data: st.DataObject
 ) -> None:
@@ -102,7 +103,7 @@ def test_headers_with_other_json_in_them(
 
 
 @given(st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_the_quick_way_accepts_only_what_the_strict_way_finds_sound(data: st.DataObject) -> None:
     text, data_bytes = data.draw(headers())
     mutated = data.draw(mutations(text.encode())).decode(errors="replace")

@@ -127,6 +127,7 @@ def test_a_sound_checkpoint_has_no_finding_and_no_tensor_unjudged(variant: str) 
     assert validation.coverage.judged == validation.coverage.all == len(sound(variant))
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("variant", [*VARIANTS, *WITH_UNIFORM])
 def test_each_damage_to_each_tensor_of_each_scheme_has_its_code(variant: str, damage: str) -> None:
@@ -151,6 +152,7 @@ def test_each_damage_to_any_tensor_of_a_module_is_found(
     assert found <= expected | {"index-total-size"}
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_tensor_of_another_scheme_in_one_module_is_found(variant: str) -> None:
     """As a conversion of a conversion leaves it behind."""
@@ -206,6 +208,7 @@ def differing_settings(variant: str) -> Iterator[tuple[str, list[ExpectedTensor]
             yield code, tensors
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_each_setting_that_the_tensors_do_not_have_has_its_code(variant: str) -> None:
     for code, tensors in differing_settings(variant):
@@ -272,6 +275,7 @@ def test_no_dialect_lacks_a_way_to_exclude() -> None:
     assert EXCLUDE.keys() == DIALECTS.keys()
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_each_scheme_in_an_excluded_module_is_one_finding(variant: str) -> None:
     """And the other way round: a module that stays as it is though the config includes it."""
@@ -359,6 +363,7 @@ def test_settings_that_differ_from_the_tensors_are_one_kind_of_finding(
     assert {finding.code for finding in found} == {code}
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_config_without_its_quantization_is_one_finding(variant: str) -> None:
     config = config_of(variant)

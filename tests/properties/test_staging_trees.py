@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from k2compat.staging import LinkMode, StagingAction, StagingRequest, stage
 from k2compat.staging.left_out import reason_to_leave_out
+from tests.support.amount import examples
 from tests.support.models import tree
 
 # Names that file systems allow, the awkward ones included.
@@ -43,7 +44,7 @@ def is_staged(relative: str) -> bool:
     return not any(reason_to_leave_out("/".join(parts[: n + 1])) for n in range(len(parts)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(_files, _files, st.sampled_from(LinkMode), st.booleans())
 def test_what_arrives_is_what_was_there(
     model_files: dict[str, bytes], target_files: dict[str, bytes], mode: LinkMode, force: bool

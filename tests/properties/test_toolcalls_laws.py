@@ -20,6 +20,7 @@ from k2compat.toolcalls import (
     parse,
 )
 from k2compat.toolcalls.markers import MARKERS, TOOL_MARKERS, WHITE_SPACE, marker_set
+from tests.support.amount import examples
 from tests.toolcalls.conservation import lost_characters
 from tests.toolcalls.json_oracle import JSON, as_json_decides, string_is_open
 from tests.toolcalls.transcripts import (
@@ -141,7 +142,7 @@ def chunked(draw: st.DrawFn, text: str) -> list[str]:
     return [text[a:b] for a, b in zip([0, *places], [*places, len(text)], strict=True)]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(TEXTS, OPTIONS, st.data())
 def test_law_1_cutting_makes_no_difference(
     text: str, options: dict[str, Any], data: st.DataObject
@@ -179,7 +180,7 @@ ARGUMENT_TEXTS = st.lists(ARGUMENT_PIECES, max_size=20).map(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(ARGUMENT_TEXTS, st.data())
 def test_law_1_cutting_arguments_makes_no_difference(text: str, data: st.DataObject) -> None:
     """White space waits or not, and quotes differ from escaped ones, wherever a piece ends."""
@@ -212,7 +213,7 @@ ARRAYS = st.lists(
 ).map(lambda calls: "[" + ", ".join(calls) + "]")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(
     st.lists(ARRAYS | PIECES | st.sampled_from(ARGUMENTS), max_size=5).map("".join),
     OPTIONS,
@@ -227,7 +228,7 @@ def test_law_1_cutting_forced_output_makes_no_difference(
     assert read(data.draw(chunked(text)), **options, **form) == whole
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.lists(PIECES, max_size=20), OPTIONS)
 def test_law_1_token_ids_and_text_agree(pieces: list[str], options: dict[str, Any]) -> None:
     """They do unless a marker may be text: in an open string, or an end of turn.
@@ -240,7 +241,7 @@ def test_law_1_token_ids_and_text_agree(pieces: list[str], options: dict[str, An
     assert read_tokens(tokens, **options) == read([text], **options)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.lists(PIECES, max_size=20), OPTIONS)
 def test_law_1_text_of_tokens_is_never_a_marker(pieces: list[str], options: dict[str, Any]) -> None:
     options["recover_stripped"] = False
@@ -254,7 +255,7 @@ def test_law_1_text_of_tokens_is_never_a_marker(pieces: list[str], options: dict
 TURN_ENDS = re.compile(r"<\|im_end\|>|\[EO[ST]\]")
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(TEXTS, OPTIONS)
 def test_law_2_nothing_is_lost(text: str, options: dict[str, Any]) -> None:
     """What is no marker and no white space is reported, each as often as it was written.
@@ -264,7 +265,7 @@ def test_law_2_nothing_is_lost(text: str, options: dict[str, Any]) -> None:
     assert not lost_characters(text, read([text], **options), options)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 @given(TEXTS, OPTIONS)
 def test_law_2_problems_stand_where_they_say(text: str, options: dict[str, Any]) -> None:
     for problem in parse(text, **options).problems:
@@ -276,7 +277,7 @@ def test_law_2_problems_stand_where_they_say(text: str, options: dict[str, Any])
         assert 0 <= problem.at <= len(text)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 @given(TEXTS, OPTIONS)
 def test_law_3_markers_stay_out(text: str, options: dict[str, Any]) -> None:
     """Each piece is judged: text left and right of a stripped marker may look like one."""
@@ -291,7 +292,7 @@ def test_law_3_markers_stay_out(text: str, options: dict[str, Any]) -> None:
         assert all(string_is_open(tool_call.arguments[:place]) for place in places) or reasoning
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(JSON, st.booleans())
 def test_law_5_arguments_come_at_once(value: object, spaced: bool) -> None:
     text = json.dumps({"value": value}, ensure_ascii=False, indent=1 if spaced else None)
@@ -309,7 +310,7 @@ def test_law_5_arguments_come_at_once(value: object, spaced: bool) -> None:
             assert not waiting.strip(WHITE_SPACE) or waiting.strip(WHITE_SPACE) == "["
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.text(), st.sampled_from(["off", "prefilled"]))
 def test_law_5_content_comes_at_once(text: str, reasoning: ReasoningMode) -> None:
     text = text.replace("<", "").replace("[", "")
@@ -318,7 +319,7 @@ def test_law_5_content_comes_at_once(text: str, reasoning: ReasoningMode) -> Non
     assert [parser.feed(character) for character in text] == [[kind(c)] for c in text]
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 @given(TEXTS, OPTIONS)
 def test_ids_are_unique_and_not_below_the_first_index(text: str, options: dict[str, Any]) -> None:
     ids = [tool_call.id for tool_call in parse(text, **options).tool_calls]
@@ -326,7 +327,7 @@ def test_ids_are_unique_and_not_below_the_first_index(text: str, options: dict[s
     assert all(int(call_id.rpartition(":")[2]) >= options["first_index"] for call_id in ids)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 @given(TEXTS, OPTIONS)
 def test_law_6_calls_are_dense_and_whole(text: str, options: dict[str, Any]) -> None:
     events = read(cut(text, 1), **options).events
@@ -348,7 +349,7 @@ def test_law_6_calls_are_dense_and_whole(text: str, options: dict[str, Any]) -> 
     assert open_index is None
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 @given(TEXTS, OPTIONS)
 def test_law_7_message_is_the_events(text: str, options: dict[str, Any]) -> None:
     events, message = read(cut(text, 3), **options)
@@ -369,14 +370,14 @@ def test_law_7_message_is_the_events(text: str, options: dict[str, Any]) -> None
     assert [call.arguments for call in message.tool_calls] == written
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 @given(TEXTS, OPTIONS)
 def test_complete_means_one_json_object(text: str, options: dict[str, Any]) -> None:
     for tool_call in parse(text, **options).tool_calls:
         assert tool_call.complete == as_json_decides(tool_call.arguments)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.text(), st.lists(st.dictionaries(st.text(), JSON), min_size=1, max_size=4))
 def test_what_is_written_is_read(content: str, calls: list[dict[str, object]]) -> None:
     content = marker_set(reasoning=False).pattern.sub("", content).replace("<", "").replace("[", "")

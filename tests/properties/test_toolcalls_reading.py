@@ -14,6 +14,7 @@ from tests.properties.test_toolcalls_laws import (
     PIECES,
     TEXTS,
 )
+from tests.support.amount import examples
 from tests.toolcalls.slow_forced import NotReadHereError, SlowForced
 from tests.toolcalls.slow_reading import SlowReading
 from tests.toolcalls.transcripts import Reading, at_markers, merged, read, read_tokens
@@ -27,7 +28,7 @@ def in_order(problems: list[Problem] | tuple[Problem, ...]) -> list[Problem]:
     return sorted(problems, key=lambda problem: (problem.at, problem.code, problem.text))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(TEXTS, OPTIONS)
 def test_the_slow_reading_agrees(text: str, options: dict[str, Any]) -> None:
     slow, reading = SlowReading(text, **options), read([text], **options)
@@ -36,7 +37,7 @@ def test_the_slow_reading_agrees(text: str, options: dict[str, Any]) -> None:
     assert reading.message.finish_reason == slow.finish_reason
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(ARGUMENT_TEXTS)
 def test_the_slow_reading_agrees_on_arguments(text: str) -> None:
     slow, reading = SlowReading(text), read([text])
@@ -45,7 +46,7 @@ def test_the_slow_reading_agrees_on_arguments(text: str) -> None:
     assert reading.message.finish_reason == slow.finish_reason
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(TEXTS, OPTIONS)
 def test_the_slow_reading_agrees_on_token_ids(text: str, options: dict[str, Any]) -> None:
     slow = SlowReading(text, certain=True, **options)
@@ -55,7 +56,7 @@ def test_the_slow_reading_agrees_on_token_ids(text: str, options: dict[str, Any]
     assert reading.message.finish_reason == slow.finish_reason
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(
     st.lists(ARRAYS | PIECES | st.sampled_from(ARGUMENTS), max_size=5).map("".join),
     OPTIONS,

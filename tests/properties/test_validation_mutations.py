@@ -11,6 +11,7 @@ from k2compat.checkpoint import validate
 from k2compat.checkpoint.safetensors_files.index import INDEX_FILE
 from k2compat.samples import tiny_config
 from tests.properties.test_gguf_mutations import mutations
+from tests.support.amount import examples
 from tests.support.memory_source import MemorySource, memory_source
 
 VARIANTS = ("fp8", "int4", "kimi_k25", "deepseek_v3")
@@ -47,7 +48,7 @@ def judge(variant: str, name: str, content: bytes) -> None:
 
 
 @given(st.sampled_from(VARIANTS), st.data())
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_a_mutated_header_ends_in_a_report(variant: str, data: st.DataObject) -> None:
     shards = [name for name in sound(variant).contents if name.endswith(".safetensors")]
     name = data.draw(st.sampled_from(shards))
@@ -55,19 +56,19 @@ def test_a_mutated_header_ends_in_a_report(variant: str, data: st.DataObject) ->
 
 
 @given(st.sampled_from(VARIANTS), st.data())
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_a_mutated_index_ends_in_a_report(variant: str, data: st.DataObject) -> None:
     judge(variant, INDEX_FILE, data.draw(mutations(sound(variant).contents[INDEX_FILE][0])))
 
 
 @given(st.sampled_from(VARIANTS), st.data())
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_a_mutated_config_ends_in_a_report(variant: str, data: st.DataObject) -> None:
     judge(variant, "config.json", data.draw(mutations(sound(variant).contents["config.json"][0])))
 
 
 @given(st.sampled_from(VARIANTS), st.data())
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 def test_any_value_of_a_member_ends_in_a_report(variant: str, data: st.DataObject) -> None:
     config: dict[str, Any] = json.loads(json.dumps(tiny_config(variant)))
     inner = [config, *(value for value in config.values() if isinstance(value, dict))]
@@ -77,7 +78,7 @@ def test_any_value_of_a_member_ends_in_a_report(variant: str, data: st.DataObjec
 
 
 @given(st.dictionaries(st.text(max_size=8), json_values, max_size=4) | json_values)
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_any_index_ends_in_a_report(index: object) -> None:
     whole = {"weight_map": index}
     judge("fp8", INDEX_FILE, json.dumps(whole).encode("utf-8", "backslashreplace"))

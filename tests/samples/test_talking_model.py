@@ -20,6 +20,7 @@ from k2compat.samples.talking.number_formats import bfloat16, block_scales, floa
 from k2compat.samples.talking.tokenizer_files import Form as TokenizerForm
 from k2compat.samples.talking.vocabulary import KEYWORDS_MAX, Vocabulary
 from k2compat.toolcalls import marker_ids, parse
+from tests.support.amount import examples
 from tests.support.command import Result
 from tests.support.deepseek_forward import Model, bfloat16_values, float8_values, read_weights
 from tests.support.talking_models import prompt_of, talking_model
@@ -35,6 +36,7 @@ TOOL_MARKERS = [
 ]
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("special_markers", [False, True])
 @pytest.mark.parametrize(("form", "tokenizer"), list(itertools.product(FORMS, TOKENIZERS)))
 def test_validate_calls_each_form_sound(
@@ -80,6 +82,7 @@ def vocabulary() -> Vocabulary:
     return Vocabulary(SCRIPTS, special_markers=False)
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("keyword", SCRIPTS)
 def test_a_forward_pass_replays_each_script(
     keyword: str, forward: Model, tokenizer: Tokenizer, vocabulary: Vocabulary
@@ -95,7 +98,7 @@ def test_a_forward_pass_replays_each_script(
     assert (right - logits.max(-1)).min() > 16
 
 
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 @given(words=st.text("abcdefghij ?!天气", min_size=1))
 def test_any_other_word_gets_the_fallback(words: str) -> None:
     folder = talking_model()

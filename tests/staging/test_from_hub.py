@@ -194,6 +194,7 @@ def changed(body: Callable[[bytes], bytes]) -> Callable[[Answer], Answer]:
     return change
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("name", ["modeling_deepseek.py", "config.json", "README.md"])
 def test_other_bytes_of_the_same_length_are_refused(machine: Machine, name: str) -> None:
     before = tree(machine.folder / "ggufs")
@@ -235,6 +236,7 @@ def test_a_hostile_etag_reaches_no_path(machine: Machine) -> None:
     assert not machine.entry.exists()
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("path", ["../evil.py", "/evil.py", "docs/../../evil.py", "a/./b", "a\nb"])
 def test_a_listing_with_a_path_out_of_the_folder_is_refused(machine: Machine, path: str) -> None:
     machine.hub.commit(REPO, {**checkpoint_files(), path: b"evil"})

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 
 from k2compat.toolcalls.json_prefix import ObjectPrefix, stays_in_string
+from tests.support.amount import examples
 from tests.toolcalls.json_oracle import JSON, as_json_decides, string_is_open
 from tests.toolcalls.transcripts import cut
 
@@ -48,7 +49,7 @@ def reader_of(text: str, size: int) -> ObjectPrefix:
     return reader
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 @given(TEXTS.map(str.strip), st.sampled_from([1, 2, 5, 10_000]))
 def test_agrees_with_json(text: str, size: int) -> None:
     reader = reader_of(text, size)
@@ -56,7 +57,7 @@ def test_agrees_with_json(text: str, size: int) -> None:
     assert reader.in_string == string_is_open(text)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(TEXTS, st.integers(1, 7))
 def test_cutting_makes_no_difference(text: str, size: int) -> None:
     whole, pieces = reader_of(text, len(text) + 1), reader_of(text, size)
@@ -67,7 +68,7 @@ def test_cutting_makes_no_difference(text: str, size: int) -> None:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(JSON)
 def test_every_beginning_of_an_object_is_possible(value: object) -> None:
     reader = ObjectPrefix()

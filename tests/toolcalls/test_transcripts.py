@@ -21,6 +21,7 @@ BY_TEXT = [case for case in ALL if case.token_ids != "only"]
 BY_TOKENS = [case for case in ALL if case.token_ids != "never"]
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("case", BY_TEXT, ids=lambda case: case.name)
 @pytest.mark.parametrize(
     "way", ["as written", "whole", "characters", "threes", "sevens", "markers"]

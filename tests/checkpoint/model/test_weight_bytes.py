@@ -19,6 +19,7 @@ def one_by_one(config: Mapping[str, Any]) -> tuple[int, int, int]:
     return sum(routed), sum(sizes.values()) - sum(routed), len(routed)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     "repo",
     [

@@ -43,6 +43,7 @@ def wrong_shapes(variant: str) -> CountingSource:
     return counting
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("variant", STORED)
 def test_an_index_that_is_right_is_not_doubted(variant: str) -> None:
     """Shards are read once for the tensors, and up to the first quantised module for doubt."""

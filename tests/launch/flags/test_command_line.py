@@ -10,6 +10,7 @@ from k2compat.findings import Severity
 from k2compat.launch.flags import flag_table, newest_version
 from k2compat.launch.flags.check import check_reading
 from k2compat.launch.flags.command_line import has_placeholder, read_arguments
+from tests.support.amount import examples
 from tests.support.parsers import accepts, argparse_parser
 
 NEWEST = newest_version("vllm")
@@ -44,7 +45,7 @@ def lines(draw: st.DrawFn) -> tuple[int, list[str]]:
     return number, arguments
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(lines())
 @example((4, ["-r=8"]))  # click's value is "=8"
 def test_what_the_real_parser_refuses_is_an_error_and_nothing_else(

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from k2compat.errors import RefusedError
 from k2compat.findings import Severity
 from k2compat.launch.flags import check_arguments, flag_table, newest_version, passed_through
+from tests.support.amount import examples
 
 NEWEST = newest_version("vllm")
 
@@ -78,7 +79,7 @@ def test_refused(setting: list[str], hint: str) -> None:
 NAMES = [name.lstrip("-") for flag in flag_table(*VLLM).flags for name in flag.names]
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(
     st.lists(
         st.tuples(st.sampled_from(NAMES), st.none() | st.text(max_size=8)).map(

@@ -19,6 +19,7 @@ from k2compat.launch.memory.fit import (
 from k2compat.launch.memory.gpus import gpu_memory_gib, gpu_names
 from k2compat.launch.memory.layout import Layout
 from k2compat.launch.memory.sizes import ModelSizes, model_sizes
+from tests.support.amount import examples
 from tests.support.configs import config_values
 
 KIB = 1024
@@ -107,7 +108,7 @@ class TestTheSum:
         st.floats(40, 300),
         st.floats(0.5, 1),
     )
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=examples(60), deadline=None)
     def test_it_adds_up(
         self,
         sizes: ModelSizes,
@@ -131,7 +132,7 @@ class TestTheSum:
         assert (most - least) * token <= 2 * OVERHEAD_ERROR_GIB + token
 
     @given(st.sampled_from([1, 2, 4, 8, 16]), st.integers(1, 61), st.integers(1, 4), st.booleans())
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=examples(60), deadline=None)
     def test_all_gpus_together_hold_the_whole_model(
         self, tensor: int, pipeline: int, data: int, spread: bool
     ) -> None:
@@ -234,7 +235,7 @@ class TestNearest:
         st.sampled_from([4, 8]),
         st.sampled_from([1, 2]),
     )
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=examples(25), deadline=None)
     def test_what_is_offered_fits_and_can_be_divided(
         self, sizes: ModelSizes, gpu: str, nodes: int, gpus: int, kv_cache_bytes: int
     ) -> None:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from k2compat.launch.memory.layout import Layout, check_batch_sizes, check_divisibility
 from k2compat.launch.memory.sizes import ModelSizes, model_sizes
+from tests.support.amount import examples
 from tests.support.configs import config_values
 
 
@@ -91,7 +92,7 @@ def test_the_advice_is_one_division_that_has_none_of_the_faults() -> None:
     st.integers(1, 40),
     st.integers(1, 8),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_all_findings_of_a_layout_have_one_advice_which_has_none(
     sizes: ModelSizes, tensor: int, pipeline: int, data: int, nodes: int
 ) -> None:

@@ -12,6 +12,7 @@ from k2compat.launch.flags import check_arguments, flag_table, newest_version
 from k2compat.launch.modernize.rewrite import Modernized, modernize_text
 from k2compat.launch.modernize.shell_text import statements
 from tests.support import guide
+from tests.support.amount import examples
 
 NEWEST = newest_version("vllm")
 
@@ -283,7 +284,7 @@ def test_one_version_for_several_engines_is_refused() -> None:
 _VALUES = st.sampled_from(["1", "'a b'", '"$X"', "$Y", "<Z>", "$(date)", "-1", "x=y", "'$q'"])
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.data())
 def test_any_old_command_becomes_one_that_stays(data: st.DataObject) -> None:
     program, engine, version, entry = data.draw(

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from k2compat.errors import RefusedError
 from k2compat.launch.modernize.shell_text import ShellWord, statements
+from tests.support.amount import examples
 
 
 def values(text: str) -> list[list[str]]:
@@ -136,7 +137,7 @@ def test_a_plain_word_is_quoted() -> None:
     assert ShellWord.plain("a $b").source == "'a $b'"
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.lists(st.text(st.sampled_from("ab '\"\\$\n\t{}"), max_size=6), min_size=1, max_size=4))
 def test_bash_sees_the_same_words(texts: list[str]) -> None:
     line = " ".join(ShellWord.plain(text).source for text in texts)

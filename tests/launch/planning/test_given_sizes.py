@@ -17,6 +17,7 @@ from k2compat.launch.plan import Plan
 from k2compat.launch.planning.checks import check_plan, fits_of
 from k2compat.launch.planning.given_sizes import check_rendered, layout_in
 from tests.launch.support import argv, codes, plan
+from tests.support.amount import examples
 from tests.support.configs import config_values
 
 TWO = ("10.0.0.1", "10.0.0.2")
@@ -233,7 +234,7 @@ WAYS = [
     st.dictionaries(st.sampled_from(sorted(SIZES)), st.none(), max_size=3),
     st.data(),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_what_is_rendered_is_what_was_judged(
     way: tuple[str, str, tuple[str, ...]], kinds: dict[str, None], data: st.DataObject
 ) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.amount import only_in_test_all
 from tests.support.command import PROGRAM
 from tests.support.models import make_model
 from tests.support.nodes import Node, Nodes, demand_root_and, terminate, until
@@ -126,6 +127,7 @@ def test_sound_nodes_have_no_findings_and_agree(pair: Pair) -> None:
     assert pair.compared()["findings"] == []
 
 
+@only_in_test_all
 def test_a_wrong_interface(pair: Pair) -> None:
     """The addresses are the management network's: the fix is not to use that for the GPUs."""
     document = pair.report(1, "--nodes", "10.77.1.1,10.77.1.2")
@@ -153,6 +155,7 @@ def test_another_mtu(pair: Pair) -> None:
     assert (finding["code"], finding["actual"]) == ("mtu-differs", "1400: node1; 1500: node0")
 
 
+@only_in_test_all
 def test_a_blocked_port(pair: Pair) -> None:
     node = pair.nodes["n1"]
     rule = "type filter hook input priority 0; tcp dport 8000 drop;"
@@ -173,6 +176,7 @@ def test_a_blocked_port(pair: Pair) -> None:
     assert blocked == ["node0:8000"]
 
 
+@only_in_test_all
 def test_a_taken_port(pair: Pair) -> None:
     holder = "import socket, time; s = socket.create_server(('', 8000)); time.sleep(60)"
     process = pair.nodes["n1"].start(sys.executable, "-c", holder)
@@ -184,6 +188,7 @@ def test_a_taken_port(pair: Pair) -> None:
     process.wait(timeout=30)
 
 
+@only_in_test_all
 def test_another_plan(pair: Pair) -> None:
     pair.report(0, "--port", "8001")
     pair.report(1)
@@ -192,6 +197,7 @@ def test_another_plan(pair: Pair) -> None:
     assert finding["actual"] == "8000: node1; 8001: node0"
 
 
+@only_in_test_all
 def test_a_model_that_is_missing_on_one_node(pair: Pair) -> None:
     """Storage that only one node has mounted: the other sees an empty folder in its place."""
     parent = pair.folder / "shared"
@@ -203,6 +209,7 @@ def test_a_model_that_is_missing_on_one_node(pair: Pair) -> None:
     assert found == [[], ["model-missing", "no-gpu-holds"]]
 
 
+@only_in_test_all
 def test_a_clock_two_minutes_off(pair: Pair) -> None:
     pair.report(0)
     start = time.monotonic()

@@ -68,6 +68,7 @@ def test_compose_hands_in_amd_s_devices(engine: str, strategy: str) -> None:
             assert "deploy" not in service
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize(("engine", "strategy"), CASES)
 def test_pods_ask_for_amd_s_gpus(engine: str, strategy: str) -> None:
     for pod in pods(engine=engine, strategy=strategy):

@@ -100,6 +100,7 @@ def offered() -> Iterator[tuple[str, str, str]]:
             yield output_format, engine, strategy
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("output_format", FORMATS)
 def test_shellcheck_finds_nothing(output_format: str, tmp_path: Path) -> None:
     if shutil.which("shellcheck") is None:

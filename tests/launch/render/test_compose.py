@@ -27,6 +27,7 @@ from tests.launch.render.http_stand_in import HttpStandIn
 from tests.launch.render.stand_ins import StandIns
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(("engine", "strategy"), BY_NODE)
 def test_compose_starts_what_scripts_would(tmp_path: Path, engine: str, strategy: str) -> None:
     _, files = rendered("compose", engine=engine, strategy=strategy, model=HOSTILE)

@@ -22,6 +22,7 @@ from k2compat.launch.request.cluster import Cluster, nodes_at
 from k2compat.launch.request.model import read_model
 from k2compat.launch.request.request import Request
 from tests.launch.render.cluster_support import as_kubernetes_expands, at_once
+from tests.support.amount import examples
 
 _NASTY = [
     *(
@@ -161,7 +162,7 @@ def called(script: str, plan: Plan, programs: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("output_format", FORMATS)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=examples(6), deadline=None)
 @given(model=HOSTILE, name=HOSTILE, setting=HOSTILE, image=HOSTILE)
 def test_each_value_is_one_argument_or_refused(
     output_format: str, programs: Path, model: str, name: str, setting: str, image: str
@@ -185,7 +186,7 @@ def test_each_value_is_one_argument_or_refused(
             assert called(script, plan, programs) == expected
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(model=HOSTILE, name=HOSTILE, setting=HOSTILE, image=HOSTILE)
 @example(model="/m", name="k2", setting="- a", image="i")
 def test_json_and_the_image_keep_every_character(
@@ -205,7 +206,7 @@ def test_json_and_the_image_keep_every_character(
         assert compose_reads(service["image"]) == image
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(HOSTILE)
 def test_a_host_is_harmless_or_refused(text: str) -> None:
     try:

@@ -27,6 +27,7 @@ from tests.launch.render.hostile import HOSTILE
 from tests.launch.render.stand_ins import StandIns
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(("engine", "strategy"), BY_NODE)
 def test_the_pods_of_a_set_start_what_scripts_would(
     tmp_path: Path, engine: str, strategy: str

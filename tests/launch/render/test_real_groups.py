@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.support.amount import only_in_test_all
 from tests.support.command import k2compat
 from tests.support.nodes import until
 
@@ -71,6 +72,7 @@ def value(words: list[str], flag: str) -> str:
     return words[words.index(flag) + 1]
 
 
+@only_in_test_all
 def test_three_and_three_groups_start_behind_one_router(tmp_path: Path) -> None:
     scripts = rendered(tmp_path / "scripts")
     assert len(scripts) == sum(map(len, (*PREFILL, *DECODE)))

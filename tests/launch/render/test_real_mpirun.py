@@ -13,12 +13,13 @@ import pytest
 from k2compat.launch.render import render_plan
 from tests.launch.render.real_stand_ins import RealStandIns
 from tests.launch.support import plan
+from tests.support.amount import only_in_test_all
 from tests.support.models import make_model
 from tests.support.nodes import Node, Nodes, demand_root_and, terminate, until
 
 demand_root_and("sshd", "mpirun", "mpicc")
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [only_in_test_all, pytest.mark.timeout(120)]
 
 ADDRESSES = ("10.77.0.1", "10.77.0.2")
 

@@ -13,12 +13,13 @@ import pytest
 from tests.launch.render.cluster_support import rendered
 from tests.launch.render.real_stand_ins import RealStandIns, value
 from tests.support import slurm as real_slurm
+from tests.support.amount import only_in_test_all
 from tests.support.nodes import Nodes, demand_root_and, until
 from tests.support.slurm import HOSTS, Job, Slurm
 
 demand_root_and(*real_slurm.PROGRAMS)
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [only_in_test_all, pytest.mark.timeout(120)]
 
 BOND = {"INTERFACE": "bond0"}
 

@@ -24,6 +24,7 @@ def validator(output_format: str) -> jsonschema_rs.Draft202012Validator:
     return jsonschema_rs.Draft202012Validator(schema)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(("output_format", "engine", "strategy"), CASES)
 def test_every_file_is_valid(output_format: str, engine: str, strategy: str) -> None:
     for model in ("/models/K2", HOSTILE):
@@ -69,6 +70,7 @@ def objects_of_kubernetes(text: str) -> list[dict[str, Any]]:
     return objects
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(("engine", "strategy"), [case[1:] for case in CASES if case[0] == "lws"])
 def test_pods_and_services_are_valid_by_kubernetes_own_schemas(engine: str, strategy: str) -> None:
     _, files = rendered("lws", engine=engine, strategy=strategy, model=HOSTILE)

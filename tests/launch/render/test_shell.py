@@ -54,6 +54,7 @@ def wanted(command: Command, values: dict[str, str]) -> tuple[list[str], dict[st
     return [filled(word) for word in argv(command)], variables
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(("engine", "profile", "strategy"), CASES)
 def test_the_scripts_call_what_the_plan_says(
     engine: str, profile: str, strategy: str, tmp_path: Path
@@ -78,6 +79,7 @@ def test_the_scripts_call_what_the_plan_says(
             assert variables.items() <= given.items()
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(("engine", "profile", "strategy"), CASES)
 def test_shellcheck_and_bash_find_nothing(
     engine: str, profile: str, strategy: str, tmp_path: Path

@@ -53,6 +53,7 @@ def slurm(tmp_path: Path) -> StandIns:
     return stand_ins
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(("engine", "strategy"), BY_NODE)
 def test_slurm_starts_what_scripts_would(
     slurm: StandIns, tmp_path: Path, engine: str, strategy: str
@@ -66,6 +67,7 @@ def test_slurm_starts_what_scripts_would(
         assert {record["env"]["VLLM_HOST_IP"] for record in records} == {"10.0.0.1", "10.0.0.2"}
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("strategy", ["tp", "tp-pp", "dp-ep"])
 def test_slurm_itself_starts_a_rank_for_each_gpu(
     slurm: StandIns, tmp_path: Path, strategy: str

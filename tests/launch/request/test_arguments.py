@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from k2compat.launch.render.shell_words import shell_word
 from k2compat.launch.request.arguments import Argument, Placeholder
+from tests.support.amount import examples
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,7 @@ def test_a_value_is_not_filled_again() -> None:
     assert str(Argument.fill("{a}", {"a": Argument.literal("{b}")})) == "{b}"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
 def test_a_shell_reads_back_what_was_written(text: str) -> None:
     word = Argument.literal(text)

@@ -12,6 +12,7 @@ from k2compat.checkpoint import loaded_bytes
 from k2compat.errors import RefusedError
 from k2compat.launch.request.arguments import Argument
 from k2compat.launch.request.model import LaunchModel, read_model
+from tests.support.amount import examples
 from tests.support.configs import config_values
 
 
@@ -78,7 +79,7 @@ def test_without_quantisation_the_weights_are_bf16(tmp_path: Path) -> None:
     assert read_model(str(folder_with(tmp_path, config))).facts == {"bf16"}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(model_type=json_values(), quantisation=json_values(), nested=json_values())
 def test_a_hostile_config_is_a_model_without_known_facts(
     model_type: Any, quantisation: Any, nested: Any

@@ -36,6 +36,7 @@ def put_together(results: list[Any]) -> tuple[str, list[tuple[str, str]]]:
     return text, [(name, arguments) for name, arguments in calls]
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("case", PLAIN, ids=lambda case: case.name)
 def test_every_transcript_whole_and_streamed(case: Transcript, engines: object) -> None:
     tools = case.options.get("tools", [])

@@ -65,6 +65,7 @@ PLAIN = [
 ]
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("case", PLAIN, ids=lambda case: case.name)
 def test_every_transcript_whole_and_streamed(case: Transcript, engines: object) -> None:
     asked = request(tools=case.options.get("tools", []))
@@ -77,6 +78,7 @@ def test_every_transcript_whole_and_streamed(case: Transcript, engines: object) 
     assert whole.tools_called == bool(calls)
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("name", SCRIPTS)
 @pytest.mark.parametrize("size", [1, 5, 1000])
 def test_every_script_of_the_talking_model(name: str, size: int, engines: object) -> None:

@@ -45,6 +45,7 @@ def codes(reader: SplitReader) -> list[str]:
     return [problem.code for problem in reader.message.problems]
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize(
     "case",
     [case for case in transcripts() if case.token_ids != "only"],
