@@ -136,13 +136,20 @@ def _ids(vocabulary: dict[str, int] | list[tuple[str, float]]) -> Mapping[str, i
 
 
 def _numbered(vocabulary: Mapping[str, int], contents: Iterable[str]) -> dict[str, int]:
-    """The ids that the tokenizers library gives to added tokens."""
+    """The ids that the tokenizers library gives to added tokens, the last of an id last."""
     numbered: dict[str, int] = {}
+    holders: dict[int, str] = {}
     following = len(vocabulary)
-    for content in dict.fromkeys(contents):
-        if content:
-            numbered[content] = vocabulary.get(content, following)
+    for content in contents:
+        # A token that is listed again counts only where another one has taken its id meanwhile.
+        if not content or holders.get(numbered.get(content, -1)) == content:
+            continue
+        number = numbered.pop(content, None)
+        if number is None:
+            number = vocabulary.get(content, following)
             following += content not in vocabulary
+        numbered[content] = number
+        holders[number] = content
     return numbered
 
 
