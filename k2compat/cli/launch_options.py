@@ -54,21 +54,21 @@ _DECORATORS = (
         "--nodes",
         metavar="HOST,…",
         type=TEXT,
-        help="The nodes, the first one first; or how many.  [default: one]",
+        help="The nodes, the first one first; or their number.  [default: one]",
     ),
     click.option(
         "--prefill-nodes",
         metavar="HOST,…",
         type=TEXT,
         multiple=True,
-        help="For strategy pd: who prefills; repeated, once for each group.",
+        help="For strategy pd: the prefill nodes; repeat it for each group.",
     ),
     click.option(
         "--decode-nodes",
         metavar="HOST,…",
         type=TEXT,
         multiple=True,
-        help="For strategy pd: who decodes; repeated, once for each group.",
+        help="For strategy pd: the decode nodes; repeat it for each group.",
     ),
     click.option(
         "--gpus-per-node",
@@ -81,9 +81,11 @@ _DECORATORS = (
         metavar="NAME|GiB",
         type=TEXT,
         shell_complete=complete_gpu,
-        help="h200, h20, … or GiB per GPU; checks the fit.",
+        help="h200, h20, … or GiB per GPU; switches on the check of the fit.",
     ),
-    click.option("--cluster", metavar="FILE", type=PATH, help="The same and more, as TOML."),
+    click.option(
+        "--cluster", metavar="FILE", type=PATH, help="All of these values in a TOML file."
+    ),
     click.option(
         "--interface", metavar="NAME", type=TEXT, help="The network interface between the nodes."
     ),
@@ -93,7 +95,7 @@ _DECORATORS = (
     click.option(
         "--strategy",
         type=click.Choice(STRATEGIES),
-        help="How the GPUs are divided.  [default: the plainest that uses them all]",
+        help="How the GPUs are divided.  [default: the simplest that uses them all]",
     ),
     click.option(
         "--goal",
@@ -117,19 +119,19 @@ _DECORATORS = (
         type=click.Choice(PROFILES),
         default="default",
         show_default=True,
-        help="What works now, or the deployment guide to the letter.",
+        help="Commands that work now, or exactly those of the deployment guide.",
     ),
     click.option(
         "--executor",
         type=click.Choice(("mp", "ray")),
-        help="vLLM over several nodes: its own --nnodes, or Ray.  [default: mp where it has it]",
+        help="vLLM over several nodes: its own --nnodes, or Ray.  [default: mp if it has it]",
     ),
     click.option("--amx", is_flag=True, help="KTransformers: experts on the CPU's AMX units."),
     click.option(
         "--gguf-path",
         metavar="DIR",
         type=TEXT,
-        help="KTransformers: the GGUFs.  [default: MODEL]",
+        help="KTransformers: the folder of the GGUFs.  [default: MODEL]",
     ),
     click.option(
         "--set",
@@ -137,31 +139,31 @@ _DECORATORS = (
         metavar="FLAG[=VALUE]",
         multiple=True,
         shell_complete=complete_setting,
-        help="A flag of the engine to pass through; may be repeated.",
+        help="A flag for the engine; may be repeated.",
     ),
     click.option(
         "--port",
         metavar="PORT",
         type=TEXT,
-        help="Where clients connect.  [default: the engine's own]",
+        help="The port for clients.  [default: the engine's own]",
     ),
     click.option(
         "--rpc-port",
         metavar="PORT",
         type=TEXT,
-        help="vLLM: where data-parallel ranks meet.  [default: 13345]",
+        help="vLLM: the port that connects data-parallel ranks.  [default: 13345]",
     ),
     click.option(
         "--master-port",
         metavar="PORT",
         type=TEXT,
-        help="Where nodes meet.  [default: vllm 29501, sglang 20000]",
+        help="The port that connects the nodes.  [default: vllm 29501, sglang 20000]",
     ),
     click.option(
         "--ssh-port",
         metavar="PORT",
         type=TEXT,
-        help="TensorRT-LLM: where the containers' sshd is.  [default: 2233]",
+        help="TensorRT-LLM: the port of the containers' sshd.  [default: 2233]",
     ),
     click.option(
         "--served-model-name",

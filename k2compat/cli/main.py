@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "patch-config": "Switch model_type between kimi_k2 and deepseek_v3.",
-    "stage-gguf": "Bring a model's files beside its GGUFs, for KTransformers.",
+    "stage-gguf": "Put a model's files into the folder of its GGUFs.",
     "validate": "Check a checkpoint against its config.",
     "launch": "Print the commands that serve a model, for each node.",
     "preflight": "Find what would stop a launch, before it.",
     "parse": "Read the tool calls in a model's raw output.",
-    "serve": "Repair requests and answers before another server.",
-    "check-endpoint": "Check a server's tool calls, and name what is wrong.",
-    "modernize": "Write an old command line as the engine takes it today.",
+    "serve": "Repair requests and answers in front of a server.",
+    "check-endpoint": "Check a server's tool calls, and name the faults.",
+    "modernize": "Translate an old command line into today's.",
     "explain": "Explain a code.",
-    "demo": "Do the main jobs on a small checkpoint made on the spot.",
+    "demo": "Run the main jobs on a small generated checkpoint.",
     "completion": "Print a shell's completion script.",
 }
 """Name → short help, in the order of the work.

@@ -35,19 +35,19 @@ def hash_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--hash-repo",
             metavar="hf://ORG/REPO[@REVISION]",
-            help="Hash, and take this repo's hashes first.",
+            help="Hash, and use this repo's hashes first.",
         ),
         click.option(
             "--hash-record",
             metavar="FILE",
             type=PATH,
-            help="Hash, and keep in FILE what was hashed: the same command continues.",
+            help="Hash, and keep the hashes in FILE, so that the same command continues.",
         ),
         click.option(
             "--hash-threads",
             metavar="N",
             type=click.IntRange(1, _THREADS_MAX),
-            help="Hash so many files at once; otherwise one a core.",
+            help="Hash so many files at once. [default: one on each core]",
         ),
     )
     for option in reversed(options):

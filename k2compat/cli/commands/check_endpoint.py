@@ -35,19 +35,22 @@ _SAMPLE_BUDGET = 1 << 40
 
 @click.command("check-endpoint")
 @click.argument("url", metavar="URL")
-@click.option(
-    "--model", metavar="NAME", help="The model's name there; needed where it has several."
-)
+@click.option("--model", metavar="NAME", help="The model's name; needed if the server has several.")
 @click.option("--key-file", metavar="FILE", type=PATH, help="A file with the key for URL.")
 @click.option(
-    "--folder", metavar="MODEL", type=PATH, help="The model's folder: prompts are counted exactly."
+    "--folder",
+    metavar="MODEL",
+    type=PATH,
+    help="The model's folder, to count prompt tokens exactly.",
 )
 @click.option("--deep", is_flag=True, help="More cases: 30 requests more.")
 @click.option("--schemas", is_flag=True, help="A forced call for 60 schemas, whole and streamed.")
 @click.option("--samples", metavar="FILE", type=PATH, help="Chat requests, as JSON Lines.")
 @click.option("--baseline", metavar="FILE", type=PATH, help="Another API's answers to --samples.")
 @click.option(
-    "--through-gateway", is_flag=True, help="Ask again through k2compat serve: what it repairs."
+    "--through-gateway",
+    is_flag=True,
+    help="Ask again through k2compat serve, and show what it repairs.",
 )
 @click.option(
     "--budget",
@@ -61,7 +64,7 @@ _SAMPLE_BUDGET = 1 << 40
     type=click.FloatRange(min=0, min_open=True),
     default=180.0,
     show_default=True,
-    help="For one answer.",
+    help="Time limit for one answer.",
 )
 @click.option(
     "--parallel",
@@ -77,7 +80,7 @@ _SAMPLE_BUDGET = 1 << 40
     type=click.Choice(["text", "markdown"]),
     default="text",
     show_default=True,
-    help="For a terminal, or a table to paste into an issue.",
+    help="Text for a terminal, or a table to paste into an issue.",
 )
 @click.option("--dry-run", is_flag=True, help="List the requests and send none.")
 @click.pass_obj
@@ -92,8 +95,8 @@ def command(
     """Check the OpenAI-compatible server at URL, such as http://127.0.0.1:8000/v1.
 
     About 40 small requests at temperature 0 show whether tool calls, ids, streams, thoughts,
-    token counts and tool_choice are right. Each finding names its cause and its cure. A key goes
-    to URL and nowhere else.
+    token counts and tool_choice are right. Each finding names its cause and its cure. The
+    key is sent only to URL.
     """
     base = base_url(url)
     if (options["samples"] is None) != (options["baseline"] is None):

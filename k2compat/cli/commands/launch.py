@@ -50,7 +50,7 @@ _SECTIONS = {
     type=click.Choice(FORMATS),
     default=FORMATS[0],
     show_default=True,
-    help="For a person, or files for a shell or a cluster.",
+    help="Text for a person, or files for a shell or a cluster.",
 )
 @click.option("--out", "folder", metavar="DIR", type=PATH, help="Write the files into DIR.")
 @click.option(
@@ -60,14 +60,16 @@ _SECTIONS = {
     "--check-installed",
     "ask",
     is_flag=True,
-    help="Let the engine installed here read the commands.",
+    help="Check the commands with the installed engine's parser.",
 )
-@click.option("--run", is_flag=True, help="Become the process of this node, after its preflight.")
+@click.option("--run", is_flag=True, help="Run this node's commands, after the preflight.")
 @click.option(
-    "--node-rank", metavar="N|NAME", type=TEXT, help="For --run: which node of the plan this is."
+    "--node-rank", metavar="N|NAME", type=TEXT, help="For --run: the node of the plan that this is."
 )
 @click.option("--skip-preflight", is_flag=True, help="For --run: skip the preflight checks.")
-@click.option("--force", is_flag=True, help="Replace files that differ; render what cannot fit.")
+@click.option(
+    "--force", is_flag=True, help="Replace files that differ; render a plan that cannot fit."
+)
 @click.pass_obj
 def command(
     output: Output,
@@ -85,7 +87,7 @@ def command(
     """Print the commands that serve MODEL with ENGINE on a cluster, node by node.
 
     MODEL is a folder, whose config is read, or a name. Hosts and other values may be
-    placeholders ($MASTER_IP, ${PORT}, <IMAGE>): they are carried through.
+    placeholders ($MASTER_IP, ${PORT}, <IMAGE>), which are kept.
     """
     if explain:
         _demand_sum_alone(run=run, written=folder is not None or output_format != FORMATS[0])

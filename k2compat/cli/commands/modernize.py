@@ -35,19 +35,19 @@ _CHUNK_BYTES = 64 * 1024
     "versions",
     multiple=True,
     metavar="[ENGINE=]VERSION",
-    help="The version to write for; the newest known otherwise. Can be repeated.",
+    help="The version to write for; may be repeated. [default: the newest known]",
 )
 @click.option(
     "--gpus-per-node",
     type=click.IntRange(1, GPUS_MAX),
     default=GPUS_PER_NODE,
     show_default=True,
-    help="GPUs of the node that the commands run on.",
+    help="GPUs of the node on which the commands run.",
 )
 @click.option(
     "--check-plan",
     is_flag=True,
-    help="Check also whether the model can be divided so, and with --gpu whether it fits.",
+    help="Check whether the model can be divided in this way, and with --gpu whether it fits.",
 )
 @click.option(
     "--gpu",
@@ -67,7 +67,7 @@ def command(
     gpu: str | None,
     check: bool,
 ) -> Outcome:
-    """Write the commands in FILE, or on stdin, as their engines take them today.
+    """Write the commands in FILE, or on stdin, in the form that their engines accept today.
 
     The engines are vLLM, SGLang, KTransformers and TensorRT-LLM. FILE is a shell script, a systemd
     unit, a Compose file, a Kubernetes manifest, a config file of `vllm serve --config`, or a

@@ -40,7 +40,7 @@ _codes = Codes("toolcalls")
 
 @click.command("parse")
 @click.argument("file", type=PATH, default="-")
-@click.option("--tools", metavar="FILE", type=PATH, help="The request's tools, as OpenAI has them.")
+@click.option("--tools", metavar="FILE", type=PATH, help="The request's tools, in OpenAI's form.")
 @click.option(
     "--reasoning",
     type=click.Choice(["off", "tagged", "prefilled"]),
@@ -74,8 +74,8 @@ def command(
 ) -> Outcome:
     """Read the tool calls, the reasoning and the content in FILE, or in stdin.
 
-    The answer is OpenAI's assistant message as one JSON document. What deviates from the
-    format is printed on stderr.
+    The answer is OpenAI's assistant message as one JSON document. Deviations from the
+    format are printed on stderr.
     """
     if token_ids != (tokenizer_config is not None):
         raise click.UsageError("--token-ids and --tokenizer-config go together.")

@@ -36,10 +36,10 @@ from k2compat.printable import printable
     "overlay_folder",
     metavar="DIR",
     type=PATH,
-    help="Leave MODEL alone; make DIR with the patched config and links to the rest.",
+    help="Do not change MODEL; make DIR with the patched config and links to the rest.",
 )
 @click.option("--backup", is_flag=True, help="Keep the old file as config.json.bak.")
-@click.option("--force", is_flag=True, help="Go to kimi_k2 without Kimi-K2's fingerprint.")
+@click.option("--force", is_flag=True, help="Change to kimi_k2 without Kimi-K2's fingerprint.")
 @click.option("--dry-run", is_flag=True, help="Print the change as a unified diff; write nothing.")
 @click.option("--check", is_flag=True, help="Write nothing; exit with 1 if there is a change.")
 @click.pass_obj
@@ -54,7 +54,7 @@ def command(
     dry_run: bool,
     check: bool,
 ) -> Outcome:
-    """Change a config's model_type and not a byte else.
+    """Change a config's model_type and no other byte.
 
     MODEL is a model's folder or its config.json.
     """

@@ -60,21 +60,21 @@ class _Preflight(EngineCommand):
     "--node-rank",
     metavar="N|NAME",
     type=TEXT,
-    help="This is node N of the plan, from 0, or the one of this name: look at it too.",
+    help="Also check this node, which is node N of the plan, from 0, or has this name.",
 )
 @click.option(
     "--listen",
     "seconds",
     metavar="SECONDS",
     type=click.FloatRange(min=1, max=3600),
-    help="Then listen on this node's ports of the plan for so long, for --probe on the others.",
+    help="Then listen on this node's ports of the plan for this time, for --probe on the others.",
 )
 @click.option("--probe", is_flag=True, help="Connect to the plan's ports on the other nodes, too.")
 @click.option(
     _COMPARE,
     is_flag=True,
     expose_value=False,
-    help="Hold the --json reports of several nodes together: preflight --compare FILE…",
+    help="Compare the --json reports of several nodes: preflight --compare FILE…",
 )
 @click.pass_obj
 def command(
@@ -88,8 +88,9 @@ def command(
     """Find what would stop ENGINE from serving MODEL, on the plan and on this node.
 
     It takes what launch takes. Without --node-rank only the plan is judged and nothing is
-    read; with it, this node's network, ports, memory, devices, packages and files are looked
-    at too. No engine is started and nothing is changed. --listen and --probe need --node-rank.
+    read; with it, this node's network, ports, memory, devices, packages and files are
+    checked, too. No engine is started and nothing is changed. --listen and --probe need
+    --node-rank.
     """
     request = read_request(options)
     planned = plan_launch(request)
@@ -137,7 +138,7 @@ def _connected(
 @click.argument("reports", metavar="FILE…", nargs=-1, required=True, type=PATH)
 @click.option(_COMPARE, is_flag=True, expose_value=False, help="Compare reports.")
 def compare(reports: tuple[Path, ...]) -> Outcome:
-    """Hold the preflight reports of several nodes together.
+    """Compare the preflight reports of several nodes.
 
     Each FILE is what k2compat preflight … --node-rank N --json printed on one node. Plan, GPUs,
     packet sizes, versions, config, other small files, weight files and clocks must be the same on

@@ -33,17 +33,21 @@ def _size(name: str, default: str, text: str) -> Callable[[_F], _F]:
 
 @click.command("serve")
 @click.option("--upstream", metavar="URL", help="The server's API: http://node7:8000/v1.")
-@click.option("--model", metavar="NAME", help="The model's name upstream, in place of a client's.")
-@click.option("--listen", metavar="ADDRESS:PORT", help="Where to listen. [default: 127.0.0.1:8100]")
+@click.option("--model", metavar="NAME", help="The model's name upstream; replaces a client's.")
+@click.option(
+    "--listen",
+    metavar="ADDRESS:PORT",
+    help="The address on which to listen. [default: 127.0.0.1:8100]",
+)
 @click.option(
     "--engine",
     type=click.Choice(["auto", *ENGINES]),
-    help="What the server is; auto asks its /v1/models. [default: auto]",
+    help="The server's engine; auto asks its /v1/models. [default: auto]",
 )
 @click.option(
     "--reasoning",
     type=click.Choice(["auto", "off", "tagged", "prefilled"]),
-    help="How the model writes its thoughts; auto goes by its name. [default: auto]",
+    help="How the model writes its thoughts; auto decides by its name. [default: auto]",
 )
 @click.option("--folder", metavar="MODEL", help="The model's folder, for its markers' token ids.")
 @click.option(
@@ -51,23 +55,23 @@ def _size(name: str, default: str, text: str) -> Callable[[_F], _F]:
     type=click.Choice(STEP_NAMES),
     metavar="STEP",
     multiple=True,
-    help=f"A request step that is not taken; repeatable. Steps: {', '.join(STEP_NAMES)}.",
+    help=f"A request step to leave out; may be repeated. Steps: {', '.join(STEP_NAMES)}.",
 )
 @click.option(
     "--marker-text",
     type=click.Choice(["escape", "pass", "refuse"]),
-    help="What happens to text that spells a marker. [default: escape]",
+    help="The treatment of text that spells a marker. [default: escape]",
 )
 @click.option(
     "--recover-stripped",
     is_flag=True,
     default=None,
-    help="Take functions.NAME:N{…} at the end of the content for a call.",
+    help="Read functions.NAME:N{…} at the end of the content as a call.",
 )
 @click.option(
     "--token-ids",
     type=click.Choice(["auto", "on", "off"]),
-    help="Ask for token ids, which show markers that the text lost; auto asks where the server "
+    help="Ask for token ids, which show markers that the text lost; auto asks if the server "
     "drops them. [default: auto]",
 )
 @click.option(
@@ -78,7 +82,7 @@ def _size(name: str, default: str, text: str) -> Callable[[_F], _F]:
 @_size("--remember-thoughts", "0", "Keep thoughts for clients that drop them.")
 @click.option("--key-file", metavar="FILE", help="The keys that clients may use, one a line.")
 @click.option("--upstream-key-file", metavar="FILE", help="The key for the server.")
-@click.option("--open", is_flag=True, default=None, help="Let other machines in without a key.")
+@click.option("--open", is_flag=True, default=None, help="Allow other machines without a key.")
 @_seconds("--connect-timeout", 10, "To connect to the server.")
 @_seconds("--header-timeout", 30, "For a client to send its headers.")
 @_seconds("--body-timeout", 60, "For a client to send its body.")
@@ -97,7 +101,7 @@ def _size(name: str, default: str, text: str) -> Callable[[_F], _F]:
 @click.option("--config", type=PATH, metavar="FILE", help="A TOML file with the flags' names.")
 @click.option("--check-config", is_flag=True, help="Print the settings and exit.")
 @click.option(
-    "--check", is_flag=True, help="Check the server, plain and through the gateway, and exit."
+    "--check", is_flag=True, help="Check the server, directly and through the gateway, and exit."
 )
 @click.pass_obj
 def command(
@@ -106,8 +110,8 @@ def command(
     """Serve Kimi-K2 through a server that cannot be changed.
 
     Requests get native call ids, thoughts, text and arguments as the model's template needs them.
-    Answers are read from whatever the server made of them. Flags go before variables
-    K2COMPAT_SERVE_…, and those before --config.
+    Answers are read in any form that the server sends. Flags override the variables
+    K2COMPAT_SERVE_…, and these override --config.
     """
     refuse_without_extra()
     variable = os.environ.get("K2COMPAT_SERVE_CONFIG")

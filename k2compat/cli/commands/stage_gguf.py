@@ -24,14 +24,14 @@ _SHOWN_FILES = 40
     "--into",
     metavar="DIR",
     type=PATH,
-    help="Leave GGUF_DIR alone; put the files and links to its GGUFs into DIR.",
+    help="Do not change GGUF_DIR; put the files and links to its GGUFs into DIR.",
 )
 @click.option(
     "--link",
     type=click.Choice([mode.value for mode in LinkMode]),
     default=LinkMode.AUTO.value,
     show_default=True,
-    help="How files get there; auto clones where the file system can, else copies.",
+    help="How files get there; auto clones if the file system can, else copies.",
 )
 @click.option(
     "--patch-to",
@@ -62,10 +62,10 @@ def command(
     dry_run: bool,
     check: bool,
 ) -> Outcome:
-    """Bring every file of MODEL but its weights beside the GGUFs in GGUF_DIR.
+    """Put every file of MODEL except its weights into GGUF_DIR, the folder of its GGUFs.
 
-    MODEL is a folder, hf://ORG/REPO[@REVISION] or ms://ORG/REPO[@REVISION] (ModelScope). A file
-    that is there and differs is never replaced without --force. The same command again continues
+    MODEL is a folder, hf://ORG/REPO[@REVISION] or ms://ORG/REPO[@REVISION] (ModelScope). An
+    existing file that differs is never replaced without --force. The same command again continues
     a run that was cut off.
     """
     found, known = _find(model)

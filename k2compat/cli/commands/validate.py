@@ -26,7 +26,7 @@ _FOLD = "engines-differ"
     "--config",
     metavar="FILE",
     type=PATH,
-    help="Hold the weights against this config, or that of this folder.",
+    help="Compare the weights with this config, or that of this folder.",
 )
 @click.option(
     "--engine", type=click.Choice(engine_names()), help="Make this engine's verdict an error."
@@ -37,13 +37,13 @@ _FOLD = "engines-differ"
     type=NAMED,
     help="Compare names, shapes and dtypes of the tensors with those of another checkpoint.",
 )
-@click.option("--deep", is_flag=True, help="Sample the data too: zeros, NaN, odd scales.")
+@click.option("--deep", is_flag=True, help="Sample the data, too: zeros, NaN, wrong scales.")
 @hash_options
 @click.option(
     "--select",
     metavar="CODE,…",
     shell_complete=complete_codes,
-    help="Report findings with these codes only.",
+    help="Report only findings with these codes.",
 )
 @click.option(
     "--ignore",
@@ -66,9 +66,9 @@ def command(
 ) -> Outcome:
     """Check PATH: a folder of safetensors or GGUFs, a single file, or a repo on the Hub.
 
-    Headers, index, config and the files beside them are read, the weights are not: a terabyte
-    takes a second. Of a repo only that is fetched, and nothing is kept. Every defect is reported
-    in one run. --hash reads every byte, and compares it with what was downloaded.
+    Headers, index, config and other small files are read, the weights are not: a terabyte takes a
+    second. Only these parts of a repo are fetched, and nothing is kept. Every defect is reported in
+    one run. --hash reads every byte, and compares it with the published bytes.
     """
     from k2compat.checkpoint import validate
 
