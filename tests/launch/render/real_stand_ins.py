@@ -76,15 +76,17 @@ _MPI = r"""
 #include <unistd.h>
 int main(int argc, char **argv) {
     int rank, size, sum;
-    char path[4096];
+    char path[4096], whole[4096];
     MPI_Init(&argc, &argv);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     MPI_Comm_size(MPI_COMM_WORLD, &size);
     MPI_Allreduce(&rank, &sum, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD);
-    snprintf(path, sizeof path, "%s/%d.mpi", argv[1], rank);
+    snprintf(path, sizeof path, "%s/%d.part", argv[1], rank);
+    snprintf(whole, sizeof whole, "%s/%d.mpi", argv[1], rank);
     FILE *file = fopen(path, "w");
     fprintf(file, "%d %d %d\n", rank, size, sum);
     fclose(file);
+    rename(path, whole); // a test that waits for it reads it at once
     if (getenv("STAND_IN_SECONDS")) sleep(atoi(getenv("STAND_IN_SECONDS")));
     MPI_Finalize();
     return 0;
