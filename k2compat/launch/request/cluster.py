@@ -18,7 +18,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 import tomli
@@ -41,8 +41,7 @@ _HOSTNAME = re.compile(
 )
 _HOSTS_HINT = "For example --nodes 10.0.0.1,10.0.0.2"
 _DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@-]{0,63}(?:,[A-Za-z0-9][A-Za-z0-9_.:@-]{0,63})*")
-_CLUSTER_KEYS = {"gpu", "gpus_per_node", "interface", "ib_device", "nodes"}
-_NODE_KEYS = {"name", "address", "role", "group", "interface", "ib_device"}
+_Devices = str | Annotated[list[str], msgspec.Meta(min_length=1)] | None
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -251,65 +250,84 @@ def read_cluster(path: Path) -> Cluster:
         members = tomli.loads(content.decode("utf-8-sig"))  # some editors write a BOM first
     except (UnicodeDecodeError, tomli.TOMLDecodeError, RecursionError) as error:
         raise _malformed(path, f"is no TOML: {error}") from error
-    return _cluster(path, members)
+    return _cluster(path, _typed(path, members))
 
 
-def _cluster(path: Path, members: Mapping[str, Any]) -> Cluster:
-    _demand_keys(path, members, _CLUSTER_KEYS, "the file")
-    entries = members.get("nodes")
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise _malformed(path, "has no [[nodes]]")
-    places = [_place(path, entry) for entry in entries]
+class _Entry(msgspec.Struct, frozen=True):
+    """A node as the file has it."""
+
+    address: str
+    name: str | None = None
+    role: Literal["", "prefill", "decode"] = ""
+    group: Annotated[int, msgspec.Meta(ge=0, lt=GROUPS_MAX)] = 0
+    interface: str | None = None
+    ib_device: _Devices = None
+
+
+class _File(msgspec.Struct, frozen=True):
+    """A cluster file as it is written."""
+
+    nodes: Annotated[list[_Entry], msgspec.Meta(min_length=1)]
+    gpu: str | float | int | None = None
+    gpus_per_node: Annotated[int, msgspec.Meta(ge=1, le=GPUS_MAX)] = GPUS_PER_NODE
+    interface: str | None = None
+    ib_device: _Devices = None
+
+
+def _typed(path: Path, members: Mapping[str, Any]) -> _File:
+    _demand_keys(path, members, _File.__struct_fields__, "the file")
+    nodes = members.get("nodes")
+    for entry in nodes if isinstance(nodes, list) else ():
+        if isinstance(entry, dict):
+            _demand_keys(path, entry, _Entry.__struct_fields__, "a node")
+    try:
+        return msgspec.convert(members, _File)
+    except msgspec.ValidationError as error:
+        raise _malformed(path, f"is no cluster file: {error}") from error
+
+
+def _cluster(path: Path, file: _File) -> Cluster:
+    for entry in file.nodes:
+        if entry.group and not entry.role:
+            raise _malformed(path, "gives a group to a node without a role")
+    places = [(entry.role, entry.group) for entry in file.nodes]
     counts = {role: len({each for each in places if each[0] == role}) for role, _ in places}
     nodes: list[Node] = []
     for place in sorted(set(places), key=lambda each: (ROLES.index(each[0]), each[1])):
         role, number = place
         group = role if counts[role] == 1 else f"{role}-{number}"
-        own = [entry for entry, each in zip(entries, places, strict=True) if each == place]
+        own = [entry for entry, each in zip(file.nodes, places, strict=True) if each == place]
         nodes += [_node(path, entry, group, rank) for rank, entry in enumerate(own)]
     _demand_distinct([node.address for node in nodes])
     if len({node.name for node in nodes}) < len(nodes):
         raise _malformed(path, "gives two nodes one name")
     return Cluster(
-        tuple(with_devices(nodes, _text(path, members, "interface"), _devices(path, members))),
-        _gpus_per_node(path, members),
-        _gpu(path, members),
+        tuple(with_devices(nodes, file.interface, _listed(file.ib_device))),
+        file.gpus_per_node,
+        None if file.gpu is None else str(file.gpu),
     )
 
 
-def _place(path: Path, entry: Mapping[str, Any]) -> tuple[str, int]:
-    """The role of a node, and which of the role's groups it is in."""
-    _demand_keys(path, entry, _NODE_KEYS, "a node")
-    role = _text(path, entry, "role") or ""
-    if role not in ROLES:
-        raise _malformed(path, f"has a node of role {role!r}, which is not prefill or decode")
-    number = entry.get("group", 0)
-    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < GROUPS_MAX:
-        raise _malformed(path, f"has a group that is no number from 0 to {GROUPS_MAX - 1}")
-    if number and not role:
-        raise _malformed(path, "gives a group to a node without a role")
-    return role, number
-
-
-def _node(path: Path, entry: Mapping[str, Any], group: str, rank: int) -> Node:
-    address = _text(path, entry, "address")
-    name = _text(path, entry, "name") or _name(group, rank)
-    if address is None:
-        raise _malformed(path, f"names no address for {name}")
+def _node(path: Path, entry: _Entry, group: str, rank: int) -> Node:
+    name = entry.name or _name(group, rank)
     if not _HOSTNAME.fullmatch(name):
         raise _malformed(path, f"names a node {name!r}, which is no host name")
-    interface, ib_device = _text(path, entry, "interface"), _devices(path, entry)
+    ib_device = _listed(entry.ib_device)
     return Node(
         name,
         Argument.literal(rank),
-        host(address),
+        host(entry.address),
         group,
-        device(interface, "interface") if interface else None,
+        device(entry.interface, "interface") if entry.interface else None,
         device(ib_device, "IB device") if ib_device else None,
     )
 
 
-def _demand_keys(path: Path, members: Mapping[str, Any], known: set[str], what: str) -> None:
+def _listed(devices: _Devices) -> str | None:
+    return ",".join(devices) if isinstance(devices, list) else devices
+
+
+def _demand_keys(path: Path, members: Mapping[str, Any], known: tuple[str, ...], what: str) -> None:
     for key in members:
         if key not in known:
             from difflib import get_close_matches
@@ -317,34 +335,6 @@ def _demand_keys(path: Path, members: Mapping[str, Any], known: set[str], what: 
             near = get_close_matches(key, known, n=1)
             meant = f"; did you mean {near[0]}?" if near else ""
             raise _malformed(path, f"has a key {key!r} that {what} cannot have{meant}")
-
-
-def _text(path: Path, members: Mapping[str, Any], key: str) -> str | None:
-    value = members.get(key)
-    if value is None or isinstance(value, str):
-        return value
-    raise _malformed(path, f"holds a value of {key} that is no string")
-
-
-def _devices(path: Path, members: Mapping[str, Any]) -> str | None:
-    value = members.get("ib_device")
-    if isinstance(value, list) and value and all(isinstance(name, str) for name in value):
-        return ",".join(value)
-    return _text(path, members, "ib_device")
-
-
-def _gpus_per_node(path: Path, members: Mapping[str, Any]) -> int:
-    value = members.get("gpus_per_node", GPUS_PER_NODE)
-    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= GPUS_MAX:
-        return value
-    raise _malformed(path, f"has a gpus_per_node that is no number from 1 to {GPUS_MAX}")
-
-
-def _gpu(path: Path, members: Mapping[str, Any]) -> str | None:
-    value = members.get("gpu")
-    if value is None or (isinstance(value, str | int | float) and not isinstance(value, bool)):
-        return None if value is None else str(value)
-    raise _malformed(path, "has a gpu that is neither a name nor GiB")
 
 
 def _is_address(text: str) -> bool:

@@ -186,6 +186,21 @@ def test_a_malformed_file_is_refused_in_one_sentence(tmp_path: Path, text: str) 
     assert "集群.toml" in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("[[nodes]]\naddress = 'a'\n[[nodes]]\naddress = 3", "$.nodes[1].address"),
+        ("gpus_per_node = 2000\n[[nodes]]\naddress = 'a'", "$.gpus_per_node"),
+        ("[[nodes]]\naddress = 'a'\nib_device = [3]", "$.nodes[0].ib_device[0]"),
+        ("nodes = [3]", "$.nodes[0]"),
+    ],
+)
+def test_the_message_names_the_place(tmp_path: Path, text: str, place: str) -> None:
+    with pytest.raises(RefusedError) as caught:
+        read_cluster(cluster_file(tmp_path, text))
+    assert place in caught.value.message
+
+
 def test_an_absent_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RefusedError) as caught:
         read_cluster(tmp_path / "absent.toml")
