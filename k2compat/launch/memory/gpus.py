@@ -104,7 +104,7 @@ def check_formats(precision: str, name: str | None, *, weight_only: bool) -> Ite
         else f"{name} cannot run {shown} weights with this engine.",
         expected=f"one of {able}",
         actual=name,
-        fix="Take the model's INT4 or FP8 weights for this GPU.",
+        fix="Use the model's INT4 or FP8 weights for this GPU.",
     )
 
 

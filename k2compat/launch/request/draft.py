@@ -224,7 +224,7 @@ def check_draft(draft: Draft, model: LaunchModel) -> Iterator[Finding]:
                 f"The draft is made for a model with {name} {size}; {model.name} has {wanted}.",
                 expected=str(wanted),
                 actual=str(size),
-                fix="Take a draft that was made for this model.",
+                fix="Use a draft that was made for this model.",
             )
     yield from _check_map(draft)
 

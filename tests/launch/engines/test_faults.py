@@ -69,7 +69,7 @@ def test_a_flag_that_avoids_a_fault_silences_it(engine: str, fault: Fault) -> No
 @each_fault
 def test_a_fault_names_the_issue_and_a_way_out(engine: str, fault: Fault) -> None:
     assert "github.com/" in fault.source
-    assert fault.fix.startswith("Take ")
+    assert fault.fix.startswith("Use ")
     assert fault.message.endswith(".")
 
 
