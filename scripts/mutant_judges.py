@@ -3,6 +3,7 @@
 This process imports pytest, Hypothesis and all else that the tests import, but neither the
 package nor a test. A forked process imports these with the changed module. It reads the
 transcripts, without pytest, and if they show nothing it runs the unit tests and the properties.
+A test is only run if it calls the changed function, or if the change is outside of functions.
 What noticed most so far comes first. Hypothesis draws fewer examples than in the daily run, always
 the same ones, and does not make a failing one smaller.
 
@@ -21,10 +22,10 @@ import signal
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 import pytest
@@ -33,9 +34,22 @@ from hypothesis import HealthCheck, Phase, settings
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "k2compat" / "toolcalls"
 TESTS = [
-    f"tests/toolcalls/test_{name}.py"
-    for name in ("parser", "ids", "markers", "machine", "iterate", "argument_text", "json_prefix")
-] + [f"tests/properties/test_toolcalls_{name}.py" for name in ("reading", "laws")]
+    "tests/toolcalls/test_parser.py",
+    "tests/toolcalls/test_ids.py",
+    "tests/toolcalls/test_known_by_id.py",
+    "tests/toolcalls/test_markers.py",
+    "tests/toolcalls/test_machine.py",
+    "tests/toolcalls/test_iterate.py",
+    "tests/toolcalls/test_argument_text.py",
+    "tests/toolcalls/test_json_prefix.py",
+    "tests/toolcalls/split/test_headers_left.py",
+    "tests/toolcalls/split/test_native.py",
+    "tests/toolcalls/split/test_reader.py",
+    "tests/properties/test_split.py",
+    "tests/properties/test_toolcalls_reading.py",
+    "tests/properties/test_toolcalls_laws.py",
+    "tests/properties/test_random_texts.py",
+]
 # Given to pytest as modules: it warns of plugins by name that are imported already.
 PLUGINS = [importlib.import_module(name) for name in ("pytest_timeout", "_hypothesis_pytestplugin")]
 WAYS = ("whole", "characters", "as written", "markers")
@@ -44,6 +58,7 @@ SECONDS_FOR_TESTS = 60
 # The daily run draws 60 to 500. With these a mutant that survives takes a third of the time.
 EXAMPLES_AT_MOST = 60
 BYTES_AT_MOST = 4 << 30
+ANY_FUNCTION = ("", 0)
 
 settings.register_profile(
     "mutants",
@@ -59,11 +74,19 @@ settings.register_profile(
 class Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Imports one module from another source than its file's."""
 
-    def __init__(self, module: str, source: str) -> None:
+    def __init__(self, module: str, source: str, function: tuple[int, int] | None = None) -> None:
+        """Change a module.
+
+        Args:
+            module: its name.
+            source: what to read in place of its file.
+            function: the first and the last line of the function that differs, or None.
+        """
         self.name = "k2compat.toolcalls." + module.replace("/", ".")
         self.path = PACKAGE / f"{module}.py"
         self.source = source
-        self.is_imported = False
+        self.function = function
+        self.is_read = False
 
     def find_spec(self, fullname: str, *_: object) -> ModuleSpec | None:
         """Find that module alone."""
@@ -73,8 +96,64 @@ class Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the source."""
-        self.is_imported = True
+        self.is_read = True
         exec(compile(self.source, self.path, "exec"), vars(module))
+
+
+class Reach:
+    """Which functions of the package each test calls.
+
+    Functions that are called while the package and the tests are imported count for every test.
+    So does what is called in a cached function: the caches are emptied before each test.
+
+    Attributes:
+        called: the file and the first line of each called function, by test.
+    """
+
+    def __init__(self) -> None:
+        self.called: dict[str, set[tuple[str, int]]] = {"": set()}
+        self._current = self.called[""]
+        self._package = str(PACKAGE)
+
+    def note(self, frame: FrameType, event: str, _argument: object) -> None:
+        """Note a call, as `sys.setprofile` reports it."""
+        if event == "call" and frame.f_code.co_filename.startswith(self._package):
+            self._current.add((frame.f_code.co_filename, frame.f_code.co_firstlineno))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
+        """Note what a test calls."""
+        for name, module in list(sys.modules.items()):
+            if name.startswith("k2compat"):
+                for value in vars(module).values():
+                    if hasattr(value, "cache_clear"):
+                        value.cache_clear()
+        self._current = self.called.setdefault(item.nodeid.partition("[")[0], set())
+        sys.setprofile(self.note)
+        try:
+            return (yield)
+        finally:
+            if sys.getprofile() is None:  # a recursion that ran too deep has removed it
+                self._current.add(ANY_FUNCTION)
+            self._current = self.called[""]
+            sys.setprofile(self.note)
+
+    def tests_of(self, changed: Changed) -> list[str]:
+        """The tests that may notice a change."""
+        names = [name for name in self.called if name]
+        if changed.function is None or self._calls("", changed):
+            return names
+        return [name for name in names if self._calls(name, changed)]
+
+    def _calls(self, name: str, changed: Changed) -> bool:
+        first, last = changed.function or (0, 0)
+        return ANY_FUNCTION in self.called[name] or any(
+            file == str(changed.path) and first <= line <= last for file, line in self.called[name]
+        )
+
+
+class BrokenError(Exception):
+    """These judges do not work."""
 
 
 class QuickRun:
@@ -90,6 +169,11 @@ class QuickRun:
             own = getattr(function, attribute)
             fewer = min(own.max_examples, EXAMPLES_AT_MOST)
             setattr(function, attribute, settings(own, max_examples=fewer))
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note a module of tests that cannot be imported."""
+        if report.failed and self.name is None:
+            self.name = report.nodeid
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note a failure."""
@@ -122,52 +206,80 @@ def transcript_that_notices(kills: Counter[str]) -> str | None:
     return None
 
 
-def test_that_notices(kills: Counter[str]) -> str | None:
-    """Run pytest on the unit tests and the properties.
+def test_that_notices(tests: list[str], *plugins: object) -> str | None:
+    """Run pytest on unit tests and properties.
 
     The test that compares the table with the docs would notice each change of the table, and
-    says nothing about the parser. Deep nesting takes long and shows little.
+    says nothing about the parser. Deep nesting takes long and shows little, and so do the
+    transcripts as a server would split them.
     """
     signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS_FOR_TESTS)
-    best = [name for name, _ in kills.most_common() if "::" in name]
-    arguments = ["-x", "-q", "--noconftest", "-p", "no:cacheprovider"]
-    arguments += ["--timeout", "0"]
+    arguments = ["-x", "-q", "--noconftest", "-p", "no:cacheprovider", "--timeout", "0"]
     arguments += ["--deselect", "tests/toolcalls/test_machine.py::test_the_docs_show_the_table"]
-    arguments += ["-k", "not deep and not depth"]
+    arguments += ["-k", "not deep and not depth and not every_shape"]
     run = QuickRun()
-    code = pytest.main([*arguments, *best, *TESTS], plugins=[run, *PLUGINS])
-    return None if code == 0 else run.name or f"pytest ended with {code!r}"
+    code = pytest.main([*arguments, *tests], plugins=[run, *plugins, *PLUGINS])
+    if code != 0 and run.name is None:
+        raise BrokenError(f"pytest ended with {code!r}")
+    return run.name
 
 
-def judge(changed: Changed, kills: Counter[str]) -> str | None:
+def judge(changed: Changed, kills: Counter[str], reach: Reach) -> dict[str, Any]:
     """Name what notices the change, in a process that imported nothing of the package.
 
     Args:
         changed: the changed module.
         kills: how many mutants each test has noticed.
+        reach: which functions the tests call.
     """
+    if not is_imported(changed):
+        return {"noticed_by": "import"}
+    found = transcript_that_notices(kills)
+    if found is None and (tests := reach.tests_of(changed)):
+        found = test_that_notices(sorted(tests, key=lambda name: -kills[name]))
+    return {"noticed_by": found}
+
+
+def is_imported(changed: Changed) -> bool:
+    """Whether the package can be imported with the change."""
     sys.meta_path.insert(0, changed)
     signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS_FOR_TESTS)
     try:
         importlib.import_module("k2compat.toolcalls")
         importlib.import_module("tests.toolcalls.test_transcripts")
     except Exception:  # noqa: BLE001 - any exception fails every test
-        return "import"
-    found = transcript_that_notices(kills) or test_that_notices(kills)
-    if not changed.is_imported:
-        raise AssertionError(f"the tests did not import {changed.name} from the changed source")
-    return found
+        return False
+    if not changed.is_read:
+        raise BrokenError(f"the tests do not read the changed source of {changed.name}")
+    return True
+
+
+def judge_unchanged() -> dict[str, Any]:
+    """Run all tests without a change, and note what they call and what they import."""
+    reach = Reach()
+    unchanged = Changed("parser", (PACKAGE / "parser.py").read_text("utf-8"))
+    sys.setprofile(reach.note)
+    found = None if is_imported(unchanged) else "import"
+    sys.setprofile(None)
+    found = found or transcript_that_notices(Counter())
+    sys.setprofile(reach.note)
+    found = found or test_that_notices(TESTS, reach)
+    sys.setprofile(None)
+    called = {name: list(calls) for name, calls in reach.called.items()}
+    ours = ("k2compat", "tests", "scripts")
+    modules = [name for name in sys.modules if name.partition(".")[0] not in ours]
+    return {"noticed_by": found, "called": called, "modules": modules}
 
 
 class Process:
-    """A forked process that judges one change.
+    """A forked process that does one thing.
 
     Attributes:
         id: its id.
         receiver: the pipe on which it answers.
     """
 
-    def __init__(self, changed: Changed, kills: Counter[str]) -> None:
+    def __init__(self, work: Callable[[], dict[str, Any]]) -> None:
         self.receiver, sender = os.pipe()
         self.id = os.fork()
         if self.id:
@@ -178,7 +290,7 @@ class Process:
         os.dup2(quiet, 2)
         resource.setrlimit(resource.RLIMIT_AS, (BYTES_AT_MOST, BYTES_AT_MOST))
         try:
-            answer = {"noticed_by": judge(changed, kills), "modules": foreign_modules()}
+            answer = work()
         except BaseException:  # noqa: BLE001 - a fault of this script, which `answer` raises
             answer = {"fault": traceback.format_exc()}
         with os.fdopen(sender, "w") as stream:
@@ -186,7 +298,7 @@ class Process:
         os._exit(0)
 
     def answer(self) -> dict[str, Any]:
-        """Wait for its end; what noticed the change, what it imported, and its processor time."""
+        """Wait for its end; what it found, and its processor time."""
         with os.fdopen(self.receiver) as stream:
             text = stream.read()
         _, status, usage = os.wait4(self.id, 0)
@@ -200,32 +312,31 @@ class Process:
         return answer
 
 
-def foreign_modules() -> list[str]:
-    """The imported modules that are neither the package's nor read its source."""
-    ours = ("k2compat", "tests", "scripts")
-    return [name for name in sys.modules if name.partition(".")[0] not in ours]
-
-
-def prepare() -> str | None:
+def prepare() -> Reach:
     """Import what the tests import, and check these judges.
 
     Returns:
-        What is wrong, or None.
+        Which functions the tests call.
+
+    Raises:
+        BrokenError: the judges do not work.
     """
     os.chdir(ROOT)
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     settings.load_profile("mutants")
-    unchanged = Process(
-        Changed("parser", (PACKAGE / "parser.py").read_text("utf-8")), Counter()
-    ).answer()
+    unchanged = Process(judge_unchanged).answer()
     if unchanged["noticed_by"] is not None:
-        return f"the tests fail without any change: {unchanged['noticed_by']}"
+        raise BrokenError(f"the tests fail without any change: {unchanged['noticed_by']}")
     for name in unchanged["modules"]:
         with contextlib.suppress(ImportError):  # some were only put there by a test
             importlib.import_module(name)
     if any(name.startswith("k2compat") for name in sys.modules):
-        return "this process imported the package, so the others would test it unchanged"
-    without_parser = Process(Changed("parser", "raise ImportError"), Counter()).answer()
-    if without_parser["noticed_by"] != "import":
-        return "the tests do not notice that the parser is gone"
-    return None
+        raise BrokenError("this process imported the package: mutants would not be imported")
+    reach = Reach()
+    reach.called = {
+        name: {(file, line) for file, line in calls} for name, calls in unchanged["called"].items()
+    }
+    broken = Changed("parser", "raise ImportError")
+    if Process(lambda: judge(broken, Counter(), reach)).answer()["noticed_by"] != "import":
+        raise BrokenError("the tests do not notice that the parser is gone")
+    return reach

@@ -23,6 +23,7 @@ class Mutant(NamedTuple):
         line: the line that is changed.
         before: what is there, shortened to a line.
         after: what is there instead.
+        function: the first and the last line of the function or method that is changed, or None.
         source: the whole changed source.
     """
 
@@ -30,6 +31,7 @@ class Mutant(NamedTuple):
     line: int
     before: str
     after: str
+    function: tuple[int, int] | None
     source: str
 
 
@@ -83,15 +85,27 @@ def mutants(source: str, members: Mapping[str, Sequence[str]]) -> Iterator[Mutan
         members: the members of the enumerations whose members are exchanged, by their class.
     """
     tree = ast.parse(source)
+    functions = list(function_lines(tree))
     number = 0
     for place in list(places(tree)):
         for change in changes(place.node, members):
             place.put(change.node)
             ast.fix_missing_locations(tree)
             line = place.node.lineno  # type: ignore[attr-defined]
-            yield Mutant(number, line, change.before, change.after, ast.unparse(tree))
+            function = next((f for f in functions if f[0] <= line <= f[1]), None)
+            yield Mutant(number, line, change.before, change.after, function, ast.unparse(tree))
             place.put(place.node)
             number += 1
+
+
+def function_lines(tree: ast.AST) -> Iterator[tuple[int, int]]:
+    """The first and the last line of each function that is in no other, decorators included."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            first = min(part.lineno for part in (node, *node.decorator_list))
+            yield first, node.end_lineno or first
+        else:
+            yield from function_lines(node)
 
 
 def places(tree: ast.AST, *, in_raise: bool = False) -> Iterator[Place]:

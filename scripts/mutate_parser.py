@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, not as a module
 
-from scripts.mutant_judges import PACKAGE, Changed, Process, prepare
+from scripts.mutant_judges import PACKAGE, BrokenError, Changed, Process, Reach, judge, prepare
 from scripts.mutants import Mutant, mutants
 
 MODULES = (
@@ -87,12 +87,13 @@ def all_work(modules: list[str], every: int, offset: int) -> Iterator[Work]:
 
 
 def judged(
-    works: Iterator[Work], jobs: int, kills: Counter[str]
+    works: Iterator[Work], jobs: int, kills: Counter[str], reach: Reach
 ) -> Iterator[tuple[Work, dict[str, Any]]]:
     """Judge mutants in several processes; each with its answer, in the order in which they end."""
     running: dict[int, tuple[Work, Process]] = {}
     for work in works:
-        process = Process(Changed(work.module, work.mutant.source), kills)
+        changed = Changed(work.module, work.mutant.source, work.mutant.function)
+        process = Process(lambda changed=changed: judge(changed, kills, reach))  # type: ignore[misc]
         running[process.receiver] = work, process
         if len(running) == jobs:
             yield from ended(running)
@@ -116,7 +117,9 @@ class Results:
         if path is not None and path.exists():
             for line in path.read_text("utf-8").splitlines():
                 row = json.loads(line)
-                self.noticed_by[row["module"], row["digest"], row["number"]] = row["noticed_by"]
+                key = row["module"], row["digest"], row["number"]
+                # Noticed once is noticed: tests are added and not taken away.
+                self.noticed_by[key] = row["noticed_by"] or self.noticed_by.get(key)
         self.kills = Counter(name for name in self.noticed_by.values() if name)
 
     def add(self, work: Work, answer: dict[str, Any]) -> None:
@@ -130,7 +133,11 @@ class Results:
             print(f"{work.module}.py:{mutant.line}: survived: {change}", flush=True)
         if self.path is not None:
             row = {"module": work.module, "digest": work.digest}
-            row |= {key: value for key, value in mutant._asdict().items() if key != "source"}
+            row |= {
+                key: value
+                for key, value in mutant._asdict().items()
+                if key not in ("function", "source")
+            }
             row |= {"noticed_by": name, "seconds": answer["seconds"]}
             with self.path.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(row) + "\n")
@@ -158,8 +165,10 @@ def main() -> int:
     options.add_argument("--retry", action="store_true", help="test the survivors in it again")
     chosen = options.parse_args()
     path = chosen.results and chosen.results.absolute()
-    if fault := prepare():
-        print(fault)
+    try:
+        reach = prepare()
+    except BrokenError as error:
+        print(error)
         return 2
     results = Results(path)
     keys = []
@@ -171,7 +180,7 @@ def main() -> int:
             if known == "" or (known is None and chosen.retry):
                 yield work
 
-    for work, answer in judged(still_open(), chosen.jobs, results.kills):
+    for work, answer in judged(still_open(), chosen.jobs, results.kills, reach):
         results.add(work, answer)
     print_counts(keys, results)
     return 0
