@@ -74,6 +74,8 @@ MEMBERS = (
 )
 SCALARS = ("true", "nul", "-", "1.5e", "01", '"a', '"\\u00', "{}", '{"a": ', '{"a": tru}', "[-1]")
 
+KINDS = ("raised", "chunk-dependent", "lost", "misplaced", "read otherwise")
+
 
 def piece(source: random.Random) -> str:
     """A piece of text."""
@@ -177,25 +179,28 @@ def is_read_otherwise(text: str, reading: Reading, options: dict[str, Any]) -> b
     )
 
 
+def broken_law(text: str, options: dict[str, Any], source: random.Random) -> str | None:
+    """What is wrong with the reading of a text, as one of `KINDS`, or None."""
+    whole = read([text], **options)
+    if not whole == read(text, **options) == read(cut(text, source), **options):
+        return "chunk-dependent"
+    if lost_characters(text, whole, options):
+        return "lost"
+    if misplaces(text, whole.events, options):
+        return "misplaced"
+    return "read otherwise" if is_read_otherwise(text, whole, options) else None
+
+
 def main() -> int:
     """Read the texts and print the counts."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     source = random.Random(int(sys.argv[2]) if len(sys.argv) > 2 else 0)
-    kinds = ("raised", "chunk-dependent", "lost", "misplaced", "read otherwise")
-    counts = Counter(dict.fromkeys(kinds, 0))
+    counts = Counter(dict.fromkeys(KINDS, 0))
     for number in range(1, count + 1):
         options = random_options(source)
         text = random_text(source, options["form"])
         try:
-            whole = read([text], **options)
-            same = whole == read(text, **options) == read(cut(text, source), **options)
-            found = None if same else "chunk-dependent"
-            if same and lost_characters(text, whole, options):
-                found = "lost"
-            elif same and misplaces(text, whole.events, options):
-                found = "misplaced"
-            elif same and is_read_otherwise(text, whole, options):
-                found = "read otherwise"
+            found = broken_law(text, options, source)
         except Exception as error:  # noqa: BLE001 - each is counted and shown
             found = "raised"
             print(f"{type(error).__name__}: {error}")
