@@ -42,6 +42,13 @@ def test_what_leads_back_is_read_again() -> None:
         assert (step.next is not State.BEFORE) or back & set(step.actions)
 
 
+def test_an_action_that_sets_the_state_leads_to_before() -> None:
+    """The next state of such a step would say what does not happen."""
+    sets = {Action.TAKE_BACK, Action.CONFIRM, Action.RELEASE, Action.RELEASE_TURN}
+    for step in STEPS:
+        assert (step.next is State.BEFORE) or not sets & set(step.actions)
+
+
 def test_a_symbol_is_read_again_last() -> None:
     for step in STEPS:
         assert Action.READ_AGAIN not in step.actions[:-1]

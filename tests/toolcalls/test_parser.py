@@ -22,6 +22,8 @@ from k2compat.toolcalls import (
     prepare_tools,
 )
 from k2compat.toolcalls.argument_text import PIECES_AT_MOST
+from k2compat.toolcalls.turn import Turn
+from k2compat.toolcalls.turn.units import Unit
 from tests.toolcalls.transcripts import (
     MARKER_IDS,
     TEXT_TOKEN,
@@ -379,3 +381,18 @@ def test_a_short_way_changes_nothing() -> None:
     for text in texts:
         for max_calls in (None, 1):
             assert read([text], max_calls=max_calls) == read(cut(text, 1), max_calls=max_calls)
+
+
+def test_markers_in_a_string_are_held_and_read_again_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[object] = []
+    read_symbol = Turn.read_symbol
+
+    def count(turn: Turn, unit: Unit) -> None:
+        read.append(unit)
+        read_symbol(turn, unit)
+
+    monkeypatch.setattr(Turn, "read_symbol", count)
+    arguments = json.dumps({"a": "[EOS]" * 50 + " and so on"})
+    (found,) = parse(section(call("functions.f:0", arguments))).tool_calls
+    assert found.arguments == arguments
+    assert 50 < len(read) < 150

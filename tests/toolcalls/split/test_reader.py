@@ -355,55 +355,6 @@ class TestTokenIds:
         assert self.reader().feed(content="Hi", token_ids=ids) == [Content("Hi")]
 
 
-class TestHeadersLeft:
-    """A header that the server left in the text, before the call that it passed on natively."""
-
-    @pytest.mark.parametrize("header", ["call_abc", "###", "functions.weather:0"])
-    def test_it_is_no_call_whatever_the_id_is(self, header: str) -> None:
-        reader = SplitReader(TOOLS)
-        reader.feed(content=f"<|tool_call_begin|>{header}<|tool_call_argument_begin|>")
-        reader.feed(tool_calls=[NATIVE])
-        reader.finish("tool_calls")
-        assert [each.name for each in reader.message.tool_calls] == ["weather"]
-        assert reader.message.finish_reason == "tool_calls"
-        assert "server-markers-left" in codes(reader)
-
-    def test_the_call_s_end_may_be_left_too(self) -> None:
-        reader = SplitReader(TOOLS)
-        reader.feed(content="<|tool_call_begin|>functions.weather:0<|tool_call_argument_begin|>")
-        reader.feed(tool_calls=[NATIVE])
-        reader.feed(content="<|tool_call_end|><|tool_calls_section_end|>")
-        reader.finish("tool_calls")
-        (found,) = reader.message.tool_calls
-        assert found.arguments == '{"city":"Paris"}'
-
-    def test_a_header_of_another_tool_is_a_call_that_was_cut(self) -> None:
-        reader = SplitReader()
-        reader.feed(content="<|tool_call_begin|>functions.now:0<|tool_call_argument_begin|>")
-        reader.feed(tool_calls=[NATIVE])
-        reader.finish("tool_calls")
-        assert [each.name for each in reader.message.tool_calls] == ["weather", "now"]
-        assert reader.message.finish_reason == "length"
-
-    def test_text_after_the_native_call_is_read_as_ever(self) -> None:
-        reader = SplitReader()
-        reader.feed(content="<|tool_call_begin|>functions.now")
-        reader.feed(tool_calls=[NATIVE])
-        reader.feed(content=":1<|tool_call_argument_begin|>{}<|tool_call_end|>")
-        reader.finish("tool_calls")
-        assert [each.id for each in reader.message.tool_calls] == [
-            "functions.weather:0",
-            "functions.now:1",
-        ]
-
-    def test_native_calls_beside_a_forced_form(self) -> None:
-        reader = SplitReader(form="calls", max_calls=0)
-        reader.feed(content="Look.", tool_calls=[NATIVE])
-        reader.finish("tool_calls")
-        assert (reader.message.content, reader.message.tool_calls) == ("Look.", ())
-        assert reader.message.finish_reason == "stop"
-
-
 class TestStoredMessages:
     def test_calls_that_leaked_are_found(self) -> None:
         message = read_answer(
