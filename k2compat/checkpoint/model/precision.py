@@ -48,7 +48,7 @@ def _published_fp8_block(config: dict[str, Any]) -> int:
     if config.get("fmt", "e4m3") != "e4m3":
         return 0
     match config.get("weight_block_size"):
-        case [int(rows), int(columns)] if rows == columns and 1 < rows <= 128:
+        case list([int(rows), int(columns)]) if rows == columns and 1 < rows <= 128:
             return rows
     return 0
 
