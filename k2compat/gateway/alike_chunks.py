@@ -50,7 +50,6 @@ class AlikeChunks:
         """Begin an answer."""
         self._frames: dict[TextPlace, _Frame] = {}
         self._left = _LEARNED_MAX
-        self._unlearned: tuple[bytes, TextPlace] | None = None
 
     def find(self, data: bytes) -> tuple[TextPlace, str] | None:
         """Read a chunk like an earlier one.
@@ -62,8 +61,6 @@ class AlikeChunks:
             The place of its text, and the text, which is not empty; the chunk then has no line end.
             None where no earlier chunk has the same frame.
         """
-        if self._unlearned is not None:
-            self._catch_up()
         for begin, end, place in self._frames.values():
             if data.startswith(begin) and data.endswith(end):
                 text = decode_string(data[len(begin) : len(data) - len(end)])
@@ -75,22 +72,11 @@ class AlikeChunks:
     def learn(self, data: bytes, place: TextPlace) -> None:
         """Learn the frame of a chunk, for later chunks.
 
-        This is done when the next one is looked for: the client has this one by then.
-
         Args:
             data: the chunk's JSON text.
             place: where its text is. The chunk has one choice, and nothing else in it is to be
                 read or passed on.
         """
-        self._catch_up()
-        self._unlearned = (data, place)
-
-    def _catch_up(self) -> None:
-        unlearned, self._unlearned = self._unlearned, None
-        if unlearned is not None:
-            self._learn(*unlearned)
-
-    def _learn(self, data: bytes, place: TextPlace) -> None:
         if not self._left or (len(self._frames) == _FRAMES_MAX and place not in self._frames):
             return
         if b"\n" in data:  # its event has several lines

@@ -32,7 +32,7 @@ from k2compat.gateway.answers import (
 from k2compat.gateway.draft import Json
 from k2compat.gateway.json_text import InvalidJsonError, decode, encode
 from k2compat.gateway.options import Options
-from k2compat.gateway.reading import AnswerReading
+from k2compat.gateway.reading import AnswerReading, Piece
 from k2compat.gateway.request import PreparedRequest, prepare, write_body
 from k2compat.gateway.sse import EventReader, EventTooLargeError, ServerSentEvent
 from k2compat.gateway.thought_memory import Recall
@@ -124,6 +124,7 @@ class Exchange:
         self._events = EventReader(options.event_limit)
         self._stream = StreamedAnswer(self._answer_head, options.reasoning_field)
         self._alike = AlikeChunks()
+        self._unlearned: tuple[bytes, Json, list[Piece]] | None = None
         self._whole: list[bytes] = []
         self._size = 0
         self._head_taken = False
@@ -282,6 +283,8 @@ class Exchange:
 
     def _read_alike(self, data: bytes) -> bytes | None:
         """Read a chunk by the frame of an earlier one; None where no frame fits."""
+        if self._unlearned is not None:
+            self._learn(*self._unlearned)
         found = self._alike.find(data)
         if found is None:
             return None
@@ -296,12 +299,17 @@ class Exchange:
             self._answer_head.take(chunk)
             self._head_taken = True
         pieces = self._reading.chunk(chunk)
-        place = self._reading.text_place(chunk, pieces)
-        if place is not None:
-            self._alike.learn(data, place)
+        self._unlearned = (data, chunk, pieces)
         if not self.prepared.streams:
             return b""
         return b"".join([self._stream.piece(piece) for piece in pieces])
+
+    def _learn(self, data: bytes, chunk: Json, pieces: list[Piece]) -> None:
+        """Learn a chunk for later ones; with the next one, because the client has this one then."""
+        self._unlearned = None
+        place = self._reading.text_place(chunk, pieces)
+        if place is not None:
+            self._alike.learn(data, place)
 
     def _pass_error(self, chunk: Json) -> bytes:
         """Pass on an error object in the middle of a stream; nothing follows it."""
