@@ -54,7 +54,7 @@ CASES: Any = {
     "the first event comes with the head": ([HEAD + piece(FIRST), piece(LAST)], True),
     "the head comes alone": ([HEAD, piece(FIRST), piece(LAST)], False),
     "a part of an event comes with the head": (
-        [HEAD + piece(FIRST[:9]), piece(FIRST[9:]), piece(LAST)],
+        [HEAD + piece(FIRST[:9]), piece(FIRST[9:20]), piece(FIRST[20:]), piece(LAST)],
         False,
     ),
 }
