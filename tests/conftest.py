@@ -1,5 +1,6 @@
 """Fixtures that all tests may use."""
 
+import gc
 import signal
 from collections import Counter
 from collections.abc import Callable
@@ -69,6 +70,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     # Who names tests with -k means all of their cases.
     if not EVERYTHING and not config.option.keyword:
         _sample(config, items)
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector the tests' 600,000 objects: a tenth to a fifth of the time."""
+    gc.collect()
+    gc.freeze()
 
 
 def _sample(config: pytest.Config, items: list[pytest.Item]) -> None:
