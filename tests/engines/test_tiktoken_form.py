@@ -24,6 +24,8 @@ from tests.support.talking_models import prompt_of, talking_model
 pytest.importorskip("transformers")
 pytest.importorskip("tiktoken")
 
+pytestmark = pytest.mark.sample(3)  # the daily run tries ordinary markers alone
+
 SCRIPT = """
 import json, sys, warnings
 warnings.simplefilter("ignore")

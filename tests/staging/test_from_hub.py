@@ -140,6 +140,7 @@ def untouched(hub: Hub) -> None:
     assert hub.repos
 
 
+@pytest.mark.sample(3)  # where no Hub is, the waits are 7.5 seconds: tests/hub has them without
 @pytest.mark.parametrize(
     ("change", "repo", "environment", "code"),
     [
