@@ -194,7 +194,8 @@ def transcript_that_notices(kills: Counter[str]) -> str | None:
         for case in in_order(tests.BY_TEXT)
     ]
     checks += [
-        (case, functools.partial(tests.test_transcript_by_token_ids, case))
+        (case, functools.partial(tests.test_transcript_by_token_ids, case, size))
+        for size in (10_000, 1)
         for case in in_order(tests.BY_TOKENS)
     ]
     for case, check in checks:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.toolcalls.transcripts import (
+    TOKEN_IDS,
     Transcript,
     at_markers,
     cut,
@@ -40,10 +41,15 @@ def test_transcript(case: Transcript, way: str) -> None:
     assert reading.events == read([case.text], **case.options).events
 
 
+@pytest.mark.parametrize("size", [1, 10_000])
 @pytest.mark.parametrize("case", BY_TOKENS, ids=lambda case: case.name)
-def test_transcript_by_token_ids(case: Transcript) -> None:
+def test_transcript_by_token_ids(case: Transcript, size: int) -> None:
     reasoning = case.options.get("reasoning", "off") != "off"
-    tokens = list(at_markers(case.text, reasoning=reasoning))
+    tokens = [
+        token
+        for text in at_markers(case.text, reasoning=reasoning)
+        for token in ([text] if text in TOKEN_IDS else cut(text, size))
+    ]
     assert read_tokens(tokens, **case.options).message == case.expected
 
 
