@@ -1,10 +1,10 @@
 """Open a checkpoint; judge whether it is what its config says, by headers, in one pass."""
 
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 from k2compat.checkpoint.companions import (
     ReadConfig,
@@ -25,7 +25,14 @@ from k2compat.checkpoint.reporting import (
     fold_by_code,
     fold_equal,
 )
-from k2compat.checkpoint.safetensors_files import INDEX_FILE, validate_safetensors
+from k2compat.checkpoint.safetensors_files import (
+    INDEX_FILE,
+    SUFFIX,
+    SafetensorsHeader,
+    SafetensorsTensor,
+    read_safetensors_from,
+    validate_safetensors,
+)
 from k2compat.checkpoint.sources import (
     WEIGHT_SUFFIXES,
     FileRefusedError,
@@ -33,32 +40,22 @@ from k2compat.checkpoint.sources import (
     Source,
     is_single_file,
     join_parts,
+    natural,
     open_file,
+    open_folder_source,
     read_model_folder,
 )
 from k2compat.config import MAXIMUM_BYTES
 from k2compat.errors import RefusedError
-from k2compat.family import CONFIG_FILE, SWITCHABLE
+from k2compat.family import CONFIG_FILE, SWITCHABLE, WRAPPERS
 from k2compat.findings import Finding, Report
-from k2compat.hub import snapshot_hint
+from k2compat.hub import parse_repo_url, refuse_repo_name, snapshot_hint
 from k2compat.printable import counted
 from k2compat.shell_line import shell_line
 
 if TYPE_CHECKING:
     from k2compat.checkpoint.safetensors_files import ComparedTensor
     from k2compat.checkpoint.sampling import Sampler
-from collections.abc import Mapping
-from contextlib import contextmanager
-from typing import Any, Self
-
-from k2compat.checkpoint.safetensors_files import (
-    SUFFIX,
-    SafetensorsHeader,
-    SafetensorsTensor,
-    read_safetensors_from,
-)
-from k2compat.checkpoint.sources import natural, open_folder_source
-from k2compat.hub import parse_repo_url, refuse_repo_name
 
 
 class Checkpoint:
@@ -341,10 +338,16 @@ def _own_config(source: Source, format_name: str) -> ReadConfig:
 
 
 def _as_member(read: ReadConfig) -> ReadConfig:
-    if read.members is None or read.members.get("model_type") in SWITCHABLE:
-        return read  # the family's own type
+    if read.members is None or _is_of_family(read.members):
+        return read
     members, findings = assume_member(read.members, read.where)
     return replace(read, members=members, findings=(*read.findings, *findings))
+
+
+def _is_of_family(config: Mapping[str, Any]) -> bool:
+    """Whether a config has the family's own type, and no other config in it."""
+    has_inner = any(isinstance(config.get(member), dict) for member in WRAPPERS.values())
+    return config.get("model_type") in SWITCHABLE and not has_inner
 
 
 def _other_config(path: Path) -> ReadConfig:

@@ -69,6 +69,14 @@ def test_no_command_is_printed_for_a_file_on_the_hub() -> None:
     assert finding.fix is None
 
 
+def test_the_type_of_an_inner_config_is_judged_whatever_the_outer_one_is(tmp_path: Path) -> None:
+    made = draft("kimi_k25")
+    made.config["model_type"] = "kimi_k2"
+    made.config["text_config"]["model_type"] = "kimi_k99"
+    found = validate(made.write(tmp_path)).report
+    assert "architecture-model-type" in {finding.code for finding in found}
+
+
 @pytest.mark.parametrize("with_index", [True, False])
 def test_ggufs_in_a_linked_folder_alone_are_named(tmp_path: Path, with_index: bool) -> None:
     make_ggufs(tmp_path / "ggufs")

@@ -134,7 +134,6 @@ def test_nothing_follows_a_document_that_ctrl_c_cuts_off(
     assert b"[interrupted]" in err
 
 
-@pytest.mark.sample(4)
 @pytest.mark.parametrize(
     ("arguments", "file"),
     [

@@ -47,7 +47,6 @@ def flip(path: Path) -> None:
     path.resolve().write_bytes(content)
 
 
-@pytest.mark.sample(3)
 @pytest.mark.parametrize("layout", ["cache", "local"])
 def test_a_bit_is_found_and_the_printed_command_cures_it(
     environment: dict[str, str], tmp_path: Path, layout: str

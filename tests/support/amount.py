@@ -5,8 +5,9 @@
     sampled(cases, every=5)   of a loop's cases each fifth
     examples(100)             of hypothesis
 
-The step of a sample has no factor in common with the lengths of the loops that make the cases, so
-that each value of each loop is still tried.
+The step of a sample has no factor in common with the lengths of the loops that make the cases: a
+test with several times as many cases tries each value of each loop. One with few cases tries some
+of them here, and all under `make test-all`.
 """
 
 import os

@@ -133,7 +133,12 @@ async def _pass_on(
     content_type = upstream.headers.get("Content-Type", "")
     written = exchange.begin(upstream.status, content_type)
     # What came with the head goes on with the head, in one packet.
-    if data := upstream.content.read_nowait():
+    try:
+        data = upstream.content.read_nowait()
+    except aiohttp.ClientError:
+        await answer.send(written)  # the head, so that the client sees its answer break off
+        raise
+    if data:
         pacing.received()
         written += exchange.receive(data)
     await answer.send(written)

@@ -29,7 +29,8 @@ _LAST_CHUNK_TIMEOUT: Final = 0.05
 class _Request(aiohttp.ClientRequest):
     """A request to which aiohttp adds the header Accept alone.
 
-    The session's `skip_auto_headers` has the same effect, and copies all headers for it.
+    aiohttp's own method adds User-Agent and Accept-Encoding, too, and copies all headers where the
+    session names headers to skip.
     """
 
     def update_auto_headers(self, _skipped: Iterable[str] | None) -> None:
@@ -75,7 +76,6 @@ class Upstream:
             ),
             request_class=_Request,
             cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=("User-Agent",),
         )
 
     async def close(self) -> None:
@@ -117,7 +117,9 @@ class Upstream:
         Returns:
             Status and body; None and nothing where no answer comes.
         """
-        own = {} if self._authorization is None else {"Authorization": self._authorization}
+        own = {"Accept-Encoding": "identity"}
+        if self._authorization is not None:
+            own["Authorization"] = self._authorization
         headers = own if client_headers is None else self._headers(client_headers, request_id)
         with contextlib.suppress(aiohttp.ClientError, TimeoutError):
             async with self._get(headers) as upstream:
@@ -132,7 +134,17 @@ class Upstream:
 
     def _learn(self, answer: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
         self._keeps_connections = answer.headers.get("Server") not in _CLOSING_SERVERS
+        if not self._keeps_connections:
+            self._leave_connection(answer)
         return answer
+
+    @staticmethod
+    def _leave_connection(answer: aiohttp.ClientResponse) -> None:
+        """Take a connection for no further request; the answer did not announce its end."""
+        connection = answer.connection
+        protocol = connection and connection.protocol
+        if protocol is not None:  # else the whole answer is there already
+            protocol.force_close()
 
     def _headers(self, client_headers: Mapping[str, str], request_id: str) -> dict[str, str]:
         authorization = self._authorization

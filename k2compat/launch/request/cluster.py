@@ -367,7 +367,7 @@ def _malformed(path: Path, what: str) -> RefusedError:
         "cluster-file-malformed",
         f"{path} {what}" + ("" if what.endswith("?") else "."),
         hint="A cluster file has gpu, gpus_per_node, interface, ib_device and [[nodes]] "
-        "with address, name, role, group, interface, ib_device.",
+        "with address, name, role (prefill or decode), group, interface, ib_device.",
     )
 
 

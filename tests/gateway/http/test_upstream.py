@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 import aiohttp
+import pytest
 
 from tests.gateway.servers import DONE, chunk, event, gateway
 from tests.gateway.support import request
@@ -76,5 +77,31 @@ def test_no_request_goes_to_a_connection_that_is_about_to_be_closed() -> None:
                 answer = await client.post("/v1/chat/completions", json=request(stream=True))
                 assert (await answer.read()).endswith(DONE)
                 assert upstream.streams == number
+
+    asyncio.run(session())
+
+
+def test_an_error_body_that_is_damaged_breaks_the_answer_off() -> None:
+    """It came with its head, and must not become an answer without a body."""
+    damaged = b"garbage garbage"
+
+    async def fail(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(
+            b"HTTP/1.1 503 Service Unavailable\r\nContent-Encoding: gzip\r\n"
+            b"Content-Length: %d\r\n\r\n%s" % (len(damaged), damaged)
+        )
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    async def session() -> None:
+        server = await asyncio.start_server(fail, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        async with server, gateway(url) as served, aiohttp.ClientSession(served.url) as client:
+            answer = await client.post("/v1/chat/completions", json=request())
+            assert answer.status == 503
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await answer.read()
 
     asyncio.run(session())

@@ -11,7 +11,6 @@ from tests.launch.render.cluster_support import OPEN, at_once, rendered, script
 from tests.launch.render.real_stand_ins import RealStandIns
 
 
-@pytest.mark.sample(3)
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_the_children_are_waited_for(tmp_path: Path, number: int, status: int) -> None:
     _, files = rendered("ray", nodes=2)
