@@ -1,5 +1,6 @@
 """One assistant turn of which a tool choice forced the form."""
 
+from collections import deque
 from enum import IntEnum, auto
 from typing import Final, Protocol
 
@@ -183,13 +184,16 @@ class ForcedTurn:
             self._units.append(unit)
 
     def _pass_on(self, unit: Unit) -> None:
+        # What followed a call begin in the reasoning may hold the end of the reasoning.
+        self._taken_back += reversed(self._given(unit))
+
+    def _given(self, unit: Unit) -> list[Unit]:
+        """Give a unit to the turn; the units that it hands back, to be read next."""
         if unit.symbol is None:
             self._turn.text(unit.text, unit.at, cut=unit.cut)
         else:
             self._turn.symbol(unit.symbol, unit.text, unit.at, certain=unit.certain)
-        # What followed a call begin in the reasoning may hold the end of the reasoning.
-        if self._phase is not Phase.MARKERS:
-            self._taken_back += reversed(self._turn.take_taken_back())
+        return [] if self._phase is Phase.MARKERS else self._turn.take_taken_back()
 
     def _differ(self) -> None:
         """The output is of another form: read as markers all that followed the reasoning."""
@@ -204,9 +208,9 @@ class ForcedTurn:
         self._pass_on_units()
 
     def _pass_on_units(self) -> None:
-        units, self._units = self._units, []
-        for unit in units:
-            self._pass_on(unit)
+        units, self._units = deque(self._units), []
+        while units:
+            units.extendleft(reversed(self._given(units.popleft())))
 
     def _text_in_json(self, unit: Unit) -> None:
         if len(self._turn.record.calls) == self._calls_before:
